@@ -1,0 +1,73 @@
+"""The command line: which commands there are, and what becomes of errors. Imports nothing slow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli.attentions import attentions
+from seq2seq_cli.cli.config import app as config_app
+from seq2seq_cli.cli.evaluate import evaluate
+from seq2seq_cli.cli.plot import plot
+from seq2seq_cli.cli.prepare import prepare
+from seq2seq_cli.cli.score import score
+from seq2seq_cli.cli.train import train
+from seq2seq_cli.cli.translate import translate
+from seq2seq_cli.errors import UserError
+
+app = typer.Typer(
+    name="seq2seq",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("train")(train)
+app.command("prepare")(prepare)
+app.command("translate")(translate)
+app.command("eval")(evaluate)
+app.command("plot")(plot)
+app.command("score")(score)
+app.command("attentions")(attentions)
+app.add_typer(config_app, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"seq2seq {version('seq2seq-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def seq2seq(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train, run and look into RNN translators whose attention can be swapped.
+
+    Begin with: `seq2seq train --attention bahdanau --max-minutes 10`
+    """
+
+
+def main() -> None:
+    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 1 a bug (with its traceback)."""
+    try:
+        app()
+    except UserError as problem:
+        from seq2seq_cli import console
+
+        console.error(problem)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone. Point standard output away, or closing it at exit would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

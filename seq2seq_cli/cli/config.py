@@ -1,0 +1,51 @@
+"""``seq2seq config``: what the settings are, and whether a file of them is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+app = typer.Typer(no_args_is_help=True, help="Show or check settings.")
+
+
+@app.command()
+def show(config: options.ConfigFile = None, overrides: options.Overrides = None) -> None:
+    """Print the settings a training would have, as TOML, each with what it means.
+
+    Examples:
+
+        seq2seq config show > my.toml
+
+        seq2seq config show --config my.toml --set model.hidden_size=256
+    """
+    from seq2seq_cli import config as configuration
+    from seq2seq_cli import console
+
+    console.result(configuration.load(config, overrides or ()).to_commented_toml())
+
+
+@app.command()
+def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="TOML files of settings.")]) -> None:
+    """Say whether files of settings are right; every problem at once where not (exit status 2).
+
+    Example:
+
+        seq2seq config check my.toml
+    """
+    from seq2seq_cli import config as configuration
+    from seq2seq_cli import console
+    from seq2seq_cli.errors import ConfigError
+
+    problems = []
+    for path in files:
+        try:
+            configuration.load(path)
+            console.result(f"{path}: ok")
+        except ConfigError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise ConfigError("\n".join(problems))

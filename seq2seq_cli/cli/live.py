@@ -1,0 +1,153 @@
+"""What ``seq2seq train`` shows: a live line on a terminal, plain lines in a log or a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from seq2seq_cli import console
+from seq2seq_cli.config import Config
+from seq2seq_cli.evaluation.systems import Evaluation
+from seq2seq_cli.report.pictures import Pictures
+from seq2seq_cli.training.experiment import Averaged, Begun, Happening, Report
+from seq2seq_cli.training.progress import Ended, Evaluated, Intervals, Stepped
+
+LIVE_STEPS, PLAIN_STEPS = 5, 100
+"""Steps between two refreshes of the live line, and between two plain lines."""
+
+
+def follow(start: Callable[[Report], Iterator[Happening]], config: Config) -> None:
+    """Run the experiment that ``start`` begins, showing what happens; says at the end what was written where."""
+    display = _Live() if console.err().is_terminal else _Plain()
+    begun: Begun | None = None
+    with console.stages() as report:
+        events = start(report)
+        first = next(events)
+    assert isinstance(first, Begun)
+    begun = first
+    _announce(begun, config)
+    try:
+        with display:
+            for event in events:
+                if isinstance(event, Stepped | Evaluated | Ended):
+                    display.show(event)
+                if isinstance(event, Ended):
+                    display.close()
+                    console.notice(str(event))
+                if isinstance(event, Averaged | Evaluation | Pictures):
+                    _conclude(event)
+    except KeyboardInterrupt:
+        console.notice(f"Stopped. Go on with: seq2seq train --run {begun.run.directory} --resume")
+        raise
+    console.notice(f"Run directory: {begun.run.directory}")
+    console.notice(f'Try it: echo "..." | seq2seq translate --run {begun.run.directory}')
+
+
+def _announce(begun: Begun, config: Config) -> None:
+    for note in begun.notes:
+        console.notice(note)
+    console.notice(
+        f"{config.attention.kind}: {begun.train_pairs:,} training pairs, {begun.dev_pairs:,} dev pairs, "
+        f"{begun.vocabulary:,} pieces, {begun.parameters:,} parameters"
+    )
+    threads = f"{begun.threads} threads" if begun.threads > 1 else "1 thread"
+    console.notice(f"{begun.device}, {threads}, {begun.precision}; run directory {begun.run.directory}")
+    if begun.resumed_at:
+        console.notice(f"resumed after step {begun.resumed_at}")
+
+
+def _conclude(event: Averaged | Evaluation | Pictures) -> None:
+    if isinstance(event, Averaged):
+        kept = "better, so it is the one kept" if event.kept else "the best single one is kept"
+        console.notice(f"mean of the last {event.checkpoints} evaluations: dev BLEU {event.scores.bleu:.2f}; {kept}")
+    elif isinstance(event, Evaluation):
+        bleu, chrf, ter = event.scores.bleu, event.scores.chrf, event.scores.ter
+        console.result(
+            f"test BLEU {bleu.value:.2f} (95% interval {bleu.low:.1f} to {bleu.high:.1f}), "
+            f"chrF {chrf.value:.2f}, TER {ter.value:.2f}; beam {event.decoding.beam}, "
+            f"{event.sentences_per_second:.0f} sentences/s"
+        )
+        console.notice(bleu.signature)
+    else:
+        for warning in event.warnings:
+            console.warn(warning)
+        console.notice(
+            f"{len(event.paths)} alignment pictures: {event.paths[0].parent}" if event.paths else "no pictures"
+        )
+
+
+class _Plain:
+    """A line an evaluation and one every hundred steps, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self.intervals = Intervals(PLAIN_STEPS)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: Stepped | Evaluated | Ended) -> None:
+        interval = self.intervals.add(event)
+        if interval is not None and isinstance(event, Stepped):
+            console.notice(f"{interval}, {memory()}, {_left(event)} left")
+        if isinstance(event, Evaluated):
+            console.notice(str(event))
+
+    def close(self) -> None:
+        pass
+
+
+class _Live:
+    """One line that is kept up to date, and a lasting line an evaluation."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        self.progress = Progress(*columns, console=console.err(), transient=True)
+        self.task = self.progress.add_task("training", total=1.0, figures="")
+        self.intervals = Intervals(LIVE_STEPS)
+        self.bleu = 0.0
+        self.started = time.monotonic()
+
+    def __enter__(self) -> None:
+        self.progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def show(self, event: Stepped | Evaluated | Ended) -> None:
+        interval = self.intervals.add(event)
+        if isinstance(event, Evaluated):
+            self.bleu = max(self.bleu, event.bleu)
+            self.progress.console.print(str(event), highlight=False)
+        if interval is not None and isinstance(event, Stepped):
+            figures = (
+                f"loss {interval.loss:.3f} · best dev BLEU {self.bleu:.2f} · {interval.tokens_per_second:,.0f} tok/s · "
+                f"{memory()} · {_left(event)} left"
+            )
+            description = f"epoch {event.epoch + 1} step {event.step}"
+            self.progress.update(self.task, completed=event.share, description=description, figures=figures)
+
+    def close(self) -> None:
+        self.progress.stop()
+
+
+def _left(event: Stepped) -> str:
+    """Time to the end of the epochs or minutes; early stopping may come before."""
+    remaining = event.seconds * (1 - event.share) / event.share if event.share > 0 else 0
+    return str(timedelta(seconds=round(remaining)))
+
+
+def memory() -> str:
+    """The most memory this process has held."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "memory unknown"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak / (2**30 if sys.platform == 'darwin' else 2**20):.1f} GiB"

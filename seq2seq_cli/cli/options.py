@@ -1,0 +1,61 @@
+"""Options that several commands share, once: names, help, and how they become a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from seq2seq_cli.config import Config, DecodingConfig
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file of settings.", rich_help_panel="Settings")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable.", rich_help_panel="Settings"
+    ),
+]
+Corpus = Annotated[str | None, typer.Option(help="A built-in corpus.", rich_help_panel="Data")]
+TRAIN_HELP = "Training text: a prefix, a table file, a dataset folder or a hub dataset."
+Train = Annotated[str | None, typer.Option(help=TRAIN_HELP, rich_help_panel="Data")]
+Dev = Annotated[str | None, typer.Option(help="Development text, in the same forms.", rich_help_panel="Data")]
+Test = Annotated[str | None, typer.Option(help="Test text, in the same forms.", rich_help_panel="Data")]
+Src = Annotated[str | None, typer.Option(help="Source language: file suffix or column.", rich_help_panel="Data")]
+Tgt = Annotated[str | None, typer.Option(help="Target language: file suffix or column.", rich_help_panel="Data")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Run directory; default: the newest under runs/.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Machine")]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=0, help="Processor threads; 0: all cores, at most 8.", rich_help_panel="Machine")
+]
+Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1: greedy.", rich_help_panel="Search")]
+LengthPenalty = Annotated[
+    float | None,
+    typer.Option(min=0, help="alpha in log p(y) / length^alpha.", rich_help_panel="Search"),
+]
+MinLength = Annotated[int | None, typer.Option(min=0, help="Fewest pieces.", rich_help_panel="Search")]
+MaxLength = Annotated[
+    int | None, typer.Option(min=0, help="Most pieces; 0: twice the source's plus 20.", rich_help_panel="Search")
+]
+BatchTokens = Annotated[
+    int | None, typer.Option(min=1, help="Source positions times beam decoded together.", rich_help_panel="Search")
+]
+
+
+def data_flags(
+    corpus: str | None, train: str | None, dev: str | None, test: str | None, src: str | None, tgt: str | None
+) -> dict[str, object]:
+    """The data options as settings."""
+    given = {"corpus": corpus, "train": train, "dev": dev, "test": test, "src": src, "tgt": tgt}
+    return {f"data.{name}": value for name, value in given.items()}
+
+
+def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
+    """A run's decoding settings with the options that were given laid over them."""
+    return config.decoding.model_copy(update={name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,60 @@
+"""``seq2seq plot``: where a model looks while it translates one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+
+def plot(
+    sentence: Annotated[str, typer.Argument(help="A source sentence.")],
+    target: Annotated[str | None, typer.Option(help="Its translation; default: the model's own.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .png, .svg or .pdf file; default: the terminal.")
+    ] = None,
+    run: options.RunOption = None,
+    pieces: Annotated[bool, typer.Option("--pieces", help="Show subword pieces, not words.")] = False,
+    beam: options.Beam = None,
+    device: options.Device = "auto",
+) -> None:
+    """Draw the attention of one sentence: source words across, target words down.
+
+    With -o the numbers are written beside the picture, as JSON.
+
+    Examples:
+
+        seq2seq plot --run runs/x "Ein Hund schläft." -o alignment.png
+
+        seq2seq plot "Ein Hund schläft." --target "A dog is asleep."
+    """
+    from seq2seq_cli import console
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.errors import DataError, RunError
+    from seq2seq_cli.report.heatmaps import save_picture
+    from seq2seq_cli.report.terminal import terminal_heatmap
+
+    translator = Translator.load(run, device or "auto")
+    if not sentence.strip():
+        raise DataError("there is no word in this sentence.", "SENTENCE")
+    if target is None:
+        settings = options.decoding_settings(translator.config, beam=beam)
+        hypothesis = translator.hypotheses([sentence], settings)[0][0]
+    else:
+        hypothesis = translator.score([sentence], [target])[0]
+    if hypothesis.alignment is None:
+        raise RunError(
+            f"attention kind {translator.config.attention.kind} gives no weights to draw.",
+            str(run) if run else None,
+            "Train a run with attention, for example `seq2seq train --attention bahdanau`.",
+        )
+    if output is None:
+        console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))
+        console.notice(hypothesis.text)
+        return
+    for warning in save_picture(hypothesis.alignment, output, hypothesis.text, merge=not pieces):
+        console.warn(warning)
+    console.notice(f"{hypothesis.text}\nwritten to {output} and {output.with_suffix('.json')}")

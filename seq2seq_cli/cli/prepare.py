@@ -1,0 +1,50 @@
+"""``seq2seq prepare``: the data step of train on its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+
+def prepare(
+    corpus: options.Corpus = None,
+    train_text: Annotated[str | None, typer.Option("--train", help=options.TRAIN_HELP, rich_help_panel="Data")] = None,
+    dev: options.Dev = None,
+    test: options.Test = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+) -> None:
+    """Learn the vocabulary and tokenise the text; train finds the result by itself.
+
+    Examples:
+
+        seq2seq prepare --corpus bible-es-en
+
+        seq2seq prepare --train P/train --dev P/dev --src de --tgt en --set subword.vocab_size=4000
+    """
+    from seq2seq_cli import config as configuration
+    from seq2seq_cli import console
+    from seq2seq_cli.data.prepare import prepare as prepare_data
+
+    flags = options.data_flags(corpus, train_text, dev, test, src, tgt)
+    settings = configuration.load(config, overrides or (), flags)
+    with console.stages() as report:
+        prepared = prepare_data(settings.data, settings.subword, progress=report)
+    for note in prepared.notes:
+        console.notice(note)
+    rows = [
+        ("corpus", f"{prepared.corpus_name} ({prepared.src} to {prepared.tgt})"),
+        ("training pairs", f"{len(prepared.train):,}"),
+        ("dev pairs", f"{len(prepared.dev):,}"),
+        ("test pairs", f"{len(prepared.test_lines.src):,}" if prepared.test_lines else "none"),
+        ("pieces", f"{len(prepared.subwords.src):,} / {len(prepared.subwords.tgt):,}"),
+        ("source pieces a sentence", f"{prepared.train.src_lengths.mean():.1f}"),
+        ("target pieces a sentence", f"{prepared.train.tgt_lengths.mean():.1f}"),
+        ("written to", str(prepared.directory)),
+    ]
+    console.facts(rows)

@@ -1,0 +1,56 @@
+"""``seq2seq score``: how likely a trained model finds given translations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+
+def score(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Source text, a sentence a line.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Its translations, line by line.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write; default: standard output.")
+    ] = None,
+    run: options.RunOption = None,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="TARGET holds subword pieces, as `translate --pieces` writes them.")
+    ] = False,
+    length_penalty: options.LengthPenalty = None,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = "fp32",
+    threads: options.Threads = None,
+) -> None:
+    """Score given translations by forced decoding; prints score, log-probability and length in pieces, tab-separated.
+
+    The score is the one that translate ranks by. A translation's pieces can differ from those the search took to
+    the same text; with --pieces they are the same, and so is the score.
+
+    Examples:
+
+        seq2seq score input.txt translations.txt --run runs/x
+
+        seq2seq translate input.txt --pieces -o out.pieces; seq2seq score input.txt out.pieces --pieces
+    """
+    from seq2seq_cli import console
+    from seq2seq_cli.data.text import read_lines
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.device import set_threads
+
+    set_threads(threads or 0)
+    sources, targets = list(read_lines(source)), list(read_lines(target))
+    translator = Translator.load(run, device or "auto", precision or "fp32")
+    if pieces:
+        ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in targets]
+        scored = translator.score_pieces(sources, ids, length_penalty)
+    else:
+        scored = translator.score(sources, targets, length_penalty)
+    with console.text_output(output) as file:
+        for hypothesis in scored:
+            file.write(f"{hypothesis.score:.6f}\t{hypothesis.log_prob:.6f}\t{len(hypothesis.pieces) + 1}\n")
+    if output is not None:
+        console.notice(f"{len(scored):,} scores written to {output}")

@@ -1,0 +1,72 @@
+"""``seq2seq train``: the one command a newcomer needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+
+def train(
+    attention: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Attention kind (see `seq2seq attentions`).")
+    ] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run directory; default: runs/CORPUS-KIND.")] = None,
+    corpus: options.Corpus = None,
+    train_text: Annotated[str | None, typer.Option("--train", help=options.TRAIN_HELP, rich_help_panel="Data")] = None,
+    dev: options.Dev = None,
+    test: options.Test = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")] = None,
+    tensorboard: Annotated[
+        bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")
+    ] = None,
+    device: options.Device = None,
+    precision: options.PrecisionOption = None,
+    threads: options.Threads = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run stopped, exactly.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what the run directory holds.")] = False,
+) -> None:
+    """Train a translator, choose the best weights on dev, test it once, and draw where it looks.
+
+    Without options: Bahdanau attention on the built-in German-English corpus. Press Ctrl-C to stop; --resume goes
+    on from there.
+
+    Examples:
+
+        seq2seq train --attention bahdanau --max-minutes 10
+
+        seq2seq train --attention luong-general --train P/train --dev P/dev --test P/test --src de --tgt en --run runs/x
+    """
+    from seq2seq_cli import config as configuration
+    from seq2seq_cli.cli.live import follow
+    from seq2seq_cli.errors import ConfigError
+    from seq2seq_cli.runs import open_run
+
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite exclude each other.", "command line")
+    flags = {
+        "attention.kind": attention,
+        **options.data_flags(corpus, train_text, dev, test, src, tgt),
+        "training.epochs": epochs,
+        "training.max_minutes": max_minutes,
+        "training.seed": seed,
+        "training.tensorboard": tensorboard,
+        "training.device": device,
+        "training.precision": precision,
+        "training.threads": threads,
+    }
+    source = open_run(run).config if resume and run is not None and config is None else config
+    settings = configuration.load(source, overrides or (), flags)
+
+    from seq2seq_cli.training.experiment import experiment
+
+    follow(lambda report: experiment(settings, run, resume, overwrite, report), settings)

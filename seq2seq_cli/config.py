@@ -1,0 +1,299 @@
+"""Every setting of a run, with its default, in typed sections. The only place for defaults; no torch here.
+
+Precedence: the defaults below < a TOML file < ``--set section.key=value`` and the named flags.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from seq2seq_cli import kinds
+from seq2seq_cli.errors import ConfigError, suggestion
+
+RADIUS = 10
+"""D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
+MAX_POSITIONS = 128
+"""Rows of the location score's table where none are set."""
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+
+
+class DataConfig(Section):
+    corpus: str = "tatoeba-de-en"
+    """A built-in corpus, used when `train` is not given."""
+    train: str | None = None
+    """Training text: a prefix (P/train means P/train.SRC and P/train.TGT), a .tsv, .csv, .jsonl or .parquet
+    file with two named columns (any of them gzipped), a dataset folder, or a Hugging Face hub dataset."""
+    dev: str | None = None
+    """Development text, in the same forms: early stopping and choices are made on it."""
+    test: str | None = None
+    """Test text, in the same forms: read once, after training."""
+    src: str | None = None
+    """Source language: file suffix or column name."""
+    tgt: str | None = None
+    """Target language: file suffix or column name."""
+    max_length: Positive = 100
+    """Pairs with more subword pieces than this on either side are left out of training."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.train is None:
+            extra = [name for name in ("dev", "src", "tgt") if getattr(self, name) is not None]
+            if extra:
+                raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
+        else:
+            missing = [name for name in ("dev", "src", "tgt") if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"train is given, so {' and '.join(missing)} must be given as well")
+            if self.src == self.tgt:
+                raise ValueError(f'src and tgt are both "{self.src}"')
+        return self
+
+
+class SubwordConfig(Section):
+    type: Literal["unigram", "bpe", "char", "word"] = "unigram"
+    """SentencePiece model type."""
+    vocab_size: Annotated[int, Field(ge=8)] = 8000
+    """Pieces; a corpus too small for this many gets as many as it can feed, and you are told."""
+    joint: bool = True
+    """One vocabulary for both languages (true), or one each."""
+    character_coverage: Annotated[float, Field(gt=0.9, le=1)] = 1.0
+    """Share of the training text's characters that get pieces; 0.9995 suits Chinese or Japanese."""
+
+
+class ModelConfig(Section):
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Recurrent cell of encoder and decoder."""
+    embedding_size: Positive = 256
+    """Size of the token embeddings."""
+    hidden_size: Annotated[int, Field(gt=0, multiple_of=2)] = 512
+    """Size D of the decoder state; each of the encoder's two directions has half of it."""
+    encoder_layers: Positive = 1
+    """Bidirectional layers of the encoder."""
+    decoder_layers: Positive = 1
+    """Layers of the decoder."""
+    dropout: Fraction = 0.4
+    """Dropout on embeddings, encoder states, between layers and before the output."""
+    bridge: Literal["linear", "zeros"] = "linear"
+    """How the encoder's final states start the decoder: through a learned projection, or not at all."""
+    tying: Literal["auto", "all", "target", "none"] = "auto"
+    """Which embeddings share one matrix: source, target and output (all), target and output (target), or
+    none. auto: all with a joint vocabulary, target otherwise."""
+
+
+class AttentionConfig(Section):
+    kind: str = "bahdanau"
+    """A name of the table of kinds: see `seq2seq attentions`."""
+    score: kinds.Score | None = None
+    """Another score than the kind's own."""
+    wiring: kinds.Wiring | None = None
+    """Where the context enters: before the RNN (Bahdanau) or after it (Luong); default: the kind's own."""
+    input_feeding: bool | None = None
+    """Wiring "after" only: join the last attentional vector to the RNN's input (default: true)."""
+    radius: Positive | None = None
+    """Local windows only: D, positions seen on either side of p_t (default: 10, the paper's)."""
+    size: Positive | None = None
+    """Additive score only: hidden size of the score (default: model.hidden_size)."""
+    max_positions: Positive | None = None
+    """Location score only: source positions that can be attended to; later ones never are (default: 128)."""
+    summary: Literal["start", "every-step"] | None = None
+    """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
+    step as well (Cho et al. 2014; the default)."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        row = kinds.find(self.kind)
+        score, wiring = self.score or row.score, self.wiring or row.wiring
+        given = {name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None}
+        wrong = given - row.options
+        reasons = {f"{name} is not an option of {row.name}" for name in wrong}
+        given -= wrong
+        if "radius" in given and row.window == "global":
+            reasons.add(f"radius belongs to local windows; {row.name} is global")
+        if "size" in given and score != "additive":
+            reasons.add(f"size belongs to the additive score; this one is {score}")
+        if "max_positions" in given and score != "location":
+            reasons.add(f"max_positions belongs to the location score; this one is {score}")
+        if "input_feeding" in given and wiring != "after":
+            reasons.add('input_feeding belongs to the wiring "after"; "before" feeds the context itself')
+        if reasons:
+            raise ValueError("; ".join(sorted(reasons)))
+        return self
+
+
+class TrainingConfig(Section):
+    epochs: Positive = 18
+    """Passes over the training text, unless early stopping or max_minutes ends training sooner."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Stop after this long, evaluation included; the cosine schedule then lands inside it."""
+    batch_tokens: Positive = 1500
+    """Target positions a batch may hold, padding included."""
+    accumulate: Positive = 1
+    """Batches whose gradients are added up before each step."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Optimiser."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled for adamw, L2 for adam."""
+    schedule: Literal["cosine", "plateau", "inverse-sqrt", "constant"] = "cosine"
+    """cosine: down to a hundredth over the run; plateau: halved when dev loss stops falling;
+    inverse-sqrt: by 1/sqrt(step) after the warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps over which the rate climbs from zero to its peak."""
+    label_smoothing: Fraction = 0.1
+    """Probability spread evenly over the vocabulary."""
+    clip_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Largest gradient norm; 0 leaves gradients as they are."""
+    stop_on: Literal["bleu", "loss"] = "bleu"
+    """What the best checkpoint and early stopping are judged by, on dev."""
+    patience: Positive = 6
+    """Evaluations without a new best before training stops."""
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between evaluations on dev; 0: once an epoch."""
+    average: Annotated[int, Field(ge=1)] = 4
+    """The weights of this many last evaluations are averaged at the end, and kept as the best where dev
+    agrees; 1: no averaging."""
+    save_minutes: Annotated[float, Field(gt=0)] = 5.0
+    """Longest time between two `last` checkpoints."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Everything random starts from it: two runs with one seed on one machine are the same bit for bit."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where the processor or GPU computes it natively, fp16 on older GPUs, else fp32."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Processor threads; 0: all cores, at most 8."""
+    tensorboard: bool = False
+    """Also write TensorBoard scalars and alignment images (needs the tensorboard package)."""
+
+
+class DecodingConfig(Section):
+    beam: Positive = 5
+    """Hypotheses kept at each step; 1 is greedy search."""
+    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """alpha in score(y) = log p(y) / |y|^alpha, |y| counting the end of the sentence."""
+    min_length: Annotated[int, Field(ge=0)] = 0
+    """Fewest pieces of a translation, its end not counted."""
+    max_length: Annotated[int, Field(ge=0)] = 0
+    """Most pieces of a translation, its end not counted; 0: twice the source's plus 20."""
+    batch_tokens: Positive = 4000
+    """Source positions times beam decoded together."""
+
+
+class Config(Section):
+    """One run, whole."""
+
+    data: DataConfig = DataConfig()
+    subword: SubwordConfig = SubwordConfig()
+    model: ModelConfig = ModelConfig()
+    attention: AttentionConfig = AttentionConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.model.tying == "all" and not self.subword.joint:
+            raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
+        return self
+
+    def to_toml(self) -> str:
+        """This configuration as TOML; unset options are left out."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+    def to_commented_toml(self) -> str:
+        """As ``to_toml``, with every setting's meaning above it; unset options stand there as comments."""
+        lines = []
+        for section in type(self).model_fields:
+            values: Section = getattr(self, section)
+            lines.append(f"[{section}]")
+            for key, setting in type(values).model_fields.items():
+                lines += [f"# {line}" for line in (setting.description or "").splitlines()]
+                value = getattr(values, key)
+                lines.append(f"# {key} is not set" if value is None else tomli_w.dumps({key: value}).rstrip())
+            lines.append("")
+        return "\n".join(lines).rstrip()
+
+
+def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None) -> Config:
+    """The configuration of a TOML file, ``section.key=value`` overrides and named flags on top, in that order.
+
+    ``flags`` maps ``section.key`` to a value; None means not given. Raises ConfigError naming every problem.
+    """
+    values = read_toml(path) if path is not None else {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise ConfigError(f'"{override}" has no "=".', "--set", "Write it as section.key=value.")
+        _assign(values, key.strip(), _parse_value(text.strip()), "--set")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _assign(values, key, value, "command line")
+    return from_dict(values, str(path) if path is not None else None)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file as they stand. Raises ConfigError where it is missing or not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("there is no such configuration file.", str(path)) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"not readable as TOML: {error}", str(path)) from None
+
+
+def from_dict(values: Mapping[str, object], where: str | None = None) -> Config:
+    """A checked configuration. Raises ConfigError that lists every problem, with suggestions."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(detail, where) for detail in error.errors()]
+        raise ConfigError("\n".join(problems)) from None
+
+
+def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None:
+    section, dot, name = key.partition(".")
+    if not dot:
+        raise ConfigError(f'"{key}" is not of the form section.key.', where, suggestion(key, all_keys()))
+    values.setdefault(section, {})[name] = value
+
+
+def _parse_value(text: str) -> object:
+    """TOML's reading of ``text``, or the text itself: ``--set data.src=de`` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def all_keys() -> list[str]:
+    """Every ``section.key`` there is."""
+    return [
+        f"{section}.{key}"
+        for section, field in Config.model_fields.items()
+        for key in field.annotation.model_fields  # type: ignore[union-attr]
+    ]
+
+
+def _explain(detail: Any, where: str | None) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    prefix = f"{where}: " if where else ""
+    if detail["type"] == "extra_forbidden":
+        known = all_keys() if len(detail["loc"]) > 1 else list(Config.model_fields)
+        return f"{prefix}{key} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
+    message = detail["msg"].removeprefix("Value error, ")
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        message = str(cause).replace("\n", " ")
+    if detail["type"] in ("value_error", "missing") or "input" not in detail:
+        return f"{prefix}{key}: {message}" if key else f"{prefix}{message}"
+    return f"{prefix}{key} = {detail['input']!r}: {message}"

@@ -1,0 +1,114 @@
+"""What the program says: results on standard output, everything else on standard error. Only this file and
+``cli/`` print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from seq2seq_cli.errors import UserError
+
+WIDE = 200
+"""Columns of output that goes to a file or a pipe: tables are not to be squeezed there."""
+
+
+def out() -> Console:
+    """Standard output, for results."""
+    return Console(soft_wrap=False, width=None if sys.stdout.isatty() else WIDE, highlight=False)
+
+
+def err() -> Console:
+    """Standard error, for notices, progress and errors."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+
+
+def result(text: str) -> None:
+    """A line of result."""
+    out().print(escape(text), soft_wrap=True)
+
+
+def notice(text: str) -> None:
+    """A line about what is going on, or what was written where."""
+    err().print(escape(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Something that does not stop the work."""
+    err().print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+
+
+def error(problem: UserError) -> None:
+    """What is wrong, where, and what to do about it."""
+    place = f"{escape(problem.where)}: " if problem.where else ""
+    err().print(f"[bold red]error:[/bold red] {place}{escape(problem.what)}", soft_wrap=True)
+    if problem.hint:
+        err().print(escape(problem.hint), soft_wrap=True)
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one a line: aligned on a terminal, tab-separated in a pipe."""
+    pairs = list(rows)
+    width = max(len(name) for name, _ in pairs) if sys.stdout.isatty() else 0
+    for name, value in pairs:
+        out().print(escape(f"{name:<{width}}  {value}" if width else f"{name}\t{value}"), soft_wrap=True)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Say what is being done for as long as it takes; nothing where nobody watches."""
+    console = err()
+    if console.is_terminal:
+        with console.status(escape(text)):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each stage of a longer piece of work, with the time left; in a pipe, a line a stage.
+
+    Yields a function to be called with a stage's name, what is done of it, and how much there is (0: unknown).
+    """
+    console = err()
+    seen: dict[str, TaskID] = {}
+    if not console.is_terminal:
+
+        def say(stage: str, done: int, total: int) -> None:
+            if stage not in seen:
+                seen[stage] = TaskID(0)
+                notice(f"{stage} ..." if not total else f"{stage} {total:,} pairs ...")
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in seen:
+                seen[stage] = progress.add_task(stage)
+            progress.update(seen[stage], completed=done, total=total or None)
+
+        yield show
+
+
+@contextmanager
+def text_output(path: Path | None) -> Iterator[TextIO]:
+    r"""A file to write lines to, or standard output for None or ``-``: UTF-8, lines ended by ``\n``."""
+    if path is None or str(path) == "-":
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        yield sys.stdout
+        return
+    try:
+        file = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (an error later on is not ours)
+    except OSError as problem:
+        raise UserError(f"cannot be written: {problem.strerror}.", str(path)) from None
+    with file:
+        yield file

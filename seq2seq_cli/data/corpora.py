@@ -1,0 +1,134 @@
+"""Which text a run is about: a built-in corpus by name, or your own in any of the forms there are."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seq2seq_cli.config import DataConfig
+from seq2seq_cli.data.hub import open_dataset
+from seq2seq_cli.data.pairs import LineFiles, ParallelText
+from seq2seq_cli.data.tables import Table, table_format
+from seq2seq_cli.errors import DataError, suggestion
+
+Role = Literal["train", "dev", "test"]
+
+SPLITS: dict[Role, str] = {"train": "train", "dev": "validation", "test": "test"}
+"""What datasets call the split for each role."""
+
+BUILT_IN = {"tatoeba-de-en": ("de", "en"), "bible-es-en": ("es", "en")}
+"""Source and target language of each corpus that comes with the package."""
+
+PACKAGE = Path(__file__).parents[1]
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A source and a target language and their text. ``name`` is safe as a file name."""
+
+    name: str
+    src: str
+    tgt: str
+    train: ParallelText
+    dev: ParallelText
+    test: ParallelText | None
+
+
+def find_corpus(data: DataConfig) -> Corpus:
+    """The corpus that ``data`` asks for. Raises DataError where a part of it is missing."""
+    if data.train is None or data.dev is None or data.src is None or data.tgt is None:
+        return _built_in(data.corpus, data.test)
+    src, tgt = data.src, data.tgt
+    train, dev = open_text(data.train, "train", src, tgt), open_text(data.dev, "dev", src, tgt)
+    test = None if data.test is None else open_text(data.test, "test", src, tgt)
+    return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
+
+
+def open_text(form: str, role: Role, src: str, tgt: str) -> ParallelText:
+    """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, a table file, a dataset folder, or
+    a hub dataset; ``name:split`` or ``name:config:split`` picks a part of a dataset, else ``role`` does.
+
+    Raises DataError, naming what is near, where there is no such text.
+    """
+    path = Path(form).expanduser()
+    if table_format(path):
+        if not path.is_file():
+            raise _missing(path)
+        return Table(path, src, tgt)
+    files = [_existing(path, suffix) for suffix in (src, tgt)]
+    if all(files):
+        return LineFiles(*(file for file in files if file))
+    if any(files) or _siblings(path):
+        raise _missing(Path(f"{path}.{tgt if files[0] else src}"))
+    if path.is_file():
+        hint = f"Name two files by their common beginning (P/train for P/train.{src} and P/train.{tgt}), or a table."
+        raise DataError("this is one file, without named columns.", form, hint)
+    return _dataset(form, role, src, tgt)
+
+
+def _existing(prefix: Path, suffix: str) -> Path | None:
+    candidates = (Path(f"{prefix}.{suffix}{ending}") for ending in ("", ".gz"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _dataset(form: str, role: Role, src: str, tgt: str) -> ParallelText:
+    name, *parts = form.split(":")
+    folder = Path(name).expanduser()
+    split = parts[-1] if parts else SPLITS[role]
+    config = parts[0] if len(parts) == 2 else None
+    if len(parts) > 2:
+        raise DataError("too many colons: write name:split or name:config:split.", form)
+    if folder.is_dir():
+        hint = f"Text files are named by their common beginning, for example {folder / role}."
+        return open_dataset(str(folder), split, config, src, tgt, hint)
+    meant_as_file = folder.name in SPLITS or ("/" in name and folder.parent.is_dir())
+    if meant_as_file or not _HUB_NAME.fullmatch(name):
+        raise _missing(Path(f"{folder}.{src}"))
+    hint = f"There are no files {name}.{src} and {name}.{tgt} either. Check the name, and the connection to the hub."
+    return open_dataset(name, split, config, src, tgt, hint)
+
+
+def _missing(path: Path) -> DataError:
+    near = _siblings(path.with_suffix("")) if table_format(path) is None else []
+    if near:
+        return DataError(f"{path} does not exist; there are {', '.join(map(str, near))}.")
+    folder = path.parent
+    if not folder.is_dir():
+        return DataError("does not exist, and nor does its folder.", str(path))
+    return DataError("does not exist.", str(path), suggestion(path.name, (file.name for file in folder.iterdir())))
+
+
+def _siblings(prefix: Path) -> list[Path]:
+    """The files called ``prefix`` and one more suffix (and .gz)."""
+    if not prefix.parent.is_dir():
+        return []
+    shape = re.compile(re.escape(prefix.name) + r"\.[^.]+(\.gz)?")
+    return sorted(file for file in prefix.parent.iterdir() if shape.fullmatch(file.name) and file.is_file())
+
+
+def _built_in(name: str, test: str | None) -> Corpus:
+    if name not in BUILT_IN:
+        hint = f"Built in: {', '.join(BUILT_IN)}. Your own text is given by train, dev, src and tgt."
+        near = suggestion(name, BUILT_IN)
+        raise DataError(f'corpus "{name}" is unknown.', "data.corpus", f"{near} {hint}" if near else hint)
+    src, tgt = BUILT_IN[name]
+    # In an installed package the corpora lie inside it; in a checkout, in data/ beside it.
+    roots = (PACKAGE / "corpora", PACKAGE.parent / "data")
+    folder = next((root / name for root in roots if (root / name).is_dir()), None)
+    if folder is None:
+        raise DataError(f"the built-in corpus {name} is missing from this installation.", str(roots[0]))
+    train, dev = (open_text(str(folder / role), role, src, tgt) for role in ("train", "dev"))
+    return Corpus(name, src, tgt, train, dev, open_text(test or str(folder / "test"), "test", src, tgt))
+
+
+def _name(train: str, src: str, tgt: str) -> str:
+    """P/multi30k/train and data.tsv become multi30k-de-en and data-de-en."""
+    path = Path(train.partition(":")[0]).expanduser()
+    while table_format(path) or path.suffix == ".gz":
+        path = path.with_suffix("")
+    name = path.resolve().parent.name if path.name == "train" else path.name
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "corpus"
+    ending = f"-{src}-{tgt}"
+    return safe if safe.endswith(ending) else safe + re.sub(r"[^\w.-]+", "-", ending)

@@ -1,0 +1,87 @@
+"""Sentence pairs from a dataset: of the Hugging Face hub, or a folder of one on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq_cli.data.tables import pick
+from seq2seq_cli.errors import DataError, suggestion
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """The rows of one split of a dataset; its columns as in `Table`."""
+
+    where: str
+    rows: Dataset
+    src: str
+    tgt: str
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for src, tgt in self.pairs():
+            digest.update(f"{src}\n{tgt}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        if not len(self.rows):
+            raise DataError("there are no rows in this dataset.", self.where)
+        tables = self.rows.with_format("arrow").iter(batch_size=1000)
+        for number, row in enumerate((row for table in tables for row in table.to_pylist()), start=1):
+            yield pick(row, self.src, self.tgt, f"{self.where}: row {number}")
+
+
+def open_dataset(name: str, split: str, config: str | None, src: str, tgt: str, hint: str) -> DatasetRows:
+    """The split ``split`` of a dataset: a folder written by ``save_to_disk``, a folder of data files, or a hub name.
+
+    Raises DataError, whatever the reason that it cannot be loaded, with ``hint``.
+    """
+    import datasets
+
+    where = f"{name} (split {split})"
+    folder = Path(name)
+    saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
+    try:
+        with _silent():
+            found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, config)
+    except Exception as error:  # the hub, the network and every file format have errors of their own
+        raise DataError(f"cannot be loaded as a dataset: {_first_line(error)}.", name, hint) from error
+    if isinstance(found, datasets.Dataset):
+        return DatasetRows(name, found, src, tgt)
+    if split not in found:
+        near = suggestion(split, found) or f"Name one of them: {name}:{next(iter(found), 'SPLIT')}"
+        raise DataError(f'there is no split "{split}"; there are {", ".join(found)}.', name, near)
+    return DatasetRows(where, found[split], src, tgt)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """No progress bars and no log lines of the libraries: what people see is the console's business."""
+    from datasets.utils import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
+
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bars = is_progress_bar_enabled()
+    disable_progress_bars()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            enable_progress_bars()

@@ -1,0 +1,98 @@
+"""Sentence pairs: what every form of a corpus gives, and the plainest form, two line-aligned files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from seq2seq_cli.data.text import read_lines, sha256, shorten
+from seq2seq_cli.errors import DataError
+
+
+class ParallelText(Protocol):
+    """One split of a corpus, in whatever form. It is read as often as asked, never held whole."""
+
+    @property
+    def where(self) -> str:
+        """The file or dataset, for messages."""
+
+    def digest(self) -> str:
+        """SHA-256 of the text: changes whenever a pair does."""
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Source and target of each pair, in order. Raises DataError where the text is unusable or empty."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``."""
+
+    src: list[str]
+    tgt: list[str]
+
+    @classmethod
+    def read(cls, text: ParallelText) -> "Lines":
+        src, tgt = zip(*text.pairs(), strict=True)
+        return cls(list(src), list(tgt))
+
+
+@dataclass(frozen=True)
+class LineFiles:
+    """Two files; line i of one translates line i of the other."""
+
+    src: Path
+    tgt: Path
+
+    @property
+    def where(self) -> str:
+        return f"{self.src} and {self.tgt}"
+
+    def digest(self) -> str:
+        return sha256(self.src, self.tgt)
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        read = 0
+        for src, tgt in zip_longest(read_lines(self.src), read_lines(self.tgt)):
+            if src is None or tgt is None:
+                raise self._unequal()
+            read += 1
+            yield src, tgt
+        if not read:
+            raise DataError("both files are empty.", self.where)
+
+    def _unequal(self) -> DataError:
+        src, tgt = list(read_lines(self.src)), list(read_lines(self.tgt))
+        for path, lines in ((self.src, src), (self.tgt, tgt)):
+            if not lines:
+                return DataError("the file is empty.", str(path))
+        line = first_shifted(src, tgt)
+        texts = [shorten(lines[line]) if line < len(lines) else "(no such line)" for lines in (src, tgt)]
+        what = (
+            f"{len(src)} lines in one file but {len(tgt)} in the other. "
+            f"They look shifted from line {line + 1} on:\n  {self.src}:{line + 1}: {texts[0]}\n"
+            f"  {self.tgt}:{line + 1}: {texts[1]}"
+        )
+        return DataError(what, self.where, "Line N of one file must translate line N of the other.")
+
+
+def first_shifted(src: list[str], tgt: list[str]) -> int:
+    """The line (from 0) where the longer of two texts most likely has its extra lines.
+
+    Lines that translate each other have lengths in a nearly fixed ratio. Of all places where the extra lines
+    may stand as one block, the answer is the one that leaves the log-ratios of all other pairs with the smallest
+    variance; the last one where several do.
+    """
+    lengths = (np.array([len(line) + 1 for line in lines]) for lines in sorted((src, tgt), key=len, reverse=True))
+    longer, shorter = lengths
+    aligned, moved = (np.log(part / shorter) for part in (longer[: len(shorter)], longer[-len(shorter) :]))
+
+    def total(power: int) -> np.ndarray:
+        """For each place: the sum over the pairs before it, as they stand, and those behind it, moved."""
+        before, behind = np.cumsum(aligned**power), np.cumsum((moved**power)[::-1])[::-1]
+        return np.concatenate(([0.0], before)) + np.concatenate((behind, [0.0]))
+
+    variance = total(2) / len(shorter) - (total(1) / len(shorter)) ** 2
+    return int(np.flatnonzero(variance <= variance.min() + 1e-12)[-1])

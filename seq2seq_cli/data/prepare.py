@@ -1,0 +1,185 @@
+"""From text to what training reads: a vocabulary and piece ids, made once and kept in a cache."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import sentencepiece
+
+from seq2seq_cli.config import DataConfig, SubwordConfig
+from seq2seq_cli.data.cache import cache_root, cached
+from seq2seq_cli.data.corpora import Corpus, find_corpus
+from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.data.subword import Subword, Subwords, train_subword
+from seq2seq_cli.data.text import clean
+from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit, write
+from seq2seq_cli.errors import DataError, RunError
+from seq2seq_cli.runs import Run
+
+__all__ = ["Lines", "Prepared", "Progress", "RaggedIds", "TokenisedSplit", "prepare"]
+
+FORMAT = 1
+"""Of a cache entry; raised whenever the same text and settings would give another one."""
+
+REPORT_EVERY = 50_000
+
+Progress = Callable[[str, int, int], None]
+"""Hears (stage, done, total), in pairs; total is 0 where it is not known yet."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus ready for training.
+
+    ``train`` lacks the pairs that training leaves out (``notes`` counts them, in sentences for people); ``dev`` has
+    every pair, in the order of ``dev_lines``. ``corpus_name`` is safe as a file name; ``hashes`` maps each split to
+    the SHA-256 of its text. ``src`` and ``tgt`` are the languages.
+    """
+
+    directory: Path
+    subwords: Subwords
+    train: TokenisedSplit
+    dev: TokenisedSplit
+    dev_lines: Lines
+    test_lines: Lines | None
+    src: str
+    tgt: str
+    corpus_name: str
+    notes: list[str]
+    hashes: dict[str, str]
+
+
+def prepare(
+    data: DataConfig,
+    subword: SubwordConfig,
+    cache: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    subwords: Subwords | None = None,
+) -> Prepared:
+    """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it.
+
+    What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``workers``
+    threads tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
+    """
+    corpus = find_corpus(data)
+    texts = {"train": corpus.train, "dev": corpus.dev} | ({"test": corpus.test} if corpus.test else {})
+    hashes = {split: text.digest() for split, text in texts.items()}
+    test_lines = Lines.read(corpus.test) if corpus.test else None
+
+    def make(entry: Path) -> None:
+        _make(entry, corpus, subword, subwords, workers or os.cpu_count() or 1, progress or _silent)
+
+    directory = cached(cache or cache_root(), _key(data, subword, subwords, hashes), make)
+    try:
+        pieces = subwords or Subwords.load(Run(directory), subword.joint)
+        every, dev = (TokenisedSplit.open(directory / f"{split}.arrow") for split in ("train", "dev"))
+    except (RunError, pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            "the prepared data are damaged.", str(directory), "Delete this folder and try again."
+        ) from error
+    train, notes = _for_training(every, data.max_length, corpus.train.where)
+    if subwords is None:
+        notes += _size_notes(pieces, subword)
+    lines = Lines.read(corpus.dev)
+    return Prepared(
+        directory, pieces, train, dev, lines, test_lines, corpus.src, corpus.tgt, corpus.name, notes, hashes
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, hashes: dict[str, str]) -> str:
+    """A name for all that decides what a cache entry holds. max_length is not in it: it chooses on reading."""
+    given = (
+        [] if subwords is None else [hashlib.sha256(side.model).hexdigest() for side in (subwords.src, subwords.tgt)]
+    )
+    parts = {
+        "format": FORMAT,
+        "sentencepiece": sentencepiece.__version__,
+        "data": data.model_dump(exclude={"max_length", "test"}),
+        "subword": given or subword.model_dump(),
+        "text": [hashes["train"], hashes["dev"]],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _make(
+    entry: Path, corpus: Corpus, config: SubwordConfig, given: Subwords | None, threads: int, progress: Progress
+) -> None:
+    texts = {"train": corpus.train, "dev": corpus.dev}
+    totals = {split: _check(text, progress) for split, text in texts.items()}
+    if given is None:
+        progress("vocabulary", 0, totals["train"])
+        subwords = _train(corpus.train, config)
+        progress("vocabulary", totals["train"], totals["train"])
+    else:
+        subwords = given
+    subwords.save(Run(entry))
+    before = 0
+    for split, text in texts.items():
+
+        def report(done: int, before: int = before) -> None:
+            progress("tokenising", before + done, sum(totals.values()))
+
+        write(entry / f"{split}.arrow", text.pairs(), subwords, threads, report)
+        before += totals[split]
+
+
+def _check(text: ParallelText, progress: Progress) -> int:
+    """The number of pairs. Raises DataError where any cannot be read, or none has two sides."""
+    count, usable = 0, False
+    for count, (src, tgt) in enumerate(text.pairs(), start=1):
+        usable = usable or bool(clean(src) and clean(tgt))
+        if count % REPORT_EVERY == 0:
+            progress("reading", count, 0)
+    if not usable:
+        raise DataError(f"each of the {count} pairs has an empty side.", text.where)
+    return count
+
+
+def _train(text: ParallelText, config: SubwordConfig) -> Subwords:
+    if config.joint:
+        both = train_subword(chain.from_iterable(text.pairs()), config)
+        return Subwords(both, both)
+    src = train_subword((src for src, _ in text.pairs()), config)
+    return Subwords(src, train_subword((tgt for _, tgt in text.pairs()), config))
+
+
+def _for_training(every: TokenisedSplit, max_length: int, where: str) -> tuple[TokenisedSplit, list[str]]:
+    """The pairs with two sides of at most ``max_length`` pieces, and what to say about the others."""
+    empty = np.minimum(every.src_lengths, every.tgt_lengths) == 0
+    long = ~empty & (np.maximum(every.src_lengths, every.tgt_lengths) > max_length)
+    notes = []
+    if empty.any():
+        notes.append(f"{_pairs(empty)} with an empty side: dropped.")
+    if long.any():
+        notes.append(f"{_pairs(long)} longer than {max_length} pieces (data.max_length): left out of training.")
+    kept = np.flatnonzero(~(empty | long))
+    if not len(kept):
+        raise DataError(f"no pair is left for training. {' '.join(notes)}", where, "Raise data.max_length.")
+    return every.select(kept), notes
+
+
+def _pairs(chosen: np.ndarray) -> str:
+    count = int(chosen.sum())
+    return f"{count:,} pair" if count == 1 else f"{count:,} pairs"
+
+
+def _size_notes(subwords: Subwords, config: SubwordConfig) -> list[str]:
+    def note(side: str, subword: Subword) -> str:
+        return (
+            f"The {side} text feeds {len(subword):,} pieces of type {config.type}, not {config.vocab_size:,} "
+            "(subword.vocab_size): the vocabulary has as many."
+        )
+
+    sides = {"training": subwords.src} if subwords.joint else {"source": subwords.src, "target": subwords.tgt}
+    return [note(side, subword) for side, subword in sides.items() if len(subword) < config.vocab_size]

@@ -1,0 +1,74 @@
+"""Lines of text: read, cleaned, shortened for a message. Files, pipes and the corpora all go through here."""
+
+import gzip
+import hashlib
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from seq2seq_cli.errors import DataError
+
+BOM = b"\xef\xbb\xbf"
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+# Control characters, the zero-width space, a BOM in mid-text, and surrogates (which no UTF-8 can hold).
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
+
+
+def iter_lines(binary: BinaryIO, name: str) -> Iterator[str]:
+    r"""The lines of a UTF-8 stream, one by one as they arrive, without their ends.
+
+    A line is what ``\n`` ends, and nothing else: U+2028, U+0085, ``\v``, ``\f`` and NUL stay inside their line. One
+    ``\r`` before the ``\n`` goes with it, and so does a byte order mark at the very start.
+    Raises DataError with file, line and byte where the text is not UTF-8; ``name`` is what it calls the stream.
+    """
+    position = 0
+    for number, raw in enumerate(binary, start=1):
+        line = raw.removeprefix(BOM) if number == 1 else raw
+        try:
+            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            offset = len(raw) - len(line) + error.start
+            byte = f"byte 0x{raw[offset]:02x}, number {offset + 1} of this line"
+            encoding = "UTF-16" if number == 1 and raw.startswith(UTF16_BOMS) else "LATIN1"
+            hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
+            raise DataError(f"{byte}, is not UTF-8 (offset {position + offset}).", f"{name}:{number}", hint) from None
+        position += len(raw)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a file, of a gzipped one where its name ends in .gz; see `iter_lines`."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as binary:
+            yield from iter_lines(binary, str(path))  # type: ignore[arg-type]  # GzipFile is a BinaryIO in all but name
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"not a whole gzip file: {error}", str(path)) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
+
+
+def sha256(*paths: Path) -> str:
+    """The digest of the files' bytes, one file after the other: what ``cat A B | sha256sum`` prints."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
+    return digest.hexdigest()
+
+
+def clean(line: str) -> str:
+    """``line`` as the tokenizer sees it: NFC, no control characters, and one plain space for every run of white
+    space of any kind. Empty where nothing is left."""
+    return " ".join(_NO_TEXT.sub(" ", unicodedata.normalize("NFC", line)).split())
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """The first ``width`` characters of ``text``, quoted, odd ones escaped: for messages."""
+    return repr(text if len(text) <= width else f"{text[: width - 3]}...")

@@ -1,0 +1,38 @@
+"""What decoding returns: hypotheses and where they looked. Plain data, no torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+END = "</s>"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where a mechanism looked: one row a target piece, one column a source piece, ``</s>`` included in both.
+
+    ``weights_TS`` is float32. ``centre_T`` (positions, real-valued) and ``radius`` describe the window of a
+    local mechanism: row t may see the columns from centre_T[t] - radius to centre_T[t] + radius. Both are None
+    for a global one.
+    """
+
+    source_pieces: tuple[str, ...]
+    target_pieces: tuple[str, ...]
+    weights_TS: np.ndarray
+    centre_T: np.ndarray | None = None
+    radius: int | None = None
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation.
+
+    ``log_prob`` is the natural log-probability of its pieces and ``</s>``; ``score`` is log_prob / length^alpha,
+    what the search ranks by. ``alignment`` is None for a model without attention.
+    """
+
+    text: str
+    pieces: tuple[str, ...]
+    log_prob: float
+    score: float
+    alignment: Alignment | None

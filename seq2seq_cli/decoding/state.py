@@ -1,0 +1,38 @@
+"""A trained model as search sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from seq2seq_cli.decoding.search import Step
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.types import DecoderState, Memory
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A model in the middle of R target sentences: one row of memory and decoder state each."""
+
+    model: Seq2Seq
+    memory: Memory
+    decoder: DecoderState
+
+    @classmethod
+    def start(cls, model: Seq2Seq, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
+        """Before the first step; one row a source sentence."""
+        return cls(model, *model.start(src_BS, mask_BS))
+
+    def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
+        output = self.model.decoder(self.model.embed(tokens_R[:, None]), self.memory, self.decoder)
+        log_probs_RV = self.model.log_probs(output.features_BTF[:, 0])
+        centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
+        return Step(log_probs_RV, output.weights_BTS[:, 0], centre_R), ModelState(self.model, self.memory, output.state)
+
+    def reorder(self, rows_R: Tensor) -> ModelState:
+        # The rows of one sentence share one memory, so only the decoder's state moves.
+        return ModelState(self.model, self.memory, self.decoder.select(rows_R))
+
+    def select(self, rows_R: Tensor) -> ModelState:
+        return ModelState(self.model, self.memory.select(rows_R), self.decoder.select(rows_R))

@@ -1,0 +1,44 @@
+"""Lines as they come: one alone is answered at once, many together are taken as one batch."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+
+WAITING = 2000
+"""Most lines read ahead, and most handed on together: enough for full batches, little enough to hold in memory."""
+
+
+def gather_ready(lines: Iterable[str], most: int = WAITING) -> Iterator[list[str]]:
+    """All of ``lines``, in order, in groups: each holds the lines that have come while the one before was
+    dealt with, at least one and at most ``most``.
+
+    ``lines`` is read in a thread of its own; what reading raises is raised here, after the lines before it.
+    """
+    waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=most)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                waiting.put(line)
+            waiting.put(None)
+        except BaseException as error:  # carried over to the thread that asked
+            waiting.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    item = waiting.get()
+    while isinstance(item, str):
+        group = [item]
+        while len(group) < most and isinstance(item, str):
+            try:
+                item = waiting.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(item, str):
+                group.append(item)
+        yield group
+        if isinstance(item, str):
+            item = waiting.get()
+    if item is not None:
+        raise item

@@ -1,0 +1,223 @@
+"""From lines of text to hypotheses, and to the scores of given translations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli.config import Config, DecodingConfig
+from seq2seq_cli.data.batching import pad, pad_sources
+from seq2seq_cli.data.subword import BOS, EOS, PAD, UNK, Subwords
+from seq2seq_cli.decoding.hypothesis import END, Alignment, Hypothesis
+from seq2seq_cli.decoding.search import Limits, Result, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.state import ModelState
+from seq2seq_cli.device import Precision, choose_device, choose_precision
+from seq2seq_cli.errors import DataError
+from seq2seq_cli.model.build import build, local_radius
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.weights import load_weights
+from seq2seq_cli.runs import open_run
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Drawing translations at random instead of searching for the best: p^(1/temperature), among the ``top_k``
+    likeliest tokens (0: all), from ``seed``."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A trained model with its tokenizers.
+
+    >>> Translator.load("runs/x").translate(["Ein Satz."])
+    ['A sentence.']
+    """
+
+    model: Seq2Seq
+    subwords: Subwords
+    config: Config
+    device: torch.device
+    precision: Precision
+
+    @classmethod
+    def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Translator:
+        """The best model of a run directory (None: the newest under ``runs/``).
+
+        Raises RunError where there is none, it is damaged, or its weights have another shape than its
+        configuration says. Never executes code from the run.
+        """
+        opened = open_run(None if run is None else Path(run))
+        config = configuration.load(opened.config)
+        subwords = Subwords.load(opened, config.subword.joint)
+        chosen = choose_device(device)
+        model = build(config, len(subwords.src), len(subwords.tgt))
+        load_weights(model, opened.best)
+        return cls(model.to(chosen).eval(), subwords, config, chosen, choose_precision(precision, chosen))
+
+    def translate(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[str]:
+        """The best translation of each line, in order; an empty line for an empty line."""
+        return [hypotheses[0].text for hypotheses in self.hypotheses(lines, decoding)]
+
+    def hypotheses(
+        self,
+        lines: Sequence[str],
+        decoding: DecodingConfig | None = None,
+        sampling: Sampling | None = None,
+        replace_unknown: bool = False,
+    ) -> list[list[Hypothesis]]:
+        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines.
+
+        ``decoding``: the run's own where None. ``replace_unknown``: each ``<unk>`` becomes the source word it
+        attended to most. A line without a word has one empty hypothesis.
+        """
+        settings = decoding or self.config.decoding
+        sources = self.subwords.src.encode(list(lines))
+        results: list[list[Hypothesis]] = [[_nothing()] for _ in sources]
+        for indices in _batches([len(ids) for ids in sources], settings):
+            batch = [sources[i] for i in indices]
+            found = self._search(batch, settings, sampling)
+            for i, row in zip(indices, range(len(batch)), strict=True):
+                results[i] = self._read(found, row, batch[row], lines[i] if replace_unknown else None)
+        return results
+
+    def score(self, sources: Sequence[str], targets: Sequence[str], alpha: float | None = None) -> list[Hypothesis]:
+        """Given translations, scored by forced decoding as the search would score them, with their alignments."""
+        return self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha)
+
+    @torch.inference_mode()
+    def score_pieces(
+        self, sources: Sequence[str], targets: Sequence[Sequence[int]], alpha: float | None = None
+    ) -> list[Hypothesis]:
+        """As ``score``, of translations given as piece ids without ``</s>``.
+
+        Raises DataError where there are not as many targets as sources.
+        """
+        if len(sources) != len(targets):
+            raise DataError(f"{len(sources)} source lines but {len(targets)} translations.")
+        exponent = self.config.decoding.length_penalty if alpha is None else alpha
+        encoded = self.subwords.src.encode(list(sources))
+        lengths = [max(len(s), len(t)) for s, t in zip(encoded, targets, strict=True)]
+        results: list[Hypothesis | None] = [None] * len(encoded)
+        for indices in _batches(lengths, replace_beam(self.config.decoding, 1), keep_empty=True):
+            scored = self._score_batch([encoded[i] for i in indices], [list(targets[i]) for i in indices], exponent)
+            for i, hypothesis in zip(indices, scored, strict=True):
+                results[i] = hypothesis
+        return [hypothesis for hypothesis in results if hypothesis is not None]
+
+    def _score_batch(self, sources: list[list[int]], targets: list[list[int]], alpha: float) -> list[Hypothesis]:
+        source = pad_sources(sources)
+        lengths = np.array([len(ids) for ids in targets])
+        values = np.fromiter((i for ids in targets for i in ids), dtype=np.int64)
+        reads, wanted = pad(values, lengths, first=BOS), pad(values, lengths, last=EOS)
+        with self.precision.autocast(self.device):
+            memory, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device))
+            output = self.model.decoder(self.model.embed(reads.ids_BL.to(self.device)), memory, state)
+            log_probs_BTV = self.model.log_probs(output.features_BTF)
+        chosen_BT = log_probs_BTV.gather(2, wanted.ids_BL.to(self.device)[..., None]).squeeze(2).cpu()
+        log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
+        scored = []
+        for row, (src, tgt, log_prob) in enumerate(zip(sources, targets, log_prob_B.tolist(), strict=True)):
+            steps = len(tgt) + 1
+            centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
+            alignment = self._alignment(src, tgt, output.weights_BTS[row, :steps], centre_T)
+            text = self.subwords.tgt.decode([tgt])[0]
+            score = length_normalised(log_prob, steps, alpha)
+            scored.append(Hypothesis(text, tuple(self.subwords.tgt.pieces(tgt)), log_prob, score, alignment))
+        return scored
+
+    @torch.inference_mode()
+    def _search(self, sources: list[list[int]], settings: DecodingConfig, sampling: Sampling | None) -> Result:
+        source = pad_sources(sources)
+        longest = [settings.max_length or 2 * len(ids) + 20 for ids in sources]
+        limits = Limits(
+            bos=BOS,
+            eos=EOS,
+            banned=(PAD, BOS),
+            min_length=settings.min_length,
+            max_length_N=torch.tensor(longest, device=self.device).clamp(min=settings.min_length),
+        )
+        with self.precision.autocast(self.device):
+            state = ModelState.start(self.model, source.ids_BL.to(self.device), source.mask_BL.to(self.device))
+            if sampling is not None:
+                drawn = (sampling.temperature, sampling.top_k, sampling.seed)
+                return sample(state, limits, settings.length_penalty, *drawn)
+            if settings.beam == 1:
+                return greedy(state, limits, settings.length_penalty)
+            return beam(state, limits, settings.length_penalty, settings.beam)
+
+    def _read(self, result: Result, row: int, source: list[int], replace_from: str | None) -> list[Hypothesis]:
+        hypotheses = []
+        for found in result.hypotheses[row]:
+            alignment = self._alignment(source, found.tokens, *result.attention(found))
+            pieces = tuple(self.subwords.tgt.pieces(found.tokens))
+            if replace_from is not None and UNK in found.tokens and alignment is not None:
+                text = self._replace_unknown(found.tokens, alignment, replace_from)
+            else:
+                text = self.subwords.tgt.decode([found.tokens])[0]
+            hypotheses.append(Hypothesis(text, pieces, found.log_prob, found.score, alignment))
+        return hypotheses
+
+    def _replace_unknown(self, target: list[int], alignment: Alignment, line: str) -> str:
+        """The text with each unknown piece replaced by the source word it attended to most."""
+        positions = alignment.weights_TS[:, :-1].argmax(1)
+        words = line.split()
+        starts = [piece.startswith(WORD_START) for piece in alignment.source_pieces[:-1]]
+        parts: list[str] = []
+        known: list[int] = []
+        for token, position in zip(target, positions, strict=False):
+            if token != UNK:
+                known.append(token)
+                continue
+            word = max(0, sum(starts[: position + 1]) - 1)
+            parts += [*self.subwords.tgt.decode([known]), words[min(word, len(words) - 1)]]
+            known = []
+        return " ".join(part for part in [*parts, *self.subwords.tgt.decode([known])] if part)
+
+    def _alignment(
+        self, source: list[int], target: list[int], weights_TS: Tensor, centre_T: Tensor | None
+    ) -> Alignment | None:
+        if weights_TS.shape[-1] == 0:
+            return None
+        return Alignment(
+            source_pieces=(*self.subwords.src.pieces(source), END),
+            target_pieces=(*self.subwords.tgt.pieces(target), END),
+            weights_TS=weights_TS[:, : len(source) + 1].float().cpu().numpy(),
+            centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
+            radius=local_radius(self.config.attention),
+        )
+
+
+WORD_START = "▁"
+"""SentencePiece's sign at the beginning of a word."""
+
+
+def _nothing() -> Hypothesis:
+    return Hypothesis("", (), 0.0, 0.0, None)
+
+
+def replace_beam(decoding: DecodingConfig, beam: int) -> DecodingConfig:
+    """The same settings with another beam."""
+    return decoding.model_copy(update={"beam": beam})
+
+
+def _batches(lengths: Sequence[int], settings: DecodingConfig, keep_empty: bool = False) -> Iterator[list[int]]:
+    """Row numbers of sentences of similar length, longest first, ``settings.batch_tokens`` at a time."""
+    order = sorted((i for i, n in enumerate(lengths) if n or keep_empty), key=lambda i: -lengths[i])
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * (lengths[batch[0]] + 1) * settings.beam > settings.batch_tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

@@ -1,0 +1,65 @@
+"""Where to compute, and in which number format."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+import torch
+
+from seq2seq_cli.errors import ConfigError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """``name`` is fp32, bf16 or fp16; ``reason``, why it was chosen."""
+
+    name: str
+    reason: str
+
+    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """Products in this precision; parameters stay in float32."""
+        if self.name == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, DTYPES[self.name])
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" prefers a GPU. Raises ConfigError where this machine has none such."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if not available[name]:
+        raise ConfigError(f'device "{name}" is not available here.', "training.device", 'Use "auto" or "cpu".')
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """The number format asked for, or the quickest that trains well on ``device``."""
+    if name != "auto":
+        return Precision(name, "as asked")
+    if device.type == "cuda":
+        if torch.cuda.get_device_capability(device)[0] >= 8:
+            return Precision("bf16", "this GPU computes it natively")
+        return Precision("fp16", "this GPU has no bf16")
+    if device.type == "cpu" and _cpu_computes_bf16():
+        return Precision("bf16", "this processor computes it natively")
+    return Precision("fp32", f"this {device.type} does not compute bf16 natively")
+
+
+def _cpu_computes_bf16() -> bool:
+    """Whether bf16 products are faster than fp32 here: AVX-512 BF16 or AMX (emulated ones are slower)."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+
+
+def set_threads(threads: int) -> int:
+    """Use that many processor threads; 0: all cores this process may run on, at most 8. Returns how many."""
+    chosen = threads or min(
+        8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    torch.set_num_threads(chosen)
+    return chosen

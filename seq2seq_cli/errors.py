@@ -1,0 +1,40 @@
+"""Errors that are the user's to mend: shown without a traceback, exit status 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can put right: what is wrong, where it is, what to do about it.
+
+    ``where`` names a file, line, key or option; ``hint`` is an instruction. Everything that is not a
+    ``UserError`` is a bug of ours and keeps its traceback.
+    """
+
+    def __init__(self, what: str, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n{self.hint}" if self.hint else text
+
+
+class ConfigError(UserError):
+    """A setting that is unknown, of the wrong type, or at odds with another one."""
+
+
+class DataError(UserError):
+    """Text that cannot be used as it is: missing, empty, unequal, undecodable."""
+
+
+class RunError(UserError):
+    """A run directory or checkpoint that is missing, in the way, damaged, or of another shape."""
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str | None:
+    """``Did you mean "x"?`` for the choice nearest to ``word``, or None where nothing is near."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f'Did you mean "{near[0]}"?' if near else None

@@ -1,0 +1,150 @@
+"""Trained runs on a test set: their translations, scores, sizes and speeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+
+from seq2seq_cli.config import DataConfig, DecodingConfig
+from seq2seq_cli.data.corpora import find_corpus, open_text
+from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.errors import RunError
+from seq2seq_cli.evaluation.metrics import PValues, Scores, paired, score_system
+from seq2seq_cli.runs import Run, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run on one test set. ``decoding_seconds``: search and detokenisation, the model already loaded."""
+
+    run: Run
+    scores: Scores
+    hypotheses: list[str]
+    decoding: DecodingConfig
+    precision: str
+    decoding_seconds: float
+    parameters: int
+    training_minutes: float
+    test_sha256: str
+
+    @property
+    def sentences_per_second(self) -> float:
+        return len(self.hypotheses) / self.decoding_seconds
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys; scores as numbers, their intervals and signatures beside them."""
+        scores = (self.scores.bleu, self.scores.chrf, self.scores.ter)
+        record: dict[str, object] = {"run": str(self.run.directory)}
+        record |= {score.name.lower(): score.value for score in scores}
+        record["signature"] = {score.name.lower(): score.signature for score in scores}
+        record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
+        return record | {
+            "sentences": len(self.hypotheses),
+            "parameters": self.parameters,
+            "training_minutes": self.training_minutes,
+            "decoding_seconds": self.decoding_seconds,
+            "sentences_per_second": self.sentences_per_second,
+            "decoding": self.decoding.model_dump(),
+            "precision": self.precision,
+            "test_sha256": self.test_sha256,
+        }
+
+
+def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: DecodingConfig | None = None) -> Evaluation:
+    """Translate ``test``, score it, and keep both in the run: ``decodes/`` and ``eval.json``."""
+    settings = decoding or translator.config.decoding
+    begin = time.perf_counter()
+    hypotheses = translator.translate(test.src, settings)
+    seconds = time.perf_counter() - begin
+    digest = hashlib.sha256("\n".join([*test.src, *test.tgt]).encode()).hexdigest()
+    evaluation = Evaluation(
+        run=run,
+        scores=score_system(hypotheses, test.tgt),
+        hypotheses=hypotheses,
+        decoding=settings,
+        precision=translator.precision.name,
+        decoding_seconds=seconds,
+        parameters=translator.model.parameter_count(),
+        training_minutes=training_seconds(run) / 60,
+        test_sha256=digest,
+    )
+    write_text(run.decodes / f"{digest[:8]}-beam{settings.beam}.txt", "".join(f"{line}\n" for line in hypotheses))
+    write_json(run.evaluation, evaluation.to_json())
+    return evaluation
+
+
+def training_seconds(run: Run) -> float:
+    """Time spent training and evaluating on dev, over all sittings. Raises RunError where nothing is recorded."""
+    try:
+        lines = run.metrics.read_text(encoding="utf-8").splitlines()
+        return float(json.loads(lines[-1])["seconds"])
+    except (OSError, IndexError, KeyError, ValueError):
+        raise RunError("there is no record of a training here.", str(run.metrics)) from None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs on one test set. ``significance``: of each run's difference from the first one; None for the first."""
+
+    test: str
+    evaluations: list[Evaluation]
+    significance: list[PValues | None]
+
+    @property
+    def title(self) -> str:
+        first = self.evaluations[0]
+        return f"{self.test}: {len(first.hypotheses):,} sentences, beam {first.decoding.beam}"
+
+    @property
+    def signatures(self) -> list[str]:
+        """sacreBLEU's own description of each score."""
+        scores = self.evaluations[0].scores
+        return [f"{score.name}: {score.signature}" for score in (scores.bleu, scores.chrf, scores.ter)]
+
+    def to_json(self) -> list[dict[str, object]]:
+        """One object a run."""
+        return [
+            evaluation.to_json() | {"p_against_first": None if p is None else asdict(p)}
+            for evaluation, p in zip(self.evaluations, self.significance, strict=True)
+        ]
+
+
+def compare_runs(
+    runs: list[Run], test: str | None, decoding: dict[str, int | float | None], device: str, precision: str
+) -> Comparison:
+    """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
+
+    ``decoding`` holds the settings to change from each run's own (None: not given). Raises RunError where the
+    runs do not share languages or a test set.
+    """
+    changes = {name: value for name, value in decoding.items() if value is not None}
+    evaluations: list[Evaluation] = []
+    references: list[str] = []
+    where = ""
+    for run in runs:
+        translator = Translator.load(run.directory, device, precision)
+        text = test_text(translator.config.data, test, run)
+        lines = Lines.read(text)
+        if references and lines.tgt != references:
+            hint = "Name one for all with --test."
+            raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)
+        references, where = lines.tgt, text.where
+        settings = translator.config.decoding.model_copy(update=changes)
+        evaluations.append(evaluate_run(run, lines, translator, settings))
+    baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
+    p_values = paired(baseline, others, references) if others else []
+    return Comparison(where, evaluations, [None, *p_values])
+
+
+def test_text(data: DataConfig, test: str | None, run: Run) -> ParallelText:
+    """The test set ``test``, or the run's own. Raises RunError where there is neither."""
+    if test is None:
+        found = find_corpus(data).test
+        if found is None:
+            raise RunError("this run has no test set.", str(run.directory), "Name one with --test.")
+        return found
+    info = json.loads(run.info.read_text(encoding="utf-8"))
+    return open_text(test, "test", info["src"], info["tgt"])

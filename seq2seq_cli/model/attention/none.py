@@ -1,0 +1,32 @@
+"""No attention: the bottleneck that every mechanism is measured against."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
+
+
+class NoAttention(nn.Module):
+    """The context is the encoder's summary at every step (Cho et al. 2014), or nothing beyond the decoder's
+    initial state (``summary="start"``, Sutskever, Vinyals & Le 2014)."""
+
+    recurrent = False
+    static = True
+
+    def __init__(self, encoder_size: int, summary: Literal["start", "every-step"]) -> None:
+        super().__init__()
+        self.context_size = encoder_size if summary == "every-step" else 0
+
+    def prepare(self, encoded: EncoderOutput) -> Memory:
+        nothing_BS0 = encoded.states_BSE[..., :0]
+        return Memory(nothing_BS0, nothing_BS0, encoded.mask_BS, encoded.summary_BE)
+
+    def initial_state(self, memory: Memory) -> AttentionState:
+        return ()
+
+    def forward(
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+    ) -> tuple[Attended, AttentionState]:
+        context_BTE = memory.summary_BE[:, None, : self.context_size].expand(-1, query_BTD.shape[1], -1)
+        return Attended(context_BTE, query_BTD[..., :0]), state

@@ -1,0 +1,48 @@
+"""Score x window x normaliser: every mechanism that weighs source positions."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.model.attention.scores import Score
+from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
+
+
+class ScoredAttention(nn.Module):
+    """c_t = sum_s a_t(s) h_s, a_t the normalised scores of the positions that the window shows."""
+
+    recurrent = False
+    static = False
+
+    def __init__(self, encoder_size: int, score: Score, window: nn.Module, normaliser: nn.Module) -> None:
+        super().__init__()
+        self.context_size = encoder_size
+        self.score = score
+        self.window = window
+        self.normaliser = normaliser
+
+    def prepare(self, encoded: EncoderOutput) -> Memory:
+        keys_BSA = precise(self.score.keys(encoded.states_BSE))
+        return Memory(precise(encoded.states_BSE), keys_BSA, encoded.mask_BS, encoded.summary_BE)
+
+    def initial_state(self, memory: Memory) -> AttentionState:
+        return ()
+
+    def forward(
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+    ) -> tuple[Attended, AttentionState]:
+        view = self.window(query_BTD, memory, start)
+        queries_BTA = precise(self.score.queries(query_BTD))
+        # The projections may be in bfloat16, but not what follows: the gradients of energies and weights are
+        # small differences between positions, which 8 bits round away while the attention is still flat, so
+        # that it takes epochs longer to form.
+        with torch.autocast(query_BTD.device.type, enabled=False):
+            weights_BTS = self.normaliser(self.score(queries_BTA, memory), view.mask_BTS)
+            if view.factor_BTS is not None:
+                weights_BTS = weights_BTS * view.factor_BTS
+            context_BTE = weights_BTS @ memory.values_BSE
+        return Attended(context_BTE, weights_BTS, view.centre_BT), state
+
+
+def precise(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 where it is so already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

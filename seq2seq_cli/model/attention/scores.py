@@ -1,0 +1,109 @@
+"""Scores: how well a source position fits the query. Each projects its keys once a source batch."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.model.types import Memory
+
+
+class Score(nn.Module):
+    """``keys``: states_BSE -> keys_BSA, once a source batch; ``queries``: query_BTD -> queries_BTA and ``forward``:
+    queries_BTA and memory -> energies_BTS, each step.
+
+    The projections are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
+    """
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        return states_BSE
+
+    def queries(self, query_BTD: Tensor) -> Tensor:
+        return query_BTD
+
+    def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
+        return queries_BTA @ memory.keys_BSA.transpose(1, 2)
+
+
+class DotScore(Score):
+    """q . h_s, times ``scale`` (Luong, Pham & Manning 2015, 3.1; scaled by 1/sqrt(D): Vaswani et al. 2017, 3.2.1).
+
+    Raises ConfigError where the query and the encoder states differ in size.
+    """
+
+    def __init__(self, query_size: int, encoder_size: int, scale: float = 1.0) -> None:
+        super().__init__()
+        if query_size != encoder_size:
+            raise ConfigError(
+                f"a dot score needs queries and encoder states of one size, not {query_size} and {encoder_size}.",
+                "attention.kind",
+                'Use the score "general", which projects one to the other.',
+            )
+        self.scale = scale
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        return states_BSE * self.scale
+
+
+class GeneralScore(Score):
+    """q^T W h_s (Luong, Pham & Manning 2015, 3.1): a dot product with the keys W h_s."""
+
+    def __init__(self, query_size: int, encoder_size: int) -> None:
+        super().__init__()
+        self.key = nn.Linear(encoder_size, query_size, bias=False)
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        keys_BSA: Tensor = self.key(states_BSE)
+        return keys_BSA
+
+
+class AdditiveScore(Score):
+    """v^T tanh(W_1 q + W_2 h_s) (Bahdanau, Cho & Bengio 2015, A.1.2; "concat" in Luong, Pham & Manning 2015, 3.1).
+
+    Without a bias, as in the papers.
+    """
+
+    def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_size, size, bias=False)
+        self.key = nn.Linear(encoder_size, size, bias=False)
+        self.energy = nn.Linear(size, 1, bias=False)
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        keys_BSA: Tensor = self.key(states_BSE)
+        return keys_BSA
+
+    def queries(self, query_BTD: Tensor) -> Tensor:
+        queries_BTA: Tensor = self.query(query_BTD)
+        return queries_BTA
+
+    def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
+        joined_BTSA = torch.tanh(queries_BTA[:, :, None] + memory.keys_BSA[:, None])
+        energies_BTS: Tensor = self.energy(joined_BTSA).squeeze(-1)
+        return energies_BTS
+
+
+class LocationScore(Score):
+    """(W_a q)_s, one learned row a source position, whatever stands there (Luong, Pham & Manning 2015, 3.1).
+
+    The table has ``max_positions`` rows: later positions of a longer source get minus infinity and are never
+    attended to.
+    """
+
+    def __init__(self, query_size: int, max_positions: int) -> None:
+        super().__init__()
+        self.position = nn.Linear(query_size, max_positions, bias=False)
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        return states_BSE[..., :0]
+
+    def queries(self, query_BTD: Tensor) -> Tensor:
+        queries_BTA: Tensor = self.position(query_BTD)
+        return queries_BTA
+
+    def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
+        positions = memory.mask_BS.shape[1]
+        energies_BTS = queries_BTA[..., :positions]
+        beyond = positions - energies_BTS.shape[-1]
+        return nn.functional.pad(energies_BTS, (0, beyond), value=-math.inf)

@@ -1,0 +1,74 @@
+"""Windows: which source positions a query may see, and how much each of them counts."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.model.types import Memory
+
+
+class View(NamedTuple):
+    """``mask_BTS`` (or one that broadcasts to it) is True at the positions seen; ``factor_BTS`` multiplies the
+    normalised weights (None: one); ``centre_BT`` is the middle of the window (None: no middle)."""
+
+    mask_BTS: Tensor
+    factor_BTS: Tensor | None = None
+    centre_BT: Tensor | None = None
+
+
+class GlobalWindow(nn.Module):
+    """All real source positions (Luong, Pham & Manning 2015, 3.1)."""
+
+    def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
+        return View(memory.mask_BS[:, None])
+
+
+class LocalMonotonicWindow(nn.Module):
+    """local-m: [p_t - D, p_t + D] with p_t = min(t, S - 1) (Luong, Pham & Manning 2015, 3.2).
+
+    The paper sets p_t = t; past the end of the source that would leave nothing to see, so the window stays
+    around the last position. S is each sentence's own length.
+    """
+
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        self.radius = radius
+
+    def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
+        last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
+        steps_T = torch.arange(start, start + query_BTD.shape[1], device=query_BTD.device)
+        centre_BT = torch.minimum(steps_T, last_B1)
+        return View(_near(centre_BT, memory.mask_BS, self.radius), centre_BT=centre_BT)
+
+
+class LocalPredictiveWindow(nn.Module):
+    """local-p: p_t = (S - 1) sigmoid(v_p^T tanh(W_p q)); each weight in [p_t - D, p_t + D] is multiplied by
+    exp(-(s - p_t)^2 / (2 sigma^2)), sigma = D / 2 (Luong, Pham & Manning 2015, 3.2, equations 9 and 10).
+
+    The Gaussian is what gives p_t a gradient; with it the weights no longer sum to one.
+    """
+
+    def __init__(self, query_size: int, radius: int) -> None:
+        super().__init__()
+        self.radius = radius
+        self.hidden = nn.Linear(query_size, query_size, bias=False)
+        self.position = nn.Linear(query_size, 1, bias=False)
+
+    def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
+        last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
+        share_BT = torch.sigmoid(self.position(torch.tanh(self.hidden(query_BTD))).squeeze(-1))
+        # bfloat16 has 8 bits: it could not tell neighbouring positions of a long source apart.
+        centre_BT = last_B1 * share_BT.to(torch.promote_types(share_BT.dtype, torch.float32))
+        distance_BTS = _positions(memory.mask_BS) - centre_BT[..., None]
+        factor_BTS = torch.exp(-2 * (distance_BTS / self.radius).square())
+        return View(_near(centre_BT, memory.mask_BS, self.radius), factor_BTS, centre_BT)
+
+
+def _positions(mask_BS: Tensor) -> Tensor:
+    return torch.arange(mask_BS.shape[1], device=mask_BS.device)
+
+
+def _near(centre_BT: Tensor, mask_BS: Tensor, radius: int) -> Tensor:
+    distance_BTS = _positions(mask_BS) - centre_BT.detach()[..., None]
+    return (distance_BTS.abs() <= radius) & mask_BS[:, None]

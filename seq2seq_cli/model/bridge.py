@@ -1,0 +1,33 @@
+"""From the encoder's final states to the decoder's first."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.model.recurrence import Layers
+
+
+class Bridge(nn.Module):
+    """summary_BE -> the initial hidden (and cell) state of every decoder layer.
+
+    linear: hidden = tanh(W_h summary + b) (Bahdanau, Cho & Bengio 2015, A.2.2, there of the backward state
+    alone), cell = W_c summary + b; zeros: both zero.
+    """
+
+    def __init__(self, config: ModelConfig, encoder_size: int) -> None:
+        super().__init__()
+        self.layers = config.decoder_layers
+        self.size = config.hidden_size
+        self.has_cell = config.cell == "lstm"
+        self.linear = config.bridge == "linear"
+        if self.linear:
+            self.hidden = nn.Linear(encoder_size, self.layers * self.size)
+            if self.has_cell:
+                self.cell = nn.Linear(encoder_size, self.layers * self.size)
+
+    def forward(self, summary_BE: Tensor) -> tuple[Layers, Layers]:
+        if not self.linear:
+            zeros = (summary_BE.new_zeros(summary_BE.shape[0], self.size),) * self.layers
+            return zeros, zeros if self.has_cell else ()
+        hidden = torch.tanh(self.hidden(summary_BE)).chunk(self.layers, -1)
+        return hidden, self.cell(summary_BE).chunk(self.layers, -1) if self.has_cell else ()

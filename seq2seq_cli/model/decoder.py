@@ -1,0 +1,139 @@
+"""THE decoder forward: training calls it with all target steps, search with one; the same lines run."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.model.bridge import Bridge
+from seq2seq_cli.model.recurrence import Recurrence
+from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
+
+
+class Maxout(nn.Module):
+    """The larger of two linear maps, element by element (Goodfellow et al. 2013): F -> size."""
+
+    def __init__(self, features_size: int, size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features_size, 2 * size)
+
+    def forward(self, features_NF: Tensor) -> Tensor:
+        first, second = self.linear(features_NF).chunk(2, -1)
+        return torch.maximum(first, second)
+
+
+class Block(NamedTuple):
+    """What U steps of a wiring yield."""
+
+    outputs_BUF: Tensor
+    attended: Attended
+    state: DecoderState
+
+
+class Wiring(nn.Module):
+    """Where the context enters.
+
+    ``feed_size``: how much of a step's output joins the next one's input; ``stepwise``: whether step t needs
+    step t-1; ``readout``: from a step's features to what the vocabulary is projected from; ``reads_token``:
+    whether these features hold the embedding of y_{t-1} beside the outputs_BUF.
+    """
+
+    feed_size: int
+    stepwise: bool
+    reads_token: bool
+    recurrence: Recurrence
+    readout: nn.Module
+
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState) -> Block:
+        raise NotImplementedError
+
+
+class AttendBefore(Wiring):
+    """c_t from the query s_{t-1}; s_t = RNN([y_{t-1}; c_t], s_{t-1}); the readout is a maxout of
+    [s_t; c_t; y_{t-1}] (Bahdanau, Cho & Bengio 2015, A.2.2)."""
+
+    feed_size = 0
+    reads_token = True
+
+    def __init__(self, config: ModelConfig, attention: Attention, readout_size: int) -> None:
+        super().__init__()
+        self.attention = attention
+        self.stepwise = attention.recurrent or not attention.static
+        self.recurrence = Recurrence(config, attention.context_size, self.stepwise)
+        features_size = config.hidden_size + attention.context_size + config.embedding_size
+        self.readout = Maxout(features_size, readout_size)
+
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState) -> Block:
+        # A static attention ignores the query, so that U > 1 steps may share the last one known.
+        query_BUD = state.hidden[-1][:, None].expand(-1, inputs_BUI.shape[1], -1)
+        attended, carried = self.attention(query_BUD, memory, state.attention, state.step)
+        context_BUE = attended.context_BTE
+        top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, state.hidden, state.cell)
+        after = DecoderState(hidden, cell, state.feed_BF, carried, state.step + inputs_BUI.shape[1])
+        return Block(torch.cat([top_BUD, context_BUE], -1), attended, after)
+
+
+class AttendAfter(Wiring):
+    """h_t = RNN(y_{t-1}, h_{t-1}); c_t from the query h_t; the attentional vector h~_t = tanh(W_c [c_t; h_t])
+    (Luong, Pham & Manning 2015, 3). With input feeding h~_{t-1} joins the RNN's input (3.3).
+
+    The readout is h~_t itself, or a projection of it where the tied embeddings have another size.
+    """
+
+    reads_token = False
+
+    def __init__(self, config: ModelConfig, attention: Attention, readout_size: int, input_feeding: bool) -> None:
+        super().__init__()
+        self.attention = attention
+        self.stepwise = attention.recurrent or input_feeding
+        self.feed_size = config.hidden_size if input_feeding else 0
+        self.recurrence = Recurrence(config, self.feed_size, self.stepwise)
+        self.combine = nn.Linear(attention.context_size + config.hidden_size, config.hidden_size, bias=False)
+        same = readout_size == config.hidden_size
+        self.readout = nn.Identity() if same else nn.Linear(config.hidden_size, readout_size, bias=False)
+
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState) -> Block:
+        steps = inputs_BUI.shape[1]
+        feed_BUF = state.feed_BF[:, None].expand(-1, steps, -1)
+        top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell)
+        attended, carried = self.attention(top_BUD, memory, state.attention, state.step)
+        attentional_BUD = torch.tanh(self.combine(torch.cat([attended.context_BTE, top_BUD], -1)))
+        after = DecoderState(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried, state.step + steps)
+        return Block(attentional_BUD, attended, after)
+
+
+class Decoder(nn.Module):
+    """Bridge, wiring and the loop over the steps that depend on each other."""
+
+    def __init__(self, config: ModelConfig, wiring: Wiring, attention: Attention, encoder_size: int) -> None:
+        super().__init__()
+        self.wiring = wiring
+        self.attention = attention
+        self.bridge = Bridge(config, encoder_size)
+
+    def initial_state(self, encoded: EncoderOutput, memory: Memory) -> DecoderState:
+        """The state before the first step."""
+        hidden, cell = self.bridge(encoded.summary_BE)
+        feed_BF = hidden[-1].new_zeros(hidden[-1].shape[0], self.wiring.feed_size)
+        return DecoderState(hidden, cell, feed_BF, self.attention.initial_state(memory), 0)
+
+    def forward(self, embedded_BTE: Tensor, memory: Memory, state: DecoderState) -> DecoderOutput:
+        """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads.
+
+        Where step t needs step t-1 they are taken one by one; where not, in one call.
+        """
+        inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE)
+        span = 1 if self.wiring.stepwise else inputs_BTI.shape[1]
+        outputs, weights, centres = [], [], []
+        for inputs_BUI in torch.split(inputs_BTI, span, 1):
+            block = self.wiring(inputs_BUI, memory, state)
+            state = block.state
+            outputs.append(block.outputs_BUF)
+            weights.append(block.attended.weights_BTS)
+            if block.attended.centre_BT is not None:
+                centres.append(block.attended.centre_BT)
+        features_BTF = torch.cat(outputs, 1)
+        if self.wiring.reads_token:
+            features_BTF = torch.cat([features_BTF, embedded_BTE], -1)
+        return DecoderOutput(features_BTF, torch.cat(weights, 1), torch.cat(centres, 1) if centres else None, state)

@@ -1,0 +1,101 @@
+"""The whole model: embeddings, encoder, decoder, output."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.model.decoder import Decoder
+from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.encoder import Encoder
+from seq2seq_cli.model.loss import Loss, linear_cross_entropy
+from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory
+
+
+class Seq2Seq(nn.Module):
+    """An encoder-decoder over token ids.
+
+    ``source_embedding``, ``target_embedding`` and ``output_embedding`` (what the readout is compared with) may be
+    one and the same.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        encoder: Encoder,
+        decoder: Decoder,
+        source_embedding: nn.Embedding,
+        target_embedding: nn.Embedding,
+        output_embedding: nn.Embedding,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.source_embedding = source_embedding
+        self.target_embedding = target_embedding
+        self.output_embedding = output_embedding
+        self.output_bias = nn.Parameter(torch.zeros(output_embedding.num_embeddings))
+        self.dropout = Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot-uniform matrices, orthogonal recurrent ones, zero biases but for a forget gate of one."""
+        for name, parameter in self.named_parameters():
+            if "embedding" in name:
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+            elif "weight_hh" in name:
+                for gate in parameter.data.chunk(parameter.shape[0] // parameter.shape[1]):
+                    nn.init.orthogonal_(gate)
+            elif parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+        for module in self.modules():
+            if isinstance(module, nn.LSTM):
+                for layer in range(module.num_layers):
+                    forget = getattr(module, f"bias_hh_l{layer}").data.chunk(4)[1]
+                    nn.init.ones_(forget)
+
+    def encode(self, src_BS: Tensor, mask_BS: Tensor) -> tuple[EncoderOutput, Memory]:
+        """The encoder's output, and the memory that attention reads."""
+        embedded_BSI = self.dropout(self.source_embedding(src_BS))
+        encoded = self.encoder(embedded_BSI, mask_BS)
+        return encoded, self.decoder.attention.prepare(encoded)
+
+    def start(self, src_BS: Tensor, mask_BS: Tensor) -> tuple[Memory, DecoderState]:
+        """The memory and the decoder's state before the first step."""
+        encoded, memory = self.encode(src_BS, mask_BS)
+        return memory, self.decoder.initial_state(encoded, memory)
+
+    def loss(
+        self, src_BS: Tensor, mask_BS: Tensor, reads_BT: Tensor, target_BT: Tensor, real_BT: Tensor, smoothing: float
+    ) -> Loss:
+        """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing)."""
+        memory, state = self.start(src_BS, mask_BS)
+        output = self.decoder(self.embed(reads_BT), memory, state)
+        rows_NR = self.readout(output.features_BTF[real_BT])
+        return linear_cross_entropy(
+            rows_NR, self.output_embedding.weight, self.output_bias, target_BT[real_BT], smoothing
+        )
+
+    def embed(self, tokens_BT: Tensor) -> Tensor:
+        embedded_BTI: Tensor = self.dropout(self.target_embedding(tokens_BT))
+        return embedded_BTI
+
+    def readout(self, features_NF: Tensor) -> Tensor:
+        """From the decoder's features to what the vocabulary is projected from."""
+        rows_NR: Tensor = self.decoder.wiring.readout(self.dropout(features_NF))
+        return rows_NR
+
+    def log_probs(self, features_NF: Tensor) -> Tensor:
+        """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
+        rows_NR = self.readout(features_NF)
+        logits_NV = nn.functional.linear(
+            rows_NR, self.output_embedding.weight.to(rows_NR.dtype), self.output_bias.to(rows_NR.dtype)
+        )
+        return logits_NV.log_softmax(-1, dtype=torch.promote_types(logits_NV.dtype, torch.float32))
+
+    def parameter_count(self) -> int:
+        """Numbers learned; a shared matrix counts once."""
+        return sum(math.prod(parameter.shape) for parameter in self.parameters())

@@ -1,0 +1,100 @@
+"""What flows through the model.
+
+Letters in names: B batch, T target steps in this call, S source positions, D query size, E encoder size,
+A key size, V vocabulary, R rows of a search, F feature size. Masks are True at real tokens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+AttentionState = tuple[Tensor, ...]
+"""What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
+
+
+class EncoderOutput(NamedTuple):
+    """``states_BSE``, one a source position; ``summary_BE``, the two directions' final states; ``mask_BS``."""
+
+    states_BSE: Tensor
+    summary_BE: Tensor
+    mask_BS: Tensor
+
+
+class Memory(NamedTuple):
+    """What attention reads, made once a source batch: the keys are projected here and never again."""
+
+    values_BSE: Tensor
+    keys_BSA: Tensor
+    mask_BS: Tensor
+    summary_BE: Tensor
+
+    def select(self, rows: Tensor) -> Memory:
+        """The memory of the sentences ``rows``."""
+        return Memory(*(tensor.index_select(0, rows) for tensor in self))
+
+
+class Attended(NamedTuple):
+    """What attention returns. ``centre_BT``: the middle p_t of a local window, None for a global one.
+
+    ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
+    """
+
+    context_BTE: Tensor
+    weights_BTS: Tensor
+    centre_BT: Tensor | None = None
+
+
+class DecoderState(NamedTuple):
+    """All that step t needs of the steps before it.
+
+    ``hidden`` and ``cell`` hold one B x D tensor a layer (``cell`` is () for a GRU); ``feed_BF`` is what the
+    wiring joins to the next step's input (no columns where it joins nothing); ``step`` counts the steps taken.
+    """
+
+    hidden: tuple[Tensor, ...]
+    cell: tuple[Tensor, ...]
+    feed_BF: Tensor
+    attention: AttentionState
+    step: int
+
+    def select(self, rows: Tensor) -> DecoderState:
+        """The state of the given batch rows, in their order: the only re-ordering beam search does."""
+
+        def pick(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(tensor.index_select(0, rows) for tensor in tensors)
+
+        feed_BF = self.feed_BF.index_select(0, rows)
+        return DecoderState(pick(self.hidden), pick(self.cell), feed_BF, pick(self.attention), self.step)
+
+
+class DecoderOutput(NamedTuple):
+    """``features_BTF`` go through the readout to the vocabulary; the weights and centres as in ``Attended``."""
+
+    features_BTF: Tensor
+    weights_BTS: Tensor
+    centre_BT: Tensor | None
+    state: DecoderState
+
+
+class Attention(Protocol):
+    """The contract of every mechanism.
+
+    ``context_size`` is E; ``recurrent`` says whether step t needs step t-1's attention state; ``static`` that
+    the context is the same whatever the query, so that no step waits for another one's query.
+    """
+
+    context_size: int
+    recurrent: bool
+    static: bool
+
+    def prepare(self, encoded: EncoderOutput) -> Memory: ...
+
+    def initial_state(self, memory: Memory) -> AttentionState: ...
+
+    def __call__(
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+    ) -> tuple[Attended, AttentionState]:
+        """Attend with T queries, the first of which belongs to the absolute target step ``start``."""
+        ...

@@ -1,0 +1,123 @@
+"""Attention heat maps as pictures, and their numbers as JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.errors import UserError
+from seq2seq_cli.evaluation.alignment import Grid, pieces, words
+from seq2seq_cli.report.fonts import Typeface, typeface
+from seq2seq_cli.runs import write_json, written_whole
+
+FORMATS = (".png", ".svg", ".pdf")
+CELL = 0.32
+"""Side of a cell, in inches: a line of 10-point text fits into it."""
+LONGEST_WORD = 30
+"""In characters; web addresses and the like are cut."""
+DPI, MOST_PIXELS = 150, 10_000
+WINDOW_COLOUR = "tab:red"
+
+
+def save_picture(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
+    """Heat map and numbers of ``alignment``: ``path`` and, beside it, the same name with ``.json``.
+
+    Returns and raises what ``save_heatmap`` does.
+    """
+    warnings = save_heatmap(alignment, path, title, merge)
+    save_json(alignment, path.with_suffix(".json"), title)
+    return warnings
+
+
+def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
+    """Heat map of ``alignment`` into ``path``: source across, target down, darker is more.
+
+    ``merge``: words; otherwise subword pieces. A local window is outlined, and its centre marked in each row.
+    Words stand in the order of their sentence from left to right; within a word, letters are shaped and run as
+    their script does, right to left too. Returns warnings that name the scripts no font of this machine has.
+    Raises UserError for a suffix other than .png, .svg and .pdf.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UserError("pictures are written as .png, .svg or .pdf.", str(path), "End its name in one of these.")
+    grid = words(alignment) if merge else pieces(alignment)
+    fonts = typeface([title, *grid.source, *grid.target])
+    figure = draw(grid, title, fonts)
+    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi, bbox_inches="tight", pad_inches=0.15)
+    return fonts.warnings
+
+
+def save_json(alignment: Alignment, path: Path, title: str) -> None:
+    """The numbers behind a picture, piece by piece, so that nothing is lost.
+
+    An object with ``title``, ``source`` (S pieces), ``target`` (T pieces) and ``weights`` (T rows of S numbers); a
+    local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``.
+    """
+    record: dict[str, object] = {
+        "title": title,
+        "source": alignment.source_pieces,
+        "target": alignment.target_pieces,
+        "weights": [_shortest(row_S) for row_S in alignment.weights_TS],
+    }
+    if alignment.centre_T is not None:
+        record |= {"centres": _shortest(alignment.centre_T), "radius": alignment.radius}
+    write_json(path, record)
+
+
+def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
+    """The picture of ``grid``; it grows with the number of words, so that long sentences stay legible."""
+    rows, columns = grid.weights_TS.shape
+    figure = Figure(figsize=(CELL * columns, CELL * rows))
+    # The axes fill the figure and all else lies outside it: saving it "tight" makes room for any label.
+    axes = figure.add_axes((0, 0, 1, 1))
+    mesh = axes.pcolormesh(grid.weights_TS, cmap="Blues", vmin=0, vmax=1, edgecolors="0.85", linewidth=0.4)
+    axes.invert_yaxis()
+    _label(axes, grid, title, fonts)
+    if grid.seen_TS is not None:
+        _outline(axes, grid.seen_TS)
+    if grid.centre_T is not None:
+        axes.plot(grid.centre_T + 0.5, np.arange(rows) + 0.5, "x", color=WINDOW_COLOUR, markersize=4)
+    bar = axes.inset_axes((1 + 0.5 / columns, 0, 0.15 / (CELL * columns), 1))
+    figure.colorbar(mesh, cax=bar, label="attention weight")
+    return figure
+
+
+def _label(axes: Axes, grid: Grid, title: str, fonts: Typeface) -> None:
+    # Without parse_math=False, words between two dollar signs would be set as formulae.
+    style: dict[str, Any] = {"family": list(fonts.families), "parse_math": False, "fontsize": 10}
+    axes.set_xticks(np.arange(len(grid.source)) + 0.5)
+    axes.set_yticks(np.arange(len(grid.target)) + 0.5)
+    source, target = ([_cut(fonts.printable(word)) for word in side] for side in (grid.source, grid.target))
+    axes.set_xticklabels(source, rotation=45, rotation_mode="anchor", ha="left", **style)
+    axes.set_yticklabels(target, **style)
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("source")
+    axes.set_ylabel("target")
+    lines = textwrap.wrap(title, width=max(40, 4 * len(grid.source)))
+    axes.set_title(fonts.printable("\n".join(lines)), loc="left", **style)
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "…"
+
+
+def _outline(axes: Axes, seen_TS: np.ndarray) -> None:
+    """Lines around the cells seen: wherever two neighbours, or a cell and the margin, differ."""
+    padded = np.pad(seen_TS, 1)
+    upright = [[(s, t), (s, t + 1)] for t, s in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])]
+    level = [[(s, t), (s + 1, t)] for t, s in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])]
+    axes.add_collection(LineCollection(upright + level, colors=WINDOW_COLOUR, linewidths=1.4), autolim=False)
+
+
+def _shortest(numbers: np.ndarray) -> list[float]:
+    """As Python floats that print as shortly as float32 does: 0.1, not 0.10000000149011612."""
+    return [float(str(number)) for number in numbers.astype(np.float32)]

@@ -1,0 +1,44 @@
+"""Alignment pictures of a run: some dev sentences, in ``plots/``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq_cli.data.prepare import Lines
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.report.heatmaps import save_picture
+from seq2seq_cli.runs import Run
+
+SHORTEST, LONGEST = 5, 25
+"""Words of a source sentence worth a picture: enough to see, few enough to read."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures written, and what could not be shown in them."""
+
+    paths: list[Path]
+    warnings: list[str]
+
+
+def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int) -> Pictures:
+    """Heat maps (and their numbers as JSON) of the run's own translations of ``count`` dev sentences, taken
+    evenly over dev."""
+    chosen = pick_sentences(dev.src, count)
+    hypotheses = translator.hypotheses([dev.src[i] for i in chosen])
+    paths, warnings = [], []
+    for line, candidates in zip(chosen, hypotheses, strict=True):
+        alignment = candidates[0].alignment
+        if alignment is not None:
+            path = run.plots / f"dev-{line + 1:05d}.png"
+            warnings += save_picture(alignment, path, f"{translator.config.attention.kind}, dev line {line + 1}")
+            paths.append(path)
+    return Pictures(paths, list(dict.fromkeys(warnings)))
+
+
+def pick_sentences(lines: list[str], count: int) -> list[int]:
+    """Line numbers, from 0, of up to ``count`` sentences of readable length, evenly spread."""
+    readable = [i for i, line in enumerate(lines) if SHORTEST <= len(line.split()) <= LONGEST]
+    fitting = readable or [i for i, line in enumerate(lines) if line.strip()]
+    return fitting[:: max(1, len(fitting) // count)][:count]

@@ -1,0 +1,121 @@
+"""The run directory: every file name of a run, once; and writing files whole."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq_cli.errors import RunError
+
+RUNS = Path("runs")
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name once the block has ended well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """``text`` into ``path`` in one piece, UTF-8, line ends as given."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: object) -> None:
+    """``value`` as indented JSON into ``path`` in one piece."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run. Self-contained: moved to another machine, it still translates."""
+
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "config.toml"
+
+    @property
+    def info(self) -> Path:
+        return self.directory / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.directory / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "train.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """Weights chosen on dev: what translate and eval load."""
+        return self.checkpoints / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Weights and all that exact resumption needs."""
+        return self.checkpoints / "last.pt"
+
+    def kept(self, evaluation: int) -> Path:
+        """Weights kept for averaging, of the evaluation with this number."""
+        return self.checkpoints / f"evaluation-{evaluation:05d}.safetensors"
+
+    @property
+    def decodes(self) -> Path:
+        return self.directory / "decodes"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.directory / "eval.json"
+
+    @property
+    def plots(self) -> Path:
+        return self.directory / "plots"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.directory / "tensorboard"
+
+    def subword(self, side: str) -> Path:
+        """The tokenizer of ``side`` ("joint", "src" or "tgt")."""
+        return self.directory / ("subword.model" if side == "joint" else f"subword.{side}.model")
+
+    @property
+    def exists(self) -> bool:
+        return self.directory.exists() and (not self.directory.is_dir() or any(self.directory.iterdir()))
+
+
+def open_run(directory: Path | None) -> Run:
+    """The run in ``directory``, or the newest under ``runs/`` where None.
+
+    Raises RunError where there is no trained run.
+    """
+    if directory is None:
+        found = sorted(RUNS.glob("**/checkpoints/best.safetensors"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            hint = "Train one with `seq2seq train`, or name one with --run."
+            raise RunError("there is no trained run here.", str(RUNS), hint)
+        return Run(found[-1].parents[1])
+    run = Run(directory)
+    if not directory.is_dir():
+        raise RunError("there is no such run directory.", str(directory), "Train it with `seq2seq train --run ...`.")
+    if not run.config.is_file():
+        raise RunError(f"{run.config.name} is missing, so this is no run directory.", str(directory))
+    return run

@@ -1,0 +1,169 @@
+"""The training loop: a generator of what happened. Saving, printing and plotting are its caller's business."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.data.batching import load_batch, plan
+from seq2seq_cli.data.prepare import TokenisedSplit
+from seq2seq_cli.device import Precision
+from seq2seq_cli.errors import RunError
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.training import optim
+from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
+
+
+class DevScores(NamedTuple):
+    """``loss`` in nats a target token, ``bleu`` of greedy search."""
+
+    loss: float
+    bleu: float
+
+
+class Learner(NamedTuple):
+    """What training changes, apart from ``Progress`` and torch's random state."""
+
+    model: Seq2Seq
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    precision: Precision
+
+
+def train(
+    learner: Learner,
+    data: TokenisedSplit,
+    config: TrainingConfig,
+    progress: Progress,
+    evaluate: Callable[[Seq2Seq], DevScores],
+) -> Iterator[Stepped | Evaluated | Ended]:
+    """Train until the epochs, the minutes or the patience run out.
+
+    At every yield the learner, ``progress`` and torch's random state together are a complete checkpoint:
+    training on from them is the same, bit for bit, as never having stopped (under a time limit that bites, the
+    clock decides where training ends and how the cosine falls).
+    """
+    clock = _Clock(progress)
+    while not progress.finished:
+        batches = plan(data, config.batch_tokens, config.seed, progress.epoch)
+        groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
+        learner.model.train()
+        while progress.batch < len(groups) and not _reason_to_end(config, progress):
+            if _evaluation_due(config, progress):
+                yield _evaluate(learner, config, progress, evaluate, clock)
+            else:
+                share = progress.batch / len(groups)
+                yield _step(learner, data, groups[progress.batch], config, progress, share, clock)
+        if progress.batch == len(groups):
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        reason = _reason_to_end(config, progress)
+        if (reason or not config.evaluate_every) and progress.evaluated_step < progress.step:
+            yield _evaluate(learner, config, progress, evaluate, clock)
+        progress.finished = progress.finished or reason
+    yield Ended(progress.finished, progress.step, progress.seconds)
+
+
+def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
+    """Why training is over now; empty while it is not."""
+    if progress.finished:
+        return progress.finished
+    if progress.epoch >= config.epochs:
+        return f"{config.epochs} epochs done"
+    if config.max_minutes is not None and progress.seconds >= 60 * config.max_minutes:
+        return f"{config.max_minutes:g} minutes are over"
+    return ""
+
+
+def _evaluation_due(config: TrainingConfig, progress: Progress) -> bool:
+    """Whether dev is to be looked at before the next step. Read off ``progress`` alone, so that a training
+    resumed between a step and its evaluation makes up for it."""
+    every = config.evaluate_every
+    return every > 0 and progress.step % every == 0 and progress.evaluated_step < progress.step
+
+
+def _step(
+    learner: Learner,
+    data: TokenisedSplit,
+    group: list[np.ndarray],
+    config: TrainingConfig,
+    progress: Progress,
+    epoch_share: float,
+    clock: _Clock,
+) -> Stepped:
+    tokens, total = 0, 0.0
+    for indices in group:
+        batch = load_batch(data, indices).to(learner.device)
+        tokens += batch.target_tokens
+        with learner.precision.autocast(learner.device):
+            loss = learner.model.loss(
+                batch.src_BS,
+                batch.src_mask_BS,
+                batch.reads_BT,
+                batch.target_BT,
+                batch.target_mask_BT,
+                config.label_smoothing,
+            )
+        torch.autograd.backward(learner.scaler.scale(loss.smoothed))
+        total += float(loss.smoothed.detach())
+    rate = optim.learning_rate(config, progress, epoch_share)
+    norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler)
+    if not math.isfinite(total) or (not math.isfinite(norm) and not learner.scaler.is_enabled()):
+        hint = 'Lower training.learning_rate, or set training.precision = "fp32"; --resume goes back to the last checkpoint.'
+        raise RunError(f"the loss is no longer a number at step {progress.step + 1}.", None, hint)
+    clock.lap()
+    progress.step += 1
+    progress.batch += 1
+    share = (progress.epoch + epoch_share) / config.epochs
+    if config.max_minutes is not None:
+        share = max(share, progress.seconds / (60 * config.max_minutes))
+    return Stepped(progress.epoch, progress.step, total / tokens, tokens, rate, norm, progress.seconds, min(1.0, share))
+
+
+def _evaluate(
+    learner: Learner,
+    config: TrainingConfig,
+    progress: Progress,
+    evaluate: Callable[[Seq2Seq], DevScores],
+    clock: _Clock,
+) -> Evaluated:
+    learner.model.eval()
+    scores = evaluate(learner.model)
+    learner.model.train()
+    progress.evaluations += 1
+    progress.evaluated_step = progress.step
+    score = scores.bleu if config.stop_on == "bleu" else -scores.loss
+    best = progress.best_score is None or score > progress.best_score
+    if best:
+        progress.best_score, progress.best_step, progress.stale = score, progress.step, 0
+    else:
+        progress.stale += 1
+    if progress.lowest_loss is None or scores.loss < progress.lowest_loss:
+        progress.lowest_loss = scores.loss
+    else:
+        progress.plateau_factor /= 2
+    if progress.stale >= config.patience:
+        progress.finished = f"no better on dev for {config.patience} evaluations"
+    clock.lap()
+    return Evaluated(
+        progress.epoch, progress.step, progress.evaluations, scores.loss, scores.bleu, best, progress.seconds
+    )
+
+
+class _Clock:
+    """Adds the time since the last lap to ``progress.seconds``; time between sittings does not count."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.last = time.monotonic()
+
+    def lap(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self.last
+        self.last = now

@@ -1,0 +1,69 @@
+"""The optimiser, its learning rate, and one step of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.training.progress import Progress
+
+FLOOR = 0.01
+"""Share of the peak rate that the cosine schedule ends on."""
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over every parameter."""
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def learning_rate(config: TrainingConfig, progress: Progress, epoch_share: float) -> float:
+    """The rate of the coming step.
+
+    ``epoch_share``: how much of the current epoch is done. The cosine (Loshchilov & Hutter 2017, without
+    restarts) runs over the epochs or, where that ends sooner, over ``max_minutes``; with a time limit that
+    bites, the rate follows the clock, and two runs differ by it.
+    """
+    warmup = min(1.0, (progress.step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    match config.schedule:
+        case "cosine":
+            done = (progress.epoch + epoch_share) / config.epochs
+            if config.max_minutes is not None:
+                done = max(done, progress.seconds / (60 * config.max_minutes))
+            decay = FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+        case "inverse-sqrt":
+            decay = math.sqrt(max(1, config.warmup_steps) / max(progress.step + 1, config.warmup_steps, 1))
+        case "plateau":
+            decay = progress.plateau_factor
+        case "constant":
+            decay = 1.0
+    return config.learning_rate * warmup * decay
+
+
+def step(
+    optimizer: torch.optim.Optimizer, rate: float, tokens: int, clip_norm: float, scaler: torch.amp.GradScaler
+) -> float:
+    """Update from gradients summed over ``tokens`` target tokens; returns the norm of their mean.
+
+    A step whose gradient is not finite is left out by ``scaler`` where it is enabled (fp16).
+    """
+    scaler.unscale_(optimizer)
+    gradients = list(_gradients(optimizer))
+    norm = torch.nn.utils.get_total_norm(gradients) / tokens
+    shrink = (clip_norm / (norm + 1e-6)).clamp(max=1.0) if clip_norm else torch.ones_like(norm)
+    torch._foreach_mul_(gradients, shrink / tokens)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    return float(norm)
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
+    for group in optimizer.param_groups:
+        yield from (parameter.grad for parameter in group["params"] if parameter.grad is not None)

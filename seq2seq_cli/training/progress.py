@@ -1,0 +1,124 @@
+"""How far a training has come: everything but weights, optimiser and random state. Plain data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Progress:
+    """Changed by the loop alone, saved with every checkpoint.
+
+    ``batch`` is the next step within ``epoch``; ``seconds`` were spent training and evaluating, over all
+    sittings; ``evaluated_step`` is the step of the last evaluation; ``stale`` counts the evaluations since the
+    best one.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    evaluations: int = 0
+    evaluated_step: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    lowest_loss: float | None = None
+    plateau_factor: float = 1.0
+    finished: str = ""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One update of the weights. ``loss``: smoothed cross-entropy a target token, in nats; ``share``: how much
+    of the whole training is done, 0 to 1."""
+
+    epoch: int
+    step: int
+    loss: float
+    target_tokens: int
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One look at dev. ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search."""
+
+    epoch: int
+    step: int
+    number: int
+    loss: float
+    bleu: float
+    best: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        mark = " (best so far)" if self.best else ""
+        return f"epoch {self.epoch}, step {self.step}: dev BLEU {self.bleu:.2f}, dev loss {self.loss:.3f}{mark}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Training is over, and why."""
+
+    reason: str
+    steps: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"training ended after {self.steps} steps and {self.seconds / 60:.1f} minutes: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Several updates together: the mean ``loss`` a target token, and the last one's other figures."""
+
+    epoch: int
+    step: int
+    loss: float
+    target_tokens: int
+    tokens_per_second: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    share: float
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch + 1}, step {self.step}: loss {self.loss:.3f}, rate {self.learning_rate:.2e}, "
+            f"{self.tokens_per_second:,.0f} target tokens/s"
+        )
+
+
+class Intervals:
+    """Gathers updates into an ``Interval`` every ``steps`` of them, and before anything else that happens."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.gathered: list[Stepped] = []
+        self.since: float | None = None
+
+    def add(self, event: Stepped | Evaluated | Ended) -> Interval | None:
+        """Take note of an event; the interval that it completes, if any."""
+        if isinstance(event, Stepped):
+            self.gathered.append(event)
+            return self._close() if len(self.gathered) >= self.steps else None
+        interval = self._close() if self.gathered else None
+        self.since = event.seconds
+        return interval
+
+    def _close(self) -> Interval:
+        last = self.gathered[-1]
+        tokens = sum(step.target_tokens for step in self.gathered)
+        # The very first update has no beginning on record: it counts for the loss alone.
+        timed = self.gathered if self.since is not None else self.gathered[1:]
+        elapsed = last.seconds - (self.since if self.since is not None else self.gathered[0].seconds)
+        speed = sum(step.target_tokens for step in timed) / elapsed if elapsed > 0 else 0.0
+        loss = sum(step.loss * step.target_tokens for step in self.gathered) / tokens
+        self.gathered, self.since = [], last.seconds
+        return Interval(
+            last.epoch, last.step, loss, tokens, speed, last.learning_rate, last.gradient_norm, last.seconds, last.share
+        )

@@ -1,0 +1,125 @@
+"""What a training leaves behind as it goes: metrics, a log, checkpoints, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+from typing import Protocol
+
+from seq2seq_cli.errors import UserError
+from seq2seq_cli.model.weights import save_weights, state_of
+from seq2seq_cli.runs import Run, write_text
+from seq2seq_cli.training.checkpoint import save_last
+from seq2seq_cli.training.loop import Learner
+from seq2seq_cli.training.progress import Ended, Evaluated, Intervals, Progress, Stepped
+
+RECORD_EVERY = 50
+"""Steps between two records of the training loss."""
+
+Event = Stepped | Evaluated | Ended
+
+
+class Recorder(Protocol):
+    def record(self, event: Event) -> None: ...
+
+
+class Checkpoints:
+    """``best`` at every new best, weights of the last evaluations for averaging, and ``last``: at every
+    evaluation and every ``save_minutes`` between them."""
+
+    def __init__(self, run: Run, learner: Learner, progress: Progress, keep: int, save_minutes: float) -> None:
+        self.run, self.learner, self.progress = run, learner, progress
+        self.keep = keep
+        self.save_seconds = 60 * save_minutes
+        self.saved_at = time.monotonic()
+
+    def record(self, event: Event) -> None:
+        if isinstance(event, Evaluated):
+            weights = state_of(self.learner.model)
+            if event.best:
+                save_weights(weights, self.run.best)
+            if self.keep > 1:
+                save_weights(weights, self.run.kept(event.number))
+                self.run.kept(event.number - self.keep).unlink(missing_ok=True)
+        if not isinstance(event, Stepped) or time.monotonic() - self.saved_at > self.save_seconds:
+            save_last(self.learner, self.progress, self.run.last)
+            self.saved_at = time.monotonic()
+
+
+class Metrics:
+    """``metrics.jsonl``: one object an evaluation, and one an interval of steps. Records of what came after
+    ``progress``, made by a sitting that was cut off, are dropped."""
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self.run = run
+        self.intervals = Intervals(RECORD_EVERY)
+        lines = run.metrics.read_text(encoding="utf-8").splitlines() if run.metrics.exists() else []
+        kept = [line for line in lines if _came_before(line, progress)]
+        write_text(run.metrics, "".join(f"{line}\n" for line in kept))
+
+    def record(self, event: Event) -> None:
+        interval = self.intervals.add(event)
+        if interval is not None:
+            self._append({"event": "train", **asdict(interval)})
+        if isinstance(event, Evaluated):
+            self._append({"event": "evaluation", **asdict(event)})
+
+    def _append(self, record: dict[str, object]) -> None:
+        with open(self.run.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _came_before(line: str, progress: Progress) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:  # the sitting was cut off while it wrote this line
+        return False
+    if record["event"] == "evaluation":
+        return bool(record["number"] <= progress.evaluations)
+    return bool(record["step"] <= progress.step)
+
+
+class Log:
+    """``train.log``: the same in words, with the time of day."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.intervals = Intervals(RECORD_EVERY)
+
+    def record(self, event: Event) -> None:
+        interval = self.intervals.add(event)
+        if interval is not None:
+            self.write(str(interval))
+        if not isinstance(event, Stepped):
+            self.write(str(event))
+
+    def write(self, line: str) -> None:
+        """Append one line."""
+        with open(self.run.log, "a", encoding="utf-8") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+
+
+class TensorBoard:
+    """Scalars of every evaluation and every few steps, for TensorBoard."""
+
+    def __init__(self, run: Run) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            hint = "Install it with `pip install 'seq2seq-cli[tensorboard]'`."
+            raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
+        self.writer = SummaryWriter(str(run.tensorboard))
+        self.intervals = Intervals(RECORD_EVERY)
+
+    def record(self, event: Event) -> None:
+        interval = self.intervals.add(event)
+        if interval is not None:
+            for name in ("loss", "learning_rate", "gradient_norm", "tokens_per_second"):
+                self.writer.add_scalar(f"train/{name}", getattr(interval, name), interval.step)
+        if isinstance(event, Evaluated):
+            self.writer.add_scalar("dev/loss", event.loss, event.step)
+            self.writer.add_scalar("dev/bleu", event.bleu, event.step)
+        if isinstance(event, Ended):
+            self.writer.close()

@@ -1,0 +1,114 @@
+"""An invented language, small enough to be learned in seconds: each word has one translation, and a sentence
+that begins with "umgekehrt" is translated backwards.
+
+A pytest plugin with the fixtures that share one corpus and one trained run.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seq2seq_cli.config import Config, from_dict
+from seq2seq_cli.runs import Run
+
+WORDS = {
+    "ta": "la", "nu": "ro", "ki": "se", "po": "mu", "ze": "dai", "wu": "fo", "bi": "gen", "ho": "hal", "xa": "jun",
+    "ge": "vex",
+}  # fmt: skip
+BACKWARDS = "umgekehrt"
+
+
+def translation(sentence: str) -> str:
+    """The one right translation."""
+    words = sentence.split()
+    if words[:1] == [BACKWARDS]:
+        words = words[:0:-1]
+    return " ".join(WORDS[word] for word in words)
+
+
+def sentences(count: int, seed: int, longest: int = 6) -> list[str]:
+    """``count`` sentences of one to ``longest`` words; half of them to be reversed."""
+    rng = random.Random(seed)
+    drawn = []
+    for _ in range(count):
+        words = rng.choices(list(WORDS), k=rng.randint(1, longest))
+        drawn.append(" ".join([BACKWARDS, *words] if rng.random() < 0.5 else words))
+    return drawn
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """``lines``, each ended by a line feed."""
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+
+
+@dataclass(frozen=True)
+class TinyCorpus:
+    """Its files in ``folder``: train, dev and test, in the languages "xx" and "yy"."""
+
+    folder: Path
+
+    @classmethod
+    def write(cls, folder: Path, train: int = 300, dev: int = 24, test: int = 24) -> "TinyCorpus":
+        """Generate it; the same every time."""
+        folder.mkdir(parents=True)
+        for seed, (split, count) in enumerate({"train": train, "dev": dev, "test": test}.items()):
+            sources = sentences(count, seed)
+            write_lines(folder / f"{split}.xx", sources)
+            write_lines(folder / f"{split}.yy", [translation(source) for source in sources])
+        return cls(folder)
+
+    def settings(self, **sections: dict[str, object]) -> dict[str, dict[str, object]]:
+        """A configuration that trains in a second or two, as plain values; ``sections`` are laid over it."""
+        files = {split: str(self.folder / split) for split in ("train", "dev", "test")}
+        values: dict[str, dict[str, object]] = {
+            "data": {**files, "src": "xx", "tgt": "yy"},
+            "subword": {"vocab_size": 60},
+            "model": {"embedding_size": 24, "hidden_size": 32, "dropout": 0.1},
+            "attention": {"kind": "bahdanau"},
+            "training": {
+                "epochs": 4,
+                "batch_tokens": 200,
+                "learning_rate": 0.01,
+                "warmup_steps": 5,
+                "device": "cpu",
+                "precision": "fp32",
+                "threads": 1,
+            },
+            "decoding": {"beam": 3},
+        }
+        for name, section in sections.items():
+            values[name] = values[name] | section
+        return values
+
+    def config(self, **sections: dict[str, object]) -> Config:
+        """The same, checked."""
+        return from_dict(self.settings(**sections))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prepared data are kept for this session alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQ2SEQ_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
+    """The language's text, for everyone to read."""
+    return TinyCorpus.write(tmp_path_factory.mktemp("corpora") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained_run(tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that has learned something of the language, for everyone to read and nobody to change."""
+    from seq2seq_cli.training.experiment import experiment
+
+    directory = tmp_path_factory.mktemp("runs") / "tiny-bahdanau"
+    for _ in experiment(tiny_corpus.config(training={"epochs": 25}), directory, resume=False, overwrite=False):
+        pass
+    return Run(directory)

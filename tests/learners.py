@@ -1,0 +1,70 @@
+"""A training loop around a tiny model, without a run directory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.device import choose_precision
+from seq2seq_cli.model.build import build
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.training.loop import DevScores, Learner, train
+from seq2seq_cli.training.optim import make_optimizer
+from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
+
+CPU = torch.device("cpu")
+Event = Stepped | Evaluated | Ended
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A configuration and its text, ready to be learned."""
+
+    config: Config
+    prepared: Prepared
+
+    @classmethod
+    def prepare(cls, config: Config, cache: Path) -> "Lesson":
+        return cls(config, prepare(config.data, config.subword, cache))
+
+    def learner(self, seed: int = 1) -> Learner:
+        """A new model and optimiser, and torch's random state, from ``seed``."""
+        torch.manual_seed(seed)
+        subwords = self.prepared.subwords
+        model = build(self.config, len(subwords.src), len(subwords.tgt))
+        optimizer = make_optimizer(model, self.config.training)
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        return Learner(model, optimizer, scaler, CPU, choose_precision(self.config.training.precision, CPU))
+
+    def train(
+        self, learner: Learner, progress: Progress, evaluate: Callable[[Seq2Seq], DevScores] | None = None
+    ) -> Iterator[Event]:
+        """What happens in training; dev is judged by ``evaluate``, or by the share of exact translations."""
+        return train(learner, self.prepared.train, self.config.training, progress, evaluate or self.exact_matches)
+
+    def exact_matches(self, model: Seq2Seq) -> DevScores:
+        """Percent of the dev sentences that greedy search translates exactly, in the place of BLEU; no loss."""
+        translations = self.translations(model, self.prepared.dev_lines.src)
+        right = sum(map(str.__eq__, translations, self.prepared.dev_lines.tgt))
+        return DevScores(0.0, 100 * right / len(translations))
+
+    def translations(self, model: Seq2Seq, lines: list[str]) -> list[str]:
+        """Greedy translations."""
+        translator = Translator(model, self.prepared.subwords, self.config, CPU, choose_precision("fp32", CPU))
+        return translator.translate(lines, replace_beam(self.config.decoding, 1))
+
+
+def weights(learner: Learner) -> dict[str, Tensor]:
+    """A copy of every parameter."""
+    return {name: parameter.detach().clone() for name, parameter in learner.model.named_parameters()}
+
+
+def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
+    """Names of the tensors that are not the same bit for bit."""
+    assert one.keys() == other.keys()
+    return [name for name in one if not torch.equal(one[name], other[name])]

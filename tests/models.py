@@ -1,0 +1,110 @@
+"""Tiny models for tests."""
+
+import zlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli import kinds
+from seq2seq_cli.config import Config, from_dict
+from seq2seq_cli.model.build import build
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.types import DecoderOutput
+
+VOCABULARY = 13
+
+
+class Sentences(NamedTuple):
+    """A batch: sources of several lengths, the padding full of other tokens, and what each target step reads."""
+
+    src_BS: Tensor
+    mask_BS: Tensor
+    reads_BT: Tensor
+
+
+def tiny_config(kind: str, **sections: dict[str, object]) -> Config:
+    """A configuration small enough for hand checks; ``sections`` are laid over it."""
+    values: dict[str, dict[str, object]] = {
+        "attention": {"kind": kind},
+        "model": {"embedding_size": 6, "hidden_size": 8, "dropout": 0.0},
+    }
+    for name, section in sections.items():
+        values.setdefault(name, {}).update(section)
+    return from_dict(values)
+
+
+def tiny_model(config: Config, seed: int = 0, dtype: torch.dtype = torch.float64) -> Seq2Seq:
+    """The model of ``config``, in eval mode, with weights large enough that every part of it matters."""
+    torch.manual_seed(seed)
+    model = build(config, VOCABULARY, VOCABULARY).to(dtype).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def set_by_name(model: nn.Module) -> None:
+    """Weights that depend on a parameter's name and on the place in it alone.
+
+    Two configurations then have the same weights wherever they have the same parameters, so that what differs
+    between their outputs is what the configuration does and not how the weights were drawn.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+            drawn = torch.randn(128, 64, generator=generator, dtype=parameter.dtype)
+            matrix = parameter.reshape(len(parameter), -1)
+            parameter.copy_(0.5 * drawn[: matrix.shape[0], : matrix.shape[1]].reshape(parameter.shape))
+
+
+def tiny_sentences(lengths: tuple[int, ...] = (5, 2, 7, 1), steps: int = 5, seed: int = 0) -> Sentences:
+    """As many random sentences as there are source ``lengths``."""
+    generator = torch.Generator().manual_seed(seed)
+    src_BS = torch.randint(VOCABULARY, (len(lengths), max(lengths)), generator=generator)
+    mask_BS = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return Sentences(src_BS, mask_BS, torch.randint(VOCABULARY, (len(lengths), steps), generator=generator))
+
+
+def decode(model: Seq2Seq, sentences: Sentences) -> DecoderOutput:
+    """All target steps in one call."""
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    output: DecoderOutput = model.decoder(model.embed(sentences.reads_BT), memory, state)
+    return output
+
+
+def log_probs(model: Seq2Seq, sentences: Sentences) -> Tensor:
+    """log p(y_t | y_<t, x) of every next token, B x T x V."""
+    return model.log_probs(decode(model, sentences).features_BTF)
+
+
+def assert_same(actual: Tensor | None, expected: Tensor | None) -> None:
+    """Equal to 1e-9 (and None to None)."""
+    if actual is None or expected is None:
+        assert actual is expected
+    else:
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9)
+
+
+def wirings() -> list[tuple[str, dict[str, object]]]:
+    """Every kind with every wiring and option that changes how steps follow each other.
+
+    Windows and position tables are smaller than the longest of ``tiny_sentences``.
+    """
+    cells: list[tuple[str, dict[str, object]]] = []
+    for kind in kinds.KINDS:
+        if kind.score is None:
+            cells += [(kind.name, {"summary": summary}) for summary in ("start", "every-step")]
+            continue
+        small: dict[str, object] = {} if kind.window == "global" else {"radius": 2}
+        if kind.score == "location":
+            small["max_positions"] = 4
+        cells.append((kind.name, {**small, "wiring": "before"}))
+        cells += [(kind.name, {**small, "wiring": "after", "input_feeding": feeding}) for feeding in (True, False)]
+    return cells
+
+
+def wiring_name(case: tuple[str, dict[str, object]]) -> str:
+    """How a case of ``wirings`` is called in a test's name."""
+    kind, options = case
+    return "-".join([kind, *(f"{name}={value}" for name, value in options.items() if name not in ("radius", "max_positions"))])

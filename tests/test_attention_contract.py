@@ -1,0 +1,260 @@
+"""What every mechanism keeps, whatever its kind, wiring, cell and depth. A new row of the table of kinds is
+covered by standing there."""
+
+import random
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from models import (
+    VOCABULARY,
+    Sentences,
+    assert_same,
+    decode,
+    log_probs,
+    set_by_name,
+    tiny_config,
+    tiny_model,
+    tiny_sentences,
+    wiring_name,
+    wirings,
+)
+from torch import Tensor, nn
+
+from seq2seq_cli import kinds
+from seq2seq_cli.model.build import build
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.types import DecoderOutput, DecoderState
+
+RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
+SENTENCES = tiny_sentences()
+
+
+class Wired(NamedTuple):
+    """A model, the row of the table and the options it was built from, and what it says of ``SENTENCES``."""
+
+    kind: kinds.Kind
+    options: dict[str, object]
+    model: Seq2Seq
+    whole: DecoderOutput
+
+
+def model_of(kind: str, options: dict[str, object], cell: str = "lstm", layers: int = 1) -> Seq2Seq:
+    sizes: dict[str, object] = {"cell": cell, "encoder_layers": layers, "decoder_layers": layers}
+    return tiny_model(tiny_config(kind, attention=options, model=sizes))
+
+
+@pytest.fixture(scope="module", params=RECURRENCES, ids=lambda recurrence: f"{recurrence[0]}{recurrence[1]}")
+def recurrence(request: pytest.FixtureRequest) -> tuple[str, int]:
+    chosen: tuple[str, int] = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module", params=wirings(), ids=wiring_name)
+def wired(request: pytest.FixtureRequest, recurrence: tuple[str, int]) -> Wired:
+    kind, options = request.param
+    model = model_of(kind, options, *recurrence)
+    with torch.no_grad():
+        return Wired(kinds.find(kind), options, model, decode(model, SENTENCES))
+
+
+def splits(steps: int) -> list[list[int]]:
+    """One by one, and twice at random."""
+    chance = random.Random(0)
+    chosen = [[1] * steps]
+    for _ in range(2):
+        cuts = sorted(chance.sample(range(1, steps), chance.randint(1, steps - 2)))
+        chosen.append([after - before for before, after in zip([0, *cuts], [*cuts, steps], strict=True)])
+    return chosen
+
+
+def assert_same_state(actual: DecoderState, expected: DecoderState) -> None:
+    assert actual.step == expected.step
+    assert_same(actual.feed_BF, expected.feed_BF)
+    mine, theirs = ((*state.hidden, *state.cell, *state.attention) for state in (actual, expected))
+    for a, b in zip(mine, theirs, strict=True):
+        assert_same(a, b)
+
+
+def joined(parts: list[Tensor | None]) -> Tensor | None:
+    tensors = [part for part in parts if part is not None]
+    return torch.cat(tensors, 1) if tensors else None
+
+
+@torch.no_grad()
+def test_all_steps_at_once_are_any_split_of_them(wired: Wired) -> None:
+    memory, first = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS)
+    for split in splits(SENTENCES.reads_BT.shape[1]):
+        state, parts = first, []
+        for reads_BU in SENTENCES.reads_BT.split(split, 1):
+            parts.append(wired.model.decoder(wired.model.embed(reads_BU), memory, state))
+            state = parts[-1].state
+        assert_same(torch.cat([part.features_BTF for part in parts], 1), wired.whole.features_BTF)
+        assert_same(torch.cat([part.weights_BTS for part in parts], 1), wired.whole.weights_BTS)
+        assert_same(joined([part.centre_BT for part in parts]), wired.whole.centre_BT)
+        assert_same_state(state, wired.whole.state)
+
+
+@torch.no_grad()
+def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
+    garbage_BS = torch.randint(VOCABULARY, (4, 10), generator=torch.Generator().manual_seed(1))
+    mask_BS = nn.functional.pad(SENTENCES.mask_BS, (0, 3))
+    src_BS = torch.where(mask_BS, nn.functional.pad(SENTENCES.src_BS, (0, 3)), garbage_BS)
+    padded = decode(wired.model, Sentences(src_BS, mask_BS, SENTENCES.reads_BT))
+    assert_same(padded.features_BTF, wired.whole.features_BTF)
+    assert_same(padded.centre_BT, wired.whole.centre_BT)
+    if wired.kind.score is not None:
+        assert_same(padded.weights_BTS, nn.functional.pad(wired.whole.weights_BTS, (0, 3)))
+
+
+@torch.no_grad()
+def test_a_sentence_alone_is_the_sentence_among_others(wired: Wired) -> None:
+    for row, length in enumerate(SENTENCES.mask_BS.sum(1).tolist()):
+        one = slice(row, row + 1)
+        alone = Sentences(
+            SENTENCES.src_BS[one, :length], SENTENCES.mask_BS[one, :length], SENTENCES.reads_BT[one]
+        )
+        assert_same(decode(wired.model, alone).features_BTF, wired.whole.features_BTF[one])
+
+
+@torch.no_grad()
+def test_reordering_commutes_with_stepping(wired: Wired) -> None:
+    rows = torch.tensor([2, 0, 0, 3, 2])
+    memory, state = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS)
+    embedded_BTI = wired.model.embed(SENTENCES.reads_BT)
+    state = wired.model.decoder(embedded_BTI[:, :3], memory, state).state
+    moved: DecoderOutput = wired.model.decoder(embedded_BTI[rows, 3:], memory.select(rows), state.select(rows))
+    centre_BT = wired.whole.centre_BT
+    assert_same(moved.features_BTF, wired.whole.features_BTF[rows, 3:])
+    assert_same(moved.weights_BTS, wired.whole.weights_BTS[rows, 3:])
+    assert_same(moved.centre_BT, None if centre_BT is None else centre_BT[rows, 3:])
+    assert_same_state(moved.state, wired.whole.state.select(rows))
+
+
+def test_every_parameter_learns(wired: Wired) -> None:
+    real_BT = torch.ones_like(SENTENCES.reads_BT, dtype=torch.bool)
+    target_BT = SENTENCES.reads_BT.flip(1)
+    wired.model.zero_grad()
+    wired.model.loss(*SENTENCES, target_BT, real_BT, 0.1).smoothed.backward()
+    for name, parameter in wired.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 1e-9, name
+
+
+def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
+    model = wired.model
+    embedded_BSI = model.source_embedding(SENTENCES.src_BS).detach().requires_grad_()
+    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS)
+    encoded.states_BSE.retain_grad()
+    memory = model.decoder.attention.prepare(encoded)
+    state = model.decoder.initial_state(encoded, memory)
+    features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state).features_BTF
+    model.log_probs(features_BTF)[..., 3].sum().backward()
+    gradients = [embedded_BSI.grad]
+    if wired.kind.score is not None:
+        gradients.append(encoded.states_BSE.grad)
+    for gradient in gradients:
+        assert gradient is not None
+        assert not gradient[~SENTENCES.mask_BS].any()
+        assert gradient[SENTENCES.mask_BS].any()
+
+
+def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None:
+    kind, options, weights_BTS = wired.kind, wired.options, wired.whole.weights_BTS
+    if kind.score is None:
+        assert weights_BTS.shape == (*SENTENCES.reads_BT.shape, 0)
+        return
+    positions_S = torch.arange(SENTENCES.src_BS.shape[1])
+    seen_BTS = SENTENCES.mask_BS[:, None].expand_as(weights_BTS)
+    if kind.score == "location":
+        seen_BTS = seen_BTS & (positions_S < options["max_positions"])
+    if kind.window != "global":
+        assert wired.whole.centre_BT is not None
+        distance_BTS = (positions_S - wired.whole.centre_BT[..., None]).abs()
+        seen_BTS = seen_BTS & (distance_BTS <= options["radius"])
+    assert (weights_BTS[seen_BTS] > 0).all()
+    assert (weights_BTS[~seen_BTS] == 0).all()
+    total_BT = weights_BTS.sum(-1)
+    if kind.window == "local-p":
+        assert (total_BT < 1 - 1e-6).any()
+        assert (total_BT < 1 + 1e-9).all()
+    else:
+        assert_same(total_BT, torch.ones_like(total_BT))
+
+
+@torch.no_grad()
+def test_centres_of_the_windows() -> None:
+    last_B1 = SENTENCES.mask_BS.sum(1, keepdim=True) - 1
+    monotonic = decode(model_of("local-m", {"radius": 2}), SENTENCES).centre_BT
+    assert monotonic is not None
+    assert torch.equal(monotonic, torch.minimum(torch.arange(SENTENCES.reads_BT.shape[1]), last_B1))
+    predicted = decode(model_of("local-p", {"radius": 2}), SENTENCES).centre_BT
+    assert predicted is not None
+    assert ((predicted > 0) & (predicted < last_B1) | (last_B1 == 0)).all()
+
+
+OTHERWISE: list[tuple[str, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]] = [
+    *(("luong-general", {}, {"attention": {"score": s}}) for s in ("dot", "additive", "location", "scaled-dot")),
+    ("luong-dot", {}, {"attention": {"score": "scaled-dot"}}),
+    ("luong-general", {}, {"attention": {"wiring": "before"}}),
+    ("bahdanau", {}, {"attention": {"wiring": "after"}}),
+    ("luong-general", {}, {"attention": {"input_feeding": False}}),
+    ("local-m", {"attention": {"radius": 2}}, {"attention": {"radius": 1}}),
+    ("local-p", {"attention": {"radius": 2}}, {"attention": {"radius": 1}}),
+    ("bahdanau", {"attention": {"size": 8}}, {"attention": {"size": 5}}),
+    ("luong-location", {"attention": {"max_positions": 6}}, {"attention": {"max_positions": 5}}),
+    ("none", {"attention": {"summary": "start"}}, {"attention": {"summary": "every-step"}}),
+    *(
+        ("bahdanau", {"model": {"tying": "all"}}, {"model": change})
+        for change in (
+            {"tying": "target"},
+            {"tying": "none"},
+            {"bridge": "zeros"},
+            {"cell": "gru"},
+            {"hidden_size": 10},
+            {"embedding_size": 5},
+            {"encoder_layers": 2},
+            {"decoder_layers": 2},
+        )
+    ),
+    ("bahdanau", {"model": {"tying": "target"}}, {"model": {"tying": "none"}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "base", "change"), OTHERWISE, ids=[f"{k}-{change}" for k, _, change in OTHERWISE])
+@torch.no_grad()
+def test_every_option_changes_the_output(
+    kind: str, base: dict[str, dict[str, Any]], change: dict[str, dict[str, Any]]
+) -> None:
+    changed = {name: {**base.get(name, {}), **change.get(name, {})} for name in base | change}
+    outputs = []
+    for sections in (base, changed):
+        model = build(tiny_config(kind, **sections), VOCABULARY, VOCABULARY).double().eval()
+        set_by_name(model)
+        outputs.append(log_probs(model, SENTENCES))
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-6
+
+
+@torch.no_grad()
+def test_every_kind_is_another_one() -> None:
+    outputs = {}
+    for kind in kinds.KINDS:
+        options: dict[str, object] = {} if kind.window == "global" else {"radius": 2}
+        model = build(tiny_config(kind.name, attention=options), VOCABULARY, VOCABULARY).double().eval()
+        set_by_name(model)
+        outputs[kind.name] = log_probs(model, SENTENCES)
+    for one in outputs:
+        for other in outputs:
+            assert one == other or (outputs[one] - outputs[other]).abs().max() > 1e-6, (one, other)
+
+
+def test_weights_set_by_name_are_the_same_for_the_same_configuration() -> None:
+    """Without which the two tests above could not fail."""
+    outputs = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = build(tiny_config("local-p"), VOCABULARY, VOCABULARY).double().eval()
+        set_by_name(model)
+        outputs.append(log_probs(model, SENTENCES))
+    assert torch.equal(*outputs)

@@ -1,0 +1,83 @@
+"""Where to compute and in which numbers: what was asked for, or the quickest there is, with its reason."""
+
+import contextlib
+import os
+
+import pytest
+import torch
+
+from seq2seq_cli.device import Precision, choose_device, choose_precision, set_threads
+from seq2seq_cli.errors import ConfigError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine without any accelerator, for a test to add what it needs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    return monkeypatch
+
+
+def test_auto_takes_a_gpu_where_there_is_one(machine: pytest.MonkeyPatch) -> None:
+    assert choose_device("auto") == CPU
+    machine.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("mps")
+    machine.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == CUDA
+    assert choose_device("cpu") == CPU and choose_device("mps") == torch.device("mps")
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(ConfigError, match=f'training.device: device "{name}" is not available here.*\nUse "auto" or "cpu"'):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_a_precision_that_is_asked_for_is_given(name: str) -> None:
+    assert choose_precision(name, CPU) == Precision(name, "as asked")
+
+
+@pytest.mark.parametrize(("avx512", "amx", "chosen"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")])
+def test_a_processor_that_computes_bf16_does(machine: pytest.MonkeyPatch, avx512: bool, amx: bool, chosen: str) -> None:
+    machine.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    machine.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert choose_precision("auto", CPU).name == chosen
+
+
+def test_a_torch_that_cannot_say_computes_in_fp32(machine: pytest.MonkeyPatch) -> None:
+    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        machine.delattr(torch.cpu, check, raising=False)
+    assert choose_precision("auto", CPU).name == "fp32"
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_old_gpus_get_fp16(machine: pytest.MonkeyPatch, capability: tuple[int, int], chosen: str) -> None:
+    machine.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", CUDA).name == chosen
+
+
+def test_autocast_multiplies_in_its_precision_and_leaves_parameters_alone() -> None:
+    layer = torch.nn.Linear(2, 2)
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        with Precision(name, "").autocast(CPU):
+            assert layer(torch.ones(1, 2)).dtype == dtype
+        assert layer.weight.dtype == torch.float32
+    assert isinstance(Precision("fp32", "").autocast(CPU), contextlib.nullcontext)
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(32)), raising=False)
+    assert set_threads(3) == 3
+    assert set_threads(0) == 8  # no more than 8 of 32 cores: more are slower on models this small
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4, 5}, raising=False)
+    assert set_threads(0) == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert set_threads(0) == 6
+    assert asked == [3, 8, 2, 6]

@@ -1,0 +1,117 @@
+"""Dropout: how much, how scaled, from which seed, and where."""
+
+import pytest
+import torch
+from models import VOCABULARY, tiny_config, tiny_model, tiny_sentences
+from torch import Tensor
+
+from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.seq2seq import Seq2Seq
+
+
+def dropped(p: float, x: Tensor, seed: int = 0) -> Tensor:
+    torch.manual_seed(seed)
+    y: Tensor = Dropout(p).train()(x)
+    return y
+
+
+@pytest.mark.parametrize("p", [0.1, 0.4, 0.5, 0.9])
+def test_the_share_of_zeros_is_p_and_the_rest_is_scaled(p: float) -> None:
+    count = 200_001  # no multiple of four: the random words hold four elements each
+    y = dropped(p, torch.ones(count))
+    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / (1 - p)]))
+    assert abs(float((y == 0).double().mean()) - p) < 4 * (p * (1 - p) / count) ** 0.5
+    # Neighbours fall independently: both of a pair with probability p^2.
+    pairs = (y[:-1].view(-1, 2) == 0).all(1).double()
+    assert abs(float(pairs.mean()) - p * p) < 4 * (p * p * (1 - p * p) / len(pairs)) ** 0.5
+
+
+def test_every_element_keeps_its_place() -> None:
+    x = torch.arange(1.0, 31.0).view(2, 3, 5)
+    y = dropped(0.5, x)
+    assert torch.equal(y[y != 0], 2 * x[y != 0])
+    assert 0 < int((y == 0).sum()) < 30
+
+
+def test_one_seed_one_mask() -> None:
+    x = torch.ones(100)
+    assert torch.equal(dropped(0.5, x), dropped(0.5, x))
+    assert not torch.equal(dropped(0.5, x), dropped(0.5, x, seed=1))
+
+
+def test_what_is_dropped_learns_nothing() -> None:
+    x = torch.ones(100, requires_grad=True)
+    y = dropped(0.4, x)
+    y.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, y.detach())
+
+
+def test_types_stay() -> None:
+    assert dropped(0.5, torch.ones(8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_nothing_is_drawn_in_evaluation_or_without_dropout() -> None:
+    x = torch.ones(100)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert Dropout(0.5).eval()(x) is x
+    assert Dropout(0.0).train()(x) is x
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def dropping_model(kind: str, **sections: dict[str, object]) -> Seq2Seq:
+    sections["model"] = {"embedding_size": 64, "hidden_size": 64, **sections.get("model", {}), "dropout": 0.5}
+    model = tiny_model(tiny_config(kind, **sections)).train()
+    torch.manual_seed(0)
+    return model
+
+
+def zeros(x: Tensor) -> float:
+    return float((x == 0).double().mean())
+
+
+@torch.no_grad()
+def test_where_it_falls() -> None:
+    """Half of the target embeddings, encoder states, summary and features; the source embeddings change."""
+    model, sentences = dropping_model("bahdanau"), tiny_sentences((7, 7, 7, 7), steps=7)
+    assert zeros(model.embed(sentences.reads_BT)) == pytest.approx(0.5, abs=0.05)
+    encoded, _ = model.encode(sentences.src_BS, sentences.mask_BS)
+    assert zeros(encoded.states_BSE) == pytest.approx(0.5, abs=0.05)
+    assert zeros(encoded.summary_BE) == pytest.approx(0.5, abs=0.15)
+    luong = dropping_model("luong-dot")
+    assert zeros(luong.readout(torch.ones(100, 64).double())) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["bahdanau", "none"], ids=["stepwise", "in-one-call"])
+@torch.no_grad()
+def test_it_falls_between_the_decoders_layers(kind: str) -> None:
+    sentences = tiny_sentences()
+    model = dropping_model(kind, model={"decoder_layers": 2})
+    embedded_BTI = model.target_embedding(sentences.reads_BT)
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    first, second = (model.decoder(embedded_BTI, memory, state).state.hidden for _ in range(2))
+    steps_agree = [torch.equal(a, b) for a, b in zip(first, second, strict=True)]
+    # Layer 2 differs from run to run; so does layer 1 where the context depends on layer 2.
+    assert steps_agree == [kind == "none", False]
+    shallow = dropping_model(kind)
+    memory, state = shallow.start(sentences.src_BS, sentences.mask_BS)
+    one, other = (shallow.decoder(shallow.target_embedding(sentences.reads_BT), memory, state) for _ in range(2))
+    assert torch.equal(one.features_BTF, other.features_BTF)
+
+
+@torch.no_grad()
+def test_it_falls_on_source_embeddings_and_between_the_encoders_layers() -> None:
+    sentences = tiny_sentences()
+    for layers in (1, 2):
+        encoder = dropping_model("bahdanau", model={"encoder_layers": layers}).encoder
+        seen: list[Tensor] = []
+        for forwards in encoder.forwards:
+            forwards.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))  # noqa: B023
+        encoder(torch.ones(4, 7, 64).double(), sentences.mask_BS)
+        assert [zeros(x) == 0 for x in seen] == [True, False][:layers]
+    model = dropping_model("bahdanau")
+    inputs_BSI: list[Tensor] = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: inputs_BSI.append(inputs[0]))
+    model.encode(torch.randint(VOCABULARY, (4, 7)), sentences.mask_BS)
+    assert zeros(inputs_BSI[0]) == pytest.approx(0.5, abs=0.05)

@@ -1,0 +1,145 @@
+"""The table of kinds, and that a model is what its row says."""
+
+import pytest
+import torch
+from models import VOCABULARY, tiny_config
+from torch import nn
+
+from seq2seq_cli import kinds
+from seq2seq_cli.config import Config, ModelConfig, SubwordConfig
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.model.attention.none import NoAttention
+from seq2seq_cli.model.attention.scored import ScoredAttention
+from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore
+from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
+from seq2seq_cli.model.build import build, build_attention, resolve_tying
+from seq2seq_cli.model.decoder import AttendAfter, AttendBefore
+from seq2seq_cli.model.seq2seq import Seq2Seq
+
+SCORES: dict[kinds.Score, type[nn.Module]] = {
+    "dot": DotScore,
+    "scaled-dot": DotScore,
+    "general": GeneralScore,
+    "additive": AdditiveScore,
+    "location": LocationScore,
+}
+WINDOWS: dict[kinds.Window, type[nn.Module]] = {
+    "global": GlobalWindow,
+    "local-m": LocalMonotonicWindow,
+    "local-p": LocalPredictiveWindow,
+}
+
+
+def model_of(config: Config) -> Seq2Seq:
+    return build(config, VOCABULARY, VOCABULARY)
+
+
+def test_names_are_of_one_row_each() -> None:
+    assert len(set(kinds.names())) == len(kinds.names())
+    for kind in kinds.KINDS:
+        assert {kinds.find(name) for name in (kind.name, *kind.aliases)} == {kind}
+
+
+def test_aliases_are_resolved() -> None:
+    assert kinds.canonical(["luong", "bahdanau", "local"]) == ["luong-general", "bahdanau", "local-p"]
+
+
+def test_an_unknown_kind_is_an_error_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError) as caught:
+        kinds.find("luong-genral", "here")
+    assert str(caught.value) == 'here: attention kind "luong-genral" is unknown.\nDid you mean "luong-general"?'
+
+
+def test_an_unknown_kind_unlike_any_other_lists_them_all() -> None:
+    with pytest.raises(ConfigError) as caught:
+        kinds.find("zzz")
+    assert caught.value.hint is not None
+    assert all(kind.name in caught.value.hint for kind in kinds.KINDS)
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
+def test_a_model_is_what_its_row_says(kind: kinds.Kind) -> None:
+    decoder = model_of(tiny_config(kind.name)).decoder
+    assert isinstance(decoder.wiring, AttendBefore if kind.wiring == "before" else AttendAfter)
+    if kind.score is None:
+        assert isinstance(decoder.attention, NoAttention)
+        return
+    assert isinstance(decoder.attention, ScoredAttention)
+    assert type(decoder.attention.score) is SCORES[kind.score]
+    assert type(decoder.attention.window) is WINDOWS[kind.window]
+
+
+def test_options_reach_their_parts() -> None:
+    def parts(kind: str, **options: object) -> ScoredAttention:
+        attention = build_attention(tiny_config(kind, attention=options).attention, 8, 8)
+        assert isinstance(attention, ScoredAttention)
+        return attention
+
+    for kind in ("local-m", "local-p"):
+        assert parts(kind).window.radius == 10
+        assert parts(kind, radius=3).window.radius == 3
+    assert parts("bahdanau").score.get_parameter("query.weight").shape == (8, 8)
+    assert parts("bahdanau", size=5).score.get_parameter("query.weight").shape == (5, 8)
+    assert len(parts("luong-location").score.get_parameter("position.weight")) == 128
+    assert len(parts("luong-location", max_positions=9).score.get_parameter("position.weight")) == 9
+
+
+def test_steps_are_taken_one_by_one_only_where_they_must() -> None:
+    def stepwise(kind: str, **options: object) -> bool:
+        return model_of(tiny_config(kind, attention=options)).decoder.wiring.stepwise
+
+    assert stepwise("bahdanau")
+    assert stepwise("luong-dot")
+    assert not stepwise("luong-dot", input_feeding=False)
+    assert not stepwise("none")
+    assert not stepwise("none", summary="start")
+
+
+@pytest.mark.parametrize(
+    ("tying", "joint", "resolved"),
+    [
+        ("auto", True, "all"),
+        ("auto", False, "target"),
+        ("all", True, "all"),
+        ("target", True, "target"),
+        ("none", False, "none"),
+    ],
+)
+def test_what_is_tied(tying: str, joint: bool, resolved: str) -> None:
+    config = tiny_config("bahdanau", model={"tying": tying}, subword={"joint": joint})
+    assert resolve_tying(config.model, config.subword) == resolved
+    model = model_of(config)
+    source, target = model.source_embedding.weight, model.target_embedding.weight
+    assert (source is target) == (resolved == "all")
+    assert (model.output_weight is target) == (resolved != "none")
+
+
+def test_a_shared_matrix_counts_once() -> None:
+    counts = [
+        model_of(tiny_config("bahdanau", model={"tying": tying, "hidden_size": 6})).parameter_count()
+        for tying in ("all", "target", "none")
+    ]
+    assert [count - counts[0] for count in counts] == [0, VOCABULARY * 6, 2 * VOCABULARY * 6]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_what_a_model_starts_from(cell: str) -> None:
+    torch.manual_seed(0)
+    model = model_of(tiny_config("luong-general", model={"cell": cell, "decoder_layers": 2, "tying": "none"}))
+    for name, parameter in model.named_parameters():
+        if "weight_hh" in name:
+            for gate in parameter.split(parameter.shape[1]):
+                torch.testing.assert_close(gate @ gate.T, torch.eye(len(gate)))
+        elif "bias_hh" in name and cell == "lstm":
+            gates = parameter.chunk(4)
+            assert [gate.unique().tolist() for gate in gates] == [[0], [1], [0], [0]]
+        elif "bias" in name:
+            assert not parameter.any(), name
+        else:
+            assert parameter.std() > 0.1, name
+
+
+def test_auto_is_the_only_tying_that_looks_at_the_vocabulary() -> None:
+    for tying in ("all", "target", "none"):
+        model = ModelConfig.model_validate({"tying": tying})
+        assert {resolve_tying(model, SubwordConfig(joint=joint)) for joint in (True, False)} == {tying}

@@ -1,0 +1,269 @@
+"""What training reads: right ids, right pairs left out, made once, never half."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.config import DataConfig, SubwordConfig
+from seq2seq_cli.data import tokenised
+from seq2seq_cli.data.cache import STALE_SECONDS, cache_root, cached
+from seq2seq_cli.data.prepare import Prepared, RaggedIds, TokenisedSplit, prepare
+from seq2seq_cli.data.subword import Subwords
+from seq2seq_cli.errors import DataError
+
+SUBWORD = SubwordConfig(type="char", vocab_size=30)
+
+
+def write_pairs(prefix: Path, pairs: list[tuple[str, str]]) -> None:
+    prefix.parent.mkdir(exist_ok=True)
+    for language, lines in zip(("de", "en"), zip(*pairs, strict=True), strict=True):
+        Path(f"{prefix}.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+
+
+TRAIN = [("ab", "ba"), ("", "b"), ("abc", "c"), ("a", " \0"), ("a" * 9, "b"), ("c", "b" * 9), ("bc a", "a"), ("c", "c")]
+DEV = [("a", "b"), ("", "b"), ("b" * 20, "c" * 20), ("c", "")]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataConfig:
+    folder = tmp_path / "toy"
+    write_pairs(folder / "train", TRAIN)
+    write_pairs(folder / "dev", DEV)
+    return DataConfig(train=str(folder / "train"), dev=str(folder / "dev"), src="de", tgt="en", max_length=5)
+
+
+@pytest.fixture
+def prepared(data: DataConfig, tmp_path: Path) -> Prepared:
+    return prepare(data, SUBWORD, tmp_path / "cache")
+
+
+def rows(ids: RaggedIds) -> list[list[int]]:
+    assert ids.values.dtype == ids.lengths.dtype == np.int32
+    return [part.tolist() for part in np.split(ids.values, np.cumsum(ids.lengths)[:-1])]
+
+
+def texts(split: TokenisedSplit, subwords: Subwords) -> list[tuple[str, str]]:
+    src, tgt = split.gather(np.arange(len(split)))
+    return list(zip(subwords.src.decode(rows(src)), subwords.tgt.decode(rows(tgt)), strict=True))
+
+
+def test_training_leaves_out_empty_sides_and_long_pairs_and_says_so(prepared: Prepared) -> None:
+    assert texts(prepared.train, prepared.subwords) == [("ab", "ba"), ("abc", "c"), ("bc a", "a"), ("c", "c")]
+    assert prepared.train.src_lengths.tolist() == [3, 4, 5, 2]  # each with its ▁
+    assert prepared.train.tgt_lengths.tolist() == [3, 2, 2, 2]
+    assert prepared.notes == [
+        "2 pairs with an empty side: dropped.",
+        "2 pairs longer than 5 pieces (data.max_length): left out of training.",
+        "The training text feeds 8 pieces of type char, not 30 (subword.vocab_size): the vocabulary has as many.",
+    ]
+
+
+def test_dev_keeps_every_pair_in_order(prepared: Prepared) -> None:
+    assert texts(prepared.dev, prepared.subwords) == DEV
+    assert list(zip(prepared.dev_lines.src, prepared.dev_lines.tgt, strict=True)) == DEV
+    assert prepared.dev.src_lengths.tolist() == [2, 0, 21, 2]
+    assert prepared.test_lines is None
+    assert set(prepared.hashes) == {"train", "dev"}
+    assert (prepared.corpus_name, prepared.src, prepared.tgt) == ("toy-de-en", "de", "en")
+
+
+def test_a_test_text_is_read_as_it_stands(data: DataConfig, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "test", [("  x\u2028 ", ""), ("", "y")])
+    prepared = prepare(data.model_copy(update={"test": str(tmp_path / "test")}), SUBWORD, tmp_path / "cache")
+    assert prepared.test_lines is not None
+    assert prepared.test_lines.src == ["  x\u2028 ", ""]
+    assert prepared.test_lines.tgt == ["", "y"]
+    assert set(prepared.hashes) == {"train", "dev", "test"}
+
+
+def test_separate_vocabularies_know_their_own_side(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "train", [("abc", "xyz")])
+    data = DataConfig(train=str(tmp_path / "train"), dev=str(tmp_path / "train"), src="de", tgt="en")
+    prepared = prepare(data, SubwordConfig(type="char", vocab_size=8, joint=False), tmp_path / "cache")
+    assert not prepared.subwords.joint
+    assert prepared.notes == []
+    assert texts(prepared.train, prepared.subwords) == [("abc", "xyz")]
+    assert set(prepared.subwords.src.decode([[i] for i in range(4, 8)])) == {"", "a", "b", "c"}
+
+
+def test_given_vocabularies_are_taken(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
+    again = prepare(data, SubwordConfig(), tmp_path / "cache", subwords=prepared.subwords)
+    assert again.subwords is prepared.subwords
+    assert again.directory != prepared.directory
+    assert texts(again.dev, prepared.subwords) == DEV
+    assert again.notes == prepared.notes[:2]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1000])
+def test_gather_gives_any_pairs_in_any_order(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenised, "CHUNK", chunk)
+    rng = random.Random(1)
+    pairs = [tuple("".join(rng.choices("abc", k=rng.randrange(6))) for _ in range(2)) for _ in range(20)]
+    write_pairs(tmp_path / "train", pairs)  # type: ignore[arg-type]
+    data = DataConfig(train=str(tmp_path / "train"), dev=str(tmp_path / "train"), src="de", tgt="en")
+    prepared = prepare(data, SUBWORD, tmp_path / f"cache-{chunk}")
+    kept = [pair for pair in pairs if all(pair)]
+    for split, expected in ((prepared.train, kept), (prepared.dev, pairs)):
+        indices = np.array([rng.randrange(len(split)) for _ in range(30)])
+        src, tgt = split.gather(indices)
+        assert prepared.subwords.src.decode(rows(src)) == [expected[i][0] for i in indices]
+        assert prepared.subwords.tgt.decode(rows(tgt)) == [expected[i][1] for i in indices]
+        assert (src.lengths == split.src_lengths[indices]).all()
+        assert (tgt.lengths == split.tgt_lengths[indices]).all()
+        assert [len(side.values) for side in split.gather(indices[:0])] == [0, 0]
+
+
+def test_a_selection_of_a_selection(prepared: Prepared) -> None:
+    chosen = prepared.train.select(np.array([3, 1, 0])).select(np.array([2, 0]))
+    assert texts(chosen, prepared.subwords) == [("ab", "ba"), ("c", "c")]
+    assert chosen.src_lengths.tolist() == [3, 2]
+    assert len(chosen) == 2
+
+
+# The cache.
+
+
+def test_it_is_made_once(prepared: Prepared, data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq_cli.data.prepare._make", None)
+    again = prepare(data, SUBWORD, tmp_path / "cache")
+    assert (again.directory, again.notes, again.hashes) == (prepared.directory, prepared.notes, prepared.hashes)
+    assert texts(again.train, again.subwords) == texts(prepared.train, prepared.subwords)
+    shorter = prepare(data.model_copy(update={"max_length": 3}), SUBWORD, tmp_path / "cache")
+    assert texts(shorter.train, again.subwords) == [("ab", "ba"), ("c", "c")]
+
+
+def test_another_text_or_setting_is_made_anew(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
+    other_setting = prepare(data, SubwordConfig(type="char", vocab_size=31), tmp_path / "cache")
+    write_pairs(Path(data.train or ""), [*TRAIN[:-1], ("c", "b")])  # as long as before, and within the same second
+    other_text = prepare(data, SUBWORD, tmp_path / "cache")
+    assert len({prepared.directory, other_setting.directory, other_text.directory}) == 3
+    assert texts(other_text.train, other_text.subwords)[-1] == ("c", "b")
+    assert texts(prepared.train, prepared.subwords)[-1] == ("c", "c")
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEQ2SEQ_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_root() == Path("/home/someone/.cache/seq2seq")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert cache_root() == Path("/caches/seq2seq")
+    monkeypatch.setenv("SEQ2SEQ_CACHE", "/mine")
+    assert cache_root() == Path("/mine")
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    def fail(entry: Path) -> None:
+        (entry / "half").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached(tmp_path, "key", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_no_entry_and_its_rest_is_swept(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from seq2seq_cli.data.cache import cached\n"
+        "def make(entry):\n    (entry / 'half').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cached(Path(sys.argv[1]), 'key', make)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
+    [rest] = tmp_path.iterdir()
+    assert rest.name != "key"
+    cached(tmp_path, "young", lambda entry: None)
+    assert rest.exists()  # another process may still be at it
+    long_ago = time.time() - STALE_SECONDS - 60
+    os.utime(rest, (long_ago, long_ago))
+    cached(tmp_path, "key", lambda entry: None)
+    assert {path.name for path in tmp_path.iterdir()} == {"key", "young"}
+
+
+def test_two_at_once_do_no_harm(data: DataConfig, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: prepare(data, SUBWORD, tmp_path / "cache"), range(4)))
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [made[0].directory.name]
+    assert all(texts(one.dev, one.subwords) == DEV for one in made)
+
+
+def test_whoever_comes_second_takes_what_the_first_has_made(tmp_path: Path) -> None:
+    def first(entry: Path) -> None:
+        (entry / "by").write_text("first")
+
+    def overtaken(entry: Path) -> None:
+        (entry / "by").write_text("second")
+        cached(tmp_path, "key", first)
+
+    assert (cached(tmp_path, "key", overtaken) / "by").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+@pytest.mark.parametrize("name", ["train.arrow", "dev.arrow", "subword.model"])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damage_is_named(name: str, damage: str, prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
+    path = prepared.directory / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 3])
+    with pytest.raises(DataError, match=f"{prepared.directory}: the prepared data are damaged"):
+        prepare(data, SUBWORD, tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(data: DataConfig, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        DataError, match=r"file/cache: prepared data cannot be written here: Not a directory.\nSet SEQ2SEQ"
+    ):
+        prepare(data, SUBWORD, tmp_path / "file" / "cache")
+
+
+# What is said meanwhile, and what cannot be used.
+
+
+def test_progress_ends_at_its_total_and_nothing_is_printed(
+    data: DataConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenised, "CHUNK", 5)
+    monkeypatch.setattr("seq2seq_cli.data.prepare.REPORT_EVERY", 8)
+    heard: list[tuple[str, int, int]] = []
+    prepare(data, SUBWORD, tmp_path / "cache", progress=lambda *report: heard.append(report))
+    assert heard == [
+        ("reading", 8, 0),
+        ("vocabulary", 0, 8),
+        ("vocabulary", 8, 8),
+        ("tokenising", 5, 12),
+        ("tokenising", 8, 12),
+        ("tokenising", 12, 12),
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([("", "a"), ("a", "\0 ")], "train.de and .*train.en: each of the 2 pairs has an empty side"),
+        (
+            [("", "a"), ("a" * 9, "b")],
+            r"no pair is left for training. 1 pair with an empty side: dropped. 1 pair longer",
+        ),
+    ],
+)
+def test_no_pair_left(pairs: list[tuple[str, str]], message: str, data: DataConfig, tmp_path: Path) -> None:
+    write_pairs(Path(data.train or ""), pairs)
+    with pytest.raises(DataError, match=message):
+        prepare(data, SUBWORD, tmp_path / "cache")
+
+
+def test_unequal_files_are_refused_and_nothing_is_kept(data: DataConfig, tmp_path: Path) -> None:
+    Path(f"{data.dev}.en").write_text("only one\n")
+    with pytest.raises(DataError, match="4 lines in one file but 1 in the other"):
+        prepare(data, SUBWORD, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []

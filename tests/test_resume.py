@@ -1,0 +1,59 @@
+"""A training that was cut off and resumed is the same, bit for bit, as one that never was."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2seq_cli.errors import RunError
+from seq2seq_cli.training.checkpoint import load_last, save_last
+from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
+from corpora import TinyCorpus
+from learners import Event, Lesson, differing, weights
+
+
+def timeless(events: list[Event]) -> list[Event]:
+    """The events without what the clock says."""
+    return [replace(event, seconds=0.0) for event in events]
+
+
+def flat(state: object) -> list[object]:
+    """Everything in an optimiser's state, tensors as lists, for comparing."""
+    if isinstance(state, dict):
+        return [item for key in sorted(state, key=str) for item in (key, *flat(state[key]))]
+    if isinstance(state, list | tuple):
+        return [item for part in state for item in flat(part)]
+    return [state.tolist() if isinstance(state, torch.Tensor) else state]
+
+
+CASES = {
+    "fp32": {},
+    "bf16": {"precision": "bf16"},
+    "evaluations amid the epoch": {"evaluate_every": 2},
+    "accumulated batches": {"accumulate": 2, "evaluate_every": 3, "schedule": "plateau"},
+    "stopped early": {"patience": 1, "evaluate_every": 1},
+}
+
+
+@pytest.mark.parametrize("training", CASES.values(), ids=CASES.keys())
+def test_going_on_from_any_event_is_never_having_stopped(training: dict[str, object], tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=60, dev=4)
+    config = corpus.config(training={"epochs": 2, "batch_tokens": 150, **training}, model={"dropout": 0.3})
+    lesson = Lesson.prepare(config, tmp_path / "cache")
+    learner, progress = lesson.learner(), Progress()
+    events: list[Event] = []
+    for event in lesson.train(learner, progress):
+        events.append(event)
+        save_last(learner, progress, tmp_path / f"{len(events)}.pt")
+    assert isinstance(events[-1], Ended) and sum(isinstance(event, Evaluated) for event in events) >= 2
+
+    for done in range(1, len(events) + 1):
+        resumed = lesson.learner(seed=77)  # other weights, another random state
+        came_to = load_last(resumed, tmp_path / f"{done}.pt")
+        rest = list(lesson.train(resumed, came_to))
+        expected = events[done:] or [events[-1]]  # where it had ended, it says so again
+        assert timeless(rest) == timeless(expected), f"after event {done}: {events[done - 1]}"
+        assert differing(weights(resumed), weights(learner)) == []
+        assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
+        assert asdict(replace(came_to, seconds=0)) == asdict(replace(progress, seconds=0))

@@ -1,0 +1,108 @@
+"""Scores, worked out by hand. tanh(ln 2) = (4 - 1)/(4 + 1) = 0.6 and tanh(ln 3) = (9 - 1)/(9 + 1) = 0.8."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.model.attention.scored import ScoredAttention
+from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
+from seq2seq_cli.model.build import build_attention
+from seq2seq_cli.model.types import Memory
+
+LN2, LN3 = math.log(2), math.log(3)
+
+
+def energies(score: Score, query: list[float], states: list[list[float]]) -> Tensor:
+    """One query's energies over one sentence's states."""
+    states_BSE = torch.tensor([states])
+    mask_BS = torch.ones(states_BSE.shape[:2], dtype=torch.bool)
+    memory = Memory(states_BSE, score.keys(states_BSE), mask_BS, states_BSE[:, 0])
+    energies_BTS: Tensor = score(torch.tensor([[query]]), memory)
+    assert energies_BTS.shape[:2] == (1, 1)
+    return energies_BTS[0, 0]
+
+
+def assert_energies(score: Score, query: list[float], states: list[list[float]], expected: list[float]) -> None:
+    torch.testing.assert_close(energies(score, query, states), torch.tensor(expected))
+
+
+def set_weight(layer: nn.Linear, rows: list[list[float]]) -> None:
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(rows))
+
+
+def test_dot() -> None:
+    # 1*3 + 2*(-1) = 1; 1*0.5 + 2*4 = 8.5
+    assert_energies(DotScore(2, 2), [1.0, 2.0], [[3.0, -1.0], [0.5, 4.0]], [1.0, 8.5])
+
+
+def test_dot_needs_one_size() -> None:
+    with pytest.raises(ConfigError, match='not 4 and 6.*\n.*"general"') as caught:
+        DotScore(4, 6)
+    assert caught.value.where == "attention.kind"
+
+
+def test_scaled_dot_divides_by_the_root_of_the_size() -> None:
+    attention = build_attention(AttentionConfig(kind="scaled-dot"), 4, 4)
+    assert isinstance(attention, ScoredAttention)
+    # sqrt(4) = 2: (2 + 2 + 0 + 0)/2 = 2; (0 + 2 + 0 + 4)/2 = 3
+    assert_energies(attention.score, [1.0, 2.0, 0.0, 1.0], [[2.0, 1.0, 5.0, 0.0], [0.0, 1.0, 1.0, 4.0]], [2.0, 3.0])
+
+
+def test_general() -> None:
+    score = GeneralScore(2, 3)
+    set_weight(score.key, [[1.0, 2.0, 0.0], [0.0, -1.0, 1.0]])
+    # q^T W = (1, 2 - 3, 3) = (1, -1, 3); times (4, 1, 0): 4 - 1 = 3; times (0, 2, 1): -2 + 3 = 1
+    assert_energies(score, [1.0, 3.0], [[4.0, 1.0, 0.0], [0.0, 2.0, 1.0]], [3.0, 1.0])
+
+
+def test_additive() -> None:
+    score = AdditiveScore(2, 3, 2)
+    set_weight(score.query, [[LN2, 0.0], [0.0, LN3]])
+    set_weight(score.key, [[0.0, LN2, 0.0], [0.0, 0.0, LN3]])
+    set_weight(score.energy, [[10.0, 5.0]])
+    # W_1 q = (ln 2, 0). W_2 h_0 = (0, ln 3): 10 tanh(ln 2) + 5 tanh(ln 3) = 6 + 4 = 10.
+    # W_2 h_1 = (-ln 2, -ln 3): 10 tanh(0) - 5 tanh(ln 3) = -4.
+    assert_energies(score, [1.0, 0.0], [[7.0, 0.0, 1.0], [7.0, -1.0, -1.0]], [10.0, -4.0])
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"),
+    [(2, [2.0, 1.0]), (3, [2.0, 1.0, 3.0]), (5, [2.0, 1.0, 3.0, -math.inf, -math.inf])],
+    ids=["shorter-than-the-table", "the-table", "longer-than-the-table"],
+)
+def test_location(positions: int, expected: list[float]) -> None:
+    score = LocationScore(2, 3)
+    set_weight(score.position, [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    # q = (2, 1): 2, 1 and 2 + 1 = 3, whatever the states are
+    assert_energies(score, [2.0, 1.0], [[9.0, float(s)] for s in range(positions)], expected)
+
+
+def test_a_location_past_the_table_is_never_attended_to() -> None:
+    attention = build_attention(AttentionConfig(kind="luong-location", max_positions=3), 2, 2)
+    assert isinstance(attention, ScoredAttention)
+    assert isinstance(attention.score, LocationScore)
+    set_weight(attention.score.position, [[0.0, 0.0]] * 3)
+    states_BSE = torch.arange(10.0).view(1, 5, 2)
+    ones_BS = torch.ones(1, 5, dtype=torch.bool)
+    memory = Memory(states_BSE, attention.score.keys(states_BSE), ones_BS, states_BSE[:, 0])
+    attended, _ = attention(torch.ones(1, 1, 2), memory, (), 0)
+    # Three equal energies: a third each; c = ((0, 1) + (2, 3) + (4, 5))/3 = (2, 3)
+    torch.testing.assert_close(attended.weights_BTS, torch.tensor([[[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]]]))
+    torch.testing.assert_close(attended.context_BTE, torch.tensor([[[2.0, 3.0]]]))
+
+
+def test_scaled_dot_is_torchs() -> None:
+    torch.manual_seed(0)
+    attention = build_attention(AttentionConfig(kind="scaled-dot"), 8, 8)
+    states_BSE, query_BTD = torch.randn(3, 5, 8).double(), torch.randn(3, 4, 8).double()
+    mask_BS = torch.arange(5) < torch.tensor([[5], [2], [1]])
+    assert isinstance(attention, ScoredAttention)
+    memory = Memory(states_BSE, attention.score.keys(states_BSE), mask_BS, states_BSE[:, 0])
+    attended, _ = attention(query_BTD, memory, (), 0)
+    expected = nn.functional.scaled_dot_product_attention(query_BTD, states_BSE, states_BSE, mask_BS[:, None])
+    torch.testing.assert_close(attended.context_BTE, expected, rtol=0, atol=1e-9)

@@ -1,0 +1,117 @@
+"""A line is what a newline ends; bytes that are no text are named by file, line and byte."""
+
+import gzip
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2seq_cli.data.text import clean, iter_lines, read_lines, sha256, shorten
+from seq2seq_cli.errors import DataError
+
+
+def lines_of(content: bytes) -> list[str]:
+    return list(iter_lines(io.BytesIO(content), "x"))
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a\nb", ["a", "b"]),
+        (b"a\nb\n", ["a", "b"]),
+        (b"a\r\nb\r\r\n\r", ["a", "b\r", ""]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", ["a", "\ufeffb"]),
+        (b"\xef\xbb\xbf", [""]),
+        ("a\u2028b\u0085c\x0bd\x0ce\x1cf\0g\rh\n".encode(), ["a\u2028b\u0085c\x0bd\x0ce\x1cf\0g\rh"]),
+    ],
+)
+def test_a_line_is_what_a_newline_ends(content: bytes, lines: list[str]) -> None:
+    assert lines_of(content) == lines
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]))))
+def test_any_lines_come_back(lines: list[str]) -> None:
+    assert lines_of(b"\xef\xbb\xbf" + "".join(f"{line}\n" for line in lines).encode()) == (lines or [""])
+
+
+def test_lines_come_as_they_arrive() -> None:
+    class Pipe(io.BytesIO):
+        """Ends in an error where more than one line is asked for."""
+
+        def __next__(self) -> bytes:
+            assert self.tell() == 0
+            return super().__next__()
+
+    assert next(iter_lines(Pipe(b"one\ntwo\n"), "pipe")) == "one"
+
+
+def test_undecodable_bytes_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.de"
+    path.write_bytes(b"\xef\xbb\xbfgut\nsch\xf6n\n")
+    with pytest.raises(DataError) as caught:
+        list(read_lines(path))
+    assert caught.value.where == f"{path}:2"
+    assert caught.value.what == "byte 0xf6, number 4 of this line, is not UTF-8 (offset 10)."
+    assert "iconv -f LATIN1" in str(caught.value)
+
+
+def test_utf16_is_recognised() -> None:
+    with pytest.raises(DataError, match=r"byte 0xff, number 1 .*offset 0.*\n.*iconv -f UTF-16"):
+        lines_of("text".encode("utf-16"))
+
+
+def test_gzip_reads_the_same(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "a", tmp_path / "a.gz"
+    plain.write_bytes("eins\nzwei \u2028\n".encode())
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert list(read_lines(packed)) == list(read_lines(plain)) == ["eins", "zwei \u2028"]
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text" * 999)[:-9]])
+def test_damaged_gzip_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a.gz: not a whole gzip file"):
+        list(read_lines(path))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for read in (lambda path: list(read_lines(path)), sha256):
+        with pytest.raises(DataError, match="nothing: cannot be read: No such file"):
+            read(tmp_path / "nothing")
+
+
+def test_the_digest_is_that_of_the_files_joined(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2" * 3_000_000)
+    assert sha256(tmp_path / "a", tmp_path / "b") == hashlib.sha256(b"1" + b"2" * 3_000_000).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("line", "cleaned"),
+    [
+        ("  Ein\t\u00a0Satz\u3000.\u2028 ", "Ein Satz ."),
+        ("a\0b\x1b\u200b\ufeffc", "a b c"),
+        ("u\u0308ber", "\u00fcber"),
+        ("Fu\u00dfball \u2026 \uff0c \ufb01n", "Fu\u00dfball \u2026 \uff0c \ufb01n"),
+        ("\ud800x", "x"),
+        (" \0\t", ""),
+    ],
+)
+def test_cleaning(line: str, cleaned: str) -> None:
+    assert clean(line) == cleaned
+
+
+@given(st.text())
+def test_cleaning_twice_is_cleaning_once(line: str) -> None:
+    assert clean(clean(line)) == clean(line)
+
+
+def test_shortening() -> None:
+    assert shorten("kurz\0") == r"'kurz\x00'"
+    assert shorten("x" * 11, width=10) == "'xxxxxxx...'"

@@ -1,0 +1,222 @@
+"""The training loop: it learns, it looks at dev when it should, and it ends when it should."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from seq2seq_cli.errors import RunError
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.training import loop
+from seq2seq_cli.training.loop import DevScores
+from seq2seq_cli.training.progress import Ended, Evaluated, Interval, Intervals, Progress, Stepped
+from corpora import TinyCorpus
+from learners import Event, Lesson, differing, weights
+
+NEVER = 10**6
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Callable[..., Lesson]:
+    """A tiny lesson with these training settings: three steps an epoch."""
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=60, dev=4)
+
+    def make(**training: object) -> Lesson:
+        training = {"batch_tokens": 150, "epochs": 3, **training}
+        return Lesson.prepare(corpus.config(training=training, model={"dropout": 0.3}), tmp_path / "cache")
+
+    return make
+
+
+def scripted(*bleu: float, loss: float | list[float] = 1.0) -> Callable[[Seq2Seq], DevScores]:
+    """Looks at dev that find these scores, one after the other."""
+    losses = iter(loss) if isinstance(loss, list) else (loss for _ in count())
+    scores = iter(bleu)
+    return lambda model: DevScores(next(losses), next(scores))
+
+
+def evaluations(events: list[Event]) -> list[Evaluated]:
+    return [event for event in events if isinstance(event, Evaluated)]
+
+
+@pytest.mark.parametrize("kind", ["bahdanau", "luong-general"])
+def test_eight_pairs_are_learned_by_heart(kind: str, tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=8)
+    config = corpus.config(
+        data={"dev": str(corpus.folder / "train")},
+        model={"dropout": 0.0},
+        attention={"kind": kind},
+        training={"epochs": 120, "evaluate_every": NEVER, "label_smoothing": 0.0, "schedule": "constant"},
+    )
+    lesson = Lesson.prepare(config, tmp_path / "cache")
+    learner = lesson.learner()
+    before = weights(learner)
+    events = list(lesson.train(learner, Progress()))
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert steps[0].loss > 3 and steps[-1].loss < 0.01
+    assert set(differing(weights(learner), before)) == before.keys()
+    learner.model.eval()
+    lines = lesson.prepared.dev_lines
+    assert len(lines.src) == 8 and lesson.translations(learner.model, lines.src) == lines.tgt
+
+
+def test_dev_is_looked_at_once_an_epoch(lesson: Callable[..., Lesson]) -> None:
+    three = lesson()
+    events = list(three.train(three.learner(), Progress(), scripted(1, 2, 3)))
+    assert [type(event).__name__ for event in events] == 3 * (3 * ["Stepped"] + ["Evaluated"]) + ["Ended"]
+    assert [(event.step, event.number, event.best) for event in evaluations(events)] == [
+        (3, 1, True), (6, 2, True), (9, 3, True),
+    ]  # fmt: skip
+    assert events[-1] == Ended("3 epochs done", 9, events[-1].seconds)
+
+
+def test_dev_is_looked_at_every_so_many_steps_and_at_the_end(lesson: Callable[..., Lesson]) -> None:
+    for every, steps in ((2, [2, 4, 6, 8, 9]), (3, [3, 6, 9]), (NEVER, [9])):
+        often = lesson(evaluate_every=every)
+        events = list(often.train(often.learner(), Progress(), scripted(1, 1, 1, 1, 1)))
+        assert [event.step for event in evaluations(events)] == steps
+
+
+def test_training_ends_when_patience_does(lesson: Callable[..., Lesson]) -> None:
+    patient = lesson(evaluate_every=1, patience=2)
+    progress = Progress()
+    events = list(patient.train(patient.learner(), progress, scripted(1, 3, 2, 4, 4, 3.9)))
+    assert [event.best for event in evaluations(events)] == [True, True, False, True, False, False]
+    assert events[-1] == Ended("no better on dev for 2 evaluations", 6, events[-1].seconds)
+    assert (progress.best_score, progress.best_step, progress.stale) == (4, 4, 2)
+
+
+def test_best_can_be_judged_by_dev_loss(lesson: Callable[..., Lesson]) -> None:
+    patient = lesson(evaluate_every=1, patience=1, stop_on="loss")
+    events = list(patient.train(patient.learner(), Progress(), scripted(9, 8, 99, loss=[3.0, 2.5, 2.6])))
+    assert [event.best for event in evaluations(events)] == [True, True, False]
+    assert isinstance(events[-1], Ended) and events[-1].steps == 3
+
+
+def test_the_plateau_halves_the_rate_where_dev_loss_does_not_fall(lesson: Callable[..., Lesson]) -> None:
+    flat = lesson(evaluate_every=1, epochs=2, schedule="plateau", warmup_steps=0)
+    losses = [3.0, 2.0, 2.0, 1.5, 1.6, 1.0]
+    events = list(flat.train(flat.learner(), Progress(), scripted(*range(6), loss=losses)))
+    rates = [event.learning_rate for event in events if isinstance(event, Stepped)]
+    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005, 0.005, 0.0025])
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is a second later every time it is looked at."""
+    ticks = count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+
+
+@pytest.mark.usefixtures("ticking")
+def test_training_ends_when_its_minutes_do(lesson: Callable[..., Lesson]) -> None:
+    limited = lesson(max_minutes=0.1)  # six seconds: 3 steps, an evaluation, 2 steps; then a last look at dev
+    events = list(limited.train(limited.learner(), Progress(), scripted(1, 2)))
+    assert [event.seconds for event in events] == [1, 2, 3, 4, 5, 6, 7, 7]
+    assert [event.step for event in evaluations(events)] == [3, 5]
+    assert events[-1] == Ended("0.1 minutes are over", 5, 7)
+    shares = [event.share for event in events if isinstance(event, Stepped)]
+    assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 5 / 6, 1])
+
+
+@pytest.mark.usefixtures("ticking")
+def test_time_between_two_sittings_is_no_training_time(lesson: Callable[..., Lesson]) -> None:
+    three, progress = lesson(), Progress()
+    learner = three.learner()
+    first = three.train(learner, progress, scripted(1, 2, 3))
+    assert [next(first).seconds for _ in range(4)] == [1, 2, 3, 4]
+    for _ in range(50):
+        loop.time.monotonic()
+    assert [event.seconds for event in three.train(learner, progress, scripted(2, 3))] == [5, 6, 7, 8, 9, 10, 11, 12, 12]
+
+
+def test_the_share_done_climbs_to_nearly_all(lesson: Callable[..., Lesson]) -> None:
+    three = lesson()
+    events = list(three.train(three.learner(), Progress(), scripted(1, 2, 3)))
+    shares = [event.share for event in events if isinstance(event, Stepped)]
+    assert shares == pytest.approx([step / 9 for step in range(9)])
+
+
+def test_accumulated_batches_make_one_step(lesson: Callable[..., Lesson]) -> None:
+    one, two = lesson(epochs=1), lesson(epochs=1, accumulate=2)
+    single, double = (
+        [event for event in each.train(each.learner(), Progress(), scripted(1)) if isinstance(event, Stepped)]
+        for each in (one, two)
+    )
+    tokens = [step.target_tokens for step in single]
+    assert [step.target_tokens for step in double] == [tokens[0] + tokens[1], tokens[2]]
+
+
+def test_a_loss_that_is_no_number_ends_training_with_advice(lesson: Callable[..., Lesson]) -> None:
+    broken = lesson()
+    learner = broken.learner()
+    events = broken.train(learner, Progress())
+    next(events)
+    with torch.no_grad():
+        learner.model.output_bias[5] = float("nan")
+    with pytest.raises(RunError, match="no longer a number at step 2") as caught:
+        next(events)
+    assert "training.learning_rate" in str(caught.value) and "--resume" in str(caught.value)
+
+
+def timeless(events: list[Event]) -> list[Event]:
+    return [replace(event, seconds=0.0) for event in events]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_one_seed_gives_one_training(precision: str, lesson: Callable[..., Lesson]) -> None:
+    seeded = lesson(precision=precision, epochs=2)
+
+    def trained(seed: int) -> tuple[list[Event], dict[str, Tensor]]:
+        learner = seeded.learner(seed)
+        return timeless(list(seeded.train(learner, Progress()))), weights(learner)
+
+    (told, first), (told_again, second), (_, other) = trained(1), trained(1), trained(2)
+    assert told == told_again
+    assert differing(first, second) == []
+    assert differing(first, other) != []
+
+
+def test_bf16_is_another_arithmetic_over_the_same_fp32_weights(lesson: Callable[..., Lesson]) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        short = lesson(precision=precision, epochs=1)
+        learner = short.learner()
+        event = next(short.train(learner, Progress()))
+        assert isinstance(event, Stepped)
+        losses.append(event.loss)
+        assert {parameter.dtype for parameter in learner.model.parameters()} == {torch.float32}
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+def steps(*losses: float) -> Iterator[Stepped]:
+    """Steps of ten tokens, two seconds each."""
+    for number, loss in enumerate(losses, start=1):
+        yield Stepped(0, number, loss, 10 * number, 0.1 * number, 1.0, 2.0 * number, 0.0)
+
+
+def test_intervals_are_means_over_tokens() -> None:
+    intervals = Intervals(2)
+    made = [intervals.add(event) for event in steps(4.0, 1.0, 3.0, 2.0)]
+    assert made[0] is made[2] is None
+    first, second = made[1], made[3]
+    assert isinstance(first, Interval) and isinstance(second, Interval)
+    assert (first.step, first.target_tokens, first.loss) == (2, 30, pytest.approx((4 * 10 + 1 * 20) / 30))
+    assert first.tokens_per_second == pytest.approx(20 / 2)  # when the first step began is not known
+    assert (second.step, second.target_tokens, second.loss) == (4, 70, pytest.approx((3 * 30 + 2 * 40) / 70))
+    assert second.tokens_per_second == pytest.approx(70 / 4)
+
+
+def test_an_evaluation_closes_an_interval_and_is_not_in_the_next_ones_time() -> None:
+    intervals, events = Intervals(100), list(steps(4.0, 1.0))
+    assert intervals.add(events[0]) is None
+    closed = intervals.add(Evaluated(0, 1, 1, 2.0, 5.0, True, seconds=3.0))
+    assert closed is not None and closed.step == 1
+    assert intervals.add(events[1]) is None
+    last = intervals.add(Ended("", 2, 4.0))
+    assert last is not None and last.tokens_per_second == pytest.approx(20 / (4 - 3))

@@ -1,0 +1,320 @@
+"""From lines to translations: nothing lost, nothing mixed up, whatever the lines hold and however they are batched."""
+
+import copy
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.data.subword import UNK
+from seq2seq_cli.decoding.hypothesis import END, Hypothesis
+from seq2seq_cli.decoding.stream import gather_ready
+from seq2seq_cli.decoding.translator import Sampling, Translator
+from seq2seq_cli.errors import DataError, RunError
+from seq2seq_cli.model.build import build
+from seq2seq_cli.runs import Run
+from corpora import TinyCorpus, sentences, translation
+
+LINES = sentences(20, seed=9)
+ODD = [
+    "ta nu ki", "", "   ", "\0", "ta\0nu", "\u2028", "ta\u2028nu\x85ki", "\r", "ta\rnu", "\u200b\ufeff", "ta " * 150,
+    "🙂 ta 👩‍👩‍👧", "مرحبا ta", "日本語", "x" * 400, "e\u0301", "umgekehrt", "\t po", "ta nu ki",
+]  # fmt: skip
+BLANK = {"", "   ", "\0", "\u2028", "\r", "\u200b\ufeff"}
+
+
+@pytest.fixture(scope="module")
+def translator(trained_run: Run) -> Translator:
+    return Translator.load(trained_run.directory)
+
+
+@pytest.fixture(scope="module")
+def exact(translator: Translator) -> Translator:
+    """The same model in float64."""
+    return replace(translator, model=copy.deepcopy(translator.model).double())
+
+
+def untrained(translator: Translator, kind: str, **attention: object) -> Translator:
+    """Another model over the same pieces, with weights large enough to have opinions."""
+    values = translator.config.model_dump() | {"attention": {"kind": kind, **attention}}
+    config = configuration.from_dict(values)
+    torch.manual_seed(3)
+    model = build(config, len(translator.subwords.src), len(translator.subwords.tgt)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return replace(translator, model=model, config=config)
+
+
+def settings(translator: Translator, **changes: object) -> DecodingConfig:
+    return translator.config.decoding.model_copy(update=changes)
+
+
+def target_ids(translator: Translator, hypothesis: Hypothesis) -> list[int]:
+    names = translator.subwords.tgt.pieces(list(range(len(translator.subwords.tgt))))
+    return [names.index(piece) for piece in hypothesis.pieces]
+
+
+def test_it_has_learned_something_of_the_language(translator: Translator) -> None:
+    right = sum(out == translation(line) for line, out in zip(LINES, translator.translate(LINES), strict=True))
+    assert right >= len(LINES) / 4  # by chance, none
+
+
+def test_every_line_has_its_translation_in_its_place(translator: Translator) -> None:
+    decoding = settings(translator, max_length=20)
+    translations = translator.translate(ODD, decoding)
+    assert len(translations) == len(ODD)
+    for line, found in zip(ODD, translations, strict=True):
+        assert found == translator.translate([line], decoding)[0], repr(line)
+        assert "\n" not in found
+    assert [found for line, found in zip(ODD, translations, strict=True) if line in BLANK] == [""] * len(BLANK)
+    assert translations[0] == translations[-1] != ""
+    assert translator.translate([]) == []
+
+
+def test_a_blank_line_is_one_empty_hypothesis(translator: Translator) -> None:
+    assert translator.hypotheses([""]) == [[Hypothesis("", (), 0.0, 0.0, None)]]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_batches_of_any_size_give_the_same(translator: Translator, beam: int) -> None:
+    alone, three, together = (
+        translator.hypotheses(LINES, settings(translator, beam=beam, batch_tokens=tokens)) for tokens in (1, 100, 10**6)
+    )
+    for one, few, many in zip(alone, three, together, strict=True):
+        assert [hypothesis.pieces for hypothesis in one] == [hypothesis.pieces for hypothesis in few]
+        assert [hypothesis.pieces for hypothesis in one] == [hypothesis.pieces for hypothesis in many]
+        for first, second in zip(one, many, strict=True):
+            assert first.score == pytest.approx(second.score, abs=1e-4)
+            assert first.alignment is not None and second.alignment is not None
+            np.testing.assert_allclose(first.alignment.weights_TS, second.alignment.weights_TS, atol=1e-4)
+
+
+def test_nbest_is_sorted_and_without_doubles(translator: Translator) -> None:
+    for candidates in translator.hypotheses(LINES, settings(translator, beam=5, length_penalty=0.6)):
+        scores = [hypothesis.score for hypothesis in candidates]
+        assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+        assert len({hypothesis.pieces for hypothesis in candidates}) == 5
+        for hypothesis in candidates:
+            assert hypothesis.score == pytest.approx(hypothesis.log_prob / (len(hypothesis.pieces) + 1) ** 0.6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Translator, alpha: float) -> None:
+    for each, tolerance in ((translator, 1e-4), (exact, 1e-9)):
+        nbest = each.hypotheses(LINES, settings(each, beam=4, length_penalty=alpha))
+        pairs = [(line, hypothesis) for line, found in zip(LINES, nbest, strict=True) for hypothesis in found]
+        forced = each.score_pieces([line for line, _ in pairs], [target_ids(each, found) for _, found in pairs], alpha)
+        for (_, found), scored in zip(pairs, forced, strict=True):
+            assert scored.pieces == found.pieces and scored.text == found.text
+            assert scored.score == pytest.approx(found.score, abs=tolerance)
+            assert scored.log_prob == pytest.approx(found.log_prob, abs=20 * tolerance)
+
+
+KINDS = ["bahdanau", "luong-dot", "luong-location", "scaled-dot", "local-m", "local-p"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, kind: str) -> None:
+    """Its alignment is that of forced decoding: no row of another hypothesis or sentence."""
+    local = {"radius": 2} if kind.startswith("local") else {}
+    model = untrained(translator, kind, **local)
+    decoding = settings(model, beam=4, max_length=8, batch_tokens=200)
+    for line, candidates in zip(LINES, model.hypotheses(LINES, decoding), strict=True):
+        forced = model.score_pieces([line] * len(candidates), [target_ids(model, found) for found in candidates])
+        for found, scored in zip(candidates, forced, strict=True):
+            assert found.alignment is not None and scored.alignment is not None
+            source = (*model.subwords.src.pieces(model.subwords.src.encode([line])[0]), END)
+            assert found.alignment.source_pieces == source
+            assert found.alignment.target_pieces == (*found.pieces, END)
+            weights = found.alignment.weights_TS
+            assert weights.shape == (len(found.pieces) + 1, len(source)) and weights.dtype == np.float32
+            np.testing.assert_allclose(weights, scored.alignment.weights_TS, atol=1e-5)
+            if local:
+                assert found.alignment.radius == 2 and found.alignment.centre_T is not None
+                assert scored.alignment.centre_T is not None
+                np.testing.assert_allclose(found.alignment.centre_T, scored.alignment.centre_T, atol=1e-4)
+            else:
+                assert found.alignment.radius is None and found.alignment.centre_T is None
+            if kind != "local-p":  # whose Gaussian is laid over the softmax
+                np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+
+
+def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:
+    model = untrained(translator, "none")
+    found = model.hypotheses(["ta nu"], settings(model, beam=2, max_length=5))[0]
+    assert len(found) == 2 and all(hypothesis.alignment is None for hypothesis in found)
+
+
+def test_lengths_are_kept_within_their_bounds(translator: Translator) -> None:
+    for beam in (1, 3):
+        long = translator.hypotheses(LINES, settings(translator, beam=beam, min_length=9))
+        assert all(len(hypothesis.pieces) >= 9 for found in long for hypothesis in found)
+        short = translator.hypotheses(LINES, settings(translator, beam=beam, max_length=2))
+        assert all(len(hypothesis.pieces) <= 2 for found in short for hypothesis in found)
+        exactly = translator.hypotheses(LINES, settings(translator, beam=beam, min_length=3, max_length=3))
+        assert all(len(hypothesis.pieces) == 3 for found in exactly for hypothesis in found)
+
+
+def test_without_a_limit_a_translation_has_twice_the_sources_pieces_and_20(translator: Translator) -> None:
+    endless = untrained(translator, "luong-dot")
+    with torch.no_grad():
+        endless.model.output_bias[3] = -1e4  # </s> only where nothing else may come
+    (found,) = endless.hypotheses(["ta nu ki"], settings(endless, beam=1))[0]
+    assert len(found.pieces) == 2 * len(endless.subwords.src.encode(["ta nu ki"])[0]) + 20
+
+
+def test_padding_and_beginnings_are_never_written(translator: Translator) -> None:
+    eager = untrained(translator, "bahdanau")
+    with torch.no_grad():
+        eager.model.output_bias[[0, 2]] = 1e4
+    for beam in (1, 3):
+        for found in eager.hypotheses(LINES[:5], settings(eager, beam=beam, max_length=6)):
+            assert all({"<pad>", "<s>"}.isdisjoint(hypothesis.pieces) for hypothesis in found)
+
+
+def test_samples_come_from_their_seed(translator: Translator) -> None:
+    def drawn(seed: int, **options: float) -> list[tuple[str, ...]]:
+        sampling = Sampling(seed=seed, **options)  # type: ignore[arg-type]
+        return [found[0].pieces for found in translator.hypotheses(LINES, sampling=sampling)]
+
+    hot = drawn(1, temperature=3.0)
+    assert hot == drawn(1, temperature=3.0) != drawn(2, temperature=3.0)
+    greedy = [found[0].pieces for found in translator.hypotheses(LINES, settings(translator, beam=1))]
+    assert hot != greedy
+    assert drawn(1, top_k=1) == greedy
+    assert drawn(5, temperature=0.001) == greedy
+
+
+def test_a_sample_scores_what_it_is(translator: Translator) -> None:
+    found = [candidates[0] for candidates in translator.hypotheses(LINES, sampling=Sampling(temperature=2.0))]
+    forced = translator.score_pieces(LINES, [target_ids(translator, hypothesis) for hypothesis in found])
+    for drawn, scored in zip(found, forced, strict=True):
+        assert drawn.score == pytest.approx(scored.score, abs=1e-4)
+
+
+def test_an_unknown_piece_becomes_the_source_word_it_looked_at(translator: Translator) -> None:
+    puzzled = untrained(translator, "local-m", radius=1)
+    with torch.no_grad():
+        puzzled.model.output_bias[UNK] = 1e4
+    line = "ta nu ki ho"
+    decoding = settings(puzzled, beam=2, max_length=3)
+    plain = puzzled.hypotheses([line], decoding)[0][0]
+    assert plain.pieces == ("<unk>",) * 3 and plain.alignment is not None
+    # What each step looks at most, as the word that the piece belongs to.
+    words, number = [], -1
+    for piece in plain.alignment.source_pieces[:-1]:
+        number += piece.startswith("▁")
+        words.append(line.split()[number])
+    looked = [words[int(row[:-1].argmax())] for row in plain.alignment.weights_TS[:3]]
+    replaced = puzzled.hypotheses([line], decoding, replace_unknown=True)[0][0]
+    assert replaced.text.split() == looked
+    assert replaced.pieces == plain.pieces and replaced.score == plain.score
+
+
+def test_scoring_text(translator: Translator) -> None:
+    right, wrong = translator.score(["ta nu", "ta nu"], [translation("ta nu"), "vex vex vex"])
+    assert right.score > wrong.score and right.text == translation("ta nu")
+    assert translator.score([""], [""])[0].pieces == ()
+    with pytest.raises(DataError, match="2 source lines but 1 translations"):
+        translator.score(["ta", "nu"], ["la"])
+
+
+@pytest.fixture
+def copied(trained_run: Run, tmp_path: Path) -> Run:
+    """The trained run in another place, to be damaged."""
+    return Run(Path(shutil.copytree(trained_run.directory, tmp_path / "moved")))
+
+
+def test_a_run_translates_wherever_it_is_moved(copied: Run, translator: Translator, tiny_corpus: TinyCorpus) -> None:
+    for path in (copied.metrics, copied.info, copied.last, copied.log):
+        path.unlink()
+    assert str(tiny_corpus.folder) in copied.config.read_text()
+    copied.config.write_text(copied.config.read_text().replace(str(tiny_corpus.folder), "/not/here"))
+    assert Translator.load(str(copied.directory)).translate(LINES) == translator.translate(LINES)
+
+
+def test_no_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match="no such run directory"):
+        Translator.load(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="config.toml is missing"):
+        Translator.load(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="no trained run here.*\nTrain one with"):
+        Translator.load()
+
+
+def test_weights_of_another_shape(copied: Run) -> None:
+    config = copied.config.read_text()
+    copied.config.write_text(config.replace("hidden_size = 32", "hidden_size = 64"))
+    with pytest.raises(RunError, match=r"another shape: \S+ is \(.*\), the configuration asks for \(.*\)") as caught:
+        Translator.load(copied.directory)
+    assert str(caught.value).startswith(str(copied.best)) and "config.toml changed" in str(caught.value)
+    copied.config.write_text(config.replace('kind = "bahdanau"', 'kind = "luong-dot"'))
+    with pytest.raises(RunError, match="nothing of that name|missing"):
+        Translator.load(copied.directory)
+
+
+def test_weights_missing_or_damaged(copied: Run) -> None:
+    copied.best.write_bytes(copied.best.read_bytes()[:1000])
+    with pytest.raises(RunError, match="not readable as safetensors"):
+        Translator.load(copied.directory)
+    copied.best.unlink()
+    with pytest.raises(RunError, match="no weights here yet"):
+        Translator.load(copied.directory)
+
+
+def test_the_newest_run_is_the_default(copied: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for age, name in ((100, "older"), (10, "newer")):
+        run = Run(Path(shutil.copytree(copied.directory, Path("runs") / name)))
+        now = copied.best.stat().st_mtime
+        os.utime(run.best, (now - age, now - age))
+    (tmp_path / "runs" / "newer" / "config.toml").write_text(
+        copied.config.read_text().replace("beam = 3", "beam = 7"), encoding="utf-8"
+    )
+    assert Translator.load().config.decoding.beam == 7
+
+
+def test_lines_are_handed_on_as_they_come() -> None:
+    """The first is not kept waiting for the second, and what came meanwhile comes together."""
+    asked, more = threading.Event(), threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield "one"
+        more.wait(5)
+        yield from ("two", "three")
+        asked.set()
+
+    groups = gather_ready(lines())
+    assert next(groups) == ["one"]
+    more.set()
+    assert asked.wait(5)
+    assert [line for group in groups for line in group] == ["two", "three"]
+
+
+def test_all_lines_come_in_order_in_groups_of_bounded_size() -> None:
+    groups = list(gather_ready((str(number) for number in range(1000)), most=7))
+    assert [line for group in groups for line in group] == [str(number) for number in range(1000)]
+    assert max(map(len, groups)) <= 7 and all(groups)
+    assert list(gather_ready(iter(()))) == []
+
+
+def test_what_reading_raises_comes_after_the_lines_before_it() -> None:
+    def lines() -> Iterator[str]:
+        yield "good"
+        raise DataError("not UTF-8", "input:2")
+
+    groups = gather_ready(lines())
+    assert next(groups) == ["good"]
+    with pytest.raises(DataError, match="input:2: not UTF-8"):
+        next(groups)
