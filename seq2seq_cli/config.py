@@ -148,7 +148,7 @@ class TrainingConfig(Section):
     schedule: Literal["cosine", "plateau", "inverse-sqrt", "constant"] = "cosine"
     """cosine: down to a hundredth over the run; plateau: halved when dev loss stops falling;
     inverse-sqrt: by 1/sqrt(step) after the warm-up."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
     """Steps over which the rate climbs from zero to its peak."""
     label_smoothing: Fraction = 0.1
     """Probability spread evenly over the vocabulary."""

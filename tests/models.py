@@ -107,4 +107,6 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
 def wiring_name(case: tuple[str, dict[str, object]]) -> str:
     """How a case of ``wirings`` is called in a test's name."""
     kind, options = case
-    return "-".join([kind, *(f"{name}={value}" for name, value in options.items() if name not in ("radius", "max_positions"))])
+    return "-".join(
+        [kind, *(f"{name}={value}" for name, value in options.items() if name not in ("radius", "max_positions"))]
+    )

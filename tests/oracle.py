@@ -69,7 +69,7 @@ class Oracle:
                 row = attentional
                 if "decoder.wiring.readout.weight" in self.numbers:
                     row = self["decoder.wiring.readout.weight"] @ attentional
-            logits = self["output_weight"] @ row + self["output_bias"]
+            logits = self["output_embedding.weight"] @ row + self["output_bias"]
             answers.append(logits - math.log(sum(math.exp(logit) for logit in logits)))
             looks.append(weights)
         return answers, looks

@@ -14,7 +14,8 @@ def test_columns_are_summed_and_rows_averaged() -> None:
     assert grid.target == ("sleeps", "</s>")
     # sleeps: the mean of 0.9 and 0.6, and of 0.1 and 0.4
     np.testing.assert_allclose(grid.weights_TS, [[0.75, 0.25], [0.3, 0.7]], atol=1e-7)
-    assert grid.seen_TS is None and grid.centre_T is None
+    assert grid.seen_TS is None
+    assert grid.centre_T is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,8 @@ def test_rows_that_sum_to_one_still_do(data: st.DataObject) -> None:
     # Only ▁ may go: every other character is still there, in order.
     assert "".join(grid.source).replace("▁", "") == "".join(source).replace("▁", "")
     assert grid.source[-1] == grid.target[-1] == "</s>"
-    assert word_starts(source)[0] == 0 and word_starts(source)[-1] == len(source) - 1
+    assert word_starts(source)[0] == 0
+    assert word_starts(source)[-1] == len(source) - 1
 
 
 def local(centres: list[float]) -> Alignment:
@@ -66,13 +68,15 @@ def test_a_window_over_pieces() -> None:
     grid = pieces(local([0, 1.5, 4]))
     assert grid.seen_TS is not None
     assert grid.seen_TS.astype(int).tolist() == [[1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]]
-    assert grid.centre_T is not None and grid.centre_T.tolist() == [0, 1.5, 4]
+    assert grid.centre_T is not None
+    assert grid.centre_T.tolist() == [0, 1.5, 4]
 
 
 def test_a_window_over_words() -> None:
     grid = words(local([0, 2, 4]))
     assert grid.source == ("a", "bbb", "c", "</s>")
-    assert grid.seen_TS is not None and grid.centre_T is not None
+    assert grid.seen_TS is not None
+    assert grid.centre_T is not None
     # "xx" saw a and the first b, then the three b's; </s> saw the last b, c and </s>.
     assert grid.seen_TS.tolist() == [[True, True, False, False], [False, True, True, True]]
     # 0 is the middle of a, 2 the middle of bbb (word 1): their mean is 0.5; 4 is the middle of c (word 2).

@@ -111,9 +111,7 @@ def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
 def test_a_sentence_alone_is_the_sentence_among_others(wired: Wired) -> None:
     for row, length in enumerate(SENTENCES.mask_BS.sum(1).tolist()):
         one = slice(row, row + 1)
-        alone = Sentences(
-            SENTENCES.src_BS[one, :length], SENTENCES.mask_BS[one, :length], SENTENCES.reads_BT[one]
-        )
+        alone = Sentences(SENTENCES.src_BS[one, :length], SENTENCES.mask_BS[one, :length], SENTENCES.reads_BT[one])
         assert_same(decode(wired.model, alone).features_BTF, wired.whole.features_BTF[one])
 
 

@@ -40,11 +40,14 @@ def compare(
 @pytest.mark.parametrize("case", wirings(), ids=wiring_name)
 @pytest.mark.parametrize(
     ("cell", "layers", "bridge", "tying"),
-    [("lstm", 1, "linear", "auto"), ("gru", 1, "linear", "none"), ("lstm", 2, "zeros", "target"), ("gru", 2, "linear", "all")],
+    [
+        ("lstm", 1, "linear", "auto"),
+        ("gru", 1, "linear", "none"),
+        ("lstm", 2, "zeros", "target"),
+        ("gru", 2, "linear", "all"),
+    ],
 )
-def test_every_wiring(
-    case: tuple[str, dict[str, object]], cell: str, layers: int, bridge: str, tying: str
-) -> None:
+def test_every_wiring(case: tuple[str, dict[str, object]], cell: str, layers: int, bridge: str, tying: str) -> None:
     compare(*case, cell=cell, layers=layers, bridge=bridge, tying=tying)
 
 

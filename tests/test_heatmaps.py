@@ -37,7 +37,7 @@ def machine_with(*families: str) -> Iterator[None]:
     installed = [entry for entry in fontManager.ttflist if entry.name in families]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fontManager, "ttflist", installed)
-        patch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [])
+        patch.setattr("matplotlib.font_manager.findSystemFonts", list)
         _forget_fonts()
         yield
     _forget_fonts()
@@ -112,7 +112,8 @@ def test_endless_words_are_cut() -> None:
 def test_very_long_sentences_stay_in_bounds(tmp_path: Path) -> None:
     save_heatmap(alignment("▁a " * 400 + "</s>", "</s>"), tmp_path / "a.png", "t")
     height, width, _ = imread(tmp_path / "a.png").shape
-    assert 10_000 <= width < 11_000 and height < 1_000
+    assert 10_000 <= width < 11_000
+    assert height < 1_000
 
 
 def test_the_window_is_outlined() -> None:
@@ -138,7 +139,8 @@ def test_darker_is_more_in_print_too() -> None:
 def test_common_scripts_need_no_other_font() -> None:
     face = typeface(["Straße, ça", "Собака", "σκύλος", "الكلب", "שלום", "▁</s>"])
     assert face.families == ("DejaVu Sans",)
-    assert not face.missing and not face.warnings
+    assert not face.missing
+    assert not face.warnings
 
 
 @pytest.mark.usefixtures("only_dejavu")

@@ -111,7 +111,7 @@ def test_what_is_tied(tying: str, joint: bool, resolved: str) -> None:
     model = model_of(config)
     source, target = model.source_embedding.weight, model.target_embedding.weight
     assert (source is target) == (resolved == "all")
-    assert (model.output_weight is target) == (resolved != "none")
+    assert (model.output_embedding.weight is target) == (resolved != "none")
 
 
 def test_a_shared_matrix_counts_once() -> None:

@@ -11,7 +11,7 @@ from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.build import build_attention
-from seq2seq_cli.model.types import Memory
+from seq2seq_cli.model.types import EncoderOutput, Memory
 
 LN2, LN3 = math.log(2), math.log(3)
 
@@ -21,7 +21,7 @@ def energies(score: Score, query: list[float], states: list[list[float]]) -> Ten
     states_BSE = torch.tensor([states])
     mask_BS = torch.ones(states_BSE.shape[:2], dtype=torch.bool)
     memory = Memory(states_BSE, score.keys(states_BSE), mask_BS, states_BSE[:, 0])
-    energies_BTS: Tensor = score(torch.tensor([[query]]), memory)
+    energies_BTS: Tensor = score(score.queries(torch.tensor([[query]])), memory)
     assert energies_BTS.shape[:2] == (1, 1)
     return energies_BTS[0, 0]
 
@@ -106,3 +106,26 @@ def test_scaled_dot_is_torchs() -> None:
     attended, _ = attention(query_BTD, memory, (), 0)
     expected = nn.functional.scaled_dot_product_attention(query_BTD, states_BSE, states_BSE, mask_BS[:, None])
     torch.testing.assert_close(attended.context_BTE, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["luong-dot", "luong-general", "luong-concat"])
+@torch.no_grad()
+def test_what_follows_the_projections_is_not_rounded_to_bfloat16(kind: str) -> None:
+    torch.manual_seed(0)
+    attention = build_attention(AttentionConfig(kind=kind), 8, 8)
+    assert isinstance(attention, ScoredAttention)
+    for name, parameter in attention.named_parameters():
+        if "energy" not in name:
+            parameter.copy_(torch.eye(8))
+    # Numbers of 8 bits, projected by the identity: exact in bfloat16. Energies, weights and context are not.
+    states_BSE, query_BTD = torch.randn(3, 5, 8).bfloat16(), torch.randn(3, 4, 8).bfloat16()
+    mask_BS = torch.ones(3, 5, dtype=torch.bool)
+
+    def attend(states_BSE: Tensor, query_BTD: Tensor) -> Tensor:
+        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
+        context_BTE: Tensor = attention(query_BTD, memory, (), 0)[0].context_BTE
+        return context_BTE
+
+    exact = attend(states_BSE.float(), query_BTD.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(attend(states_BSE, query_BTD), exact)

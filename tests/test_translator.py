@@ -3,8 +3,6 @@
 import copy
 import os
 import shutil
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from seq2seq_cli import config as configuration
 from seq2seq_cli.config import DecodingConfig
 from seq2seq_cli.data.subword import UNK
 from seq2seq_cli.decoding.hypothesis import END, Hypothesis
-from seq2seq_cli.decoding.stream import gather_ready
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.model.build import build
@@ -59,8 +56,7 @@ def settings(translator: Translator, **changes: object) -> DecodingConfig:
 
 
 def target_ids(translator: Translator, hypothesis: Hypothesis) -> list[int]:
-    names = translator.subwords.tgt.pieces(list(range(len(translator.subwords.tgt))))
-    return [names.index(piece) for piece in hypothesis.pieces]
+    return translator.subwords.tgt.ids(list(hypothesis.pieces))
 
 
 def test_it_has_learned_something_of_the_language(translator: Translator) -> None:
@@ -283,38 +279,3 @@ def test_the_newest_run_is_the_default(copied: Run, tmp_path: Path, monkeypatch:
         copied.config.read_text().replace("beam = 3", "beam = 7"), encoding="utf-8"
     )
     assert Translator.load().config.decoding.beam == 7
-
-
-def test_lines_are_handed_on_as_they_come() -> None:
-    """The first is not kept waiting for the second, and what came meanwhile comes together."""
-    asked, more = threading.Event(), threading.Event()
-
-    def lines() -> Iterator[str]:
-        yield "one"
-        more.wait(5)
-        yield from ("two", "three")
-        asked.set()
-
-    groups = gather_ready(lines())
-    assert next(groups) == ["one"]
-    more.set()
-    assert asked.wait(5)
-    assert [line for group in groups for line in group] == ["two", "three"]
-
-
-def test_all_lines_come_in_order_in_groups_of_bounded_size() -> None:
-    groups = list(gather_ready((str(number) for number in range(1000)), most=7))
-    assert [line for group in groups for line in group] == [str(number) for number in range(1000)]
-    assert max(map(len, groups)) <= 7 and all(groups)
-    assert list(gather_ready(iter(()))) == []
-
-
-def test_what_reading_raises_comes_after_the_lines_before_it() -> None:
-    def lines() -> Iterator[str]:
-        yield "good"
-        raise DataError("not UTF-8", "input:2")
-
-    groups = gather_ready(lines())
-    assert next(groups) == ["good"]
-    with pytest.raises(DataError, match="input:2: not UTF-8"):
-        next(groups)
