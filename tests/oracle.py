@@ -46,7 +46,8 @@ class Oracle:
         self.size = len(self["decoder.wiring.recurrence.rnn.weight_hh_l0"][0])
 
     def __getitem__(self, name: str) -> Vector:
-        return self.numbers[name]
+        numbers: Vector = self.numbers[name]
+        return numbers
 
     def log_probs(self, source: list[int], reads: list[int]) -> tuple[list[Vector], list[Vector]]:
         """For each target step log p of every token, and the weights of the source positions."""

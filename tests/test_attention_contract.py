@@ -34,7 +34,7 @@ class Wired(NamedTuple):
     """A model, the row of the table and the options it was built from, and what it says of ``SENTENCES``."""
 
     kind: kinds.Kind
-    options: dict[str, object]
+    options: dict[str, Any]
     model: Seq2Seq
     whole: DecoderOutput
 
@@ -86,7 +86,7 @@ def test_all_steps_at_once_are_any_split_of_them(wired: Wired) -> None:
     memory, first = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS)
     for split in splits(SENTENCES.reads_BT.shape[1]):
         state, parts = first, []
-        for reads_BU in SENTENCES.reads_BT.split(split, 1):
+        for reads_BU in torch.split(SENTENCES.reads_BT, split, 1):
             parts.append(wired.model.decoder(wired.model.embed(reads_BU), memory, state))
             state = parts[-1].state
         assert_same(torch.cat([part.features_BTF for part in parts], 1), wired.whole.features_BTF)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from corpora import TinyCorpus
 
 from seq2seq_cli.config import DataConfig, SubwordConfig
 from seq2seq_cli.data.batching import cut, load_batch, pad, pad_sources, plan
@@ -14,7 +15,6 @@ from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.data.subword import BOS, EOS, PAD
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from corpora import TinyCorpus
 
 
 def split_of(src_lengths: Sequence[int] | np.ndarray, tgt_lengths: Sequence[int] | np.ndarray) -> TokenisedSplit:
@@ -95,7 +95,9 @@ def padded_share(split: TokenisedSplit, batches: list[np.ndarray]) -> float:
 def test_padding_takes_less_than_4_percent_of_the_decoder_on_real_text() -> None:
     # Words and marks stand in for pieces: no vocabulary needs to be learned to see how lengths go together.
     pairs = list(find_corpus(DataConfig()).train.pairs())
-    lengths = (np.array([len(re.findall(r"\w{1,5}|[^\w\s]", text)) for text in side]) for side in zip(*pairs, strict=True))
+    lengths = (
+        np.array([len(re.findall(r"\w{1,5}|[^\w\s]", text)) for text in side]) for side in zip(*pairs, strict=True)
+    )
     split = split_of(*lengths)
     assert padded_share(split, plan(split, 1500, 1, 0)) < 0.04
     # The same rows at random would waste several times as much: the sorting is what saves it.
@@ -117,7 +119,8 @@ def test_pad_by_hand() -> None:
     both = pad(values, lengths, first=BOS, last=EOS)
     assert both.ids_BL.tolist() == [[BOS, 7, 8, 9, EOS], [BOS, EOS, PAD, PAD, PAD], [BOS, 5, EOS, PAD, PAD]]
     assert both.mask_BL.sum(1).tolist() == [5, 2, 3]
-    assert both.ids_BL.dtype == torch.int64 and both.mask_BL.dtype == torch.bool
+    assert both.ids_BL.dtype == torch.int64
+    assert both.mask_BL.dtype == torch.bool
 
 
 def test_pad_of_nothing() -> None:
@@ -146,4 +149,5 @@ def test_a_batch_reads_what_it_is_to_say_one_step_later(tmp_path: Path) -> None:
         assert batch.target_BT[row][real].tolist() == [*wanted, EOS]
         assert batch.reads_BT[row][real].tolist() == [BOS, *wanted]
     assert batch.target_tokens == int(batch.target_mask_BT.sum())
-    assert (batch.target_BT[~batch.target_mask_BT] == PAD).all() and (batch.src_BS[~batch.src_mask_BS] == PAD).all()
+    assert (batch.target_BT[~batch.target_mask_BT] == PAD).all()
+    assert (batch.src_BS[~batch.src_mask_BS] == PAD).all()

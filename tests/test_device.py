@@ -26,13 +26,16 @@ def test_auto_takes_a_gpu_where_there_is_one(machine: pytest.MonkeyPatch) -> Non
     assert choose_device("auto") == torch.device("mps")
     machine.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto") == CUDA
-    assert choose_device("cpu") == CPU and choose_device("mps") == torch.device("mps")
+    assert choose_device("cpu") == CPU
+    assert choose_device("mps") == torch.device("mps")
 
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("name", ["cuda", "mps"])
 def test_a_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(ConfigError, match=f'training.device: device "{name}" is not available here.*\nUse "auto" or "cpu"'):
+    with pytest.raises(
+        ConfigError, match=f'training.device: device "{name}" is not available here.*\nUse "auto" or "cpu"'
+    ):
         choose_device(name)
 
 
@@ -41,7 +44,9 @@ def test_a_precision_that_is_asked_for_is_given(name: str) -> None:
     assert choose_precision(name, CPU) == Precision(name, "as asked")
 
 
-@pytest.mark.parametrize(("avx512", "amx", "chosen"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")])
+@pytest.mark.parametrize(
+    ("avx512", "amx", "chosen"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")]
+)
 def test_a_processor_that_computes_bf16_does(machine: pytest.MonkeyPatch, avx512: bool, amx: bool, chosen: str) -> None:
     machine.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
     machine.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)

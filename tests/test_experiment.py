@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from corpora import TinyCorpus
+from learners import differing
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config
@@ -18,8 +20,6 @@ from seq2seq_cli.training import experiment as module
 from seq2seq_cli.training.checkpoint import average
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, default_run, experiment
 from seq2seq_cli.training.progress import Ended, Evaluated, Stepped
-from corpora import TinyCorpus
-from learners import differing
 
 
 def run_all(config: Config, directory: Path, resume: bool = False, overwrite: bool = False) -> list[Happening]:
@@ -42,8 +42,10 @@ def test_run_json_says_how_the_run_was_made(trained_run: Run, tiny_corpus: TinyC
     assert (info["seed"], info["src"], info["tgt"]) == (1, "xx", "yy")
     assert info["pairs"] == {"train": 300, "dev": 24}
     assert info["parameters"] == sum(tensor.numel() for tensor in read_weights(trained_run.best).values())
-    assert info["versions"]["torch"] == torch.__version__ and "sacrebleu" in info["versions"]
-    assert info["machine"]["precision"] == "fp32" and info["machine"]["threads"] == 1
+    assert info["versions"]["torch"] == torch.__version__
+    assert "sacrebleu" in info["versions"]
+    assert info["machine"]["precision"] == "fp32"
+    assert info["machine"]["threads"] == 1
     dev = b"".join((tiny_corpus.folder / f"dev.{side}").read_bytes() for side in ("xx", "yy"))
     assert info["data_sha256"]["dev"] == hashlib.sha256(dev).hexdigest()
 
@@ -55,12 +57,15 @@ def test_metrics_and_log_tell_the_training(trained_run: Run) -> None:
     assert [record["number"] for record in evaluations] == list(range(1, len(evaluations) + 1))
     assert [record["step"] for record in records] == sorted(record["step"] for record in records)
     assert [record["seconds"] for record in records] == sorted(record["seconds"] for record in records)
-    assert intervals[-1]["loss"] < intervals[0]["loss"] and evaluations[-1]["loss"] < evaluations[0]["loss"]
+    assert intervals[-1]["loss"] < intervals[0]["loss"]
+    assert evaluations[-1]["loss"] < evaluations[0]["loss"]
     best = [record["bleu"] for record in evaluations if record["best"]]
-    assert best == sorted(best) and best[-1] == max(record["bleu"] for record in evaluations)
+    assert best == sorted(best)
+    assert best[-1] == max(record["bleu"] for record in evaluations)
 
     log = trained_run.log.read_text(encoding="utf-8")
-    assert log.count("dev BLEU") == len(evaluations) and f"dev BLEU {best[-1]:.2f}" in log
+    assert log.count("dev BLEU") == len(evaluations)
+    assert f"dev BLEU {best[-1]:.2f}" in log
     assert log.splitlines()[-1].split(" ", 2)[2].startswith(f"training ended after {records[-1]['step']} steps")
 
 
@@ -71,16 +76,20 @@ def test_checkpoints_translations_scores_and_pictures_are_there(trained_run: Run
     (decoded,) = trained_run.decodes.iterdir()
     assert len(decoded.read_text(encoding="utf-8").splitlines()) == 24
     scores = json.loads(trained_run.evaluation.read_text(encoding="utf-8"))
-    assert scores["bleu"] > 5 and "tok:13a" in scores["signature"]["bleu"] and scores["sentences"] == 24
+    assert scores["bleu"] > 5
+    assert "tok:13a" in scores["signature"]["bleu"]
+    assert scores["sentences"] == 24
     pictures = sorted(path.name for path in trained_run.plots.iterdir())
-    assert len(pictures) == 12 and all(Path(name).suffix in (".png", ".json") for name in pictures)
+    assert len(pictures) == 12
+    assert all(Path(name).suffix in (".png", ".json") for name in pictures)
 
 
 def test_what_happens_in_which_order(quick: Config, tmp_path: Path) -> None:
     events = run_all(quick, tmp_path / "run")
     assert isinstance(events[0], Begun)
     assert (events[0].train_pairs, events[0].dev_pairs, events[0].resumed_at) == (20, 3, 0)
-    assert events[0].precision == "fp32 (as asked)" and events[0].device == "cpu"
+    assert events[0].precision == "fp32 (as asked)"
+    assert events[0].device == "cpu"
     assert [type(event) for event in events[1:]] == 4 * [Stepped, Evaluated] + [Ended, Averaged, Evaluation]
 
 
@@ -89,7 +98,9 @@ def test_pictures_come_last_where_there_is_attention(tmp_path: Path) -> None:
     config = corpus.config(training={"epochs": 1}, data={"test": None}, attention={"kind": "luong-dot"})
     *_, ended, pictures = run_all(config, tmp_path / "run")
     assert isinstance(ended, Ended)  # one evaluation: nothing to average; no test set: nothing to test
-    assert isinstance(pictures, Pictures) and all(path.is_file() for path in pictures.paths) and pictures.paths
+    assert isinstance(pictures, Pictures)
+    assert all(path.is_file() for path in pictures.paths)
+    assert pictures.paths
 
 
 @pytest.mark.parametrize(("of_the_mean", "kept"), [(25.0, True), (20.0, False), (19.0, False)])
@@ -98,8 +109,9 @@ def test_the_mean_of_the_last_weights_is_kept_where_dev_agrees(
 ) -> None:
     found = iter([5.0, 20.0, 15.0, 18.0, of_the_mean])
     monkeypatch.setattr(module, "bleu", lambda hypotheses, references: next(found))
-    run, config = Run(tmp_path / "run"), quick.model_copy(
-        update={"training": quick.training.model_copy(update={"average": 3})}
+    run, config = (
+        Run(tmp_path / "run"),
+        quick.model_copy(update={"training": quick.training.model_copy(update={"average": 3})}),
     )
     single: list[dict[str, torch.Tensor]] = []
     for event in experiment(config, run.directory, resume=False, overwrite=False):
@@ -131,7 +143,7 @@ def test_a_run_goes_where_corpus_and_kind_say(quick: Config) -> None:
 
 def test_a_run_directory_is_not_written_over_unasked(quick: Config, trained_run: Run, tmp_path: Path) -> None:
     before = trained_run.best.read_bytes()
-    with pytest.raises(RunError, match="exists already.*\nUse --resume.*--overwrite.*--run"):
+    with pytest.raises(RunError, match=r"exists already.*\nUse --resume.*--overwrite.*--run"):
         run_all(quick, trained_run.directory)
     assert trained_run.best.read_bytes() == before
     mine = tmp_path / "letters"
@@ -152,7 +164,8 @@ def test_overwriting_starts_from_nothing(quick: Config, tmp_path: Path) -> None:
     run.plots.mkdir(exist_ok=True)
     (run.plots / "old.png").touch()
     begun = run_all(quick, run.directory, overwrite=True)[0]
-    assert isinstance(begun, Begun) and begun.resumed_at == 0
+    assert isinstance(begun, Begun)
+    assert begun.resumed_at == 0
     assert not (run.plots / "old.png").exists()
     assert differing(read_weights(run.best), first) == []  # the same seed
     assert run.metrics.read_text(encoding="utf-8").count('"evaluation"') == 4

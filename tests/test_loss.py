@@ -13,11 +13,13 @@ ROWS = pytest.mark.parametrize("rows", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUN
 SMOOTHINGS = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 
 
-def inputs(rows: int, dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], Tensor]:
+def inputs(rows: int, dtype: torch.dtype = torch.float64) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Rows, weight and bias that want gradients, and targets."""
     torch.manual_seed(0)
-    shapes = ((rows, 5), (11, 5), (11,))
-    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes], torch.randint(11, (rows,))
+    rows_NR, weight_VR, bias_V = (
+        torch.randn(shape, dtype=dtype, requires_grad=True) for shape in ((rows, 5), (11, 5), (11,))
+    )
+    return (rows_NR, weight_VR, bias_V), torch.randint(11, (rows,))
 
 
 @ROWS
@@ -38,7 +40,7 @@ def test_it_is_torchs(rows: int, smoothing: float) -> None:
 @SMOOTHINGS
 def test_gradients_are_differences(smoothing: float) -> None:
     parts, target = inputs(4)
-    assert torch.autograd.gradcheck(lambda *parts: linear_cross_entropy(*parts, target, smoothing).smoothed, parts)
+    assert torch.autograd.gradcheck(lambda x, w, b: linear_cross_entropy(x, w, b, target, smoothing).smoothed, parts)
 
 
 def test_by_hand() -> None:

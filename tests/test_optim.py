@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
+from models import tiny_config, tiny_model
 from torch import nn
 
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.optim import learning_rate, make_optimizer, step
 from seq2seq_cli.training.progress import Progress
-from models import tiny_config, tiny_model
 
 PEAK = 0.002
 UNSCALED = torch.amp.GradScaler("cpu", enabled=False)
@@ -100,7 +100,8 @@ def test_a_parameter_without_gradient_is_left_alone() -> None:
     used, unused = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(1))
     used.grad = torch.tensor([2.0])
     step(torch.optim.SGD([used, unused]), 1.0, tokens=1, clip_norm=1, scaler=UNSCALED)
-    assert unused.item() == 1 and used.item() == pytest.approx(-1)
+    assert unused.item() == 1
+    assert used.item() == pytest.approx(-1)
 
 
 def test_two_batches_added_up_are_one_of_double_size() -> None:

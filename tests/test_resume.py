@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from seq2seq_cli.errors import RunError
-from seq2seq_cli.training.checkpoint import load_last, save_last
-from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 from corpora import TinyCorpus
 from learners import Event, Lesson, differing, weights
+
+from seq2seq_cli.training.checkpoint import load_last, save_last
+from seq2seq_cli.training.progress import Ended, Evaluated, Progress
 
 
 def timeless(events: list[Event]) -> list[Event]:
@@ -46,7 +45,8 @@ def test_going_on_from_any_event_is_never_having_stopped(training: dict[str, obj
     for event in lesson.train(learner, progress):
         events.append(event)
         save_last(learner, progress, tmp_path / f"{len(events)}.pt")
-    assert isinstance(events[-1], Ended) and sum(isinstance(event, Evaluated) for event in events) >= 2
+    assert isinstance(events[-1], Ended)
+    assert sum(isinstance(event, Evaluated) for event in events) >= 2
 
     for done in range(1, len(events) + 1):
         resumed = lesson.learner(seed=77)  # other weights, another random state

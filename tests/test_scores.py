@@ -41,7 +41,7 @@ def test_dot() -> None:
 
 
 def test_dot_needs_one_size() -> None:
-    with pytest.raises(ConfigError, match='not 4 and 6.*\n.*"general"') as caught:
+    with pytest.raises(ConfigError, match=r'not 4 and 6.*\n.*"general"') as caught:
         DotScore(4, 6)
     assert caught.value.where == "attention.kind"
 

@@ -145,13 +145,12 @@ def test_a_sentence_by_hand() -> None:
     p[..., 3, EOS], p[..., 3, 5], p[..., 4, EOS], p[..., 5, EOS] = 0.501, 0.499, 1.0, 0.9
     table, limits = Table.of(p.log()), limits_of(4)
     (best,) = greedy(table, limits, 0.0).hypotheses[0]
-    assert (best.tokens, best.log_prob) == ([3], pytest.approx(math.log(0.6 * 0.501)))
+    assert best.tokens == [3]
+    assert best.log_prob == pytest.approx(math.log(0.6 * 0.501))
     # What greedy cannot see: 0.4 * 1 is more than 0.6 * 0.501.
-    found = beam(table, limits, 0.0, 2).hypotheses[0]
-    assert [(one.tokens, one.score) for one in found] == [
-        ([4], pytest.approx(math.log(0.4))),
-        ([3], pytest.approx(math.log(0.3006))),
-    ]
+    first, second = beam(table, limits, 0.0, 2).hypotheses[0]
+    assert [first.tokens, second.tokens] == [[4], [3]]
+    assert [first.score, second.score] == pytest.approx([math.log(0.4), math.log(0.3006)])
     # alpha = 1: ln(0.6 * 0.499 * 0.9)/3 = -0.437 is more than ln(0.4)/2 = -0.458 and ln(0.3006)/2 = -0.601; a beam
     # of two is done before it comes to the longer one. Of the three sentences there are, a beam of five finds three.
     for width in (3, 5):
@@ -180,16 +179,14 @@ def test_a_beam_of_one_is_greedy() -> None:
 
 def test_greedy_takes_the_likeliest_at_every_step() -> None:
     table_NTVV, longest = random_table(5, 3), (6, 3, 0, 8, 4)
-    for log_probs_TVV, limit, (found,) in zip(
-        table_NTVV, longest, greedy(Table.of(table_NTVV), limits_of(*longest), 1.0).hypotheses, strict=True
-    ):
-        tokens: list[int] = []
-        while len(tokens) < limit:
-            token = max((EOS, *WORDS), key=lambda word: float(log_probs_TVV[len(tokens), (tokens or [BOS])[-1], word]))  # noqa: B023
-            if token == EOS:
-                break
-            tokens.append(token)
-        assert found.tokens == tokens
+    result = greedy(Table.of(table_NTVV), limits_of(*longest), 1.0)
+    for log_probs_TVV, limit, (found,) in zip(table_NTVV, longest, result.hypotheses, strict=True):
+        tokens = [BOS]
+        while tokens[-1] != EOS:
+            row_V = log_probs_TVV[len(tokens) - 1, tokens[-1]].tolist()
+            allowed = (EOS, *WORDS) if len(tokens) <= limit else (EOS,)
+            tokens.append(max(allowed, key=row_V.__getitem__))
+        assert found.tokens == tokens[1:-1]
 
 
 Search = Callable[[Table, Limits], Result]

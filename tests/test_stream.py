@@ -81,7 +81,9 @@ def test_an_error_in_reading_comes_after_the_lines_before_it() -> None:
         raise ValueError("line 3 is not UTF-8")
 
     answered: list[str] = []
-    with pytest.raises(ValueError, match="line 3"):
-        for group in gather_ready(lines()):
-            answered += group
+    groups = gather_ready(lines())
+    while len(answered) < 2:
+        answered += next(groups)
     assert answered == ["one", "two"]
+    with pytest.raises(ValueError, match="line 3"):
+        next(groups)

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from corpora import TinyCorpus, sentences, translation
 
 from seq2seq_cli import config as configuration
-from seq2seq_cli.config import DecodingConfig
-from seq2seq_cli.data.subword import UNK
+from seq2seq_cli.config import DecodingConfig, SubwordConfig
+from seq2seq_cli.data.subword import UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import END, Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.model.build import build
 from seq2seq_cli.runs import Run
-from corpora import TinyCorpus, sentences, translation
 
 LINES = sentences(20, seed=9)
 ODD = [
@@ -90,14 +90,16 @@ def test_batches_of_any_size_give_the_same(translator: Translator, beam: int) ->
         assert [hypothesis.pieces for hypothesis in one] == [hypothesis.pieces for hypothesis in many]
         for first, second in zip(one, many, strict=True):
             assert first.score == pytest.approx(second.score, abs=1e-4)
-            assert first.alignment is not None and second.alignment is not None
+            assert first.alignment is not None
+            assert second.alignment is not None
             np.testing.assert_allclose(first.alignment.weights_TS, second.alignment.weights_TS, atol=1e-4)
 
 
 def test_nbest_is_sorted_and_without_doubles(translator: Translator) -> None:
     for candidates in translator.hypotheses(LINES, settings(translator, beam=5, length_penalty=0.6)):
         scores = [hypothesis.score for hypothesis in candidates]
-        assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+        assert len(scores) == 5
+        assert scores == sorted(scores, reverse=True)
         assert len({hypothesis.pieces for hypothesis in candidates}) == 5
         for hypothesis in candidates:
             assert hypothesis.score == pytest.approx(hypothesis.log_prob / (len(hypothesis.pieces) + 1) ** 0.6)
@@ -110,7 +112,8 @@ def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Transl
         pairs = [(line, hypothesis) for line, found in zip(LINES, nbest, strict=True) for hypothesis in found]
         forced = each.score_pieces([line for line, _ in pairs], [target_ids(each, found) for _, found in pairs], alpha)
         for (_, found), scored in zip(pairs, forced, strict=True):
-            assert scored.pieces == found.pieces and scored.text == found.text
+            assert scored.pieces == found.pieces
+            assert scored.text == found.text
             assert scored.score == pytest.approx(found.score, abs=tolerance)
             assert scored.log_prob == pytest.approx(found.log_prob, abs=20 * tolerance)
 
@@ -127,19 +130,23 @@ def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, 
     for line, candidates in zip(LINES, model.hypotheses(LINES, decoding), strict=True):
         forced = model.score_pieces([line] * len(candidates), [target_ids(model, found) for found in candidates])
         for found, scored in zip(candidates, forced, strict=True):
-            assert found.alignment is not None and scored.alignment is not None
+            assert found.alignment is not None
+            assert scored.alignment is not None
             source = (*model.subwords.src.pieces(model.subwords.src.encode([line])[0]), END)
             assert found.alignment.source_pieces == source
             assert found.alignment.target_pieces == (*found.pieces, END)
             weights = found.alignment.weights_TS
-            assert weights.shape == (len(found.pieces) + 1, len(source)) and weights.dtype == np.float32
+            assert weights.shape == (len(found.pieces) + 1, len(source))
+            assert weights.dtype == np.float32
             np.testing.assert_allclose(weights, scored.alignment.weights_TS, atol=1e-5)
             if local:
-                assert found.alignment.radius == 2 and found.alignment.centre_T is not None
+                assert found.alignment.radius == 2
+                assert found.alignment.centre_T is not None
                 assert scored.alignment.centre_T is not None
                 np.testing.assert_allclose(found.alignment.centre_T, scored.alignment.centre_T, atol=1e-4)
             else:
-                assert found.alignment.radius is None and found.alignment.centre_T is None
+                assert found.alignment.radius is None
+                assert found.alignment.centre_T is None
             if kind != "local-p":  # whose Gaussian is laid over the softmax
                 np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
 
@@ -147,7 +154,8 @@ def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, 
 def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:
     model = untrained(translator, "none")
     found = model.hypotheses(["ta nu"], settings(model, beam=2, max_length=5))[0]
-    assert len(found) == 2 and all(hypothesis.alignment is None for hypothesis in found)
+    assert len(found) == 2
+    assert all(hypothesis.alignment is None for hypothesis in found)
 
 
 def test_lengths_are_kept_within_their_bounds(translator: Translator) -> None:
@@ -197,28 +205,51 @@ def test_a_sample_scores_what_it_is(translator: Translator) -> None:
         assert drawn.score == pytest.approx(scored.score, abs=1e-4)
 
 
-def test_an_unknown_piece_becomes_the_source_word_it_looked_at(translator: Translator) -> None:
-    puzzled = untrained(translator, "local-m", radius=1)
+def puzzled(translator: Translator) -> Translator:
+    """A model whose steps look about, one after the other, and know no word."""
+    model = untrained(translator, "local-m", radius=1)
     with torch.no_grad():
-        puzzled.model.output_bias[UNK] = 1e4
-    line = "ta nu ki ho"
-    decoding = settings(puzzled, beam=2, max_length=3)
-    plain = puzzled.hypotheses([line], decoding)[0][0]
-    assert plain.pieces == ("<unk>",) * 3 and plain.alignment is not None
-    # What each step looks at most, as the word that the piece belongs to.
-    words, number = [], -1
-    for piece in plain.alignment.source_pieces[:-1]:
-        number += piece.startswith("▁")
-        words.append(line.split()[number])
-    looked = [words[int(row[:-1].argmax())] for row in plain.alignment.weights_TS[:3]]
-    replaced = puzzled.hypotheses([line], decoding, replace_unknown=True)[0][0]
-    assert replaced.text.split() == looked
-    assert replaced.pieces == plain.pieces and replaced.score == plain.score
+        model.model.output_bias[UNK] = 1e4
+    return model
+
+
+def check_replacements(translator: Translator, line: str, word_of_piece: list[str]) -> None:
+    """Each unknown piece becomes the word of the source piece that its step looked at most."""
+    decoding = settings(translator, beam=2, max_length=6)
+    plain = translator.hypotheses([line], decoding)[0][0]
+    replaced = translator.hypotheses([line], decoding, replace_unknown=True)[0][0]
+    assert plain.pieces == replaced.pieces == ("<unk>",) * 6
+    assert plain.alignment is not None
+    assert len(plain.alignment.source_pieces) == len(word_of_piece) + 1
+    looked = [word_of_piece[row[:-1].argmax()] for row in plain.alignment.weights_TS[:6]]
+    assert len(set(looked)) > 1
+    assert replaced.text == " ".join(looked)
+    assert replaced.score == plain.score
+
+
+def test_an_unknown_piece_becomes_the_source_word_it_looked_at(translator: Translator) -> None:
+    line = " ta\0umgekehrt foo  ho"
+    words = iter(("ta", "umgekehrt", "foo", "ho"))
+    word_of_piece: list[str] = []
+    for piece in translator.subwords.src.written_pieces(line):
+        word_of_piece.append(next(words) if piece.startswith("▁") else word_of_piece[-1])
+    check_replacements(puzzled(translator), line, word_of_piece)
+
+
+def test_unknown_words_are_found_again_among_whole_words(tiny_corpus: TinyCorpus, translator: Translator) -> None:
+    """Where pieces are whole words, unknown ones have no mark of a beginning, and neighbours are one piece."""
+    text = (tiny_corpus.folder / "train.xx").read_text(encoding="utf-8").splitlines()
+    words = train_subword(text, SubwordConfig(type="word", vocab_size=20))
+    line = "ta foo bar nu qux"
+    assert words.pieces(words.encode([line])[0]) == ["▁ta", "<unk>", "▁nu", "<unk>"]
+    whole_words = replace(translator, subwords=Subwords(words, words))
+    check_replacements(puzzled(whole_words), line, ["ta", "foo bar", "nu", "qux"])
 
 
 def test_scoring_text(translator: Translator) -> None:
     right, wrong = translator.score(["ta nu", "ta nu"], [translation("ta nu"), "vex vex vex"])
-    assert right.score > wrong.score and right.text == translation("ta nu")
+    assert right.score > wrong.score
+    assert right.text == translation("ta nu")
     assert translator.score([""], [""])[0].pieces == ()
     with pytest.raises(DataError, match="2 source lines but 1 translations"):
         translator.score(["ta", "nu"], ["la"])
@@ -242,10 +273,10 @@ def test_no_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError, match="no such run directory"):
         Translator.load(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="config.toml is missing"):
+    with pytest.raises(RunError, match=r"config.toml is missing"):
         Translator.load(tmp_path / "empty")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError, match="no trained run here.*\nTrain one with"):
+    with pytest.raises(RunError, match=r"no trained run here.*\nTrain one with"):
         Translator.load()
 
 
@@ -254,9 +285,10 @@ def test_weights_of_another_shape(copied: Run) -> None:
     copied.config.write_text(config.replace("hidden_size = 32", "hidden_size = 64"))
     with pytest.raises(RunError, match=r"another shape: \S+ is \(.*\), the configuration asks for \(.*\)") as caught:
         Translator.load(copied.directory)
-    assert str(caught.value).startswith(str(copied.best)) and "config.toml changed" in str(caught.value)
+    assert str(caught.value).startswith(str(copied.best))
+    assert "config.toml changed" in str(caught.value)
     copied.config.write_text(config.replace('kind = "bahdanau"', 'kind = "luong-dot"'))
-    with pytest.raises(RunError, match="nothing of that name|missing"):
+    with pytest.raises(RunError, match=r"nothing of that name|missing"):
         Translator.load(copied.directory)
 
 

@@ -70,6 +70,12 @@ class Subword:
         names: list[str] = self._processor.id_to_piece(ids)
         return names
 
+    def written_pieces(self, line: str) -> list[str]:
+        """The pieces of a line, one for each of its ids, unknown ones as they are written there. Several unknown
+        words in a row can be one piece: "▁foo▁bar"."""
+        pieces: list[str] = self._processor.encode(clean(line), out_type=str)
+        return pieces
+
     def ids(self, pieces: list[str]) -> list[int]:
         """The ids of pieces written as `pieces` gives them; an unknown one's is UNK."""
         numbers: list[int] = self._processor.piece_to_id(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,17 +170,17 @@ class Translator:
 
     def _replace_unknown(self, target: list[int], alignment: Alignment, line: str) -> str:
         """The text with each unknown piece replaced by the source word it attended to most."""
-        positions = alignment.weights_TS[:, :-1].argmax(1)
-        words = line.split()
-        starts = [piece.startswith(WORD_START) for piece in alignment.source_pieces[:-1]]
+        written = self.subwords.src.written_pieces(line)
+        starts = [i for i, piece in enumerate(written) if i == 0 or piece.startswith(WORD_START)]
+        words = ["".join(written[i:j]) for i, j in zip(starts, [*starts[1:], len(written)], strict=True)]
         parts: list[str] = []
         known: list[int] = []
-        for token, position in zip(target, positions, strict=False):
+        for token, position in zip(target, alignment.weights_TS[:, :-1].argmax(1), strict=False):
             if token != UNK:
                 known.append(token)
                 continue
-            word = max(0, sum(starts[: position + 1]) - 1)
-            parts += [*self.subwords.tgt.decode([known]), words[min(word, len(words) - 1)]]
+            word = words[bisect_right(starts, position) - 1]
+            parts += [*self.subwords.tgt.decode([known]), word.replace(WORD_START, " ").strip()]
             known = []
         return " ".join(part for part in [*parts, *self.subwords.tgt.decode([known])] if part)
 

@@ -40,14 +40,16 @@ class Seq2Seq(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in [-0.1, 0.1] (Luong, Pham & Manning 2015, 4.1), biases zero.
+        """Uniform in [-0.1, 0.1] (Luong, Pham & Manning 2015, 4.1), more where a matrix has n < 300 inputs, so that
+        its outputs are no smaller than they: within (3/n)^1/2, of variance 1/n (LeCun et al. 1998, 4.6). Biases zero.
 
         Measured on Multi30k: attention forms in fewer steps than from Glorot's, orthogonal and smaller
         embedding weights (dev BLEU after one epoch 8.1 against 5.9).
         """
         for parameter in self.parameters():
             if parameter.dim() > 1:
-                nn.init.uniform_(parameter, -0.1, 0.1)
+                bound = max(0.1, (3 / parameter.shape[1]) ** 0.5)
+                nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.zeros_(parameter)
 
