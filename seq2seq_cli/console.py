@@ -30,13 +30,13 @@ def err() -> Console:
 
 
 def result(text: str) -> None:
-    """A line of result."""
-    out().print(escape(text), soft_wrap=True)
+    """A line of result, exactly as it is: tabs stay tabs."""
+    print(text)
 
 
 def notice(text: str) -> None:
     """A line about what is going on, or what was written where."""
-    err().print(escape(text), soft_wrap=True)
+    err().out(text)
 
 
 def warn(text: str) -> None:
@@ -57,7 +57,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     pairs = list(rows)
     width = max(len(name) for name, _ in pairs) if sys.stdout.isatty() else 0
     for name, value in pairs:
-        out().print(escape(f"{name:<{width}}  {value}" if width else f"{name}\t{value}"), soft_wrap=True)
+        result(f"{name:<{width}}  {value}" if width else f"{name}\t{value}")
 
 
 @contextmanager

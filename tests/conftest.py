@@ -1,3 +1,3 @@
 """Fixtures for every test."""
 
-pytest_plugins = ["corpora"]
+pytest_plugins = ["corpora", "commands"]

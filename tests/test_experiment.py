@@ -172,5 +172,33 @@ def test_overwriting_starts_from_nothing(quick: Config, tmp_path: Path) -> None:
 
 
 def test_there_is_nothing_to_resume(quick: Config, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no checkpoint to resume from"):
+    with pytest.raises(RunError, match="no run to resume here"):
         run_all(quick, tmp_path / "run", resume=True)
+
+
+def test_a_run_cut_off_before_its_first_checkpoint_begins_again(quick: Config, tmp_path: Path) -> None:
+    whole, cut_off = Run(tmp_path / "whole"), Run(tmp_path / "cut")
+    run_all(quick, whole.directory)
+    begun = next(experiment(quick, cut_off.directory, resume=False, overwrite=False))
+    assert isinstance(begun, Begun)
+    assert not cut_off.last.exists()
+    run_all(quick, cut_off.directory, resume=True)
+    assert differing(read_weights(cut_off.best), read_weights(whole.best)) == []
+
+
+def test_tensorboard_shows_attention_as_it_forms(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = tiny_corpus.config(training={"epochs": 2, "tensorboard": True})
+    plain = tiny_corpus.config(training={"epochs": 2})
+    run_all(config, tmp_path / "shown")
+    run_all(plain, tmp_path / "plain")
+    seen = EventAccumulator(str(Run(tmp_path / "shown").tensorboard)).Reload()
+    assert {"dev/bleu", "dev/loss", "train/loss", "train/tokens_per_second"} <= set(seen.Tags()["scalars"])
+    pictures = seen.Tags()["images"]
+    assert len(pictures) == 3
+    assert all([picture.step for picture in seen.Images(name)] for name in pictures)
+    assert all(len(seen.Images(name)) == 2 for name in pictures)
+    # To be watched changes nothing.
+    shown, unseen = (read_weights(Run(tmp_path / name).best) for name in ("shown", "plain"))
+    assert differing(shown, unseen) == []

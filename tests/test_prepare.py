@@ -51,7 +51,7 @@ def rows(ids: RaggedIds) -> list[list[int]]:
 
 def texts(split: TokenisedSplit, subwords: Subwords) -> list[tuple[str, str]]:
     src, tgt = split.gather(np.arange(len(split)))
-    return list(zip(subwords.src.decode(rows(src)), subwords.tgt.decode(rows(tgt)), strict=True))
+    return list(zip(map(subwords.src.decode, rows(src)), map(subwords.tgt.decode, rows(tgt)), strict=True))
 
 
 def test_training_leaves_out_empty_sides_and_long_pairs_and_says_so(prepared: Prepared) -> None:
@@ -90,7 +90,7 @@ def test_separate_vocabularies_know_their_own_side(tmp_path: Path) -> None:
     assert not prepared.subwords.joint
     assert prepared.notes == []
     assert texts(prepared.train, prepared.subwords) == [("abc", "xyz")]
-    assert set(prepared.subwords.src.decode([[i] for i in range(4, 8)])) == {"", "a", "b", "c"}
+    assert {prepared.subwords.src.decode([i]) for i in range(4, 8)} == {"", "a", "b", "c"}
 
 
 def test_given_vocabularies_are_taken(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_gather_gives_any_pairs_in_any_order(chunk: int, tmp_path: Path, monkeyp
     for split, expected in ((prepared.train, kept), (prepared.dev, pairs)):
         indices = np.array([rng.randrange(len(split)) for _ in range(30)])
         src, tgt = split.gather(indices)
-        assert prepared.subwords.src.decode(rows(src)) == [expected[i][0] for i in indices]
-        assert prepared.subwords.tgt.decode(rows(tgt)) == [expected[i][1] for i in indices]
+        assert list(map(prepared.subwords.src.decode, rows(src))) == [expected[i][0] for i in indices]
+        assert list(map(prepared.subwords.tgt.decode, rows(tgt))) == [expected[i][1] for i in indices]
         assert (src.lengths == split.src_lengths[indices]).all()
         assert (tgt.lengths == split.tgt_lengths[indices]).all()
         assert [len(side.values) for side in split.gather(indices[:0])] == [0, 0]

@@ -58,6 +58,9 @@ def test_undecodable_bytes_are_named(tmp_path: Path) -> None:
     assert caught.value.where == f"{path}:2"
     assert caught.value.what == "byte 0xf6, number 4 of this line, is not UTF-8 (offset 10)."
     assert "iconv -f LATIN1" in str(caught.value)
+    excused: list[DataError] = []
+    assert list(read_lines(path, excused.append)) == ["gut", "sch\ufffdn"]
+    assert [problem.what for problem in excused] == [caught.value.what]
 
 
 def test_utf16_is_recognised() -> None:

@@ -13,6 +13,7 @@ from seq2seq_cli.cli import options
 
 if TYPE_CHECKING:
     from seq2seq_cli.decoding.hypothesis import Hypothesis
+    from seq2seq_cli.errors import DataError
 
 
 def translate(
@@ -52,6 +53,8 @@ def translate(
 ) -> None:
     """Translate a file, or standard input line by line. An empty line gives an empty line.
 
+    What is not UTF-8 becomes the replacement character U+FFFD, with a warning: every line has its translation.
+
     Examples:
 
         seq2seq translate input.txt -o output.txt --run runs/x
@@ -78,13 +81,15 @@ def translate(
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {settings.beam}.", "--nbest")
     drawn = Sampling(temperature, top_k, seed) if sample else None
     number = 0
+    mended = _Mended()
     with console.text_output(output) as file:
-        for group in gather_ready(_lines(source)):
+        for group in gather_ready(_lines(source, mended)):
             for hypotheses in translator.hypotheses(group, settings, drawn, replace_unk):
                 number += 1
                 for hypothesis in hypotheses[:nbest]:
                     file.write(_format(hypothesis, number, scores or nbest > 1, pieces) + "\n")
             file.flush()
+    mended.conclude()
     if output is not None:
         console.notice(f"{number:,} lines translated into {output}")
 
@@ -95,9 +100,31 @@ def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> 
     return f"{number}\t{hypothesis.score:.6f}\t{text}" if scored else text
 
 
-def _lines(source: Path | None) -> Iterator[str]:
+class _Mended:
+    """Warns of lines that are not UTF-8: of the first few one by one, of the others as a number."""
+
+    SHOWN = 5
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, problem: DataError) -> None:
+        from seq2seq_cli import console
+
+        self.count += 1
+        if self.count <= self.SHOWN:
+            console.warn(f"{problem.where}: {problem.what} Read with U+FFFD in its place.")
+
+    def conclude(self) -> None:
+        from seq2seq_cli import console
+
+        if self.count > self.SHOWN:
+            console.warn(f"{self.count - self.SHOWN:,} more lines are not UTF-8.")
+
+
+def _lines(source: Path | None, mended: _Mended) -> Iterator[str]:
     from seq2seq_cli.data.text import iter_lines, read_lines
 
     if source is None or str(source) == "-":
-        return iter_lines(sys.stdin.buffer, "standard input")
-    return read_lines(source)
+        return iter_lines(sys.stdin.buffer, "standard input", mended)
+    return read_lines(source, mended)

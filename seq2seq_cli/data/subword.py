@@ -60,10 +60,11 @@ class Subword:
         ids: list[list[int]] = self._processor.encode([clean(line) for line in lines], num_threads=threads)
         return ids
 
-    def decode(self, ids: list[list[int]]) -> list[str]:
-        """The text of each list of piece ids; ``<s>``, ``</s>`` and padding are nothing, an unknown piece is ⁇."""
-        texts: list[str] = self._processor.decode(ids, num_threads=1)
-        return texts
+    def decode(self, ids: list[int]) -> str:
+        """The text of piece ids; ``<s>``, ``</s>`` and padding are nothing, an unknown piece is ⁇."""
+        # SentencePiece decodes a list of lists through a thread pool: 1 ms a call, against 2 us here.
+        text: str = self._processor.decode(ids)
+        return text
 
     def pieces(self, ids: list[int]) -> list[str]:
         """The pieces as people read them: "▁Haus", "</s>"."""

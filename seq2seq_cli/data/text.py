@@ -5,7 +5,7 @@ import hashlib
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,32 +18,43 @@ UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 
 
-def iter_lines(binary: BinaryIO, name: str) -> Iterator[str]:
+Excuse = Callable[[DataError], None]
+"""Told of a line that is not UTF-8 and is read all the same, with U+FFFD for what cannot be decoded."""
+
+
+def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Iterator[str]:
     r"""The lines of a UTF-8 stream, one by one as they arrive, without their ends.
 
     A line is what ``\n`` ends, and nothing else: U+2028, U+0085, ``\v``, ``\f`` and NUL stay inside their line. One
     ``\r`` before the ``\n`` goes with it, and so does a byte order mark at the very start.
-    Raises DataError with file, line and byte where the text is not UTF-8; ``name`` is what it calls the stream.
+    Raises DataError with file, line and byte where the text is not UTF-8, or hands it to ``excuse`` where there is
+    one; ``name`` is what it calls the stream.
     """
     position = 0
     for number, raw in enumerate(binary, start=1):
-        line = raw.removeprefix(BOM) if number == 1 else raw
+        line = (raw.removeprefix(BOM) if number == 1 else raw).removesuffix(b"\n").removesuffix(b"\r")
         try:
-            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+            text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            offset = len(raw) - len(line) + error.start
+            offset = error.start + (len(BOM) if number == 1 and raw.startswith(BOM) else 0)
             byte = f"byte 0x{raw[offset]:02x}, number {offset + 1} of this line"
             encoding = "UTF-16" if number == 1 and raw.startswith(UTF16_BOMS) else "LATIN1"
             hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
-            raise DataError(f"{byte}, is not UTF-8 (offset {position + offset}).", f"{name}:{number}", hint) from None
+            problem = DataError(f"{byte}, is not UTF-8 (offset {position + offset}).", f"{name}:{number}", hint)
+            if excuse is None:
+                raise problem from None
+            excuse(problem)
+            text = line.decode("utf-8", errors="replace")
         position += len(raw)
+        yield text
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, excuse: Excuse | None = None) -> Iterator[str]:
     """The lines of a file, of a gzipped one where its name ends in .gz; see `iter_lines`."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as binary:
-            yield from iter_lines(binary, str(path))  # type: ignore[arg-type]  # GzipFile is a BinaryIO in all but name
+            # GzipFile is a BinaryIO in all but name.
+            yield from iter_lines(binary, str(path), excuse)  # type: ignore[arg-type]
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", str(path)) from None
     except OSError as error:

@@ -131,7 +131,7 @@ class Translator:
             steps = len(tgt) + 1
             centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
             alignment = self._alignment(src, tgt, output.weights_BTS[row, :steps], centre_T)
-            text = self.subwords.tgt.decode([tgt])[0]
+            text = self.subwords.tgt.decode(tgt)
             score = length_normalised(log_prob, steps, alpha)
             scored.append(Hypothesis(text, tuple(self.subwords.tgt.pieces(tgt)), log_prob, score, alignment))
         return scored
@@ -164,7 +164,7 @@ class Translator:
             if replace_from is not None and UNK in found.tokens and alignment is not None:
                 text = self._replace_unknown(found.tokens, alignment, replace_from)
             else:
-                text = self.subwords.tgt.decode([found.tokens])[0]
+                text = self.subwords.tgt.decode(found.tokens)
             hypotheses.append(Hypothesis(text, pieces, found.log_prob, found.score, alignment))
         return hypotheses
 
@@ -180,9 +180,9 @@ class Translator:
                 known.append(token)
                 continue
             word = words[bisect_right(starts, position) - 1]
-            parts += [*self.subwords.tgt.decode([known]), word.replace(WORD_START, " ").strip()]
+            parts += [self.subwords.tgt.decode(known), word.replace(WORD_START, " ").strip()]
             known = []
-        return " ".join(part for part in [*parts, *self.subwords.tgt.decode([known])] if part)
+        return " ".join(part for part in [*parts, self.subwords.tgt.decode(known)] if part)
 
     def _alignment(
         self, source: list[int], target: list[int], weights_TS: Tensor, centre_T: Tensor | None

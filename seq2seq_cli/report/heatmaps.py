@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import UserError
@@ -48,11 +50,18 @@ def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = Tru
         raise UserError("pictures are written as .png, .svg or .pdf.", str(path), "End its name in one of these.")
     grid = words(alignment) if merge else pieces(alignment)
     fonts = typeface([title, *grid.source, *grid.target])
-    figure = draw(grid, title, fonts)
-    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
     with written_whole(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi, bbox_inches="tight", pad_inches=0.15)
+        _save(draw(grid, title, fonts), temporary, path.suffix[1:].lower())
     return fonts.warnings
+
+
+def heatmap_pixels(alignment: Alignment, title: str) -> np.ndarray:
+    """The heat map of words as H x W x 4 numbers from 0 to 1."""
+    grid = words(alignment)
+    buffer = io.BytesIO()
+    _save(draw(grid, title, typeface([title, *grid.source, *grid.target])), buffer, "png")
+    buffer.seek(0)
+    return imread(buffer, format="png")
 
 
 def save_json(alignment: Alignment, path: Path, title: str) -> None:
@@ -88,6 +97,11 @@ def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
     bar = axes.inset_axes((1 + 0.5 / columns, 0, 0.15 / (CELL * columns), 1))
     figure.colorbar(mesh, cax=bar, label="attention weight")
     return figure
+
+
+def _save(figure: Figure, target: Path | BinaryIO, form: str) -> None:
+    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
+    figure.savefig(target, format=form, dpi=dpi, bbox_inches="tight", pad_inches=0.15)
 
 
 def _label(axes: Axes, grid: Grid, title: str, fonts: Typeface) -> None:

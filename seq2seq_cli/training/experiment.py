@@ -17,6 +17,7 @@ import torch
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.prepare import Prepared, TokenisedSplit, prepare
+from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_device, choose_precision, set_threads
 from seq2seq_cli.errors import RunError
@@ -25,7 +26,7 @@ from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
-from seq2seq_cli.report.pictures import Pictures, draw_pictures
+from seq2seq_cli.report.pictures import Pictures, draw_pictures, pick_sentences
 from seq2seq_cli.runs import RUNS, Run, write_json, write_text
 from seq2seq_cli.training.checkpoint import average, load_last
 from seq2seq_cli.training.loop import DevScores, Learner, train
@@ -33,8 +34,8 @@ from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
 
-PICTURES = 6
-"""Dev sentences whose alignments are drawn."""
+PICTURES, WATCHED = 6, 3
+"""Dev sentences whose alignments are drawn at the end, and at each evaluation for TensorBoard."""
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, what is done of it, and how much there is."""
@@ -93,7 +94,7 @@ def experiment(
     model = build(config, len(prepared.subwords.src), len(prepared.subwords.tgt)).to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
     learner = Learner(model, make_optimizer(model, config.training), scaler, device, precision)
-    progress = load_last(learner, run.last) if resume else Progress()
+    progress = load_last(learner, run.last) if resume and run.last.is_file() else Progress()
     describe(run, config, prepared, learner, threads)
     yield Begun(
         run=run,
@@ -111,7 +112,7 @@ def experiment(
     evaluate = _dev_evaluator(prepared, config, learner)
     recorders: list[Recorder] = [Metrics(run, progress), Log(run)]
     if config.training.tensorboard:
-        recorders.append(TensorBoard(run))
+        recorders.append(TensorBoard(run, _dev_alignments(prepared, config, learner)))
     recorders.append(Checkpoints(run, learner, progress, config.training.average, config.training.save_minutes))
     for event in train(learner, prepared.train, config.training, progress, evaluate):
         for recorder in recorders:
@@ -129,10 +130,13 @@ def experiment(
 
 
 def open_directory(run: Run, resume: bool, overwrite: bool) -> None:
-    """Make the run directory, or check the one there is. Raises RunError rather than write over a run."""
+    """Make the run directory, or check the one there is. Raises RunError rather than write over a run.
+
+    A run that was cut off before its first checkpoint is resumed from its beginning.
+    """
     if resume:
-        if not run.last.is_file():
-            raise RunError("there is no checkpoint to resume from.", str(run.last), "Start without --resume.")
+        if not run.config.is_file():
+            raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
         return
     if run.exists:
         if not overwrite:
@@ -182,6 +186,22 @@ def _dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Call
         return DevScores(loss, bleu(translator.translate(prepared.dev_lines.src, greedy), prepared.dev_lines.tgt))
 
     return evaluate
+
+
+def _dev_alignments(prepared: Prepared, config: Config, learner: Learner) -> Callable[[], dict[str, Alignment]]:
+    """Where the model looks by now, in its own translations of the same few dev sentences."""
+    chosen = pick_sentences(prepared.dev_lines.src, WATCHED)
+    lines = [prepared.dev_lines.src[i] for i in chosen]
+
+    def look() -> dict[str, Alignment]:
+        learner.model.eval()
+        translator = Translator(learner.model, prepared.subwords, config, learner.device, learner.precision)
+        found = [candidates[0] for candidates in translator.hypotheses(lines, replace_beam(config.decoding, 1))]
+        learner.model.train()
+        pairs = zip(chosen, found, strict=True)
+        return {f"dev line {i + 1}": one.alignment for i, one in pairs if one.alignment is not None}
+
+    return look
 
 
 @torch.inference_mode()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol
 
+from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.model.weights import save_weights, state_of
+from seq2seq_cli.report.heatmaps import heatmap_pixels
 from seq2seq_cli.runs import Run, write_text
 from seq2seq_cli.training.checkpoint import save_last
 from seq2seq_cli.training.loop import Learner
@@ -102,9 +105,11 @@ class Log:
 
 
 class TensorBoard:
-    """Scalars of every evaluation and every few steps, for TensorBoard."""
+    """Scalars of every evaluation and every few steps, and at every evaluation pictures of the ``alignments`` of
+    some sentences: attention as it forms."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, alignments: Callable[[], dict[str, Alignment]]) -> None:
+        self.alignments = alignments
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -121,5 +126,8 @@ class TensorBoard:
         if isinstance(event, Evaluated):
             self.writer.add_scalar("dev/loss", event.loss, event.step)
             self.writer.add_scalar("dev/bleu", event.bleu, event.step)
+            for name, alignment in self.alignments().items():
+                self.writer.add_image(name, heatmap_pixels(alignment, name), event.step, dataformats="HWC")
+            self.writer.flush()
         if isinstance(event, Ended):
             self.writer.close()

@@ -1,0 +1,245 @@
+"""The commands from end to end, on an invented language."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import Terminal
+from corpora import TinyCorpus, translation
+from matplotlib.image import imread
+
+from seq2seq_cli.cli.app import app
+from seq2seq_cli.config import all_keys
+from seq2seq_cli.data.text import read_lines
+from seq2seq_cli.runs import Run
+
+TINY = ("model.hidden_size=16", "model.embedding_size=16", "subword.vocab_size=60", "training.batch_tokens=200",
+        "training.threads=1", "training.precision=fp32")  # fmt: skip
+
+
+def settings(*overrides: str) -> list[str]:
+    return [word for override in (*TINY, *overrides) for word in ("--set", override)]
+
+
+def texts(corpus: TinyCorpus, *splits: str) -> list[str]:
+    named = [word for split in splits for word in (f"--{split}", str(corpus.folder / split))]
+    return [*named, "--src", "xx", "--tgt", "yy"]
+
+
+def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
+    names = [command.name or "" for command in app.registered_commands]
+    assert set(names) == {"train", "prepare", "translate", "eval", "plot", "score", "attentions"}
+    overview = terminal.ok("--help").out
+    for name in [*names, "config"]:
+        assert re.search(rf"\b{name}\b", overview)
+    for words in ([name] for name in names):
+        assert "Example" in terminal.ok(*words, "--help").out, words
+    for words in (["config", "show"], ["config", "check"]):
+        assert "Example" in terminal.ok(*words, "--help").out, words
+
+
+def test_version(terminal: Terminal) -> None:
+    assert re.fullmatch(r"seq2seq \d+\.\d+\.\d+\n", terminal.ok("--version").out)
+
+
+def test_attentions_in_a_pipe_is_a_table_of_tabs(terminal: Terminal) -> None:
+    rows = [line.split("\t") for line in terminal.ok("attentions").out.splitlines()]
+    assert {len(row) for row in rows} == {4}
+    assert {"bahdanau", "luong-general, luong", "local-p, local", "none"} <= {row[0] for row in rows}
+
+
+def test_config_show_and_check(terminal: Terminal, tmp_path: Path) -> None:
+    shown = terminal.ok("config", "show", "--set", "training.seed=7").out
+    assert "seed = 7" in shown
+    assert all(key.split(".")[1] in shown for key in all_keys())
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(shown)
+    bad.write_text("[training]\nseeed = 7\n")
+    assert terminal.ok("config", "check", good).out == f"{good}: ok\n"
+    said = terminal.refused("config", "check", good, bad)
+    assert f'{bad}: training.seeed is unknown. Did you mean "training.seed"?' in said
+
+
+def test_from_text_to_pictures(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_path: Path,
+                               monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Train without naming a run, then everything that a run is for, without naming it either."""
+    monkeypatch.chdir(tmp_path)
+    data = texts(tiny_corpus, "train", "dev", "test")
+    trained = terminal.ok("train", "--attention", "local-p", *data, *settings(), "--epochs", 2, "--seed", 5)
+    run = Run(next(Path("runs").iterdir()))
+    assert run.directory.name.endswith("-local-p")
+    assert re.search(r"^test BLEU \d+\.\d\d \(95% interval", trained.out)
+    for said in (
+        "300 training pairs, 24 dev pairs",
+        "epoch 1, step",
+        "dev BLEU",
+        "6 alignment pictures",
+        "2 epochs done",
+    ):
+        assert said in trained.err
+    assert str(run.directory) in trained.err
+    assert json.loads(run.info.read_text())["seed"] == 5
+
+    test = tiny_corpus.folder / "test"
+    answered = terminal.ok("translate", f"{test}.xx", "-o", "out.txt")
+    assert "24 lines translated into out.txt" in answered.err
+    assert (answered.out, len(Path("out.txt").read_text().splitlines())) == ("", 24)
+
+    scored = terminal.ok("score", f"{test}.xx", "out.txt").out.splitlines()
+    assert len(scored) == 24
+    assert all(float(line.split("\t")[0]) < 0 for line in scored)
+
+    table = terminal.ok("eval", "--json", "eval.json").out
+    assert str(run.directory) in table
+    (record,) = json.loads(Path("eval.json").read_text())
+    assert f"{record['bleu']:.2f} [" in table
+    for metric in ("bleu", "chrf", "ter"):
+        assert isinstance(record[metric], float)
+        assert "version:" in record["signature"][metric]
+
+    drawn = terminal.ok("plot", "ta nu ki", "--target", translation("ta nu ki"))
+    assert "la" in drawn.out
+    assert drawn.err == "la ro se\n"
+    for suffix in (".png", ".svg", ".pdf"):
+        assert f"picture{suffix}" in terminal.ok("plot", "ta nu ki", "-o", f"picture{suffix}").err
+    assert imread("picture.png").ndim == 3
+    assert Path("picture.svg").read_text(encoding="utf-8").count("</svg>") == 1
+    assert Path("picture.pdf").read_bytes().startswith(b"%PDF")
+    assert json.loads(Path("picture.json").read_text())["radius"] == 10
+
+
+def test_prepare_says_what_it_made_and_train_finds_it(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path / "cache"))
+    data = texts(tiny_corpus, "train", "dev")
+    facts = dict(line.split("\t") for line in terminal.ok("prepare", *data, *settings()).out.splitlines())
+    assert (facts["training pairs"], facts["test pairs"]) == ("300", "none")
+    made = Path(facts["written to"])
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    assert made.is_relative_to(tmp_path / "cache")
+    terminal.ok("train", *data, *settings(), "--epochs", 1, "--run", tmp_path / "run")
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+
+
+def test_a_run_is_not_written_over(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+    words = ["train", *texts(tiny_corpus, "train", "dev"), *settings(), "--epochs", 1, "--run", tmp_path / "run"]
+    terminal.ok(*words)
+    assert "exists already. Use --resume to go on with it, --overwrite" in terminal.refused(*words)
+    assert "exclude each other" in terminal.refused(*words, "--resume", "--overwrite")
+    terminal.ok(*words, "--overwrite")
+    # What is over stays over; more epochs go on.
+    assert "resumed after step" in terminal.ok("train", "--run", tmp_path / "run", "--resume", "--epochs", 2).err
+
+
+def test_a_run_moved_elsewhere_still_translates(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    moved = tmp_path / "another name"
+    shutil.copytree(trained_run.directory, moved)
+    here = terminal.ok("translate", "--run", trained_run.directory, stdin=b"ta nu\n").out
+    assert terminal.ok("translate", "--run", moved, stdin=b"ta nu\n").out == here != ""
+
+
+def test_two_runs_are_compared(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    answer = terminal.ok("eval", trained_run.directory, trained_run.directory, "--json", "-")
+    first, second = json.loads(answer.out)
+    assert first["bleu"] == second["bleu"]
+
+
+def test_nbest_scores_and_pieces(terminal: Terminal, trained_run: Run) -> None:
+    run = ["--run", trained_run.directory]
+    rows = [
+        line.split("\t")
+        for line in terminal.ok("translate", *run, "--nbest", 3, stdin=b"ta nu\n\nki\n").out.splitlines()
+    ]
+    assert [row[0] for row in rows] == ["1", "1", "1", "2", "3", "3", "3"]
+    scores = [float(row[1]) for row in rows if row[0] == "1"]
+    assert scores == sorted(scores, reverse=True)
+    best = terminal.ok("translate", *run, stdin=b"ta nu\n\nki\n").out.splitlines()
+    assert best == [rows[0][2], "", rows[4][2]]
+    scored = terminal.ok("translate", *run, "--scores", stdin=b"ta nu\n").out
+    number, score, text = scored.rstrip("\n").split("\t")
+    assert (number, text) == ("1", rows[0][2])
+    assert float(score) == pytest.approx(scores[0], abs=1e-4)
+    pieces = terminal.ok("translate", *run, "--pieces", stdin=b"ta nu\n").out
+    assert pieces.replace(" ", "").replace("▁", " ").strip() == best[0]
+
+
+def test_samples_follow_the_seed(terminal: Terminal, trained_run: Run) -> None:
+    words = ["translate", "--run", trained_run.directory, "--sample", "--temperature", 3]
+    text = b"ta nu ki\n" * 20
+    first = terminal.ok(*words, "--seed", 1, stdin=text).out
+    assert first == terminal.ok(*words, "--seed", 1, stdin=text).out
+    assert first != terminal.ok(*words, "--seed", 2, stdin=text).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--attention", "bahdanow"], 'attention kind "bahdanow" is unknown. Did you mean "bahdanau"?'),
+        (["train", "--corpus", "tatoeba"], "tatoeba-de-en"),
+        (["train", "--train", "nowhere/train", "--dev", "nowhere/dev", "--src", "de", "--tgt", "en"], "nowhere/train"),
+        (["train", "--config", "nowhere.toml"], "nowhere.toml: there is no such configuration file"),
+        (["train", "--resume", "--run", "nowhere"], "nowhere: there is no such run directory"),
+        (["train", "--set", "model.size=3"], "model.size is unknown. Did you mean"),
+        (["translate", "--run", "nowhere"], "nowhere: there is no such run directory. Train it with"),
+        (["eval", "nowhere"], "nowhere: there is no such run directory"),
+        (["plot", "--run", "nowhere", "ta"], "nowhere: there is no such run directory"),
+        (["score", "nowhere.txt", "nowhere.txt"], "nowhere.txt: cannot be read: No such file"),
+        (["translate"], "there is no trained run here. Train one with"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_explained(terminal: Terminal, words: list[str], said: str, tmp_path: Path,
+                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert said in terminal.refused(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    run = ["--run", trained_run.directory]
+    assert "--nbest 4 needs a beam" in terminal.refused("translate", *run, "--nbest", 4, "--beam", 2)
+    assert "no-such-folder/x: cannot be written" in terminal.refused("translate", *run, "-o", "no-such-folder/x")
+    assert "missing.txt: cannot be read" in terminal.refused("translate", *run, tmp_path / "missing.txt")
+    assert "there is no word in this sentence" in terminal.refused("plot", *run, " ")
+    assert "written as .png, .svg or .pdf" in terminal.refused("plot", *run, "ta", "-o", tmp_path / "x.gif")
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("ta\n")
+    two.write_text("la\nro\n")
+    assert "1 source lines but 2 translations" in terminal.refused("score", *run, one, two)
+
+
+def odd_lines() -> list[bytes]:
+    """A thousand lines of every kind that comes in a pipe: none is valid UTF-8 by promise."""
+    odd = [
+        b"", b" ", b"\t", b"\0", b"\xff\xfe", b"sch\xf6n", "\u2028 \u0085 \u200b".encode(), b"\r", b"ta\r",
+        b"ta\x0bnu\x0cki", "日本語のテキスト".encode(), "שלום עולם".encode(), "😀 😀".encode(), b"</s>", b"<unk> <s>",
+        "▁ta ▁".encode(), b"ta " * 60, b"x" * 300, b"\x1b[31mred", b"\xed\xa0\x80", "e\u0301".encode(), b"[bold]ta[/bold]",
+    ]  # fmt: skip
+    return [odd[i % len(odd)] if i % 3 else f"ta nu {' '.join(['ki'] * (i % 7))}".encode() for i in range(1000)]
+
+
+def test_a_thousand_lines_keep_their_order_and_number(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    lines = odd_lines()
+    words = ["translate", "--run", trained_run.directory, "--beam", 1, "--max-length", 12]
+    answer = terminal.ok(*words, stdin=b"\n".join(lines))
+    together = answer.out.split("\n")
+    assert together.pop() == ""
+    assert len(together) == 1000
+    assert answer.err.count("is not UTF-8") == 5
+    assert "more lines are not UTF-8" in answer.err
+    # Each where it belongs: equal lines have equal answers, blank ones none, and these few their own.
+    by_line: dict[bytes, set[str]] = {}
+    for line, found in zip(lines, together, strict=True):
+        by_line.setdefault(line, set()).add(found)
+    assert all(len(found) == 1 for found in by_line.values())
+    assert by_line[b""] == by_line[b"\0"] == {""}
+    for line in (b"ta nu ki", b"ta " * 60, b"x" * 300):
+        if line in by_line:
+            assert terminal.ok(*words, stdin=line).out == by_line[line].copy().pop() + "\n"
+    # A file with and without a last line feed, to a file, gives the same.
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_bytes(b"\n".join(lines) + b"\n")
+    terminal.ok(*words, source, "-o", target)
+    assert target.read_bytes().decode() == answer.out
+    assert len(list(read_lines(target))) == 1000

@@ -1,0 +1,107 @@
+"""The rules of the house: who imports whom, what is never loaded for nothing, and what the text may not say."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
+FLOORS = (
+    ("errors",),
+    ("kinds",),
+    ("config", "runs"),
+    ("device",),
+    ("data", "model"),
+    ("decoding",),
+    ("evaluation",),
+    ("report",),
+    ("training",),
+    ("console", "cli", "__main__", "__init__"),
+)
+"""A room may use those on lower floors, and itself."""
+HEAVY = {"torch", "datasets", "pyarrow", "matplotlib", "sentencepiece", "sacrebleu", "numpy"}
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def our_rooms(path: Path) -> set[str]:
+    ours = (name.split(".") for name in imported(path) if name.startswith("seq2seq_cli."))
+    return {parts[1] for parts in ours}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_the_house(path: Path) -> None:
+    room = room_of(path)
+    for other in our_rooms(path) - {room}:
+        assert floor_of(other) < floor_of(room) or room in ("cli", "__main__", "__init__"), f"{room} uses {other}"
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(path) for path in modules()} == {room for rooms in FLOORS for room in rooms}
+
+
+def test_settings_and_tables_load_without_torch() -> None:
+    light = [path for path in modules() if room_of(path) in ("errors", "kinds", "config", "runs")]
+    assert len(light) == 4
+    for path in light:
+        assert not {name.split(".")[0] for name in imported(path)} & HEAVY, path
+
+
+def printing_calls(path: Path) -> list[str]:
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    return [name for call in calls if (name := ast.unparse(call.func)) in ("print", "sys.exit", "exit", "quit")]
+
+
+def test_nothing_below_the_command_line_prints_or_exits() -> None:
+    for path in modules():
+        if floor_of(room_of(path)) < floor_of("cli"):
+            assert printing_calls(path) == [], path
+
+
+def test_functions_fit_a_screen() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                assert (node.end_lineno or 0) - first.lineno < 60, f"{path}: {node.name}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["--version"], ["attentions"], ["config", "show"]]
+)
+def test_light_commands_leave_heavy_packages_alone(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from seq2seq_cli.cli.app import main
+sys.argv = ["seq2seq", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(sorted({HEAVY!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
