@@ -11,10 +11,9 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
-from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.training.experiment import new_learner
 from seq2seq_cli.training.loop import DevScores, Learner, train
-from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 CPU = torch.device("cpu")
@@ -34,12 +33,8 @@ class Lesson:
 
     def learner(self, seed: int = 1) -> Learner:
         """A new model and optimiser, and torch's random state, from ``seed``."""
-        torch.manual_seed(seed)
-        subwords = self.prepared.subwords
-        model = build(self.config, len(subwords.src), len(subwords.tgt))
-        optimizer = make_optimizer(model, self.config.training)
-        scaler = torch.amp.GradScaler("cpu", enabled=False)
-        return Learner(model, optimizer, scaler, CPU, choose_precision(self.config.training.precision, CPU))
+        training = self.config.training.model_copy(update={"seed": seed})
+        return new_learner(self.config.model_copy(update={"training": training}), self.prepared.subwords)
 
     def train(
         self, learner: Learner, progress: Progress, evaluate: Callable[[Seq2Seq], DevScores] | None = None

@@ -16,7 +16,9 @@ import torch
 
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.batching import cut, load_batch
+from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import Prepared, TokenisedSplit, prepare
+from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_device, choose_precision, set_threads
@@ -70,9 +72,9 @@ Happening = Begun | Stepped | Evaluated | Ended | Averaged | Evaluation | Pictur
 """What an experiment yields."""
 
 
-def default_run(config: Config, corpus_name: str) -> Path:
+def default_run(config: Config) -> Path:
     """Where a run goes that nobody named: ``runs/CORPUS-KIND``."""
-    return RUNS / f"{corpus_name}-{config.attention.kind}"
+    return RUNS / f"{find_corpus(config.data).name}-{config.attention.kind}"
 
 
 def experiment(
@@ -84,16 +86,16 @@ def experiment(
     ``resume`` nor ``overwrite`` is set.
     """
     threads = set_threads(config.training.threads)
-    device = choose_device(config.training.device)
-    precision = choose_precision(config.training.precision, device)
+    # What cannot work is told before the text is prepared, which may take long.
+    choose_device(config.training.device)
+    run = Run(directory or default_run(config))
+    check_directory(run, resume, overwrite)
     prepared = prepare(config.data, config.subword, progress=report)
-    run = Run(directory or default_run(config, prepared.corpus_name))
-    open_directory(run, resume, overwrite)
+    if overwrite and run.exists:
+        shutil.rmtree(run.directory)
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    torch.manual_seed(config.training.seed)
-    model = build(config, len(prepared.subwords.src), len(prepared.subwords.tgt)).to(device)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
-    learner = Learner(model, make_optimizer(model, config.training), scaler, device, precision)
+    learner = new_learner(config, prepared.subwords)
     progress = load_last(learner, run.last) if resume and run.last.is_file() else Progress()
     describe(run, config, prepared, learner, threads)
     yield Begun(
@@ -102,9 +104,9 @@ def experiment(
         train_pairs=len(prepared.train),
         dev_pairs=len(prepared.dev),
         vocabulary=len(prepared.subwords.tgt),
-        parameters=model.parameter_count(),
-        device=str(device),
-        precision=f"{precision.name} ({precision.reason})",
+        parameters=learner.model.parameter_count(),
+        device=str(learner.device),
+        precision=f"{learner.precision.name} ({learner.precision.reason})",
         threads=threads,
         resumed_at=progress.step,
     )
@@ -122,15 +124,25 @@ def experiment(
     averaged = _average_last(run, learner, progress, config, evaluate)
     if averaged is not None:
         yield averaged
-    translator = Translator.load(run.directory, str(device), precision.name)
+    translator = Translator.load(run.directory, str(learner.device), learner.precision.name)
     if prepared.test_lines is not None:
         yield evaluate_run(run, prepared.test_lines, translator)
     if config.attention.kind != "none":
         yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
 
 
-def open_directory(run: Run, resume: bool, overwrite: bool) -> None:
-    """Make the run directory, or check the one there is. Raises RunError rather than write over a run.
+def new_learner(config: Config, subwords: Subwords) -> Learner:
+    """An untrained model and its optimiser, where and as precise as ``config`` says; seeds torch's random state."""
+    device = choose_device(config.training.device)
+    precision = choose_precision(config.training.precision, device)
+    torch.manual_seed(config.training.seed)
+    model = build(config, len(subwords.src), len(subwords.tgt)).to(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
+    return Learner(model, make_optimizer(model, config.training), scaler, device, precision)
+
+
+def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
+    """Raises RunError rather than write over a run, or resume where there is none.
 
     A run that was cut off before its first checkpoint is resumed from its beginning.
     """
@@ -144,8 +156,6 @@ def open_directory(run: Run, resume: bool, overwrite: bool) -> None:
             raise RunError("this run directory exists already.", str(run.directory), hint)
         if not run.directory.is_dir() or not run.config.is_file():
             raise RunError("this is not a run directory, so it is not overwritten.", str(run.directory))
-        shutil.rmtree(run.directory)
-    run.checkpoints.mkdir(parents=True)
 
 
 def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:

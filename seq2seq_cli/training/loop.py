@@ -75,7 +75,7 @@ def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
     if progress.finished:
         return progress.finished
     if progress.epoch >= config.epochs:
-        return f"{config.epochs} epochs done"
+        return "1 epoch done" if config.epochs == 1 else f"{config.epochs} epochs done"
     if config.max_minutes is not None and progress.seconds >= 60 * config.max_minutes:
         return f"{config.max_minutes:g} minutes are over"
     return ""
