@@ -1,0 +1,93 @@
+"""What the benchmarks share: the options that name a run's settings, the machine's own rate, and how results are shown."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+import typer
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli import console
+from seq2seq_cli.config import Config
+from seq2seq_cli.runs import open_run
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = Annotated[str | None, typer.Option("--attention", help="Attention kind; default: the settings' own.")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="A run whose settings and corpus to take.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeatable.")]
+Corpus = Annotated[str | None, typer.Option(help="A built-in corpus.")]
+Train = Annotated[str | None, typer.Option("--train", help="Training text: P/train, a table, a dataset.")]
+Dev = Annotated[str | None, typer.Option(help="Development text.")]
+Test = Annotated[str | None, typer.Option(help="Test text.")]
+Src = Annotated[str | None, typer.Option(help="Source language.")]
+Tgt = Annotated[str | None, typer.Option(help="Target language.")]
+Threads = Annotated[int | None, typer.Option(help="Processor threads; default: all cores, at most 8.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def settings(run: Path | None, config: Path | None, overrides: list[str] | None, **flags: Any) -> Config:
+    """The settings of a run or a file, with ``section__key=value`` laid over them."""
+    source = open_run(run).config if run is not None else config
+    named = {key.replace("__", "."): value for key, value in flags.items()}
+    return configuration.load(source, overrides or (), named)
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 2048, seconds: float = 1.0) -> float:
+    """FLOP/s of products of square matrices in ``dtype``: what this machine reaches at its best, here and now."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * size**3 / (time.perf_counter() - begin))
+    return best
+
+
+def peak_memory_mib() -> float:
+    """The most memory this process has held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and the children it has waited for."""
+    parts = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in parts)
+
+
+def show(results: Sequence[DataclassInstance], as_json: bool, title: str) -> None:
+    """Results as a table, a column each, or as JSON: a list of objects with plain keys."""
+    records = [asdict(result) for result in results]
+    if as_json:
+        console.result(json.dumps(records, indent=2))
+        return
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("")
+    for _ in records:
+        table.add_column(justify="right")
+    for key in records[0]:
+        table.add_row(key.replace("_", " "), *(_cell(record[key]) for record in records))
+    console.out().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

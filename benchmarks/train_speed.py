@@ -1,0 +1,171 @@
+"""How fast a model trains, and what share of the processor's matrix rate it uses.
+
+python -m benchmarks.train_speed --attention bahdanau --threads 1
+python -m benchmarks.train_speed --attention luong-general --set attention.input_feeding=false --json
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import typer
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import common
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.batching import load_batch, plan
+from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.device import DTYPES, set_threads
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.training.experiment import new_learner
+from seq2seq_cli.training.loop import DevScores, Learner, train
+from seq2seq_cli.training.progress import Progress, Stepped
+
+COUNTED = 8
+"""Batches over which FLOPs and loading are counted."""
+
+
+@dataclass(frozen=True)
+class TrainSpeed:
+    """Target tokens count ``</s>`` and no padding. Utilisation: the model's FLOPs a second over the matrix rate."""
+
+    attention: str
+    input_feeding: str
+    precision: str
+    threads: int
+    parameters: int
+    steps: int
+    target_tokens_per_second: float
+    sentences_per_second: float
+    milliseconds_per_step: float
+    loading_share_percent: float
+    peak_memory_mib: float
+    mflop_per_target_token: float
+    model_gflop_per_second: float
+    matrix_gflop_per_second: float
+    utilisation_percent: float
+
+
+def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
+    """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter."""
+    threads = set_threads(config.training.threads)
+    prepared = prepare(config.data, config.subword)
+    learner = new_learner(config, prepared.subwords)
+    rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
+    events = _updates(config, prepared, learner)
+    for _ in range(warm_up):
+        next(events)
+    begin = time.perf_counter()
+    tokens = sum(next(events).target_tokens for _ in range(steps))
+    seconds = time.perf_counter() - begin
+    memory = common.peak_memory_mib()
+    batches = plan(prepared.train, config.training.batch_tokens, config.training.seed, 0)
+    flop = _flop_per_token(learner, prepared, config)
+    per_sentence = sum(prepared.train.tgt_lengths + 1) / len(prepared.train)
+    feeding = "-" if config.attention.input_feeding is None else str(config.attention.input_feeding).lower()
+    # A second look at the rate: the machine may have become slower or faster meanwhile.
+    rate = (rate + common.matrix_rate(DTYPES[learner.precision.name], learner.device)) / 2
+    return TrainSpeed(
+        attention=config.attention.kind,
+        input_feeding=feeding,
+        precision=learner.precision.name,
+        threads=threads,
+        parameters=learner.model.parameter_count(),
+        steps=steps,
+        target_tokens_per_second=tokens / seconds,
+        sentences_per_second=tokens / seconds / per_sentence,
+        milliseconds_per_step=1000 * seconds / steps,
+        loading_share_percent=100 * _loading_seconds(prepared, batches[:COUNTED]) / (seconds / steps),
+        peak_memory_mib=memory,
+        mflop_per_target_token=flop / 1e6,
+        model_gflop_per_second=flop * tokens / seconds / 1e9,
+        matrix_gflop_per_second=rate / 1e9,
+        utilisation_percent=100 * flop * tokens / seconds / rate,
+    )
+
+
+def _updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[Stepped]:
+    """The training loop itself, with nothing to evaluate."""
+
+    def unseen(model: Seq2Seq) -> DevScores:
+        return DevScores(0.0, 0.0)
+
+    endless = config.training.model_copy(update={"epochs": 10_000, "patience": 10_000})
+    for event in train(learner, prepared.train, endless, Progress(), unseen):
+        if isinstance(event, Stepped):
+            yield event
+
+
+def _loading_seconds(prepared: Prepared, batches: list) -> float:  # type: ignore[type-arg]
+    """Seconds to read, pad and mask one batch."""
+    begin = time.perf_counter()
+    for indices in batches:
+        load_batch(prepared.train, indices)
+    return (time.perf_counter() - begin) / len(batches)
+
+
+def _flop_per_token(learner: Learner, prepared: Prepared, config: Config) -> float:
+    """FLOPs of the products of an update, forward and backward, a target token. Element-wise work is not counted."""
+    batches = plan(prepared.train, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
+    counter = FlopCounterMode(display=False)
+    tokens = 0
+    # Without oneDNN and in float32 the recurrent layers are products that the counter sees.
+    with counter, _without_onednn():
+        for indices in batches:
+            batch = load_batch(prepared.train, indices).to(learner.device)
+            tokens += batch.target_tokens
+            pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
+            torch.autograd.backward(learner.model.loss(*pieces, 0.1).smoothed)
+    learner.optimizer.zero_grad()
+    return counter.get_total_flops() / tokens
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    was = torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(was)
+
+
+def main(
+    attention: common.Kind = None,
+    run: common.RunOption = None,
+    config: common.ConfigFile = None,
+    overrides: common.Overrides = None,
+    corpus: common.Corpus = None,
+    train_text: common.Train = None,
+    dev: common.Dev = None,
+    src: common.Src = None,
+    tgt: common.Tgt = None,
+    threads: common.Threads = None,
+    precision: common.PrecisionOption = None,
+    steps: int = 60,
+    warm_up: int = 30,
+    as_json: common.JsonOption = False,
+) -> None:
+    """Steady training speed of one kind."""
+    chosen = common.settings(
+        run,
+        config,
+        overrides,
+        attention__kind=attention,
+        data__corpus=corpus,
+        data__train=train_text,
+        data__dev=dev,
+        data__src=src,
+        data__tgt=tgt,
+        training__threads=threads,
+        training__precision=precision,
+    )
+    common.show([measure(chosen, steps, warm_up)], as_json, "training speed")
+
+
+if __name__ == "__main__":
+    typer.run(main)
