@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
-from seq2seq_cli.model.recurrence import Recurrence
+from seq2seq_cli.model.recurrence import Recurrence, StepWeights
 from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
 
 
@@ -45,13 +45,13 @@ class Wiring(nn.Module):
     recurrence: Recurrence
     readout: nn.Module
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights) -> Block:
         raise NotImplementedError
 
 
 class AttendBefore(Wiring):
     """c_t from the query s_{t-1}; s_t = RNN([y_{t-1}; c_t], s_{t-1}); the readout is a maxout of
-    [s_t; c_t; y_{t-1}] (Bahdanau, Cho & Bengio 2015, A.2.2)."""
+    [s_t; c_t; y_{t-1}] (Bahdanau, Cho & Bengio 2015, 3.1 and A.2.2, where s_t of equation 4 is written s_{t-1})."""
 
     feed_size = 0
     reads_token = True
@@ -64,12 +64,12 @@ class AttendBefore(Wiring):
         features_size = config.hidden_size + attention.context_size + config.embedding_size
         self.readout = Maxout(features_size, readout_size)
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights) -> Block:
         # A static attention ignores the query, so that U > 1 steps may share the last one known.
         query_BUD = state.hidden[-1][:, None].expand(-1, inputs_BUI.shape[1], -1)
         attended, carried = self.attention(query_BUD, memory, state.attention, state.step)
         context_BUE = attended.context_BTE
-        top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, state.hidden, state.cell)
+        top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, state.hidden, state.cell, weights)
         after = DecoderState(hidden, cell, state.feed_BF, carried, state.step + inputs_BUI.shape[1])
         return Block(torch.cat([top_BUD, context_BUE], -1), attended, after)
 
@@ -93,10 +93,10 @@ class AttendAfter(Wiring):
         same = readout_size == config.hidden_size
         self.readout = nn.Identity() if same else nn.Linear(config.hidden_size, readout_size, bias=False)
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights) -> Block:
         steps = inputs_BUI.shape[1]
         feed_BUF = state.feed_BF[:, None].expand(-1, steps, -1)
-        top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell)
+        top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell, weights)
         attended, carried = self.attention(top_BUD, memory, state.attention, state.step)
         attentional_BUD = torch.tanh(self.combine(torch.cat([attended.context_BTE, top_BUD], -1)))
         after = DecoderState(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried, state.step + steps)
@@ -124,10 +124,11 @@ class Decoder(nn.Module):
         Where step t needs step t-1 they are taken one by one; where not, in one call.
         """
         inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE)
+        step_weights = self.wiring.recurrence.step_weights()
         span = 1 if self.wiring.stepwise else inputs_BTI.shape[1]
         outputs, weights, centres = [], [], []
         for inputs_BUI in torch.split(inputs_BTI, span, 1):
-            block = self.wiring(inputs_BUI, memory, state)
+            block = self.wiring(inputs_BUI, memory, state, step_weights)
             state = block.state
             outputs.append(block.outputs_BUF)
             weights.append(block.attended.weights_BTS)

@@ -24,49 +24,49 @@ def linear_cross_entropy(
 
     Gradients are computed along with the loss, chunk by chunk, when any input needs one.
     """
-    return Loss(*_LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing))  # type: ignore[no-untyped-call]
+    with torch.autocast(rows_NR.device.type, enabled=False):
+        return Loss(*_LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing))  # type: ignore[no-untyped-call]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """With p = softmax(logits) and a smoothing of eps over V tokens, the gradient by the logits is
+    p - eps/V, and less 1 - eps at the target."""
+
     @staticmethod
     def forward(ctx, rows_NR, weight_VR, bias_V, target_N, smoothing):  # type: ignore[no-untyped-def]
         compute = rows_NR.dtype
         precise = torch.promote_types(compute, torch.float32)
         weight, bias = weight_VR.to(compute), bias_V.to(compute)
-        smoothed = nll = torch.zeros((), dtype=precise, device=rows_NR.device)
+        log_total, chosen = (rows_NR.new_empty(len(rows_NR), dtype=precise) for _ in range(2))
         needs_gradient = any(ctx.needs_input_grad)
-        grad_rows, grad_weight, grad_bias = (
-            torch.empty_like(rows_NR),
-            torch.zeros_like(weight_VR),
-            torch.zeros_like(bias_V),
-        )
+        grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
         for begin in range(0, len(rows_NR), CHUNK):
-            rows, target = rows_NR[begin : begin + CHUNK], target_N[begin : begin + CHUNK, None]
-            logits = torch.addmm(bias, rows, weight.t()).to(precise)
-            logits -= logits.amax(-1, keepdim=True)
-            chosen, mean = logits.gather(1, target), logits.mean(-1, keepdim=True)
-            exponentials = logits.exp_()
-            total = exponentials.sum(-1, keepdim=True)
-            log_total = total.log()
-            chunk_nll = (log_total - chosen).sum()
-            nll = nll + chunk_nll
-            smoothed = smoothed + (1 - smoothing) * chunk_nll + smoothing * (log_total - mean).sum()
+            part = slice(begin, begin + CHUNK)
+            rows, target = rows_NR[part], target_N[part, None]
+            logits = torch.addmm(bias, rows, weight.t())
+            gradient = logits.softmax(-1)
+            # log sum exp from what is there: with p the largest probability and l its logit, log p = l - log sum exp.
+            log_total[part] = logits.amax(-1).to(precise) - gradient.amax(-1).to(precise).log()
+            chosen[part] = logits.gather(1, target).squeeze(1).to(precise)
             if needs_gradient:
-                gradient = exponentials.div_(total).sub_(smoothing / len(weight))
-                gradient.scatter_add_(1, target, torch.full_like(total, smoothing - 1))
+                gradient.sub_(smoothing / len(weight))
+                gradient.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=compute))
                 grad_bias += gradient.sum(0)
-                gradient = gradient.to(compute)
-                torch.mm(gradient, weight, out=grad_rows[begin : begin + CHUNK])
+                torch.mm(gradient, weight, out=grad_rows[part])
                 grad_weight += gradient.t() @ rows
         ctx.save_for_backward(grad_rows, grad_weight, grad_bias)
+        nll = (log_total - chosen).sum()
         ctx.mark_non_differentiable(nll)
-        return smoothed, nll
+        # The mean logit of a row is its product with the mean of the weights.
+        mean_N = rows_NR.to(precise) @ weight.to(precise).mean(0) + bias.to(precise).mean()
+        return (1 - smoothing) * nll + smoothing * (log_total - mean_N).sum(), nll
 
     @staticmethod
     def backward(ctx, grad_smoothed, _grad_nll):  # type: ignore[no-untyped-def]
         grad_rows, grad_weight, grad_bias = ctx.saved_tensors
         return (
-            grad_rows * grad_smoothed.to(grad_rows.dtype),
+            # Float16 cannot hold the loss scale that it is multiplied by.
+            (grad_rows.to(grad_smoothed.dtype) * grad_smoothed).to(grad_rows.dtype),
             grad_weight * grad_smoothed,
             grad_bias * grad_smoothed,
             None,

@@ -1,13 +1,26 @@
 """The decoder's recurrence: one step at a time, or a known sequence in one call, with the same parameters."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.steps import StepLinear
 
 Layers = tuple[Tensor, ...]
 """One B x D tensor a layer."""
+
+
+class StepLayer(NamedTuple):
+    """A layer's weights: of what it reads, and of what it keeps of its own state."""
+
+    read: StepLinear
+    keep: StepLinear
+
+
+StepWeights = tuple[StepLayer, ...]
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -17,7 +30,7 @@ class Recurrence(nn.Module):
 
     ``inputs`` prepares what is known of all steps at once (x), before the steps are taken; ``forward`` takes
     U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. ``stepwise``
-    fixes U = 1 and moves the product W x out of the loop over steps.
+    fixes U = 1, moves the product W x out of the loop over steps, and takes ``step_weights`` into it.
     """
 
     def __init__(self, config: ModelConfig, extra_size: int, stepwise: bool) -> None:
@@ -39,14 +52,26 @@ class Recurrence(nn.Module):
         """What of the steps' inputs can be computed for all of them at once."""
         if not self.stepwise:
             return embedded_BTE
-        weight = self.rnn.weight_ih_l0[:, : self.input_size]
-        return nn.functional.linear(embedded_BTE, weight, self.rnn.bias_ih_l0)
+        weight_GE, _ = self._input_weights()
+        return nn.functional.linear(embedded_BTE, weight_GE, self.rnn.bias_ih_l0)
+
+    def step_weights(self) -> StepWeights:
+        """The weights that the steps of one forward pass share; none where no step is taken by itself."""
+        if not self.stepwise:
+            return ()
+        _, weight_GX = self._input_weights()
+        first = StepLayer(StepLinear(weight_GX), StepLinear(*self._parameters_of("hh", 0)))
+        others = (
+            StepLayer(StepLinear(*self._parameters_of("ih", layer)), StepLinear(*self._parameters_of("hh", layer)))
+            for layer in range(1, self.layers)
+        )
+        return (first, *others)
 
     def forward(
-        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers
+        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights
     ) -> tuple[Tensor, Layers, Layers]:
         if self.stepwise:
-            hidden, cell = self._step(inputs_BUI.squeeze(1), extra_BUX.squeeze(1), hidden, cell)
+            hidden, cell = self._step(inputs_BUI.squeeze(1), extra_BUX.squeeze(1), hidden, cell, weights)
             return hidden[-1][:, None], hidden, cell
         start = torch.stack(hidden)
         joined_BUI = torch.cat([inputs_BUI, extra_BUX], -1)
@@ -56,37 +81,42 @@ class Recurrence(nn.Module):
         outputs_BUD, last_LBD = self.rnn(joined_BUI, start)
         return outputs_BUD, last_LBD.unbind(), ()
 
-    def _step(self, inputs_BG: Tensor, extra_BX: Tensor, hidden: Layers, cell: Layers) -> tuple[Layers, Layers]:
-        gates_BG = torch.addmm(inputs_BG, extra_BX, self.rnn.weight_ih_l0[:, self.input_size :].t())
+    def _step(
+        self, inputs_BG: Tensor, extra_BX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights
+    ) -> tuple[Layers, Layers]:
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
-        for layer in range(self.layers):
-            if layer:
-                below_BD = self.dropout(new_hidden[-1])
-                gates_BG = nn.functional.linear(below_BD, *self._parameters_of("ih", layer))
+        for layer, weight in enumerate(weights):
+            read_BG = weight.read(self.dropout(new_hidden[-1])) if layer else weight.read(extra_BX, inputs_BG)
             if self.has_cell:
-                h_BD, c_BD = lstm_step(gates_BG, hidden[layer], cell[layer], *self._parameters_of("hh", layer))
+                h_BD, c_BD = lstm_step(weight.keep(hidden[layer], read_BG), cell[layer])
                 new_cell.append(c_BD)
             else:
-                h_BD = gru_step(gates_BG, hidden[layer], *self._parameters_of("hh", layer))
+                h_BD = gru_step(read_BG, weight.keep(hidden[layer]), hidden[layer])
             new_hidden.append(h_BD)
         return tuple(new_hidden), tuple(new_cell)
+
+    def _input_weights(self) -> tuple[Tensor, Tensor]:
+        weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
+            [self.input_size, self.rnn.input_size - self.input_size], dim=1
+        )
+        return weight_GE, weight_GX
 
     def _parameters_of(self, part: str, layer: int) -> tuple[Tensor, Tensor]:
         return getattr(self.rnn, f"weight_{part}_l{layer}"), getattr(self.rnn, f"bias_{part}_l{layer}")
 
 
-def lstm_step(gates_BG: Tensor, h_BD: Tensor, c_BD: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """One LSTM step from the input's share of the gates (Hochreiter & Schmidhuber 1997; gates in torch's order)."""
-    i, f, g, o = (gates_BG + nn.functional.linear(h_BD, weight, bias)).chunk(4, -1)
+def lstm_step(gates_BG: Tensor, c_BD: Tensor) -> tuple[Tensor, Tensor]:
+    """One LSTM step from the sum of both products (Hochreiter & Schmidhuber 1997; gates in torch's order)."""
+    i, f, g, o = gates_BG.chunk(4, -1)
     c_BD = torch.sigmoid(f) * c_BD + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c_BD), c_BD
 
 
-def gru_step(gates_BG: Tensor, h_BD: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """One GRU step from the input's share of the gates (Cho et al. 2014; gates in torch's order)."""
-    x_r, x_z, x_n = gates_BG.chunk(3, -1)
-    h_r, h_z, h_n = nn.functional.linear(h_BD, weight, bias).chunk(3, -1)
+def gru_step(read_BG: Tensor, kept_BG: Tensor, h_BD: Tensor) -> Tensor:
+    """One GRU step from the products of the input and of the state (Cho et al. 2014; gates in torch's order)."""
+    x_r, x_z, x_n = read_BG.chunk(3, -1)
+    h_r, h_z, h_n = kept_BG.chunk(3, -1)
     z = torch.sigmoid(x_z + h_z)
     n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
     return n + z * (h_BD - n)

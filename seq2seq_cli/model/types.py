@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 AttentionState = tuple[Tensor, ...]
@@ -98,3 +99,8 @@ class Attention(Protocol):
     ) -> tuple[Attended, AttentionState]:
         """Attend with T queries, the first of which belongs to the absolute target step ``start``."""
         ...
+
+
+def precise(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 where it is so already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.scores import Score
-from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
+from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, precise
 
 
 class ScoredAttention(nn.Module):
@@ -41,8 +41,3 @@ class ScoredAttention(nn.Module):
                 weights_BTS = weights_BTS * view.factor_BTS
             context_BTE = weights_BTS @ memory.values_BSE
         return Attended(context_BTE, weights_BTS, view.centre_BT), state
-
-
-def precise(x: Tensor) -> Tensor:
-    """``x`` in float32, or in float64 where it is so already."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

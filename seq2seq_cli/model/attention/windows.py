@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.model.types import Memory
+from seq2seq_cli.model.types import Memory, precise
 
 
 class View(NamedTuple):
@@ -57,9 +57,10 @@ class LocalPredictiveWindow(nn.Module):
 
     def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
         last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
-        share_BT = torch.sigmoid(self.position(torch.tanh(self.hidden(query_BTD))).squeeze(-1))
+        moved_BTD = torch.tanh(self.hidden(query_BTD))
         # bfloat16 has 8 bits: it could not tell neighbouring positions of a long source apart.
-        centre_BT = last_B1 * share_BT.to(torch.promote_types(share_BT.dtype, torch.float32))
+        with torch.autocast(query_BTD.device.type, enabled=False):
+            centre_BT = last_B1 * torch.sigmoid(self.position(precise(moved_BTD)).squeeze(-1))
         distance_BTS = _positions(memory.mask_BS) - centre_BT[..., None]
         factor_BTS = torch.exp(-2 * (distance_BTS / self.radius).square())
         return View(_near(centre_BT, memory.mask_BS, self.radius), factor_BTS, centre_BT)
