@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from seq2seq_cli import kinds
 from seq2seq_cli.errors import ConfigError, suggestion
@@ -28,8 +28,8 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    corpus: str = "tatoeba-de-en"
-    """A built-in corpus, used when `train` is not given."""
+    corpus: str | None = None
+    """A built-in corpus; default: tatoeba-de-en, where `train` is not given."""
     train: str | None = None
     """Training text: a prefix (P/train means P/train.SRC and P/train.TGT), a .tsv, .csv, .jsonl or .parquet
     file with two named columns (any of them gzipped), a dataset folder, or a Hugging Face hub dataset."""
@@ -51,6 +51,8 @@ class DataConfig(Section):
             if extra:
                 raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
         else:
+            if self.corpus is not None:
+                raise ValueError("corpus and train are both given: the built-in text and your own")
             missing = [name for name in ("dev", "src", "tgt") if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"train is given, so {' and '.join(missing)} must be given as well")
@@ -109,6 +111,15 @@ class AttentionConfig(Section):
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
     step as well (Cho et al. 2014; the default)."""
 
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        try:
+            kinds.find(kind)
+        except ConfigError as problem:
+            raise ValueError(str(problem).replace("\n", " ")) from None
+        return kind
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         row = kinds.find(self.kind)
@@ -123,6 +134,8 @@ class AttentionConfig(Section):
             reasons.add(f"size belongs to the additive score; this one is {score}")
         if "max_positions" in given and score != "location":
             reasons.add(f"max_positions belongs to the location score; this one is {score}")
+        if score == "location" and row.window != "global":
+            reasons.add(f"the location score knows its first positions only, which a window of {row.name} may leave")
         if "input_feeding" in given and wiring != "after":
             reasons.add('input_feeding belongs to the wiring "after"; "before" feeds the context itself')
         if reasons:
@@ -185,7 +198,7 @@ class DecodingConfig(Section):
     min_length: Annotated[int, Field(ge=0)] = 0
     """Fewest pieces of a translation, its end not counted."""
     max_length: Annotated[int, Field(ge=0)] = 0
-    """Most pieces of a translation, its end not counted; 0: twice the source's plus 20."""
+    """Most pieces of a translation, its end not counted; 0: twice the source's plus 20, at most 200 more than it."""
     batch_tokens: Positive = 4000
     """Source positions times beam decoded together."""
 
@@ -264,7 +277,9 @@ def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None
     section, dot, name = key.partition(".")
     if not dot:
         raise ConfigError(f'"{key}" is not of the form section.key.', where, suggestion(key, all_keys()))
-    values.setdefault(section, {})[name] = value
+    if not isinstance(values.setdefault(section, {}), dict):
+        raise ConfigError(f"{section} is a section, not a value.", where)
+    values[section][name] = value
 
 
 def _parse_value(text: str) -> object:
@@ -284,6 +299,12 @@ def all_keys() -> list[str]:
     ]
 
 
+def value_of(config: Config, key: str) -> object:
+    """The value of ``section.key``."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
+
+
 def _explain(detail: Any, where: str | None) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     prefix = f"{where}: " if where else ""
@@ -291,9 +312,6 @@ def _explain(detail: Any, where: str | None) -> str:
         known = all_keys() if len(detail["loc"]) > 1 else list(Config.model_fields)
         return f"{prefix}{key} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
     message = detail["msg"].removeprefix("Value error, ")
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):
-        message = str(cause).replace("\n", " ")
     if detail["type"] in ("value_error", "missing") or "input" not in detail:
         return f"{prefix}{key}: {message}" if key else f"{prefix}{message}"
     return f"{prefix}{key} = {detail['input']!r}: {message}"

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -97,6 +99,15 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
             progress.update(seen[stage], completed=done, total=total or None)
 
         yield show
+
+
+def standard_input() -> BinaryIO:
+    """Standard input in a buffer of its own. A thread may be waiting for it when the program ends: Python's own
+    buffer is locked then, and shutting down aborts."""
+    try:
+        return open(os.dup(sys.stdin.fileno()), "rb")
+    except (OSError, io.UnsupportedOperation):  # not a real file
+        return sys.stdin.buffer
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
-from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.errors import ConfigError, suggestion
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -30,6 +31,7 @@ class Precision:
 def choose_device(name: str) -> torch.device:
     """The device of that name; "auto" prefers a GPU. Raises ConfigError where this machine has none such."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    _check(name, ("auto", *available), "training.device")
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
     if not available[name]:
@@ -38,7 +40,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """The number format asked for, or the quickest that trains well on ``device``."""
+    """The number format asked for, or the quickest that trains well on ``device``. Raises ConfigError for one that
+    there is not."""
+    _check(name, ("auto", *DTYPES), "training.precision")
     if name != "auto":
         return Precision(name, "as asked")
     if device.type == "cuda":
@@ -48,6 +52,13 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if device.type == "cpu" and _cpu_computes_bf16():
         return Precision("bf16", "this processor computes it natively")
     return Precision("fp32", f"this {device.type} does not compute bf16 natively")
+
+
+def _check(name: str, known: Iterable[str], key: str) -> None:
+    known = list(known)
+    if name not in known:
+        hint = suggestion(name, known) or f"Known: {', '.join(known)}."
+        raise ConfigError(f'"{name}" is unknown.', key, hint)
 
 
 def _cpu_computes_bf16() -> bool:

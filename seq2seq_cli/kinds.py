@@ -5,7 +5,6 @@ of each choice stands in ``model/attention/``. This file is plain data, so that 
 line can read it without importing torch.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,8 +74,3 @@ def find(name: str, where: str | None = None) -> Kind:
             return kind
     hint = suggestion(name, names()) or f"Known kinds: {', '.join(kind.name for kind in KINDS)}."
     raise ConfigError(f'attention kind "{name}" is unknown.', where, hint)
-
-
-def canonical(chosen: Iterable[str]) -> list[str]:
-    """The rows' own names for ``chosen``, aliases resolved."""
-    return [find(name).name for name in chosen]

@@ -99,7 +99,10 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        return self.directory.exists() and (not self.directory.is_dir() or any(self.directory.iterdir()))
+        """Whether there is anything: a file of that name, or one in the directory."""
+        if not self.directory.is_dir():
+            return self.directory.exists()
+        return any(not path.is_dir() for path in self.directory.rglob("*"))
 
 
 def open_run(directory: Path | None) -> Run:

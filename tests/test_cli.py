@@ -243,3 +243,57 @@ def test_a_thousand_lines_keep_their_order_and_number(terminal: Terminal, traine
     terminal.ok(*words, source, "-o", target)
     assert target.read_bytes().decode() == answer.out
     assert len(list(read_lines(target))) == 1000
+
+
+def test_options_that_would_do_nothing_are_refused(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    run = ["translate", "--run", trained_run.directory]
+    for option in ("--temperature", "--top-k", "--seed"):
+        assert f"{option} needs --sample" in terminal.refused(*run, option, 1)
+    for option in ("--beam", "--nbest"):
+        assert f"{option} is not for --sample" in terminal.refused(*run, "--sample", option, 2)
+    assert "--replace-unk is not for --pieces" in terminal.refused(*run, "--pieces", "--replace-unk")
+    both = ["--corpus", "bible-es-en", "--train", "x", "--dev", "x", "--src", "a", "--tgt", "b"]
+    assert "corpus and train are both given" in terminal.refused("train", *both)
+
+
+def test_nothing_is_emptied_by_mistake(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    text, old = tmp_path / "text", tmp_path / "old"
+    text.write_text("ta\n")
+    old.write_text("precious\n")
+    run = ["--run", trained_run.directory]
+    assert "is both input and output" in terminal.refused("translate", *run, text, "-o", text)
+    assert "cannot be read" in terminal.refused("translate", *run, tmp_path / "missing", "-o", old)
+    assert (text.read_text(), old.read_text()) == ("ta\n", "precious\n")
+
+
+def test_a_sentence_over_the_length_limit_is_translated_with_a_warning(terminal: Terminal, trained_run: Run) -> None:
+    answer = terminal.ok(
+        "translate", "--run", trained_run.directory, "--beam", 1, stdin=b"ta\n" + b"ta " * 200 + b"\nnu\n"
+    )
+    assert answer.out.count("\n") == 3
+    assert "line 2 has 2" in answer.err
+    assert "at most 100" in answer.err
+
+
+def test_samples_do_not_depend_on_the_lines_around(terminal: Terminal, trained_run: Run) -> None:
+    words = ["translate", "--run", trained_run.directory, "--sample", "--temperature", 3]
+    lines = [b"ta nu ki", b"po ze", b"ta nu ki", b"wu bi ho"]
+    together = terminal.ok(*words, stdin=b"\n".join(lines)).out.splitlines()
+    apart = terminal.ok(*words, "--batch-tokens", 1, stdin=b"\n".join(lines)).out.splitlines()
+    assert together == apart
+
+
+def test_a_broken_run_is_named(terminal: Terminal, trained_run: Run, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+    broken = Run(tmp_path / "run")
+    shutil.copytree(trained_run.directory, broken.directory)
+    broken.info.unlink()
+    with open(broken.metrics, "a", encoding="utf-8") as file:
+        file.write('{"event": "tra')
+    terminal.ok("eval", broken.directory, "--test", tiny_corpus.folder / "test")
+    broken.metrics.unlink()
+    assert "no record of a training" in terminal.refused("eval", broken.directory)
+    assert "its folder does not exist" in terminal.refused(
+        "eval", broken.directory, "--json", tmp_path / "no" / "x.json"
+    )
+    assert '"gpu" is unknown' in terminal.refused("translate", "--run", broken.directory, "--device", "gpu")
+    assert '"bf8" is unknown. Did you mean "bf16"?' in terminal.refused("eval", broken.directory, "--precision", "bf8")

@@ -9,6 +9,7 @@ from models import decode, tiny_config, tiny_model, tiny_sentences, wiring_name,
 from oracle import Choices, Oracle
 
 from seq2seq_cli import kinds
+from seq2seq_cli.errors import ConfigError
 
 SENTENCES = tiny_sentences()
 
@@ -57,4 +58,8 @@ def test_any_score_with_any_kind(kind: str, score: str) -> None:
     options: dict[str, object] = {"score": score}
     if kinds.find(kind).window != "global":
         options["radius"] = 1
+        if score == "location":  # its table may end before the window begins
+            with pytest.raises(ConfigError, match=f"which a window of {kind} may leave"):
+                tiny_config(kind, attention=options)
+            return
     compare(kind, options)

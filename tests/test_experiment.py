@@ -2,22 +2,27 @@
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from corpora import TinyCorpus
-from learners import differing
+from learners import CPU, Lesson, differing
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config, from_dict
-from seq2seq_cli.errors import RunError
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.device import choose_precision
+from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.evaluation.systems import Evaluation
+from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
-from seq2seq_cli.training import experiment as module
+from seq2seq_cli.training import dev as dev_module
 from seq2seq_cli.training.checkpoint import average
+from seq2seq_cli.training.dev import dev_loss
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, default_run, experiment
 from seq2seq_cli.training.progress import Ended, Evaluated, Stepped
 
@@ -42,10 +47,11 @@ def test_run_json_says_how_the_run_was_made(trained_run: Run, tiny_corpus: TinyC
     assert (info["seed"], info["src"], info["tgt"]) == (1, "xx", "yy")
     assert info["pairs"] == {"train": 300, "dev": 24}
     assert info["parameters"] == sum(tensor.numel() for tensor in read_weights(trained_run.best).values())
-    assert info["versions"]["torch"] == torch.__version__
-    assert "sacrebleu" in info["versions"]
-    assert info["machine"]["precision"] == "fp32"
-    assert info["machine"]["threads"] == 1
+    (sitting,) = info["sittings"]
+    assert sitting["versions"]["torch"] == torch.__version__
+    assert "sacrebleu" in sitting["versions"]
+    assert sitting["machine"]["precision"] == "fp32"
+    assert sitting["machine"]["threads"] == 1
     dev = b"".join((tiny_corpus.folder / f"dev.{side}").read_bytes() for side in ("xx", "yy"))
     assert info["data_sha256"]["dev"] == hashlib.sha256(dev).hexdigest()
 
@@ -73,7 +79,7 @@ def test_checkpoints_translations_scores_and_pictures_are_there(trained_run: Run
     evaluations = trained_run.metrics.read_text(encoding="utf-8").count('"evaluation"')
     kept = {trained_run.kept(number) for number in range(evaluations - 3, evaluations + 1)}
     assert set(trained_run.checkpoints.iterdir()) == {trained_run.best, trained_run.last, *kept}
-    (decoded,) = trained_run.decodes.iterdir()
+    (decoded,) = trained_run.decodes.glob("*.txt")
     assert len(decoded.read_text(encoding="utf-8").splitlines()) == 24
     scores = json.loads(trained_run.evaluation.read_text(encoding="utf-8"))
     assert scores["bleu"] > 5
@@ -108,7 +114,7 @@ def test_the_mean_of_the_last_weights_is_kept_where_dev_agrees(
     of_the_mean: float, kept: bool, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = iter([5.0, 20.0, 15.0, 18.0, of_the_mean])
-    monkeypatch.setattr(module, "bleu", lambda hypotheses, references: next(found))
+    monkeypatch.setattr(dev_module, "bleu", lambda hypotheses, references: next(found))
     run, config = (
         Run(tmp_path / "run"),
         quick.model_copy(update={"training": quick.training.model_copy(update={"average": 3})}),
@@ -128,6 +134,31 @@ def test_the_mean_of_the_last_weights_is_kept_where_dev_agrees(
         assert differing(best, single[1]) == []
     assert not run.kept(1).exists()
     assert differing(average([run.kept(4)]), single[3]) == []
+
+
+def test_the_mean_is_judged_without_dropout(quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training: list[bool] = []
+
+    def judge(model: Seq2Seq, *_: object) -> float:
+        training.append(model.training)
+        return 1.0
+
+    monkeypatch.setattr(dev_module, "dev_loss", judge)
+    assert any(isinstance(event, Averaged) for event in run_all(quick, tmp_path / "run"))
+    assert training == [False] * 5
+
+
+def test_dev_loss_is_the_forced_scores_a_token_however_it_is_batched(quick: Config, tmp_path: Path) -> None:
+    smoothed = quick.model_copy(update={"training": quick.training.model_copy(update={"label_smoothing": 0.5})})
+    lesson = Lesson.prepare(smoothed, tmp_path / "cache")
+    learner = lesson.learner()
+    learner.model.eval()
+    dev, lines = lesson.prepared.dev, lesson.prepared.dev_lines
+    translator = Translator(learner.model, lesson.prepared.subwords, quick, CPU, choose_precision("fp32", CPU))
+    scored = translator.score(lines.src, lines.tgt)
+    expected = -sum(one.log_prob for one in scored) / sum(len(one.pieces) + 1 for one in scored)
+    for batch_tokens in (1, 10**6):
+        assert dev_loss(learner.model, dev, batch_tokens, learner) == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_averaging_no_weights_are_kept_for_it(quick: Config, tmp_path: Path) -> None:
@@ -203,3 +234,53 @@ def test_tensorboard_shows_attention_as_it_forms(tiny_corpus: TinyCorpus, tmp_pa
     # To be watched changes nothing.
     shown, unseen = (read_weights(Run(tmp_path / name).best) for name in ("shown", "plain"))
     assert differing(shown, unseen) == []
+
+
+def test_a_resumed_run_keeps_its_settings_and_its_text(tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "quick", train=20, dev=3, test=3)
+    first, longer, other = (
+        corpus.config(training={"epochs": epochs, "learning_rate": rate}, attention={"kind": "none"})
+        for epochs, rate in ((1, 0.01), (2, 0.01), (1, 0.02))
+    )
+    run = Run(tmp_path / "run")
+    run_all(first, run.directory)
+    with pytest.raises(ConfigError, match=r"training\.learning_rate was 0\.01 and is now 0\.02"):
+        run_all(other, run.directory, resume=True)
+    ended = next(event for event in run_all(longer, run.directory, resume=True) if isinstance(event, Ended))
+    assert ended.reason == "2 epochs done"
+    assert len(json.loads(run.info.read_text(encoding="utf-8"))["sittings"]) == 2
+
+    with open(corpus.folder / "train.xx", "a", encoding="utf-8") as file:
+        file.write("ta\n")
+    with open(corpus.folder / "train.yy", "a", encoding="utf-8") as file:
+        file.write("la\n")
+    with pytest.raises(DataError, match="the train text has changed since this run began"):
+        run_all(longer, run.directory, resume=True)
+
+
+def test_a_first_sigint_saves_and_a_second_one_ends_at_once(quick: Config, tmp_path: Path) -> None:
+    whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    run_all(quick, whole.directory)
+    events = experiment(quick, stopped.directory, resume=False, overwrite=False)
+    assert isinstance(next(events), Begun)
+    assert isinstance(next(events), Stepped)
+    assert not stopped.last.exists()
+    signal.raise_signal(signal.SIGINT)  # only noted
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
+    assert stopped.last.is_file()
+    run_all(quick, stopped.directory, resume=True)
+    assert differing(read_weights(stopped.best), read_weights(whole.best)) == []
+
+    events = experiment(quick, tmp_path / "twice", resume=False, overwrite=False)
+    next(events), next(events)
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_what_fails_before_training_leaves_no_directory(quick: Config, tmp_path: Path) -> None:
+    impossible = quick.model_copy(update={"training": quick.training.model_copy(update={"device": "nowhere"})})
+    with pytest.raises(ConfigError, match='"nowhere" is unknown'):
+        run_all(impossible, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -57,3 +57,13 @@ def test_going_on_from_any_event_is_never_having_stopped(training: dict[str, obj
         assert differing(weights(resumed), weights(learner)) == []
         assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
         assert asdict(replace(came_to, seconds=0)) == asdict(replace(progress, seconds=0))
+
+
+def test_the_loss_scale_of_fp16_comes_back(tmp_path: Path) -> None:
+    lesson = Lesson.prepare(TinyCorpus.write(tmp_path / "tiny", train=20, dev=4).config(), tmp_path / "cache")
+    learner, resumed = (
+        lesson.learner()._replace(scaler=torch.amp.GradScaler("cpu", init_scale=scale)) for scale in (8.0, 2.0)
+    )
+    save_last(learner, Progress(), tmp_path / "last.pt")
+    load_last(resumed, tmp_path / "last.pt")
+    assert resumed.scaler.get_scale() == 8

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
@@ -189,10 +190,15 @@ def test_greedy_takes_the_likeliest_at_every_step() -> None:
         assert found.tokens == tokens[1:-1]
 
 
+def generators(seed: int, sentences: int = 50) -> list[np.random.Generator]:
+    """One a sentence."""
+    return [np.random.default_rng((seed, sentence)) for sentence in range(sentences)]
+
+
 Search = Callable[[Table, Limits], Result]
 SEARCHES: list[Search] = [
     lambda state, limits: greedy(state, limits, 1.0),
-    lambda state, limits: sample(state, limits, 1.0, 1.0, 0, 1),
+    lambda state, limits: sample(state, limits, 1.0, 1.0, 0, generators(1)),
     lambda state, limits: beam(state, limits, 1.0, 1),
     lambda state, limits: beam(state, limits, 1.0, 4),
 ]
@@ -255,7 +261,7 @@ def test_length_normalised() -> None:
 
 
 def draw(table_NTVV: Tensor, limits: Limits, temperature: float = 1.0, top_k: int = 0, seed: int = 1) -> Result:
-    return sample(Table.of(table_NTVV), limits, 1.0, temperature, top_k, seed)
+    return sample(Table.of(table_NTVV), limits, 1.0, temperature, top_k, generators(seed, len(table_NTVV)))
 
 
 def test_sampling_starts_from_its_seed() -> None:

@@ -6,12 +6,15 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from corpora import TinyCorpus
 from learners import Event, Lesson, differing, weights
-from torch import Tensor
+from torch import Tensor, nn
 
+from seq2seq_cli.data.batching import Batch, load_batch, plan
+from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training import loop
@@ -65,6 +68,58 @@ def test_eight_pairs_are_learned_by_heart(kind: str, tmp_path: Path) -> None:
     lines = lesson.prepared.dev_lines
     assert len(lines.src) == 8
     assert lesson.translations(learner.model, lines.src) == lines.tgt
+
+
+def test_a_step_is_what_the_configuration_says(lesson: Callable[..., Lesson]) -> None:
+    """One step of plain gradient descent, done over by torch alone: smoothing, mean, clipping, rate, dropout."""
+    settings = {"label_smoothing": 0.3, "accumulate": 2, "clip_norm": 0.1, "learning_rate": 2.0, "warmup_steps": 4}
+    one = lesson(**settings, seed=5)
+    learner = one.learner()
+    learner = learner._replace(optimizer=torch.optim.SGD(learner.model.parameters()))
+    learner.model.eval()  # training begins by turning dropout on
+    event = next(one.train(learner, Progress()))
+
+    expected, tokens = one.learner().model.train(), 0
+    for rows in plan(one.prepared.train, 150, seed=5, epoch=0)[:2]:
+        batch = load_batch(one.prepared.train, rows)
+        inputs = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
+        expected.loss(*inputs, smoothing=0.3).smoothed.backward()
+        tokens += int(batch.target_mask_BT.sum())
+    for parameter in expected.parameters():
+        assert parameter.grad is not None
+        parameter.grad /= tokens
+    norm = nn.utils.clip_grad_norm_(expected.parameters(), 0.1)
+    torch.optim.SGD(expected.parameters(), lr=2.0 / 4).step()  # the first of four steps of warm-up
+    assert isinstance(event, Stepped)
+    assert event.gradient_norm == pytest.approx(float(norm), rel=1e-5)
+    assert event.gradient_norm > 0.1
+    for name, parameter in learner.model.named_parameters():
+        torch.testing.assert_close(parameter, expected.get_parameter(name), msg=name)
+
+
+def test_every_epoch_has_its_own_plan(lesson: Callable[..., Lesson], monkeypatch: pytest.MonkeyPatch) -> None:
+    three, seen = lesson(seed=5), list[list[int]]()
+
+    def load(data: TokenisedSplit, rows: np.ndarray) -> Batch:
+        seen.append(rows.tolist())
+        return load_batch(data, rows)
+
+    monkeypatch.setattr(loop, "load_batch", load)
+    list(three.train(three.learner(), Progress(), scripted(1, 2, 3)))
+    assert seen == [rows.tolist() for epoch in range(3) for rows in plan(three.prepared.train, 150, 5, epoch)]
+
+
+def test_dev_is_looked_at_without_dropout(lesson: Callable[..., Lesson]) -> None:
+    three, training = lesson(), list[bool]()
+    learner = three.learner()
+
+    def evaluate(model: Seq2Seq) -> DevScores:
+        training.append(model.training)
+        return DevScores(1.0, 1.0)
+
+    for _ in three.train(learner, Progress(), evaluate):
+        assert learner.model.training
+    assert training == [False] * 3
 
 
 def test_dev_is_looked_at_once_an_epoch(lesson: Callable[..., Lesson]) -> None:

@@ -168,6 +168,12 @@ def test_lengths_are_kept_within_their_bounds(translator: Translator) -> None:
         assert all(len(hypothesis.pieces) == 3 for found in exactly for hypothesis in found)
 
 
+def test_a_least_length_lifts_the_limit(translator: Translator) -> None:
+    for beam in (1, 3):  # without it 2 * 1 + 20, or a few more
+        for found in translator.hypotheses(["ta"], settings(translator, beam=beam, min_length=40)):
+            assert [len(hypothesis.pieces) for hypothesis in found] == [40] * beam
+
+
 def test_without_a_limit_a_translation_has_twice_the_sources_pieces_and_20(translator: Translator) -> None:
     endless = untrained(translator, "luong-dot")
     with torch.no_grad():
@@ -213,7 +219,7 @@ def puzzled(translator: Translator) -> Translator:
     return model
 
 
-def check_replacements(translator: Translator, line: str, word_of_piece: list[str]) -> None:
+def check_replacements(translator: Translator, line: str, word_of_piece: list[str], between: str = "") -> None:
     """Each unknown piece becomes the word of the source piece that its step looked at most."""
     decoding = settings(translator, beam=2, max_length=6)
     plain = translator.hypotheses([line], decoding)[0][0]
@@ -223,7 +229,7 @@ def check_replacements(translator: Translator, line: str, word_of_piece: list[st
     assert len(plain.alignment.source_pieces) == len(word_of_piece) + 1
     looked = [word_of_piece[row[:-1].argmax()] for row in plain.alignment.weights_TS[:6]]
     assert len(set(looked)) > 1
-    assert replaced.text == " ".join(looked)
+    assert replaced.text == between.join(looked)
     assert replaced.score == plain.score
 
 
@@ -243,7 +249,9 @@ def test_unknown_words_are_found_again_among_whole_words(tiny_corpus: TinyCorpus
     line = "ta foo bar nu qux"
     assert words.pieces(words.encode([line])[0]) == ["▁ta", "<unk>", "▁nu", "<unk>"]
     whole_words = replace(translator, subwords=Subwords(words, words))
-    check_replacements(puzzled(whole_words), line, ["ta", "foo bar", "nu", "qux"])
+    model = puzzled(whole_words)
+    config = model.config.model_copy(update={"subword": SubwordConfig(type="word")})
+    check_replacements(replace(model, config=config), line, ["ta", "foo bar", "nu", "qux"], between=" ")
 
 
 def test_scoring_text(translator: Translator) -> None:

@@ -45,9 +45,12 @@ def evaluate(
     """
     from seq2seq_cli import console
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.errors import UserError
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.runs import open_run
 
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise UserError("its folder does not exist.", str(json_file))
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
@@ -62,7 +65,8 @@ def evaluate(
     for signature in comparison.signatures:
         console.notice(signature)
     if json_file is not None:
-        json_file.write_text(results, encoding="utf-8")
+        with console.text_output(json_file) as file:
+            file.write(results)
         console.notice(f"written to {json_file}")
 
 

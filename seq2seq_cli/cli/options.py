@@ -21,7 +21,6 @@ Overrides = Annotated[
 ]
 Corpus = Annotated[str | None, typer.Option(help="A built-in corpus.", rich_help_panel="Data")]
 TRAIN_HELP = "Training text: a prefix, a table file, a dataset folder or a hub dataset."
-Train = Annotated[str | None, typer.Option(help=TRAIN_HELP, rich_help_panel="Data")]
 Dev = Annotated[str | None, typer.Option(help="Development text, in the same forms.", rich_help_panel="Data")]
 Test = Annotated[str | None, typer.Option(help="Test text, in the same forms.", rich_help_panel="Data")]
 Src = Annotated[str | None, typer.Option(help="Source language: file suffix or column.", rich_help_panel="Data")]
@@ -41,7 +40,8 @@ LengthPenalty = Annotated[
 ]
 MinLength = Annotated[int | None, typer.Option(min=0, help="Fewest pieces.", rich_help_panel="Search")]
 MaxLength = Annotated[
-    int | None, typer.Option(min=0, help="Most pieces; 0: twice the source's plus 20.", rich_help_panel="Search")
+    int | None,
+    typer.Option(min=0, help="Most pieces; 0: twice the source's plus 20, at most 200 more.", rich_help_panel="Search"),
 ]
 BatchTokens = Annotated[
     int | None, typer.Option(min=1, help="Source positions times beam decoded together.", rich_help_panel="Search")

@@ -32,13 +32,14 @@ def plot(
         seq2seq plot "Ein Hund schläft." --target "A dog is asleep."
     """
     from seq2seq_cli import console
+    from seq2seq_cli.data.text import clean
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.errors import DataError, RunError
     from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
 
     translator = Translator.load(run, device or "auto")
-    if not sentence.strip():
+    if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
     if target is None:
         settings = options.decoding_settings(translator.config, beam=beam)

@@ -51,8 +51,9 @@ def train(
     from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.runs import open_run
 
-    if resume and overwrite:
-        raise ConfigError("--resume and --overwrite exclude each other.", "command line")
+    for other, given in (("--overwrite", overwrite), ("--config", config is not None)):
+        if resume and given:
+            raise ConfigError(f"--resume and {other} exclude each other: a run keeps its settings.", "command line")
     flags = {
         "attention.kind": attention,
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
@@ -64,9 +65,12 @@ def train(
         "training.precision": precision,
         "training.threads": threads,
     }
-    source = open_run(run).config if resume and run is not None and config is None else config
-    settings = configuration.load(source, overrides or (), flags)
+    from seq2seq_cli.training.experiment import default_run, experiment
 
-    from seq2seq_cli.training.experiment import experiment
-
+    if not resume:
+        settings = configuration.load(config, overrides or (), flags)
+    else:
+        # A run keeps its settings; which run it is may follow from the options.
+        run = run or default_run(configuration.load(None, overrides or (), flags))
+        settings = configuration.load(open_run(run).config, overrides or (), flags)
     follow(lambda report: experiment(settings, run, resume, overwrite, report), settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,8 +25,9 @@ def translate(
     run: options.RunOption = None,
     beam: options.Beam = None,
     nbest: Annotated[
-        int, typer.Option(min=1, help="Translations a line, as: line number, score, translation (tab-separated).")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, help="Translations a line, as: line number, score, translation (tab-separated)."),
+    ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Line number and score before each translation.")] = False,
     pieces: Annotated[bool, typer.Option("--pieces", help="Subword pieces instead of text.")] = False,
     replace_unk: Annotated[
@@ -41,12 +41,13 @@ def translate(
         bool, typer.Option("--sample", help="Draw translations at random.", rich_help_panel="Search")
     ] = False,
     temperature: Annotated[
-        float, typer.Option(min=0.01, help="With --sample: below 1 sharper, above 1 flatter.", rich_help_panel="Search")
-    ] = 1.0,
+        float | None,
+        typer.Option(min=0.01, help="With --sample: below 1 sharper, above 1 flatter.", rich_help_panel="Search"),
+    ] = None,
     top_k: Annotated[
-        int, typer.Option(min=0, help="With --sample: among the k likeliest; 0: all.", rich_help_panel="Search")
-    ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="With --sample.", rich_help_panel="Search")] = 1,
+        int | None, typer.Option(min=0, help="With --sample: among the k likeliest; 0: all.", rich_help_panel="Search")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="With --sample.", rich_help_panel="Search")] = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = "fp32",
     threads: options.Threads = None,
@@ -67,31 +68,65 @@ def translate(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
 
+    _refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
+    _refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
+    _refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads or 0)
     translator = Translator.load(run, device or "auto", precision or "fp32")
+    shown = nbest or 1
     settings = options.decoding_settings(
         translator.config,
-        beam=beam if beam is not None else max(nbest, translator.config.decoding.beam),
+        beam=beam if beam is not None else max(shown, translator.config.decoding.beam),
         length_penalty=length_penalty,
         min_length=min_length,
         max_length=max_length,
         batch_tokens=batch_tokens,
     )
-    if nbest > settings.beam:
+    _check_paths(source, output)
+    if shown > settings.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {settings.beam}.", "--nbest")
-    drawn = Sampling(temperature, top_k, seed) if sample else None
+    if replace_unk and translator.config.attention.kind == "none":
+        raise ConfigError("this run has no attention to tell which word an <unk> stands for.", "--replace-unk")
     number = 0
-    mended = _Mended()
+    mended = _Warnings("are not UTF-8")
+    longer = _Warnings("are longer than any the model was trained on")
+    limit = translator.config.data.max_length
     with console.text_output(output) as file:
         for group in gather_ready(_lines(source, mended)):
+            for i, length in enumerate(map(len, translator.subwords.src.encode(group)), start=number + 1):
+                if length > limit:
+                    longer.add(f"line {i} has {length:,} pieces; the model was trained on at most {limit}.")
+            drawn = Sampling(temperature or 1.0, top_k or 0, seed or 1, first=number) if sample else None
             for hypotheses in translator.hypotheses(group, settings, drawn, replace_unk):
                 number += 1
-                for hypothesis in hypotheses[:nbest]:
-                    file.write(_format(hypothesis, number, scores or nbest > 1, pieces) + "\n")
+                for hypothesis in hypotheses[:shown]:
+                    file.write(_format(hypothesis, number, scores or shown > 1, pieces) + "\n")
             file.flush()
     mended.conclude()
+    longer.conclude()
     if output is not None:
         console.notice(f"{number:,} lines translated into {output}")
+
+
+def _refuse(wrong: bool, given: dict[str, object], why: str) -> None:
+    """Options that would do nothing are errors."""
+    from seq2seq_cli.errors import ConfigError
+
+    for option, value in given.items():
+        if wrong and value is not None:
+            raise ConfigError(f"{option} {why}.", "command line")
+
+
+def _check_paths(source: Path | None, output: Path | None) -> None:
+    """Before the output is opened, which empties it."""
+    from seq2seq_cli.data.text import require_readable
+    from seq2seq_cli.errors import DataError
+
+    if source is None or str(source) == "-":
+        return
+    require_readable(source)
+    if output is not None and output.exists() and output.samefile(source):
+        raise DataError("is both input and output.", str(source), "Name another file with -o.")
 
 
 def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> str:
@@ -100,31 +135,36 @@ def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> 
     return f"{number}\t{hypothesis.score:.6f}\t{text}" if scored else text
 
 
-class _Mended:
-    """Warns of lines that are not UTF-8: of the first few one by one, of the others as a number."""
+class _Warnings:
+    """Warnings of one kind: the first few one by one, of the others the number."""
 
     SHOWN = 5
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
         self.count = 0
 
-    def __call__(self, problem: DataError) -> None:
+    def add(self, text: str) -> None:
         from seq2seq_cli import console
 
         self.count += 1
         if self.count <= self.SHOWN:
-            console.warn(f"{problem.where}: {problem.what} Read with U+FFFD in its place.")
+            console.warn(text)
 
     def conclude(self) -> None:
         from seq2seq_cli import console
 
         if self.count > self.SHOWN:
-            console.warn(f"{self.count - self.SHOWN:,} more lines are not UTF-8.")
+            console.warn(f"{self.count - self.SHOWN:,} more lines {self.kind}.")
 
 
-def _lines(source: Path | None, mended: _Mended) -> Iterator[str]:
+def _lines(source: Path | None, mended: _Warnings) -> Iterator[str]:
+    from seq2seq_cli.console import standard_input
     from seq2seq_cli.data.text import iter_lines, read_lines
 
+    def excuse(problem: DataError) -> None:
+        mended.add(f"{problem.where}: {problem.what} Read with U+FFFD in its place.")
+
     if source is None or str(source) == "-":
-        return iter_lines(sys.stdin.buffer, "standard input", mended)
-    return read_lines(source, mended)
+        return iter_lines(standard_input(), "standard input", excuse)
+    return read_lines(source, excuse)

@@ -16,6 +16,7 @@ Role = Literal["train", "dev", "test"]
 SPLITS: dict[Role, str] = {"train": "train", "dev": "validation", "test": "test"}
 """What datasets call the split for each role."""
 
+DEFAULT_CORPUS = "tatoeba-de-en"
 BUILT_IN = {"tatoeba-de-en": ("de", "en"), "bible-es-en": ("es", "en")}
 """Source and target language of each corpus that comes with the package."""
 
@@ -39,11 +40,23 @@ class Corpus:
 def find_corpus(data: DataConfig) -> Corpus:
     """The corpus that ``data`` asks for. Raises DataError where a part of it is missing."""
     if data.train is None or data.dev is None or data.src is None or data.tgt is None:
-        return _built_in(data.corpus, data.test)
+        return _built_in(data.corpus or DEFAULT_CORPUS, data.test)
     src, tgt = data.src, data.tgt
     train, dev = open_text(data.train, "train", src, tgt), open_text(data.dev, "dev", src, tgt)
     test = None if data.test is None else open_text(data.test, "test", src, tgt)
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
+
+
+def find_test(data: DataConfig) -> ParallelText | None:
+    """The test text of that corpus, whether or not the rest of it is still there."""
+    if data.test is None or data.src is None or data.tgt is None:
+        return None if data.train else find_corpus(data).test
+    return open_text(data.test, "test", data.src, data.tgt)
+
+
+def languages(data: DataConfig) -> tuple[str, str]:
+    """Source and target language."""
+    return (data.src, data.tgt) if data.src and data.tgt else BUILT_IN[data.corpus or DEFAULT_CORPUS]
 
 
 def open_text(form: str, role: Role, src: str, tgt: str) -> ParallelText:

@@ -15,6 +15,9 @@ from seq2seq_cli.runs import Run, written_whole
 
 PAD, UNK, BOS, EOS = range(4)
 
+SPACE = "▁"
+"""SentencePiece's sign for the space before a word."""
+
 THREADS = 4
 """Of the trainer; a constant, because sums over threads depend on their number, and so would the model."""
 

@@ -56,7 +56,7 @@ def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str
         cells = nested
     for name in (src, tgt):
         if name not in cells:
-            hint = suggestion(name, cells) or "Name two of them as --src and --tgt."
+            hint = suggestion(name, set(cells) - {src, tgt}) or "Name two of them as --src and --tgt."
             raise DataError(f'there is no column "{name}"; there are {", ".join(cells)}.', where, hint)
     return _text(cells[src], src, where), _text(cells[tgt], tgt, where)
 

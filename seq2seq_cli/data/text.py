@@ -61,6 +61,14 @@ def read_lines(path: Path, excuse: Excuse | None = None) -> Iterator[str]:
         raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
 
 
+def require_readable(path: Path) -> None:
+    """Raises DataError where the file cannot be opened: before anything is written on its behalf."""
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
+
+
 def sha256(*paths: Path) -> str:
     """The digest of the files' bytes, one file after the other: what ``cat A B | sha256sum`` prints."""
     digest = hashlib.sha256()

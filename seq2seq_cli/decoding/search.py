@@ -6,10 +6,11 @@ leaves the batch when its search has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,24 +98,36 @@ def length_normalised(log_prob: Number, length: int, alpha: float) -> Number:
 
 def greedy(state: SearchState, limits: Limits, alpha: float) -> Result:
     """The likeliest token at every step; one row a sentence."""
-    return _one_row_each(state, limits, alpha, lambda log_probs_NV: log_probs_NV.argmax(-1))
+    return _one_row_each(state, limits, alpha, lambda log_probs_NV, _: log_probs_NV.argmax(-1))
 
 
-def sample(state: SearchState, limits: Limits, alpha: float, temperature: float, top_k: int, seed: int) -> Result:
-    """A token drawn at every step from p^(1/temperature), among the ``top_k`` likeliest where that is not 0."""
-    generator: dict[torch.device, torch.Generator] = {}
+def sample(
+    state: SearchState,
+    limits: Limits,
+    alpha: float,
+    temperature: float,
+    top_k: int,
+    generators: Sequence[np.random.Generator],
+) -> Result:
+    """A token drawn at every step from p^(1/temperature), among the ``top_k`` likeliest where that is not 0; each
+    sentence's from a generator of its own."""
 
-    def draw(log_probs_NV: Tensor) -> Tensor:
-        source = generator.setdefault(log_probs_NV.device, torch.Generator(log_probs_NV.device).manual_seed(seed))
+    def draw(log_probs_NV: Tensor, ids_N: Tensor) -> Tensor:
         if top_k:
             least = log_probs_NV.topk(min(top_k, log_probs_NV.shape[-1]), -1).values[:, -1:]
             log_probs_NV = log_probs_NV.masked_fill(log_probs_NV < least, IMPOSSIBLE)
-        return torch.multinomial((log_probs_NV / temperature).softmax(-1), 1, generator=source).squeeze(1)
+        # The token at which the sum of the probabilities passes a number drawn evenly from 0 to 1.
+        sums_NV = (log_probs_NV.cpu().double() / temperature).softmax(-1).cumsum(-1)
+        drawn_N = torch.tensor([generators[sentence].random() for sentence in ids_N.tolist()], dtype=torch.float64)
+        tokens_N1 = torch.searchsorted(sums_NV, drawn_N[:, None] * sums_NV[:, -1:], right=True)
+        return tokens_N1.squeeze(1).to(log_probs_NV.device)
 
     return _one_row_each(state, limits, alpha, draw)
 
 
-def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Callable[[Tensor], Tensor]) -> Result:
+def _one_row_each(
+    state: SearchState, limits: Limits, alpha: float, choose: Callable[[Tensor, Tensor], Tensor]
+) -> Result:
     sentences = len(limits.max_length_N)
     max_length_N = limits.max_length_N
     ids_N = torch.arange(sentences, device=max_length_N.device)
@@ -126,7 +139,7 @@ def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Call
     while len(ids_N):
         step, state = state.step(tokens_N)
         log_probs_NV = limits.restrict(step.log_probs_RV[:, None], len(traces), max_length_N)[:, 0]
-        tokens_N = choose(log_probs_NV)
+        tokens_N = choose(log_probs_NV, ids_N)
         log_prob_N = log_prob_N + log_probs_NV.gather(1, tokens_N[:, None]).squeeze(1)
         traces.append(_without_log_probs(step))
         history.append((ids_N, tokens_N))

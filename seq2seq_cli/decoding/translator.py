@@ -14,7 +14,7 @@ from torch import Tensor
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config, DecodingConfig
 from seq2seq_cli.data.batching import pad, pad_sources
-from seq2seq_cli.data.subword import BOS, EOS, PAD, UNK, Subwords
+from seq2seq_cli.data.subword import BOS, EOS, PAD, SPACE, UNK, Subwords
 from seq2seq_cli.decoding.hypothesis import END, Alignment, Hypothesis
 from seq2seq_cli.decoding.search import Limits, Result, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
@@ -28,12 +28,17 @@ from seq2seq_cli.runs import open_run
 
 @dataclass(frozen=True)
 class Sampling:
-    """Drawing translations at random instead of searching for the best: p^(1/temperature), among the ``top_k``
-    likeliest tokens (0: all), from ``seed``."""
+    """Drawing translations at random instead of searching for the best: from p^(1/temperature), among the ``top_k``
+    likeliest tokens (0: all).
+
+    What is drawn for a line depends on ``seed`` and on its number, ``first`` being that of the first line, and not on
+    the lines around it.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
     seed: int = 1
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Translator:
         results: list[list[Hypothesis]] = [[_nothing()] for _ in sources]
         for indices in _batches([len(ids) for ids in sources], settings):
             batch = [sources[i] for i in indices]
-            found = self._search(batch, settings, sampling)
+            found = self._search(batch, settings, sampling, indices)
             for i, row in zip(indices, range(len(batch)), strict=True):
                 results[i] = self._read(found, row, batch[row], lines[i] if replace_unknown else None)
         return results
@@ -137,9 +142,11 @@ class Translator:
         return scored
 
     @torch.inference_mode()
-    def _search(self, sources: list[list[int]], settings: DecodingConfig, sampling: Sampling | None) -> Result:
+    def _search(
+        self, sources: list[list[int]], settings: DecodingConfig, sampling: Sampling | None, numbers: list[int]
+    ) -> Result:
         source = pad_sources(sources)
-        longest = [settings.max_length or 2 * len(ids) + 20 for ids in sources]
+        longest = [settings.max_length or min(2 * len(ids) + 20, len(ids) + 200) for ids in sources]
         limits = Limits(
             bos=BOS,
             eos=EOS,
@@ -150,8 +157,8 @@ class Translator:
         with self.precision.autocast(self.device):
             state = ModelState.start(self.model, source.ids_BL.to(self.device), source.mask_BL.to(self.device))
             if sampling is not None:
-                drawn = (sampling.temperature, sampling.top_k, sampling.seed)
-                return sample(state, limits, settings.length_penalty, *drawn)
+                draws = [np.random.default_rng((sampling.seed, sampling.first + number)) for number in numbers]
+                return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)
             if settings.beam == 1:
                 return greedy(state, limits, settings.length_penalty)
             return beam(state, limits, settings.length_penalty, settings.beam)
@@ -171,18 +178,15 @@ class Translator:
     def _replace_unknown(self, target: list[int], alignment: Alignment, line: str) -> str:
         """The text with each unknown piece replaced by the source word it attended to most."""
         written = self.subwords.src.written_pieces(line)
-        starts = [i for i, piece in enumerate(written) if i == 0 or piece.startswith(WORD_START)]
+        starts = [i for i, piece in enumerate(written) if i == 0 or piece.startswith(SPACE)]
         words = ["".join(written[i:j]) for i, j in zip(starts, [*starts[1:], len(written)], strict=True)]
-        parts: list[str] = []
-        known: list[int] = []
-        for token, position in zip(target, alignment.weights_TS[:, :-1].argmax(1), strict=False):
-            if token != UNK:
-                known.append(token)
-                continue
-            word = words[bisect_right(starts, position) - 1]
-            parts += [self.subwords.tgt.decode(known), word.replace(WORD_START, " ").strip()]
-            known = []
-        return " ".join(part for part in [*parts, self.subwords.tgt.decode(known)] if part)
+        # Where pieces are whole words, an unknown one is so too; elsewhere the piece before it says where a word ends.
+        before = SPACE if self.config.subword.type == "word" else ""
+        pieces = self.subwords.tgt.pieces(target)
+        for step, position in enumerate(alignment.weights_TS[: len(target), :-1].argmax(1)):
+            if target[step] == UNK:
+                pieces[step] = before + words[bisect_right(starts, position) - 1].removeprefix(SPACE)
+        return "".join(pieces).replace(SPACE, " ").strip()
 
     def _alignment(
         self, source: list[int], target: list[int], weights_TS: Tensor, centre_T: Tensor | None
@@ -196,10 +200,6 @@ class Translator:
             centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
             radius=local_radius(self.config.attention),
         )
-
-
-WORD_START = "▁"
-"""SentencePiece's sign at the beginning of a word."""
 
 
 def _nothing() -> Hypothesis:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seq2seq_cli.data.subword import SPACE
 from seq2seq_cli.decoding.hypothesis import END, Alignment
 
-SPACE = "▁"
-"""SentencePiece's sign for the space before a word."""
 UNKNOWN = "<unk>"
 SPACELESS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts, by the names of their characters, that write words without spaces between them."""

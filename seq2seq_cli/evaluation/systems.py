@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
 
 from seq2seq_cli.config import DataConfig, DecodingConfig
-from seq2seq_cli.data.corpora import find_corpus, open_text
+from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
@@ -54,8 +55,10 @@ class Evaluation:
 
 
 def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: DecodingConfig | None = None) -> Evaluation:
-    """Translate ``test``, score it, and keep both in the run: ``decodes/`` and ``eval.json``."""
+    """Translate ``test``, score it, and keep both in the run's ``decodes/``; ``eval.json`` tells of the run's own test
+    set and settings."""
     settings = decoding or translator.config.decoding
+    minutes = training_seconds(run) / 60
     begin = time.perf_counter()
     hypotheses = translator.translate(test.src, settings)
     seconds = time.perf_counter() - begin
@@ -68,11 +71,15 @@ def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: Decodi
         precision=translator.precision.name,
         decoding_seconds=seconds,
         parameters=translator.model.parameter_count(),
-        training_minutes=training_seconds(run) / 60,
+        training_minutes=minutes,
         test_sha256=digest,
     )
-    write_text(run.decodes / f"{digest[:8]}-beam{settings.beam}.txt", "".join(f"{line}\n" for line in hypotheses))
-    write_json(run.evaluation, evaluation.to_json())
+    name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
+    write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
+    write_json(run.decodes / f"{name}.json", evaluation.to_json())
+    own = find_test(translator.config.data)
+    if decoding is None and own is not None and Lines.read(own) == test:
+        write_json(run.evaluation, evaluation.to_json())
     return evaluation
 
 
@@ -80,9 +87,13 @@ def training_seconds(run: Run) -> float:
     """Time spent training and evaluating on dev, over all sittings. Raises RunError where nothing is recorded."""
     try:
         lines = run.metrics.read_text(encoding="utf-8").splitlines()
-        return float(json.loads(lines[-1])["seconds"])
-    except (OSError, IndexError, KeyError, ValueError):
-        raise RunError("there is no record of a training here.", str(run.metrics)) from None
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    # A training that was cut off may have left half a line.
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return float(json.loads(line)["seconds"])
+    raise RunError("there is no record of a training here.", str(run.metrics))
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,7 @@ def compare_runs(
             hint = "Name one for all with --test."
             raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)
         references, where = lines.tgt, text.where
-        settings = translator.config.decoding.model_copy(update=changes)
+        settings = translator.config.decoding.model_copy(update=changes) if changes else None
         evaluations.append(evaluate_run(run, lines, translator, settings))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     p_values = paired(baseline, others, references) if others else []
@@ -142,9 +153,8 @@ def compare_runs(
 def test_text(data: DataConfig, test: str | None, run: Run) -> ParallelText:
     """The test set ``test``, or the run's own. Raises RunError where there is neither."""
     if test is None:
-        found = find_corpus(data).test
+        found = find_test(data)
         if found is None:
             raise RunError("this run has no test set.", str(run.directory), "Name one with --test.")
         return found
-    info = json.loads(run.info.read_text(encoding="utf-8"))
-    return open_text(test, "test", info["src"], info["tgt"])
+    return open_text(test, "test", *languages(data))

@@ -25,7 +25,8 @@ def linear_cross_entropy(
     Gradients are computed along with the loss, chunk by chunk, when any input needs one.
     """
     with torch.autocast(rows_NR.device.type, enabled=False):
-        return Loss(*_LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing))  # type: ignore[no-untyped-call]
+        wanted = torch.is_grad_enabled()  # within, it is always off
+        return Loss(*_LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing, wanted))  # type: ignore[no-untyped-call]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -33,12 +34,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
     p - eps/V, and less 1 - eps at the target."""
 
     @staticmethod
-    def forward(ctx, rows_NR, weight_VR, bias_V, target_N, smoothing):  # type: ignore[no-untyped-def]
+    def forward(ctx, rows_NR, weight_VR, bias_V, target_N, smoothing, wanted):  # type: ignore[no-untyped-def]
         compute = rows_NR.dtype
         precise = torch.promote_types(compute, torch.float32)
         weight, bias = weight_VR.to(compute), bias_V.to(compute)
         log_total, chosen = (rows_NR.new_empty(len(rows_NR), dtype=precise) for _ in range(2))
-        needs_gradient = any(ctx.needs_input_grad)
+        needs_gradient = wanted and any(ctx.needs_input_grad)
         grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
         for begin in range(0, len(rows_NR), CHUNK):
             part = slice(begin, begin + CHUNK)
@@ -69,6 +70,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
             (grad_rows.to(grad_smoothed.dtype) * grad_smoothed).to(grad_rows.dtype),
             grad_weight * grad_smoothed,
             grad_bias * grad_smoothed,
-            None,
-            None,
+            *(None, None, None),
         )

@@ -51,7 +51,7 @@ def train(
     clock decides where training ends and how the cosine falls).
     """
     clock = _Clock(progress)
-    while not progress.finished:
+    while not (reason := _reason_to_end(config, progress)):
         batches = plan(data, config.batch_tokens, config.seed, progress.epoch)
         groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
         learner.model.train()
@@ -63,17 +63,16 @@ def train(
                 yield _step(learner, data, groups[progress.batch], config, progress, share, clock)
         if progress.batch == len(groups):
             progress.epoch, progress.batch = progress.epoch + 1, 0
-        reason = _reason_to_end(config, progress)
-        if (reason or not config.evaluate_every) and progress.evaluated_step < progress.step:
+        ending = _reason_to_end(config, progress) or not config.evaluate_every
+        if ending and progress.evaluated_step < progress.step:
             yield _evaluate(learner, config, progress, evaluate, clock)
-        progress.finished = progress.finished or reason
-    yield Ended(progress.finished, progress.step, progress.seconds)
+    yield Ended(reason, progress.step, progress.seconds)
 
 
 def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
     """Why training is over now; empty while it is not."""
-    if progress.finished:
-        return progress.finished
+    if progress.stale >= config.patience:
+        return f"no better on dev for {config.patience} evaluations"
     if progress.epoch >= config.epochs:
         return "1 epoch done" if config.epochs == 1 else f"{config.epochs} epochs done"
     if config.max_minutes is not None and progress.seconds >= 60 * config.max_minutes:
@@ -148,8 +147,6 @@ def _evaluate(
         progress.lowest_loss = scores.loss
     else:
         progress.plateau_factor /= 2
-    if progress.stale >= config.patience:
-        progress.finished = f"no better on dev for {config.patience} evaluations"
     clock.lap()
     return Evaluated(
         progress.epoch, progress.step, progress.evaluations, scores.loss, scores.bleu, best, progress.seconds

@@ -25,7 +25,6 @@ class Progress:
     stale: int = 0
     lowest_loss: float | None = None
     plateau_factor: float = 1.0
-    finished: str = ""
 
 
 @dataclass(frozen=True)

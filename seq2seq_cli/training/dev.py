@@ -1,0 +1,63 @@
+"""A model in training, judged on dev."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.batching import cut, load_batch
+from seq2seq_cli.data.prepare import Prepared, TokenisedSplit
+from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.evaluation.metrics import bleu
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.report.pictures import pick_sentences
+from seq2seq_cli.training.loop import DevScores, Learner
+
+WATCHED = 3
+"""Dev sentences whose alignments are looked at, at each evaluation."""
+
+
+def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Callable[[Seq2Seq], DevScores]:
+    """A function that judges a model: its loss on dev, and the BLEU of greedy search."""
+    greedy = replace_beam(config.decoding, 1)
+
+    def evaluate(model: Seq2Seq) -> DevScores:
+        loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
+        translator = Translator(model, prepared.subwords, config, learner.device, learner.precision)
+        return DevScores(loss, bleu(translator.translate(prepared.dev_lines.src, greedy), prepared.dev_lines.tgt))
+
+    return evaluate
+
+
+def dev_alignments(prepared: Prepared, config: Config, learner: Learner) -> Callable[[], dict[str, Alignment]]:
+    """Where the model looks by now, in its own translations of the same few dev sentences."""
+    chosen = pick_sentences(prepared.dev_lines.src, WATCHED)
+    lines = [prepared.dev_lines.src[i] for i in chosen]
+
+    def look() -> dict[str, Alignment]:
+        learner.model.eval()
+        translator = Translator(learner.model, prepared.subwords, config, learner.device, learner.precision)
+        found = [candidates[0] for candidates in translator.hypotheses(lines, replace_beam(config.decoding, 1))]
+        learner.model.train()
+        pairs = zip(chosen, found, strict=True)
+        return {f"dev line {i + 1}": one.alignment for i, one in pairs if one.alignment is not None}
+
+    return look
+
+
+@torch.inference_mode()
+def dev_loss(model: Seq2Seq, dev: TokenisedSplit, batch_tokens: int, learner: Learner) -> float:
+    """Negative log-likelihood of dev, nats a target token."""
+    order = np.lexsort((dev.src_lengths, dev.tgt_lengths))
+    total, tokens = 0.0, 0
+    for part in cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, batch_tokens):
+        batch = load_batch(dev, order[part]).to(learner.device)
+        with learner.precision.autocast(learner.device):
+            pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
+            total += float(model.loss(*pieces, 0.0).nll)
+        tokens += batch.target_tokens
+    return total / tokens

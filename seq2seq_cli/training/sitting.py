@@ -1,0 +1,97 @@
+"""The beginning of a sitting: may it begin, is it the same training as before, and the record of how it was made."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.runs import Run, write_json, write_text
+from seq2seq_cli.training.loop import Learner
+
+MAY_CHANGE = {
+    *("data.train", "data.dev", "data.test"),  # the place of the text; that it is the same is seen from its hash
+    *("training.epochs", "training.max_minutes", "training.patience", "training.save_minutes"),
+    *("training.device", "training.precision", "training.threads", "training.tensorboard"),
+}
+"""Settings that a resumed run may have other than before, beside those of decoding."""
+
+PACKAGES = ("seq2seq-cli", "torch", "sentencepiece", "datasets", "sacrebleu", "numpy")
+
+
+def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
+    """Raises RunError rather than write over a run, or resume where there is none.
+
+    A run that was cut off before its first checkpoint is resumed from its beginning.
+    """
+    if resume:
+        if not run.config.is_file():
+            raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
+        return
+    if run.exists:
+        if not overwrite:
+            hint = "Use --resume to go on with it, --overwrite to start it anew, or --run to name another one."
+            raise RunError("this run directory exists already.", str(run.directory), hint)
+        if not run.directory.is_dir() or not run.config.is_file():
+            raise RunError("this is not a run directory, so it is not overwritten.", str(run.directory))
+
+
+def check_same_settings(run: Run, config: Config) -> None:
+    """Raises ConfigError where ``config`` would make another training of a resumed run."""
+    before = configuration.load(run.config)
+    changed = [
+        f"{key} was {old} and is now {new}"
+        for key in configuration.all_keys()
+        if not key.startswith("decoding.") and key not in MAY_CHANGE
+        if (old := configuration.value_of(before, key)) != (new := configuration.value_of(config, key))
+    ]
+    if changed:
+        hint = "Leave it as it was, or name another run directory with --run."
+        raise ConfigError(f"a resumed run keeps its settings: {'; '.join(changed)}.", str(run.config), hint)
+
+
+def check_same_text(run: Run, prepared: Prepared) -> None:
+    """Raises DataError where the training or dev text is not the one that a resumed run began with."""
+    before = json.loads(run.info.read_text(encoding="utf-8"))["data_sha256"] if run.info.is_file() else prepared.hashes
+    changed = [split for split in ("train", "dev") if before.get(split) != prepared.hashes[split]]
+    if changed:
+        what = f"the {' and '.join(changed)} text has changed since this run began."
+        raise DataError(what, str(run.directory), "Give it the same text, or name another run directory with --run.")
+
+
+def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:
+    """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
+    before = json.loads(run.info.read_text(encoding="utf-8"))["sittings"] if run.info.is_file() else []
+    sitting = {
+        "command": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "device": str(learner.device),
+            "precision": learner.precision.name,
+            "threads": threads,
+        },
+    }
+    write_text(run.config, config.to_toml())
+    prepared.subwords.save(run)
+    write_json(
+        run.info,
+        {
+            "seed": config.training.seed,
+            "parameters": learner.model.parameter_count(),
+            "corpus": prepared.corpus_name,
+            "src": prepared.src,
+            "tgt": prepared.tgt,
+            "pairs": {"train": len(prepared.train), "dev": len(prepared.dev)},
+            "data_sha256": prepared.hashes,
+            "sittings": [*before, sitting],
+        },
+    )
