@@ -144,7 +144,7 @@ class AttentionConfig(Section):
 
 
 class TrainingConfig(Section):
-    epochs: Positive = 18
+    epochs: Positive = 14
     """Passes over the training text, unless early stopping or max_minutes ends training sooner."""
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     """Stop after this long, evaluation included; the cosine schedule then lands inside it."""
@@ -154,7 +154,7 @@ class TrainingConfig(Section):
     """Batches whose gradients are added up before each step."""
     optimizer: Literal["adam", "adamw"] = "adam"
     """Optimiser."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    learning_rate: Annotated[float, Field(gt=0)] = 0.002
     """Peak learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled for adamw, L2 for adam."""

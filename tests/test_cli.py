@@ -221,7 +221,7 @@ def odd_lines() -> list[bytes]:
 
 def test_a_thousand_lines_keep_their_order_and_number(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
     lines = odd_lines()
-    words = ["translate", "--run", trained_run.directory, "--beam", 1, "--max-length", 12]
+    words = ["translate", "--run", trained_run.directory, "--beam", 1, "--max-length", 12, "--threads", 1]
     answer = terminal.ok(*words, stdin=b"\n".join(lines))
     together = answer.out.split("\n")
     assert together.pop() == ""
