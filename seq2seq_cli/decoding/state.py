@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from seq2seq_cli.decoding.search import Step
+from seq2seq_cli.model.recurrence import StepWeights
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memory
 
@@ -18,21 +19,23 @@ class ModelState:
     model: Seq2Seq
     memory: Memory
     decoder: DecoderState
+    step_weights: StepWeights | None
 
     @classmethod
     def start(cls, model: Seq2Seq, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        return cls(model, *model.start(src_BS, mask_BS))
+        return cls(model, *model.start(src_BS, mask_BS), model.decoder.wiring.recurrence.step_weights())
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
-        output = self.model.decoder(self.model.embed(tokens_R[:, None]), self.memory, self.decoder)
+        embedded_R1E = self.model.embed(tokens_R[:, None])
+        output = self.model.decoder(embedded_R1E, self.memory, self.decoder, self.step_weights)
         log_probs_RV = self.model.log_probs(output.features_BTF[:, 0])
         centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
-        return Step(log_probs_RV, output.weights_BTS[:, 0], centre_R), ModelState(self.model, self.memory, output.state)
+        return Step(log_probs_RV, output.weights_BTS[:, 0], centre_R), replace(self, decoder=output.state)
 
     def reorder(self, rows_R: Tensor) -> ModelState:
         # The rows of one sentence share one memory, so only the decoder's state moves.
-        return ModelState(self.model, self.memory, self.decoder.select(rows_R))
+        return replace(self, decoder=self.decoder.select(rows_R))
 
     def select(self, rows_R: Tensor) -> ModelState:
-        return ModelState(self.model, self.memory.select(rows_R), self.decoder.select(rows_R))
+        return replace(self, memory=self.memory.select(rows_R), decoder=self.decoder.select(rows_R))

@@ -45,7 +45,7 @@ class Wiring(nn.Module):
     recurrence: Recurrence
     readout: nn.Module
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
         raise NotImplementedError
 
 
@@ -64,7 +64,7 @@ class AttendBefore(Wiring):
         features_size = config.hidden_size + attention.context_size + config.embedding_size
         self.readout = Maxout(features_size, readout_size)
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
         # A static attention ignores the query, so that U > 1 steps may share the last one known.
         query_BUD = state.hidden[-1][:, None].expand(-1, inputs_BUI.shape[1], -1)
         attended, carried = self.attention(query_BUD, memory, state.attention, state.step)
@@ -93,7 +93,7 @@ class AttendAfter(Wiring):
         same = readout_size == config.hidden_size
         self.readout = nn.Identity() if same else nn.Linear(config.hidden_size, readout_size, bias=False)
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
         steps = inputs_BUI.shape[1]
         feed_BUF = state.feed_BF[:, None].expand(-1, steps, -1)
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell, weights)
@@ -118,13 +118,16 @@ class Decoder(nn.Module):
         feed_BF = hidden[-1].new_zeros(hidden[-1].shape[0], self.wiring.feed_size)
         return DecoderState(hidden, cell, feed_BF, self.attention.initial_state(memory), 0)
 
-    def forward(self, embedded_BTE: Tensor, memory: Memory, state: DecoderState) -> DecoderOutput:
+    def forward(
+        self, embedded_BTE: Tensor, memory: Memory, state: DecoderState, step_weights: StepWeights | None = None
+    ) -> DecoderOutput:
         """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads.
 
+        ``step_weights``: those of ``recurrence.step_weights()``, where many passes are to share them.
         Where step t needs step t-1 they are taken one by one; where not, in one call.
         """
-        inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE)
-        step_weights = self.wiring.recurrence.step_weights()
+        step_weights = step_weights or self.wiring.recurrence.step_weights()
+        inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE, step_weights)
         span = 1 if self.wiring.stepwise else inputs_BTI.shape[1]
         outputs, weights, centres = [], [], []
         for inputs_BUI in torch.split(inputs_BTI, span, 1):

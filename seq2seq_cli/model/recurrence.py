@@ -20,7 +20,12 @@ class StepLayer(NamedTuple):
     keep: StepLinear
 
 
-StepWeights = tuple[StepLayer, ...]
+class StepWeights(NamedTuple):
+    """The weights of a stepwise recurrence: of the known inputs, and of each layer."""
+
+    known: StepLinear
+    layers: tuple[StepLayer, ...]
+
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -48,29 +53,28 @@ class Recurrence(nn.Module):
             dropout=config.dropout if self.layers > 1 and not stepwise else 0.0,
         )
 
-    def inputs(self, embedded_BTE: Tensor) -> Tensor:
-        """What of the steps' inputs can be computed for all of them at once."""
+    def step_weights(self) -> StepWeights | None:
+        """The weights that the steps of one pass share; None where no step is taken by itself."""
         if not self.stepwise:
-            return embedded_BTE
-        weight_GE, _ = self._input_weights()
-        return nn.functional.linear(embedded_BTE, weight_GE, self.rnn.bias_ih_l0)
-
-    def step_weights(self) -> StepWeights:
-        """The weights that the steps of one forward pass share; none where no step is taken by itself."""
-        if not self.stepwise:
-            return ()
-        _, weight_GX = self._input_weights()
+            return None
+        weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
+            [self.input_size, self.rnn.input_size - self.input_size], dim=1
+        )
         first = StepLayer(StepLinear(weight_GX), StepLinear(*self._parameters_of("hh", 0)))
         others = (
             StepLayer(StepLinear(*self._parameters_of("ih", layer)), StepLinear(*self._parameters_of("hh", layer)))
             for layer in range(1, self.layers)
         )
-        return (first, *others)
+        return StepWeights(StepLinear(weight_GE, self.rnn.bias_ih_l0), (first, *others))
+
+    def inputs(self, embedded_BTE: Tensor, weights: StepWeights | None) -> Tensor:
+        """What of the steps' inputs can be computed for all of them at once."""
+        return embedded_BTE if weights is None else weights.known(embedded_BTE)
 
     def forward(
-        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights
+        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights | None
     ) -> tuple[Tensor, Layers, Layers]:
-        if self.stepwise:
+        if weights is not None:
             hidden, cell = self._step(inputs_BUI.squeeze(1), extra_BUX.squeeze(1), hidden, cell, weights)
             return hidden[-1][:, None], hidden, cell
         start = torch.stack(hidden)
@@ -86,7 +90,7 @@ class Recurrence(nn.Module):
     ) -> tuple[Layers, Layers]:
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
-        for layer, weight in enumerate(weights):
+        for layer, weight in enumerate(weights.layers):
             read_BG = weight.read(self.dropout(new_hidden[-1])) if layer else weight.read(extra_BX, inputs_BG)
             if self.has_cell:
                 h_BD, c_BD = lstm_step(weight.keep(hidden[layer], read_BG), cell[layer])
@@ -95,12 +99,6 @@ class Recurrence(nn.Module):
                 h_BD = gru_step(read_BG, weight.keep(hidden[layer]), hidden[layer])
             new_hidden.append(h_BD)
         return tuple(new_hidden), tuple(new_cell)
-
-    def _input_weights(self) -> tuple[Tensor, Tensor]:
-        weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
-            [self.input_size, self.rnn.input_size - self.input_size], dim=1
-        )
-        return weight_GE, weight_GX
 
     def _parameters_of(self, part: str, layer: int) -> tuple[Tensor, Tensor]:
         return getattr(self.rnn, f"weight_{part}_l{layer}"), getattr(self.rnn, f"bias_{part}_l{layer}")

@@ -26,7 +26,7 @@ class StepLinear:
         self.link: Tensor = _Parameters.apply(weight, bias, self)  # type: ignore[no-untyped-call]
 
     def __call__(self, x_BI: Tensor, addend_BO: Tensor | None = None) -> Tensor:
-        """x W^T + b + addend."""
+        """x W^T + b + addend; any number of dimensions before the last."""
         out_BO: Tensor = _Step.apply(x_BI.to(self.weight.dtype), addend_BO, self.link, self)  # type: ignore[no-untyped-call]
         return out_BO
 
@@ -61,6 +61,6 @@ class _Step(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (x,) = ctx.saved_tensors
-        ctx.steps.inputs.append(x)
-        ctx.steps.gradients.append(gradient)
+        ctx.steps.inputs.append(x.flatten(0, -2))
+        ctx.steps.gradients.append(gradient.flatten(0, -2))
         return gradient @ ctx.steps.weight, gradient if ctx.has_addend else None, None, None
