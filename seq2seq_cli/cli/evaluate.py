@@ -64,6 +64,8 @@ def evaluate(
     console.out().print(_table(comparison))
     for signature in comparison.signatures:
         console.notice(signature)
+    for run in opened:
+        console.notice(f"translations and scores: {run.decodes}")
     if json_file is not None:
         with console.text_output(json_file) as file:
             file.write(results)

@@ -22,14 +22,13 @@ LIVE_STEPS, PLAIN_STEPS = 5, 100
 
 def follow(start: Callable[[Report], Iterator[Happening]], config: Config) -> None:
     """Run the experiment that ``start`` begins, showing what happens; says at the end what was written where."""
-    display = _Live() if console.err().is_terminal else _Plain()
-    begun: Begun | None = None
     with console.stages() as report:
         events = start(report)
-        first = next(events)
-    assert isinstance(first, Begun)
-    begun = first
+        begun = next(events)
+    assert isinstance(begun, Begun)
     _announce(begun, config)
+    best_bleu = begun.best or 0.0 if config.training.stop_on == "bleu" else 0.0
+    display = _Live(best_bleu) if console.err().is_terminal else _Plain()
     try:
         with display:
             for event in events:
@@ -106,12 +105,12 @@ class _Plain:
 class _Live:
     """One line that is kept up to date, and a lasting line an evaluation."""
 
-    def __init__(self) -> None:
+    def __init__(self, best_bleu: float) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
         self.progress = Progress(*columns, console=console.err(), transient=True)
         self.task = self.progress.add_task("training", total=1.0, figures="")
         self.intervals = Intervals(LIVE_STEPS)
-        self.bleu = 0.0
+        self.bleu = best_bleu
         self.started = time.monotonic()
 
     def __enter__(self) -> None:

@@ -128,8 +128,8 @@ def compare_runs(
 ) -> Comparison:
     """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
 
-    ``decoding`` holds the settings to change from each run's own (None: not given). Raises RunError where the
-    runs do not share languages or a test set.
+    ``decoding`` holds the settings to change from each run's own (None: not given). Raises RunError where they
+    have none, or not the same references.
     """
     changes = {name: value for name, value in decoding.items() if value is not None}
     evaluations: list[Evaluation] = []

@@ -39,7 +39,8 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Begun:
-    """Data ready, model built. ``notes`` are sentences worth telling the user."""
+    """Data ready, model built. ``notes`` are sentences worth telling the user; ``best`` is the best score of a
+    resumed run so far."""
 
     run: Run
     notes: list[str]
@@ -51,6 +52,7 @@ class Begun:
     precision: str
     threads: int
     resumed_at: int
+    best: float | None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def experiment(
         precision=f"{learner.precision.name} ({learner.precision.reason})",
         threads=threads,
         resumed_at=progress.step,
+        best=progress.best_score,
     )
 
     evaluate = dev_evaluator(prepared, config, learner)
