@@ -73,12 +73,17 @@ def zeros(x: Tensor) -> float:
 
 @torch.no_grad()
 def test_where_it_falls() -> None:
-    """Half of the target embeddings, encoder states, summary and features; the source embeddings change."""
+    """Half of the target embeddings, encoder states, summary and decoder states; what has lost half, not again."""
     model, sentences = dropping_model("bahdanau"), tiny_sentences((7, 7, 7, 7), steps=7)
     assert zeros(model.embed(sentences.reads_BT)) == pytest.approx(0.5, abs=0.05)
     encoded, _ = model.encode(sentences.src_BS, sentences.mask_BS)
     assert zeros(encoded.states_BSE) == pytest.approx(0.5, abs=0.05)
     assert zeros(encoded.summary_BE) == pytest.approx(0.5, abs=0.15)
+    features_NF: list[Tensor] = []
+    model.decoder.wiring.readout.register_forward_pre_hook(lambda _, inputs: features_NF.append(inputs[0]))
+    model.readout(torch.ones(100, 3 * 64).double())
+    assert zeros(features_NF[0][:, :64]) == pytest.approx(0.5, abs=0.05)
+    assert zeros(features_NF[0][:, 64:]) == 0
     luong = dropping_model("luong-dot")
     assert zeros(luong.readout(torch.ones(100, 64).double())) == pytest.approx(0.5, abs=0.05)
 

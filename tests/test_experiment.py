@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -258,7 +259,23 @@ def test_a_resumed_run_keeps_its_settings_and_its_text(tmp_path: Path) -> None:
         run_all(longer, run.directory, resume=True)
 
 
-def test_a_first_sigint_saves_and_a_second_one_ends_at_once(quick: Config, tmp_path: Path) -> None:
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """SIGINT as on a terminal, wherever the tests run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_sigint_stays_ignored(quick: Config, tmp_path: Path, listening: None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    events = experiment(quick, tmp_path / "run", resume=False, overwrite=False)
+    next(events), next(events)
+    signal.raise_signal(signal.SIGINT)
+    assert any(isinstance(event, Ended) for event in events)
+
+
+def test_a_first_sigint_saves_and_a_second_one_ends_at_once(quick: Config, tmp_path: Path, listening: None) -> None:
     whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
     run_all(quick, whole.directory)
     events = experiment(quick, stopped.directory, resume=False, overwrite=False)

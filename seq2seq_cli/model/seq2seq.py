@@ -80,8 +80,8 @@ class Seq2Seq(nn.Module):
         return embedded_BTI
 
     def readout(self, features_NF: Tensor) -> Tensor:
-        """From the decoder's features to what the vocabulary is projected from."""
-        rows_NR: Tensor = self.decoder.wiring.readout(self.dropout(features_NF))
+        """From the decoder's features, real tokens only, to what the vocabulary is projected from."""
+        rows_NR: Tensor = self.decoder.wiring.read_out(features_NF)
         return rows_NR
 
     def log_probs(self, features_NF: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from types import FrameType, TracebackType
 class Interruption:
     """While entered, the first SIGINT or SIGTERM is only noted, in ``asked``; a second one does what it always does.
 
-    Does nothing outside the main thread, where Python lets nobody handle signals.
+    A signal that is ignored, as in the background of a shell, stays so. Does nothing outside the main thread, where
+    Python lets nobody handle signals.
     """
 
     def __init__(self) -> None:
@@ -20,6 +21,8 @@ class Interruption:
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self.before[number] = signal.signal(number, self._note)  # type: ignore[assignment]
         return self
 
