@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import typer
 from torch.utils.flop_counter import FlopCounterMode
@@ -63,8 +64,8 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
     tokens = sum(next(events).target_tokens for _ in range(steps))
     seconds = time.perf_counter() - begin
     memory = common.peak_memory_mib()
-    batches = plan(prepared.train, config.training.batch_tokens, config.training.seed, 0)
-    flop = _flop_per_token(learner, prepared, config)
+    batches = plan(prepared.train, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
+    flop = _flop_per_token(learner, prepared, batches)
     per_sentence = sum(prepared.train.tgt_lengths + 1) / len(prepared.train)
     feeding = "-" if config.attention.input_feeding is None else str(config.attention.input_feeding).lower()
     # A second look at the rate: the machine may have become slower or faster meanwhile.
@@ -79,7 +80,7 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
         target_tokens_per_second=tokens / seconds,
         sentences_per_second=tokens / seconds / per_sentence,
         milliseconds_per_step=1000 * seconds / steps,
-        loading_share_percent=100 * _loading_seconds(prepared, batches[:COUNTED]) / (seconds / steps),
+        loading_share_percent=100 * _loading_seconds(prepared, batches) / (seconds / steps),
         peak_memory_mib=memory,
         mflop_per_target_token=flop / 1e6,
         model_gflop_per_second=flop * tokens / seconds / 1e9,
@@ -100,7 +101,7 @@ def _updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[S
             yield event
 
 
-def _loading_seconds(prepared: Prepared, batches: list) -> float:  # type: ignore[type-arg]
+def _loading_seconds(prepared: Prepared, batches: list[np.ndarray]) -> float:
     """Seconds to read, pad and mask one batch."""
     begin = time.perf_counter()
     for indices in batches:
@@ -108,9 +109,8 @@ def _loading_seconds(prepared: Prepared, batches: list) -> float:  # type: ignor
     return (time.perf_counter() - begin) / len(batches)
 
 
-def _flop_per_token(learner: Learner, prepared: Prepared, config: Config) -> float:
+def _flop_per_token(learner: Learner, prepared: Prepared, batches: list[np.ndarray]) -> float:
     """FLOPs of the products of an update, forward and backward, a target token. Element-wise work is not counted."""
-    batches = plan(prepared.train, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
     counter = FlopCounterMode(display=False)
     tokens = 0
     # Without oneDNN and in float32 the recurrent layers are products that the counter sees.

@@ -171,6 +171,7 @@ def test_samples_follow_the_seed(terminal: Terminal, trained_run: Run) -> None:
     first = terminal.ok(*words, "--seed", 1, stdin=text).out
     assert first == terminal.ok(*words, "--seed", 1, stdin=text).out
     assert first != terminal.ok(*words, "--seed", 2, stdin=text).out
+    assert first != terminal.ok(*words, "--seed", 0, stdin=text).out
 
 
 @pytest.mark.parametrize(

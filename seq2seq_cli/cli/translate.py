@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,6 +87,8 @@ def translate(
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {settings.beam}.", "--nbest")
     if replace_unk and translator.config.attention.kind == "none":
         raise ConfigError("this run has no attention to tell which word an <unk> stands for.", "--replace-unk")
+    drawing = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}
     number = 0
     mended = _Warnings("are not UTF-8")
     longer = _Warnings("are longer than any the model was trained on")
@@ -96,7 +98,7 @@ def translate(
             for i, length in enumerate(map(len, translator.subwords.src.encode(group)), start=number + 1):
                 if length > limit:
                     longer.add(f"line {i} has {length:,} pieces; the model was trained on at most {limit}.")
-            drawn = Sampling(temperature or 1.0, top_k or 0, seed or 1, first=number) if sample else None
+            drawn = Sampling(**given, first=number) if sample else None
             for hypotheses in translator.hypotheses(group, settings, drawn, replace_unk):
                 number += 1
                 for hypothesis in hypotheses[:shown]:

@@ -58,7 +58,7 @@ def check_same_settings(run: Run, config: Config) -> None:
 
 def check_same_text(run: Run, prepared: Prepared) -> None:
     """Raises DataError where the training or dev text is not the one that a resumed run began with."""
-    before = json.loads(run.info.read_text(encoding="utf-8"))["data_sha256"] if run.info.is_file() else prepared.hashes
+    before = json.loads(run.info.read_text(encoding="utf-8"))["data_sha256"]
     changed = [split for split in ("train", "dev") if before.get(split) != prepared.hashes[split]]
     if changed:
         what = f"the {' and '.join(changed)} text has changed since this run began."
