@@ -11,6 +11,7 @@ from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.build import build_attention
+from seq2seq_cli.model.steps import StepMatrix
 from seq2seq_cli.model.types import EncoderOutput, Memory
 
 LN2, LN3 = math.log(2), math.log(3)
@@ -20,7 +21,7 @@ def energies(score: Score, query: list[float], states: list[list[float]]) -> Ten
     """One query's energies over one sentence's states."""
     states_BSE = torch.tensor([states])
     mask_BS = torch.ones(states_BSE.shape[:2], dtype=torch.bool)
-    memory = Memory(states_BSE, score.keys(states_BSE), mask_BS, states_BSE[:, 0])
+    memory = Memory(StepMatrix(states_BSE), score.shared(score.keys(states_BSE)), mask_BS, states_BSE[:, 0])
     energies_BTS: Tensor = score(score.queries(torch.tensor([[query]])), memory)
     assert energies_BTS.shape[:2] == (1, 1)
     return energies_BTS[0, 0]
@@ -89,7 +90,7 @@ def test_a_location_past_the_table_is_never_attended_to() -> None:
     set_weight(attention.score.position, [[0.0, 0.0]] * 3)
     states_BSE = torch.arange(10.0).view(1, 5, 2)
     ones_BS = torch.ones(1, 5, dtype=torch.bool)
-    memory = Memory(states_BSE, attention.score.keys(states_BSE), ones_BS, states_BSE[:, 0])
+    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], ones_BS))
     attended, _ = attention(torch.ones(1, 1, 2), memory, (), 0)
     # Three equal energies: a third each; c = ((0, 1) + (2, 3) + (4, 5))/3 = (2, 3)
     torch.testing.assert_close(attended.weights_BTS, torch.tensor([[[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]]]))
@@ -102,7 +103,7 @@ def test_scaled_dot_is_torchs() -> None:
     states_BSE, query_BTD = torch.randn(3, 5, 8).double(), torch.randn(3, 4, 8).double()
     mask_BS = torch.arange(5) < torch.tensor([[5], [2], [1]])
     assert isinstance(attention, ScoredAttention)
-    memory = Memory(states_BSE, attention.score.keys(states_BSE), mask_BS, states_BSE[:, 0])
+    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
     attended, _ = attention(query_BTD, memory, (), 0)
     expected = nn.functional.scaled_dot_product_attention(query_BTD, states_BSE, states_BSE, mask_BS[:, None])
     torch.testing.assert_close(attended.context_BTE, expected, rtol=0, atol=1e-9)

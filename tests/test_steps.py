@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.model.steps import StepLinear
+from seq2seq_cli.model.steps import StepMatrix
 
 
 def tensors(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -16,9 +16,9 @@ def tensors(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor,
 
 def chained(x_TBI: Tensor, weight: Tensor, bias: Tensor, addend_TBO: Tensor) -> Tensor:
     """Each step reads what the one before said, so that none can be taken ahead."""
-    steps, said = StepLinear(weight, bias), x_TBI[0]
+    steps, said = StepMatrix(weight, bias), x_TBI[0]
     for x_BI, addend_BO in zip(x_TBI, addend_TBO, strict=True):
-        said = torch.tanh(steps(x_BI + said[:, :4], addend_BO))
+        said = torch.tanh(steps.product(x_BI + said[:, :4], addend_BO))
     return said
 
 
@@ -40,8 +40,8 @@ def test_values_and_gradients_are_those_of_linear() -> None:
 
 def test_steps_that_nothing_follows_from_count_for_nothing() -> None:
     x, weight, _, _ = tensors()
-    steps = StepLinear(weight)
-    outputs = [steps(x_BI) for x_BI in x]
+    steps = StepMatrix(weight)
+    outputs = [steps.product(x_BI) for x_BI in x]
     (mine,) = torch.autograd.grad(outputs[1].sum() + outputs[3].sum(), weight)
     expected = (x[1] + x[3]).detach().sum(0).expand(6, 4)
     torch.testing.assert_close(mine, expected)
@@ -49,7 +49,7 @@ def test_steps_that_nothing_follows_from_count_for_nothing() -> None:
 
 def test_any_number_of_dimensions() -> None:
     x, weight, bias, _ = tensors()
-    mine = torch.autograd.grad(StepLinear(weight, bias)(x).square().sum(), (x, weight, bias))
+    mine = torch.autograd.grad(StepMatrix(weight, bias).product(x).square().sum(), (x, weight, bias))
     expected = torch.autograd.grad(nn.functional.linear(x, weight, bias).square().sum(), (x, weight, bias))
     for one, other in zip(mine, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -71,6 +71,6 @@ def test_under_autocast_products_are_bfloat16_and_gradients_float32() -> None:
 def test_without_gradients_nothing_is_kept() -> None:
     x, weight, bias, _ = tensors()
     with torch.inference_mode():
-        steps = StepLinear(weight, bias)
-        assert not steps(x[0]).requires_grad
-    assert steps.inputs == steps.gradients == []
+        steps = StepMatrix(weight, bias)
+        assert not steps.product(x[0]).requires_grad
+    assert steps.ledger.left == steps.ledger.right == []

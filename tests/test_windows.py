@@ -8,6 +8,7 @@ from torch import Tensor
 
 from seq2seq_cli.config import AttentionConfig
 from seq2seq_cli.model.attention.scored import ScoredAttention
+from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
 from seq2seq_cli.model.build import build_attention, local_radius
 from seq2seq_cli.model.types import EncoderOutput, Memory
@@ -18,7 +19,7 @@ QUERIES_B1D = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
 def memory_of(*lengths: int) -> Memory:
     mask_BS = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     nothing = torch.zeros(len(lengths), max(lengths), 0)
-    return Memory(nothing, nothing, mask_BS, nothing[:, 0])
+    return Memory(ProductKeys(nothing), ProductKeys(nothing), mask_BS, nothing[:, 0])
 
 
 def seen(mask_BTS: Tensor) -> list[list[list[int]]]:

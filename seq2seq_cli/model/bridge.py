@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.recurrence import Layers
+from seq2seq_cli.model.steps import Linear
 
 
 class Bridge(nn.Module):
@@ -21,9 +22,9 @@ class Bridge(nn.Module):
         self.has_cell = config.cell == "lstm"
         self.linear = config.bridge == "linear"
         if self.linear:
-            self.hidden = nn.Linear(encoder_size, self.layers * self.size)
+            self.hidden = Linear(encoder_size, self.layers * self.size)
             if self.has_cell:
-                self.cell = nn.Linear(encoder_size, self.layers * self.size)
+                self.cell = Linear(encoder_size, self.layers * self.size)
 
     def forward(self, summary_BE: Tensor) -> tuple[Layers, Layers]:
         if not self.linear:

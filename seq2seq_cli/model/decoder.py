@@ -9,6 +9,7 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.recurrence import Recurrence, StepWeights
+from seq2seq_cli.model.steps import Linear
 from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
 
 
@@ -17,7 +18,7 @@ class Maxout(nn.Module):
 
     def __init__(self, features_size: int, size: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(features_size, 2 * size)
+        self.linear = Linear(features_size, 2 * size)
 
     def forward(self, features_NF: Tensor) -> Tensor:
         first, second = self.linear(features_NF).chunk(2, -1)
@@ -102,9 +103,9 @@ class AttendAfter(Wiring):
         self.stepwise = attention.recurrent or input_feeding
         self.feed_size = config.hidden_size if input_feeding else 0
         self.recurrence = Recurrence(config, self.feed_size, self.stepwise)
-        self.combine = nn.Linear(attention.context_size + config.hidden_size, config.hidden_size, bias=False)
+        self.combine = Linear(attention.context_size + config.hidden_size, config.hidden_size, bias=False)
         same = readout_size == config.hidden_size
-        self.readout = nn.Identity() if same else nn.Linear(config.hidden_size, readout_size, bias=False)
+        self.readout = nn.Identity() if same else Linear(config.hidden_size, readout_size, bias=False)
         self.dropout = Dropout(config.dropout)
 
     def read_out(self, features_NF: Tensor) -> Tensor:

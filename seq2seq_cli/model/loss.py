@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.products import linear, outer
+
 CHUNK = 256
 """Rows whose logits exist at a time: 8 MiB in float32 at 8,000 pieces. Measured on a CPU: 512 rows are 4% slower a step."""
 
@@ -31,36 +33,50 @@ def linear_cross_entropy(
 
 class _LinearCrossEntropy(torch.autograd.Function):
     """With p = softmax(logits) and a smoothing of eps over V tokens, the gradient by the logits is
-    p - eps/V, and less 1 - eps at the target."""
+    p - eps/V, and less 1 - eps at the target.
+
+    Only p goes through the products over the vocabulary. The rest is the same for all tokens or belongs to one, and is
+    taken from what they yield: three passes over the logits fewer (11% of this function).
+    """
 
     @staticmethod
     def forward(ctx, rows_NR, weight_VR, bias_V, target_N, smoothing, wanted):  # type: ignore[no-untyped-def]
         compute = rows_NR.dtype
         precise = torch.promote_types(compute, torch.float32)
         weight, bias = weight_VR.to(compute), bias_V.to(compute)
-        log_total, chosen = (rows_NR.new_empty(len(rows_NR), dtype=precise) for _ in range(2))
+        logit_N, p_N = (rows_NR.new_empty(len(rows_NR)) for _ in range(2))
         needs_gradient = wanted and any(ctx.needs_input_grad)
         grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
         for begin in range(0, len(rows_NR), CHUNK):
             part = slice(begin, begin + CHUNK)
             rows, target = rows_NR[part], target_N[part, None]
-            logits = torch.addmm(bias, rows, weight.t())
-            gradient = logits.softmax(-1)
-            # log sum exp from what is there: with p the largest probability and l its logit, log p = l - log sum exp.
-            log_total[part] = logits.amax(-1).to(precise) - gradient.amax(-1).to(precise).log()
-            chosen[part] = logits.gather(1, target).squeeze(1).to(precise)
+            logits = linear(rows, weight, bias)
+            p = logits.softmax(-1)
+            logit_N[part], p_N[part] = logits.gather(1, target).squeeze(1), p.gather(1, target).squeeze(1)
             if needs_gradient:
-                gradient.sub_(smoothing / len(weight))
-                gradient.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=compute))
-                grad_bias += gradient.sum(0)
-                torch.mm(gradient, weight, out=grad_rows[part])
-                grad_weight += gradient.t() @ rows
+                grad_bias += p.sum(0)
+                grad_rows[part] = linear(p, weight.t())
+                grad_weight += outer(p, rows)
+        mean_R = weight.to(precise).mean(0)
+        if needs_gradient:
+            share, rest = smoothing / len(weight), 1 - smoothing
+            grad_rows -= (smoothing * mean_R).to(compute) + rest * weight[target_N]
+            grad_weight -= share * rows_NR.sum(0, dtype=precise)
+            grad_weight.index_put_((target_N,), -rest * rows_NR.to(grad_weight.dtype), accumulate=True)
+            grad_bias -= share * len(rows_NR)
+            grad_bias.index_put_((target_N,), grad_bias.new_full((len(rows_NR),), -rest), accumulate=True)
         ctx.save_for_backward(grad_rows, grad_weight, grad_bias)
-        nll = (log_total - chosen).sum()
+        nll_N = -p_N.to(precise).log()
+        # Too small for the number format: their logarithm from the logits themselves.
+        lost = (p_N < torch.finfo(compute).tiny).nonzero().squeeze(1)
+        log_probs = linear(rows_NR[lost], weight, bias).log_softmax(-1, dtype=precise)
+        nll_N[lost] = -log_probs.gather(1, target_N[lost, None]).squeeze(1)
+        nll = nll_N.sum()
         ctx.mark_non_differentiable(nll)
         # The mean logit of a row is its product with the mean of the weights.
-        mean_N = rows_NR.to(precise) @ weight.to(precise).mean(0) + bias.to(precise).mean()
-        return (1 - smoothing) * nll + smoothing * (log_total - mean_N).sum(), nll
+        mean_N = rows_NR.to(precise) @ mean_R + bias.to(precise).mean()
+        log_total_N = logit_N.to(precise) + nll_N
+        return (1 - smoothing) * nll + smoothing * (log_total_N - mean_N).sum(), nll
 
     @staticmethod
     def backward(ctx, grad_smoothed, _grad_nll):  # type: ignore[no-untyped-def]

@@ -4,10 +4,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.steps import StepLinear
+from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.types import precise
+
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 Layers = tuple[Tensor, ...]
 """One B x D tensor a layer."""
@@ -16,14 +21,14 @@ Layers = tuple[Tensor, ...]
 class StepLayer(NamedTuple):
     """A layer's weights: of what it reads, and of what it keeps of its own state."""
 
-    read: StepLinear
-    keep: StepLinear
+    read: StepMatrix
+    keep: StepMatrix
 
 
 class StepWeights(NamedTuple):
     """The weights of a stepwise recurrence: of the known inputs, and of each layer."""
 
-    known: StepLinear
+    known: StepMatrix
     layers: tuple[StepLayer, ...]
 
 
@@ -60,16 +65,16 @@ class Recurrence(nn.Module):
         weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
             [self.input_size, self.rnn.input_size - self.input_size], dim=1
         )
-        first = StepLayer(StepLinear(weight_GX), StepLinear(*self._parameters_of("hh", 0)))
+        first = StepLayer(StepMatrix(weight_GX), StepMatrix(*self._parameters_of("hh", 0)))
         others = (
-            StepLayer(StepLinear(*self._parameters_of("ih", layer)), StepLinear(*self._parameters_of("hh", layer)))
+            StepLayer(StepMatrix(*self._parameters_of("ih", layer)), StepMatrix(*self._parameters_of("hh", layer)))
             for layer in range(1, self.layers)
         )
-        return StepWeights(StepLinear(weight_GE, self.rnn.bias_ih_l0), (first, *others))
+        return StepWeights(StepMatrix(weight_GE, self.rnn.bias_ih_l0), (first, *others))
 
     def inputs(self, embedded_BTE: Tensor, weights: StepWeights | None) -> Tensor:
         """What of the steps' inputs can be computed for all of them at once."""
-        return embedded_BTE if weights is None else weights.known(embedded_BTE)
+        return embedded_BTE if weights is None else weights.known.product(embedded_BTE)
 
     def forward(
         self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights | None
@@ -91,12 +96,15 @@ class Recurrence(nn.Module):
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
         for layer, weight in enumerate(weights.layers):
-            read_BG = weight.read(self.dropout(new_hidden[-1])) if layer else weight.read(extra_BX, inputs_BG)
+            if layer:
+                read_BG = weight.read.product(self.dropout(new_hidden[-1]))
+            else:
+                read_BG = weight.read.product(extra_BX, inputs_BG)
             if self.has_cell:
-                h_BD, c_BD = lstm_step(weight.keep(hidden[layer], read_BG), cell[layer])
+                h_BD, c_BD = lstm_step(weight.keep.product(hidden[layer], read_BG), precise(cell[layer]))
                 new_cell.append(c_BD)
             else:
-                h_BD = gru_step(read_BG, weight.keep(hidden[layer]), hidden[layer])
+                h_BD = gru_step(read_BG, weight.keep.product(hidden[layer]), hidden[layer])
             new_hidden.append(h_BD)
         return tuple(new_hidden), tuple(new_cell)
 
@@ -105,10 +113,43 @@ class Recurrence(nn.Module):
 
 
 def lstm_step(gates_BG: Tensor, c_BD: Tensor) -> tuple[Tensor, Tensor]:
-    """One LSTM step from the sum of both products (Hochreiter & Schmidhuber 1997; gates in torch's order)."""
-    i, f, g, o = gates_BG.chunk(4, -1)
-    c_BD = torch.sigmoid(f) * c_BD + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c_BD), c_BD
+    """One LSTM step from the sum of both products (Hochreiter & Schmidhuber 1997; gates in torch's order): h, of the
+    type of the gates, and c, of its own."""
+    h_BD, new_c_BD = _LSTMStep.apply(gates_BG, c_BD)  # type: ignore[no-untyped-call]
+    return h_BD, new_c_BD
+
+
+class _LSTMStep(torch.autograd.Function):
+    """By hand in both directions: 20 small operations a step instead of 50, 2% of a training step."""
+
+    @staticmethod
+    def forward(ctx, gates_BG, c_BD):  # type: ignore[no-untyped-def]
+        gates = gates_BG.to(c_BD.dtype, copy=True)
+        i, f, g, o = gates.chunk(4, -1)
+        # tanh(x) = 2 sigmoid(2x) - 1. On a CPU torch's tanh takes 7 times as long as its sigmoid.
+        g.mul_(2)
+        gates.sigmoid_()
+        g.mul_(2).sub_(1)
+        new_c = torch.addcmul(f * c_BD, i, g)
+        tanh_c = (2 * new_c).sigmoid_().mul_(2).sub_(1)
+        ctx.save_for_backward(gates, c_BD, tanh_c)
+        ctx.dtype = gates_BG.dtype
+        return (o * tanh_c).to(gates_BG.dtype), new_c
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, by_h, by_c):  # type: ignore[no-untyped-def]
+        gates, c, tanh_c = ctx.saved_tensors
+        i, f, g, o = gates.chunk(4, -1)
+        by_h = by_h.to(c.dtype)
+        by_c = by_c + tanh_backward(by_h * o, tanh_c, grad_input=torch.empty_like(tanh_c))
+        by_gates = torch.empty_like(gates)
+        by_i, by_f, by_g, by_o = by_gates.chunk(4, -1)
+        sigmoid_backward(by_c * g, i, grad_input=by_i)
+        sigmoid_backward(by_c * c, f, grad_input=by_f)
+        tanh_backward(by_c * i, g, grad_input=by_g)
+        sigmoid_backward(by_h * tanh_c, o, grad_input=by_o)
+        return by_gates.to(ctx.dtype), by_c.mul_(f)
 
 
 def gru_step(read_BG: Tensor, kept_BG: Tensor, h_BD: Tensor) -> Tensor:

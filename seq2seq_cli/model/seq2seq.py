@@ -10,6 +10,7 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.loss import Loss, linear_cross_entropy
+from seq2seq_cli.model.products import linear
 from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory
 
 
@@ -70,9 +71,10 @@ class Seq2Seq(nn.Module):
         """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing)."""
         memory, state = self.start(src_BS, mask_BS)
         output = self.decoder(self.embed(reads_BT), memory, state)
-        rows_NR = self.readout(output.features_BTF[real_BT])
+        real_N = real_BT.flatten().nonzero().squeeze(1)
+        rows_NR = self.readout(output.features_BTF.flatten(0, 1).index_select(0, real_N))
         return linear_cross_entropy(
-            rows_NR, self.output_embedding.weight, self.output_bias, target_BT[real_BT], smoothing
+            rows_NR, self.output_embedding.weight, self.output_bias, target_BT.flatten()[real_N], smoothing
         )
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
@@ -87,9 +89,7 @@ class Seq2Seq(nn.Module):
     def log_probs(self, features_NF: Tensor) -> Tensor:
         """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
         rows_NR = self.readout(features_NF)
-        logits_NV = nn.functional.linear(
-            rows_NR, self.output_embedding.weight.to(rows_NR.dtype), self.output_bias.to(rows_NR.dtype)
-        )
+        logits_NV = linear(rows_NR, self.output_embedding.weight.to(rows_NR.dtype), self.output_bias.to(rows_NR.dtype))
         return logits_NV.log_softmax(-1, dtype=torch.promote_types(logits_NV.dtype, torch.float32))
 
     def parameter_count(self) -> int:

@@ -1,66 +1,152 @@
-"""A linear map that is applied at one step after another, and learns from all of them at once."""
+"""What the steps of one pass share: taken step by step, it learns from all of them at once."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model.products import linear, outer
 
-class StepLinear:
-    """x_t W^T + b at each step t of one forward pass.
 
-    W is cast to the precision of the products once instead of at every step, and its gradient is one product over all
-    steps instead of a small one each: a step then costs half of its backward pass, and the sum over the steps is not
-    rounded to bfloat16 in between. Not a module: made anew for every forward pass.
+class Ledger(Protocol):
+    """What the steps leave in the backward pass for the gradients of the tensors that they share."""
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """Those gradients, once the last step has been; what the steps have left is given up."""
+        ...
+
+
+def link(ledger: Ledger, *tensors: Tensor | None) -> Tensor:
+    """What all steps that share ``tensors`` hang on: a tensor with no value of its own, that passes on in the backward
+    pass the gradients of ``ledger``, after all steps.
+
+    A step then computes no more than the gradients of its own inputs. (The ledger must not hold the link: Python
+    would free neither of them before its next search for such rings, with all that a batch has left behind.)
     """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        device = weight.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-        self.weight = weight.detach().to(dtype)
-        self.bias = None if bias is None else bias.detach().to(dtype)
-        self.inputs: list[Tensor] = []
-        self.gradients: list[Tensor] = []
-        # The steps' link to the parameters, with no value of its own.
-        self.link: Tensor = _Parameters.apply(weight, bias, self)  # type: ignore[no-untyped-call]
-
-    def __call__(self, x_BI: Tensor, addend_BO: Tensor | None = None) -> Tensor:
-        """x W^T + b + addend; any number of dimensions before the last."""
-        out_BO: Tensor = _Step.apply(x_BI.to(self.weight.dtype), addend_BO, self.link, self)  # type: ignore[no-untyped-call]
-        return out_BO
+    shared: Tensor = _Last.apply(ledger, *tensors)  # type: ignore[no-untyped-call]
+    return shared
 
 
-class _Parameters(torch.autograd.Function):
-    """Comes last in the backward pass, when every step has left its input and its gradient."""
-
+class _Last(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight, bias, steps):  # type: ignore[no-untyped-def]
-        ctx.steps, ctx.dtype, ctx.has_bias = steps, weight.dtype, bias is not None
-        return weight.new_empty(0)
+    def forward(ctx, ledger, *tensors):  # type: ignore[no-untyped-def]
+        ctx.ledger = ledger
+        return tensors[0].new_empty(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, _):  # type: ignore[no-untyped-def]
-        inputs_NI, gradients_NO = torch.cat(ctx.steps.inputs), torch.cat(ctx.steps.gradients)
-        ctx.steps.inputs.clear()
-        ctx.steps.gradients.clear()
-        bias = gradients_NO.sum(0).to(ctx.dtype) if ctx.has_bias else None
-        return (gradients_NO.t() @ inputs_NI).to(ctx.dtype), bias, None
+        return None, *ctx.ledger.gradients()
 
 
-class _Step(torch.autograd.Function):
+@dataclass
+class ProductLedger:
+    """The gradient of a matrix as the sum over the steps of left^T right."""
+
+    dtype: torch.dtype
+    has_bias: bool
+    left: list[Tensor] = field(default_factory=list)
+    right: list[Tensor] = field(default_factory=list)
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        left, right = _joined(self.left), _joined(self.right)
+        self.left.clear()
+        self.right.clear()
+        bias_O = left.sum(0).to(self.dtype) if self.has_bias else None
+        matrix = outer(left, right) if left.dim() == 2 else left.mT @ right
+        return matrix.to(self.dtype), bias_O
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+
+
+class StepMatrix:
+    """A matrix M, O x I, or one for each of B sentences, B x O x I, that vectors are multiplied with at every step.
+
+    It is cast to the precision of the products once, and its gradient is one product over all steps instead of a
+    small one each: a step costs half of its backward pass, and the sum over the steps is not rounded to bfloat16 in
+    between. Not a module: made anew for every forward pass.
+    """
+
+    def __init__(self, matrix: Tensor, bias_O: Tensor | None = None) -> None:
+        device = matrix.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else matrix.dtype
+        self.plain = matrix
+        """M itself, for whatever is not a product."""
+        self.matrix = matrix.detach().to(dtype).contiguous()
+        self.bias_O = None if bias_O is None else bias_O.detach().to(dtype)
+        self.ledger = ProductLedger(matrix.dtype, bias_O is not None)
+        self.link = link(self.ledger, matrix, bias_O)
+
+    def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        """x M^T + b + addend: vectors of size I, in any number of dimensions (one a step and sentence, B x T x I, where
+        there is a matrix a sentence) -> the same of size O."""
+        out: Tensor = _Product.apply(x.to(self.matrix.dtype), addend, self.link, self)  # type: ignore[no-untyped-call]
+        return out
+
+    def mixture(self, weights_BTO: Tensor) -> Tensor:
+        """weights M: sums of the rows of M, weighted. B x T x O -> B x T x I."""
+        out_BTI: Tensor = _Mixture.apply(weights_BTO.to(self.matrix.dtype), self.link, self)  # type: ignore[no-untyped-call]
+        return out_BTI
+
+    def leave(self, left: Tensor, right: Tensor) -> None:
+        """One step's part of M's gradient, left^T right."""
+        if self.matrix.dim() == 2:
+            left, right = left.flatten(0, -2), right.flatten(0, -2)
+        self.ledger.left.append(left)
+        self.ledger.right.append(right)
+
+    def select(self, rows: Tensor) -> Self:
+        """The matrices of the sentences ``rows``."""
+        return type(self)(self.plain.index_select(0, rows))
+
+
+class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, addend, link, steps):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x)
         ctx.steps, ctx.has_addend = steps, addend is not None
-        out = torch.nn.functional.linear(x, steps.weight, steps.bias)
+        if steps.matrix.dim() == 2:
+            out = linear(x.flatten(0, -2), steps.matrix, steps.bias_O).unflatten(0, x.shape[:-1])
+        else:
+            out = x @ steps.matrix.mT
         return out if addend is None else out.add_(addend)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (x,) = ctx.saved_tensors
-        ctx.steps.inputs.append(x.flatten(0, -2))
-        ctx.steps.gradients.append(gradient.flatten(0, -2))
-        return gradient @ ctx.steps.weight, gradient if ctx.has_addend else None, None, None
+        ctx.steps.leave(gradient, x)
+        matrix = ctx.steps.matrix
+        if matrix.dim() == 2:
+            by_x = linear(gradient.flatten(0, -2), matrix.t()).unflatten(0, x.shape[:-1])
+        else:
+            by_x = gradient @ matrix
+        return by_x, gradient if ctx.has_addend else None, None, None
+
+
+class _Mixture(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weights, link, steps):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(weights)
+        ctx.steps = steps
+        return weights @ steps.matrix
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (weights,) = ctx.saved_tensors
+        ctx.steps.leave(weights, gradient)
+        return gradient @ ctx.steps.matrix.mT, None, None
+
+
+class Linear(nn.Linear):
+    """torch's, with the products of this package."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return StepMatrix(self.weight, self.bias).product(x)

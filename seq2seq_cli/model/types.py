@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.steps import StepMatrix
+
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
 
@@ -23,17 +25,35 @@ class EncoderOutput(NamedTuple):
     mask_BS: Tensor
 
 
-class Memory(NamedTuple):
-    """What attention reads, made once a source batch: the keys are projected here and never again."""
+class Keys(Protocol):
+    """What the steps share of the keys, ``plain`` being the keys_BSA themselves."""
 
-    values_BSE: Tensor
-    keys_BSA: Tensor
+    plain: Tensor
+
+    def energies(self, queries_BTA: Tensor) -> Tensor:
+        """How well each source position fits each query: energies_BTS."""
+        ...
+
+    def select(self, rows: Tensor) -> Keys:
+        """The keys of the sentences ``rows``."""
+        ...
+
+
+class Memory(NamedTuple):
+    """What attention reads, made once a source batch: the keys are projected here and never again.
+
+    ``values`` are the encoder's states, B x S x E.
+    """
+
+    values: StepMatrix
+    keys: Keys
     mask_BS: Tensor
     summary_BE: Tensor
 
     def select(self, rows: Tensor) -> Memory:
         """The memory of the sentences ``rows``."""
-        return Memory(*(tensor.index_select(0, rows) for tensor in self))
+        mask_BS, summary_BE = self.mask_BS.index_select(0, rows), self.summary_BE.index_select(0, rows)
+        return Memory(self.values.select(rows), self.keys.select(rows), mask_BS, summary_BE)
 
 
 class Attended(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,8 @@ def train(
     clock decides where training ends and how the cosine falls).
     """
     clock = _Clock(progress)
+    # Python's collector would look again and again through all that was imported: 3% of the time.
+    gc.freeze()
     while not (reason := _reason_to_end(config, progress)):
         batches = plan(data, config.batch_tokens, config.seed, progress.epoch)
         groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]

@@ -4,6 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
 
 
@@ -19,8 +20,8 @@ class NoAttention(nn.Module):
         self.context_size = encoder_size if summary == "every-step" else 0
 
     def prepare(self, encoded: EncoderOutput) -> Memory:
-        nothing_BS0 = encoded.states_BSE[..., :0]
-        return Memory(nothing_BS0, nothing_BS0, encoded.mask_BS, encoded.summary_BE)
+        nothing = ProductKeys(encoded.states_BSE[..., :0])
+        return Memory(nothing, nothing, encoded.mask_BS, encoded.summary_BE)
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return ()

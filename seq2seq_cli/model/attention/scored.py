@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.scores import Score
+from seq2seq_cli.model.steps import StepMatrix
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, precise
 
 
@@ -21,8 +22,11 @@ class ScoredAttention(nn.Module):
         self.normaliser = normaliser
 
     def prepare(self, encoded: EncoderOutput) -> Memory:
-        keys_BSA = precise(self.score.keys(encoded.states_BSE))
-        return Memory(precise(encoded.states_BSE), keys_BSA, encoded.mask_BS, encoded.summary_BE)
+        states_BSE = encoded.states_BSE
+        keys_BSA = self.score.keys(states_BSE)
+        with torch.autocast(states_BSE.device.type, enabled=False):
+            values, keys = StepMatrix(precise(states_BSE)), self.score.shared(precise(keys_BSA))
+        return Memory(values, keys, encoded.mask_BS, encoded.summary_BE)
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return ()
@@ -39,5 +43,5 @@ class ScoredAttention(nn.Module):
             weights_BTS = self.normaliser(self.score(queries_BTA, memory), view.mask_BTS)
             if view.factor_BTS is not None:
                 weights_BTS = weights_BTS * view.factor_BTS
-            context_BTE = weights_BTS @ memory.values_BSE
+            context_BTE = memory.values.mixture(weights_BTS)
         return Attended(context_BTE, weights_BTS, view.centre_BT), state

@@ -2,16 +2,24 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.model.types import Memory
+from seq2seq_cli.model.attention.additive import AdditiveKeys
+from seq2seq_cli.model.steps import Linear, StepMatrix
+from seq2seq_cli.model.types import Keys, Memory
+
+
+class ProductKeys(StepMatrix):
+    """Keys whose energies are dot products: queries_BTA -> energies_BTS."""
+
+    def energies(self, queries_BTA: Tensor) -> Tensor:
+        return self.product(queries_BTA)
 
 
 class Score(nn.Module):
-    """``keys``: states_BSE -> keys_BSA, once a source batch; ``queries``: query_BTD -> queries_BTA and ``forward``:
-    queries_BTA and memory -> energies_BTS, each step.
+    """``keys``: states_BSE -> keys_BSA, and ``shared``: keys_BSA -> ``memory.keys``, once a source batch; ``queries``:
+    query_BTD -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
 
     The projections are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
     """
@@ -22,8 +30,11 @@ class Score(nn.Module):
     def queries(self, query_BTD: Tensor) -> Tensor:
         return query_BTD
 
+    def shared(self, keys_BSA: Tensor) -> Keys:
+        return ProductKeys(keys_BSA)
+
     def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
-        return queries_BTA @ memory.keys_BSA.transpose(1, 2)
+        return memory.keys.energies(queries_BTA)
 
 
 class DotScore(Score):
@@ -51,7 +62,7 @@ class GeneralScore(Score):
 
     def __init__(self, query_size: int, encoder_size: int) -> None:
         super().__init__()
-        self.key = nn.Linear(encoder_size, query_size, bias=False)
+        self.key = Linear(encoder_size, query_size, bias=False)
 
     def keys(self, states_BSE: Tensor) -> Tensor:
         keys_BSA: Tensor = self.key(states_BSE)
@@ -66,9 +77,9 @@ class AdditiveScore(Score):
 
     def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
         super().__init__()
-        self.query = nn.Linear(query_size, size, bias=False)
-        self.key = nn.Linear(encoder_size, size, bias=False)
-        self.energy = nn.Linear(size, 1, bias=False)
+        self.query = Linear(query_size, size, bias=False)
+        self.key = Linear(encoder_size, size, bias=False)
+        self.energy = Linear(size, 1, bias=False)
 
     def keys(self, states_BSE: Tensor) -> Tensor:
         keys_BSA: Tensor = self.key(states_BSE)
@@ -78,10 +89,8 @@ class AdditiveScore(Score):
         queries_BTA: Tensor = self.query(query_BTD)
         return queries_BTA
 
-    def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
-        joined_BTSA = torch.tanh(queries_BTA[:, :, None] + memory.keys_BSA[:, None])
-        energies_BTS: Tensor = self.energy(joined_BTSA).squeeze(-1)
-        return energies_BTS
+    def shared(self, keys_BSA: Tensor) -> Keys:
+        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0))
 
 
 class LocationScore(Score):
@@ -93,7 +102,7 @@ class LocationScore(Score):
 
     def __init__(self, query_size: int, max_positions: int) -> None:
         super().__init__()
-        self.position = nn.Linear(query_size, max_positions, bias=False)
+        self.position = Linear(query_size, max_positions, bias=False)
 
     def keys(self, states_BSE: Tensor) -> Tensor:
         return states_BSE[..., :0]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.model.steps import Linear
 from seq2seq_cli.model.types import Memory, precise
 
 
@@ -52,8 +53,8 @@ class LocalPredictiveWindow(nn.Module):
     def __init__(self, query_size: int, radius: int) -> None:
         super().__init__()
         self.radius = radius
-        self.hidden = nn.Linear(query_size, query_size, bias=False)
-        self.position = nn.Linear(query_size, 1, bias=False)
+        self.hidden = Linear(query_size, query_size, bias=False)
+        self.position = Linear(query_size, 1, bias=False)
 
     def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
         last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1

