@@ -22,7 +22,7 @@ def energies(score: Score, query: list[float], states: list[list[float]]) -> Ten
     states_BSE = torch.tensor([states])
     mask_BS = torch.ones(states_BSE.shape[:2], dtype=torch.bool)
     memory = Memory(StepMatrix(states_BSE), score.shared(score.keys(states_BSE)), mask_BS, states_BSE[:, 0])
-    energies_BTS: Tensor = score(score.queries(torch.tensor([[query]])), memory)
+    energies_BTS: Tensor = score(score.queries(torch.tensor([[query]]), memory), memory)
     assert energies_BTS.shape[:2] == (1, 1)
     return energies_BTS[0, 0]
 

@@ -24,7 +24,7 @@ class ModelState:
     @classmethod
     def start(cls, model: Seq2Seq, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        return cls(model, *model.start(src_BS, mask_BS), model.decoder.wiring.recurrence.step_weights())
+        return cls(model, *model.start(src_BS, mask_BS), model.decoder.wiring.step_weights())
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         embedded_R1E = self.model.embed(tokens_R[:, None])

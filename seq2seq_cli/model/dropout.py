@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Zeroes each element with probability ``p`` (rounded to 1/65536) and scales the rest by 1/(1 - p).
+    """Zeroes each element with probability ``p`` (rounded to 1/32768) and scales the rest by 1/(1 - p).
 
-    On a CPU the mask comes from 16-bit pieces of 64-bit random integers.
+    On a CPU the mask comes from 16-bit pieces of 64-bit random integers, by integer arithmetic: comparisons and what
+    follows from them take ten times as long.
     """
 
     def __init__(self, p: float) -> None:
@@ -20,5 +21,7 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return nn.functional.dropout(x, self.p)
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        keep = words.view(torch.int16)[: x.numel()].view(x.shape) >= round(self.p * 2**16) - 2**15
-        return x * (keep.to(x.dtype) / (1 - self.p))
+        drawn = words.view(torch.int16)[: x.numel()].view(x.shape).bitwise_and_(2**15 - 1)
+        # The sign of the difference to p, shifted down: -1 for what falls, 0 for what stays.
+        keep = drawn.sub_(round(self.p * 2**15)).bitwise_right_shift_(15).add_(1)
+        return x * keep.to(x.dtype).mul_(1 / (1 - self.p))

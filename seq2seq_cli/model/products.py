@@ -7,6 +7,12 @@ ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 """Whether torch has oneDNN's linear map (which its own compiler uses as well)."""
 
 
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """What products with ``x`` are computed in: autocast's type where it is on, otherwise its own."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """x W^T + b, without a gradient.
 

@@ -26,10 +26,12 @@ class StepLayer(NamedTuple):
 
 
 class StepWeights(NamedTuple):
-    """The weights of a stepwise recurrence: of the known inputs, and of each layer."""
+    """The weights of a stepwise recurrence: of the known inputs, and of each layer; and W_c, where the attention comes
+    after it."""
 
     known: StepMatrix
     layers: tuple[StepLayer, ...]
+    combine: StepMatrix | None = None
 
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -59,7 +61,7 @@ class Recurrence(nn.Module):
         )
 
     def step_weights(self) -> StepWeights | None:
-        """The weights that the steps of one pass share; None where no step is taken by itself."""
+        """The weights of the recurrence that the steps of one pass share; None where no step is taken by itself."""
         if not self.stepwise:
             return None
         weight_GE, weight_GX = self.rnn.weight_ih_l0.split(

@@ -10,7 +10,7 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.loss import Loss, linear_cross_entropy
-from seq2seq_cli.model.products import linear
+from seq2seq_cli.model.products import compute_dtype, linear
 from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory
 
 
@@ -56,8 +56,7 @@ class Seq2Seq(nn.Module):
 
     def encode(self, src_BS: Tensor, mask_BS: Tensor) -> tuple[EncoderOutput, Memory]:
         """The encoder's output, and the memory that attention reads."""
-        embedded_BSI = self.dropout(self.source_embedding(src_BS))
-        encoded = self.encoder(embedded_BSI, mask_BS)
+        encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS)
         return encoded, self.decoder.attention.prepare(encoded)
 
     def start(self, src_BS: Tensor, mask_BS: Tensor) -> tuple[Memory, DecoderState]:
@@ -78,8 +77,11 @@ class Seq2Seq(nn.Module):
         )
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
-        embedded_BTI: Tensor = self.dropout(self.target_embedding(tokens_BT))
-        return embedded_BTI
+        return self._embed(self.target_embedding, tokens_BT)
+
+    def _embed(self, embedding: nn.Embedding, tokens_BL: Tensor) -> Tensor:
+        embedded_BLI: Tensor = self.dropout(embedding(tokens_BL).to(compute_dtype(embedding.weight)))
+        return embedded_BLI
 
     def readout(self, features_NF: Tensor) -> Tensor:
         """From the decoder's features, real tokens only, to what the vocabulary is projected from."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.model.products import linear, outer
+from seq2seq_cli.model.products import compute_dtype, linear, outer
 
 
 class Ledger(Protocol):
@@ -68,14 +68,13 @@ def _joined(parts: list[Tensor]) -> Tensor:
 class StepMatrix:
     """A matrix M, O x I, or one for each of B sentences, B x O x I, that vectors are multiplied with at every step.
 
-    It is cast to the precision of the products once, and its gradient is one product over all steps instead of a
+    It is cast to ``dtype``, the precision of the products, once, and its gradient is one product over all steps instead of a
     small one each: a step costs half of its backward pass, and the sum over the steps is not rounded to bfloat16 in
     between. Not a module: made anew for every forward pass.
     """
 
-    def __init__(self, matrix: Tensor, bias_O: Tensor | None = None) -> None:
-        device = matrix.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else matrix.dtype
+    def __init__(self, matrix: Tensor, bias_O: Tensor | None = None, dtype: torch.dtype | None = None) -> None:
+        dtype = dtype or compute_dtype(matrix)
         self.plain = matrix
         """M itself, for whatever is not a product."""
         self.matrix = matrix.detach().to(dtype).contiguous()

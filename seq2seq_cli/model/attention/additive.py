@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.model.steps import link
+from seq2seq_cli.model.steps import StepMatrix, link
 
 LIMIT = 40.0
 """Queries and keys count as no larger than this, so that their exponentials are finite in float32. A tanh is 1 to seven
@@ -45,13 +45,13 @@ class AdditiveLedger:
 
 
 class AdditiveKeys:
-    """The projected keys k of a batch, for v^T tanh(q + k) at each step.
+    """The projected keys k of a batch, for v^T tanh(q + k) at each step, and the projection of its queries.
 
     ``grown_BSA``: e^(2k), where it is there already.
     """
 
-    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, grown_BSA: Tensor | None = None) -> None:
-        self.plain, self.vector_A = keys_BSA, vector_A
+    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, query: StepMatrix, grown_BSA: Tensor | None = None) -> None:
+        self.plain, self.vector_A, self.query = keys_BSA, vector_A, query
         self.grown_BSA = _grow(keys_BSA.detach()) if grown_BSA is None else grown_BSA
         self.ledger = AdditiveLedger(vector_A.detach())
         self.link = link(self.ledger, keys_BSA, vector_A)
@@ -64,7 +64,7 @@ class AdditiveKeys:
     def select(self, rows: Tensor) -> AdditiveKeys:
         """The keys of the sentences ``rows``."""
         grown_BSA = self.grown_BSA.index_select(0, rows)
-        return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
+        return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, self.query, grown_BSA)
 
 
 def _grow(x: Tensor) -> Tensor:

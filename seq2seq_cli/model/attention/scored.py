@@ -22,11 +22,9 @@ class ScoredAttention(nn.Module):
         self.normaliser = normaliser
 
     def prepare(self, encoded: EncoderOutput) -> Memory:
-        states_BSE = encoded.states_BSE
-        keys_BSA = self.score.keys(states_BSE)
-        with torch.autocast(states_BSE.device.type, enabled=False):
-            values, keys = StepMatrix(precise(states_BSE)), self.score.shared(precise(keys_BSA))
-        return Memory(values, keys, encoded.mask_BS, encoded.summary_BE)
+        values_BSE, keys_BSA = precise(encoded.states_BSE), precise(self.score.keys(encoded.states_BSE))
+        values = StepMatrix(values_BSE, dtype=values_BSE.dtype)
+        return Memory(values, self.score.shared(keys_BSA), encoded.mask_BS, encoded.summary_BE)
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return ()
@@ -35,7 +33,7 @@ class ScoredAttention(nn.Module):
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
     ) -> tuple[Attended, AttentionState]:
         view = self.window(query_BTD, memory, start)
-        queries_BTA = precise(self.score.queries(query_BTD))
+        queries_BTA = precise(self.score.queries(query_BTD, memory))
         # The projections may be in bfloat16, but not what follows: the gradients of energies and weights are
         # small differences between positions, which 8 bits round away while the attention is still flat, so
         # that it takes epochs longer to form.

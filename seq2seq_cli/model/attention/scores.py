@@ -13,13 +13,16 @@ from seq2seq_cli.model.types import Keys, Memory
 class ProductKeys(StepMatrix):
     """Keys whose energies are dot products: queries_BTA -> energies_BTS."""
 
+    def __init__(self, keys_BSA: Tensor) -> None:
+        super().__init__(keys_BSA, dtype=keys_BSA.dtype)
+
     def energies(self, queries_BTA: Tensor) -> Tensor:
         return self.product(queries_BTA)
 
 
 class Score(nn.Module):
     """``keys``: states_BSE -> keys_BSA, and ``shared``: keys_BSA -> ``memory.keys``, once a source batch; ``queries``:
-    query_BTD -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
+    query_BTD and memory -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
 
     The projections are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
     """
@@ -27,7 +30,7 @@ class Score(nn.Module):
     def keys(self, states_BSE: Tensor) -> Tensor:
         return states_BSE
 
-    def queries(self, query_BTD: Tensor) -> Tensor:
+    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
         return query_BTD
 
     def shared(self, keys_BSA: Tensor) -> Keys:
@@ -85,12 +88,12 @@ class AdditiveScore(Score):
         keys_BSA: Tensor = self.key(states_BSE)
         return keys_BSA
 
-    def queries(self, query_BTD: Tensor) -> Tensor:
-        queries_BTA: Tensor = self.query(query_BTD)
-        return queries_BTA
-
     def shared(self, keys_BSA: Tensor) -> Keys:
-        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0))
+        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0), StepMatrix(self.query.weight))
+
+    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
+        assert isinstance(memory.keys, AdditiveKeys)
+        return memory.keys.query.product(query_BTD)
 
 
 class LocationScore(Score):
@@ -107,7 +110,7 @@ class LocationScore(Score):
     def keys(self, states_BSE: Tensor) -> Tensor:
         return states_BSE[..., :0]
 
-    def queries(self, query_BTD: Tensor) -> Tensor:
+    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
         queries_BTA: Tensor = self.position(query_BTD)
         return queries_BTA
 
