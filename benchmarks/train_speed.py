@@ -21,6 +21,7 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.device import DTYPES, set_threads
+from seq2seq_cli.model import products
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.experiment import new_learner
 from seq2seq_cli.training.loop import DevScores, Learner, train
@@ -128,10 +129,12 @@ def _flop_per_token(learner: Learner, prepared: Prepared, batches: list[np.ndarr
 def _without_onednn() -> Iterator[None]:
     was = torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
+    was_used, products.ONEDNN = products.ONEDNN, False
     try:
         yield
     finally:
         torch._C._set_mkldnn_enabled(was)
+        products.ONEDNN = was_used
 
 
 def main(

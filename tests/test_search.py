@@ -44,7 +44,9 @@ class Table:
     def step(self, tokens_R: Tensor) -> tuple[Step, Table]:
         after = replace(self, read_R=self.read_R * (VOCABULARY + 1) + tokens_R + 1, taken=self.taken + 1)
         weights_RS = torch.stack([after.read_R, self.sentence_R.double()], 1)
-        return Step(self.log_probs_NTVV[self.sentence_R, self.taken, tokens_R], weights_RS, -after.read_R), after
+        log_probs_RV = self.log_probs_NTVV[self.sentence_R, self.taken, tokens_R]
+        # Logits are log-probabilities but for any number.
+        return Step(log_probs_RV + 3, log_probs_RV.new_full((len(tokens_R),), 3), weights_RS, -after.read_R), after
 
     def reorder(self, rows_R: Tensor) -> Table:
         assert torch.equal(self.sentence_R[rows_R], self.sentence_R), "rows moved between sentences"

@@ -1,6 +1,10 @@
 """A linear map taken step by step is the linear map, and its gradients are those of all steps together."""
 
+import gc
+
+import pytest
 import torch
+from models import tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
 from seq2seq_cli.model.steps import StepMatrix
@@ -74,3 +78,37 @@ def test_without_gradients_nothing_is_kept() -> None:
         steps = StepMatrix(weight, bias)
         assert not steps.product(x[0]).requires_grad
     assert steps.ledger.left == steps.ledger.right == []
+
+
+def test_a_matrix_a_sentence() -> None:
+    """Products with it and mixtures of its rows, each step reading what the one before said."""
+    generator = torch.Generator().manual_seed(0)
+    x_BTI = torch.randn(2, 3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    matrix_BOI = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    def chain(x_BTI: Tensor, matrix_BOI: Tensor, plain: bool) -> Tensor:
+        steps, said = StepMatrix(matrix_BOI), torch.zeros(1, dtype=torch.float64)
+        for x_B1I in x_BTI.split(1, 1):
+            inner = x_B1I + said
+            energies = inner @ matrix_BOI.mT if plain else steps.product(inner)
+            said = energies.softmax(-1) @ matrix_BOI if plain else steps.mixture(energies.softmax(-1))
+        return said
+
+    torch.testing.assert_close(chain(x_BTI, matrix_BOI, False), chain(x_BTI, matrix_BOI, True))
+    assert torch.autograd.gradcheck(lambda x, matrix: chain(x, matrix, False), (x_BTI, matrix_BOI))
+
+
+@pytest.mark.parametrize("kind", ["bahdanau", "luong-general", "none"])
+def test_a_batch_is_freed_with_its_loss(kind: str) -> None:
+    """Without waiting for Python's search for rings of references, which comes when it comes."""
+    model, sentences = tiny_model(tiny_config(kind)), tiny_sentences(steps=4)
+    real_BT = torch.ones_like(sentences.reads_BT, dtype=torch.bool)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        model.loss(*sentences, sentences.reads_BT, real_BT, 0.1).smoothed.backward()
+        gc.collect()
+        assert [thing for thing in gc.garbage if isinstance(thing, Tensor)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()

@@ -6,6 +6,7 @@ leaves the batch when its search has ended.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self, TypeVar
@@ -18,9 +19,14 @@ IMPOSSIBLE = float("-inf")
 
 
 class Step(NamedTuple):
-    """What a model says of the next token: log-probabilities and where it looked (``centre_R`` of a local window)."""
+    """What a model says of the next token: logits, which are log-probabilities but for ``log_total_R``, and where it
+    looked (``centre_R`` of a local window).
 
-    log_probs_RV: Tensor
+    A search needs few of the log-probabilities: the subtraction is left to it.
+    """
+
+    logits_RV: Tensor
+    log_total_R: Tensor
     weights_RS: Tensor
     centre_R: Tensor | None
 
@@ -51,18 +57,28 @@ class Limits:
     min_length: int
     max_length_N: Tensor
 
-    def restrict(self, log_probs_NKV: Tensor, step: int, max_length_N: Tensor) -> Tensor:
-        """Minus infinity for the tokens that may not come at ``step``; changes ``log_probs_NKV`` itself."""
-        for token in self.banned:
-            log_probs_NKV[..., token] = IMPOSSIBLE
-        if step < self.min_length:
-            log_probs_NKV[..., self.eos] = IMPOSSIBLE
-        at_limit_N = step >= max_length_N
-        if bool(at_limit_N.any()):
-            end_NK = log_probs_NKV[at_limit_N][..., self.eos].clone()
-            log_probs_NKV[at_limit_N] = IMPOSSIBLE
-            log_probs_NKV[..., self.eos][at_limit_N] = end_NK
-        return log_probs_NKV
+    def candidates(self, step: Step, count: int, index: int, max_length_R: Tensor) -> Candidates:
+        """The ``count`` likeliest of the tokens that may come at the step of that ``index``; the likeliest that may not
+        are among them as well, at minus infinity."""
+        vocabulary = step.logits_RV.shape[1]
+        logits_RC, tokens_RC = step.logits_RV.topk(min(count + len(self.banned) + 1, vocabulary), -1)
+        forbidden_RC = torch.zeros_like(tokens_RC, dtype=torch.bool)
+        for token in (*self.banned, *((self.eos,) if index < self.min_length else ())):
+            forbidden_RC |= tokens_RC == token
+        at_limit_R = index >= max_length_R
+        forbidden_RC |= at_limit_R[:, None]
+        logits_RC = logits_RC.to(step.log_total_R.dtype).masked_fill(forbidden_RC, IMPOSSIBLE)
+        # At the limit there is the end alone, in the first place.
+        tokens_RC[:, 0].masked_fill_(at_limit_R, self.eos)
+        logits_RC[:, 0] = torch.where(at_limit_R, step.logits_RV[:, self.eos].to(logits_RC.dtype), logits_RC[:, 0])
+        return Candidates(logits_RC - step.log_total_R[:, None], tokens_RC)
+
+
+class Candidates(NamedTuple):
+    """Tokens that a row may go on with, and their log-probabilities; minus infinity where one may not come."""
+
+    log_probs_RC: Tensor
+    tokens_RC: Tensor
 
 
 class Found(NamedTuple):
@@ -98,7 +114,7 @@ def length_normalised(log_prob: Number, length: int, alpha: float) -> Number:
 
 def greedy(state: SearchState, limits: Limits, alpha: float) -> Result:
     """The likeliest token at every step; one row a sentence."""
-    return _one_row_each(state, limits, alpha, lambda log_probs_NV, _: log_probs_NV.argmax(-1))
+    return _one_row_each(state, limits, alpha, 1, lambda log_probs_NC, _: log_probs_NC.argmax(-1))
 
 
 def sample(
@@ -112,22 +128,23 @@ def sample(
     """A token drawn at every step from p^(1/temperature), among the ``top_k`` likeliest where that is not 0; each
     sentence's from a generator of its own."""
 
-    def draw(log_probs_NV: Tensor, ids_N: Tensor) -> Tensor:
+    def draw(log_probs_NC: Tensor, ids_N: Tensor) -> Tensor:
         if top_k:
-            least = log_probs_NV.topk(min(top_k, log_probs_NV.shape[-1]), -1).values[:, -1:]
-            log_probs_NV = log_probs_NV.masked_fill(log_probs_NV < least, IMPOSSIBLE)
-        # The token at which the sum of the probabilities passes a number drawn evenly from 0 to 1.
-        sums_NV = (log_probs_NV.cpu().double() / temperature).softmax(-1).cumsum(-1)
+            least = log_probs_NC.topk(min(top_k, log_probs_NC.shape[-1]), -1).values[:, -1:]
+            log_probs_NC = log_probs_NC.masked_fill(log_probs_NC < least, IMPOSSIBLE)
+        # The candidate at which the sum of the probabilities passes a number drawn evenly from 0 to 1.
+        sums_NC = (log_probs_NC.cpu().double() / temperature).softmax(-1).cumsum(-1)
         drawn_N = torch.tensor([generators[sentence].random() for sentence in ids_N.tolist()], dtype=torch.float64)
-        tokens_N1 = torch.searchsorted(sums_NV, drawn_N[:, None] * sums_NV[:, -1:], right=True)
-        return tokens_N1.squeeze(1).to(log_probs_NV.device)
+        chosen_N1 = torch.searchsorted(sums_NC, drawn_N[:, None] * sums_NC[:, -1:], right=True)
+        return chosen_N1.squeeze(1).to(log_probs_NC.device)
 
-    return _one_row_each(state, limits, alpha, draw)
+    return _one_row_each(state, limits, alpha, top_k or sys.maxsize, draw)
 
 
 def _one_row_each(
-    state: SearchState, limits: Limits, alpha: float, choose: Callable[[Tensor, Tensor], Tensor]
+    state: SearchState, limits: Limits, alpha: float, count: int, choose: Callable[[Tensor, Tensor], Tensor]
 ) -> Result:
+    """One token after another for each sentence, which ``choose`` picks from the ``count`` likeliest."""
     sentences = len(limits.max_length_N)
     max_length_N = limits.max_length_N
     ids_N = torch.arange(sentences, device=max_length_N.device)
@@ -138,10 +155,11 @@ def _one_row_each(
     ends: list[float] = [0.0] * sentences
     while len(ids_N):
         step, state = state.step(tokens_N)
-        log_probs_NV = limits.restrict(step.log_probs_RV[:, None], len(traces), max_length_N)[:, 0]
-        tokens_N = choose(log_probs_NV, ids_N)
-        log_prob_N = log_prob_N + log_probs_NV.gather(1, tokens_N[:, None]).squeeze(1)
-        traces.append(_without_log_probs(step))
+        log_probs_NC, tokens_NC = limits.candidates(step, count, len(traces), max_length_N)
+        chosen_N1 = choose(log_probs_NC, ids_N)[:, None]
+        tokens_N = tokens_NC.gather(1, chosen_N1).squeeze(1)
+        log_prob_N = log_prob_N + log_probs_NC.gather(1, chosen_N1).squeeze(1)
+        traces.append(_without_logits(step))
         history.append((ids_N, tokens_N))
         ended_N = tokens_N == limits.eos
         if bool(ended_N.any()):
@@ -239,7 +257,7 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     while len(beams.ids_N):
         step, state = state.step(tokens_R)
         rows_NK = _extend(beams, step, limits, alpha, len(traces))
-        traces.append(_without_log_probs(step))
+        traces.append(_without_logits(step))
         over_N = (beams.done_count_N >= width) | (len(traces) > beams.max_length_N)
         if bool(over_N.any()):
             for n in over_N.nonzero().squeeze(1).tolist():
@@ -256,11 +274,12 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
 def _extend(beams: _Beams, step: Step, limits: Limits, alpha: float, index: int) -> Tensor:
     """One step of every hypothesis; returns the row that each live one continues, N x K."""
     sentences, width = beams.log_prob_NK.shape
-    log_probs_NKV = limits.restrict(step.log_probs_RV.view(sentences, width, -1), index, beams.max_length_N)
-    vocabulary = log_probs_NKV.shape[-1]
-    total_NM = (log_probs_NKV + beams.log_prob_NK[..., None]).flatten(1)
+    max_length_R = beams.max_length_N.repeat_interleave(width)
+    log_probs_RC, tokens_RC = limits.candidates(step, 2 * width, index, max_length_R)
+    total_NM = (log_probs_RC.view(sentences, width, -1) + beams.log_prob_NK[..., None]).flatten(1)
     best_NC, flat_NC = total_NM.topk(min(2 * width, total_NM.shape[1]), 1)
-    origin_NC, token_NC = flat_NC // vocabulary, flat_NC % vocabulary
+    origin_NC = flat_NC // log_probs_RC.shape[1]
+    token_NC = tokens_RC.view(sentences, -1).gather(1, flat_NC)
     first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * width
     history_NCT, rows_NCT = _pick(beams.history_NKT, origin_NC), _pick(beams.rows_NKT, origin_NC)
     history_NCT[:, :, index] = token_NC
@@ -283,5 +302,5 @@ def _pick(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
     return x_NCT.gather(1, chosen_NK[..., None].expand(-1, -1, x_NCT.shape[2]))
 
 
-def _without_log_probs(step: Step) -> Step:
-    return step._replace(log_probs_RV=step.log_probs_RV.new_empty(0))
+def _without_logits(step: Step) -> Step:
+    return step._replace(logits_RV=step.logits_RV.new_empty(0))

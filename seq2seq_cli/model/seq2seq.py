@@ -10,8 +10,9 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.loss import Loss, linear_cross_entropy
-from seq2seq_cli.model.products import compute_dtype, linear
-from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory
+from seq2seq_cli.model.products import compute_dtype
+from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory, precise
 
 
 class Seq2Seq(nn.Module):
@@ -88,11 +89,17 @@ class Seq2Seq(nn.Module):
         rows_NR: Tensor = self.decoder.wiring.read_out(features_NF)
         return rows_NR
 
+    def output(self) -> StepMatrix:
+        """What the readout is multiplied with, to be shared by the steps of a search."""
+        return StepMatrix(self.output_embedding.weight, self.output_bias)
+
+    def logits(self, features_NF: Tensor, output: StepMatrix) -> Tensor:
+        """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""
+        return output.product(self.readout(features_NF))
+
     def log_probs(self, features_NF: Tensor) -> Tensor:
         """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
-        rows_NR = self.readout(features_NF)
-        logits_NV = linear(rows_NR, self.output_embedding.weight.to(rows_NR.dtype), self.output_bias.to(rows_NR.dtype))
-        return logits_NV.log_softmax(-1, dtype=torch.promote_types(logits_NV.dtype, torch.float32))
+        return precise(self.logits(features_NF, self.output())).log_softmax(-1)
 
     def parameter_count(self) -> int:
         """Numbers learned; a shared matrix counts once."""

@@ -1,0 +1,51 @@
+"""The additive energies against their plain formula, values and gradients."""
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.model.attention.additive import LIMIT, AdditiveKeys
+from seq2seq_cli.model.steps import StepMatrix
+
+
+def tensors() -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and v of two sentences, three steps and four positions."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 3, 5), (2, 4, 5), (5,))
+    queries, keys, vector = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    return queries.requires_grad_(), keys.requires_grad_(), vector.requires_grad_()
+
+
+def step_by_step(queries_BTA: Tensor, keys_BSA: Tensor, vector_A: Tensor) -> Tensor:
+    """Each step's query depends on the energies before it."""
+    keys, energies_B1S = AdditiveKeys(keys_BSA, vector_A, StepMatrix(torch.eye(5))), []
+    carried = torch.zeros(1, dtype=torch.float64)
+    for query_BA in queries_BTA.unbind(1):
+        energies_B1S.append(keys.energies((query_BA + carried)[:, None]))
+        carried = energies_B1S[-1].mean()
+    return torch.cat(energies_B1S, 1)
+
+
+def test_values() -> None:
+    queries, keys, vector = tensors()
+    mine = AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(queries)
+    torch.testing.assert_close(mine, torch.tanh(queries[:, :, None] + keys[:, None]) @ vector)
+
+
+def test_gradients_are_differences() -> None:
+    def at_once(queries: Tensor, keys: Tensor, vector: Tensor) -> Tensor:
+        return AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(queries)
+
+    assert torch.autograd.gradcheck(at_once, tensors())
+    assert torch.autograd.gradcheck(step_by_step, tensors())
+
+
+def test_large_numbers_are_no_infinities() -> None:
+    """In float32, where e^89 is one; at opposite ends of the range they cancel."""
+    queries = torch.tensor([[[-1000.0, 1000.0, 39.5, -39.5, 1000.0]]], requires_grad=True)
+    keys = torch.tensor([[[0.0, 0.0, -39.0, 39.0, LIMIT]]], requires_grad=True)
+    vector = torch.eye(5)
+    for unit, expected in zip(vector, (-1.0, 1.0, 0.46211716, -0.46211716, 1.0), strict=True):
+        energy = AdditiveKeys(keys, unit, StepMatrix(torch.eye(5))).energies(queries)
+        torch.testing.assert_close(energy.flatten(), torch.tensor([expected]), rtol=0, atol=1e-4)
+        for gradient in torch.autograd.grad(energy.sum(), (queries, keys)):
+            assert gradient.isfinite().all()
