@@ -130,3 +130,17 @@ def test_what_follows_the_projections_is_not_rounded_to_bfloat16(kind: str) -> N
     exact = attend(states_BSE.float(), query_BTD.float())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(attend(states_BSE, query_BTD), exact)
+
+
+@pytest.mark.parametrize("kind", ["luong-general", "bahdanau", "local-p"])
+@torch.no_grad()
+def test_what_is_not_rounded_stays_so_when_rows_are_selected(kind: str) -> None:
+    attention = build_attention(AttentionConfig(kind=kind), 8, 8)
+    states_BSE = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], torch.ones(3, 5, dtype=torch.bool)))
+        query_BTD, rows = torch.randn(3, 1, 8).bfloat16(), torch.tensor([2, 0])
+        whole, _ = attention(query_BTD, memory, (), 0)
+        part, _ = attention(query_BTD[rows], memory.select(rows), (), 0)
+    torch.testing.assert_close(part.context_BTE, whole.context_BTE[rows], rtol=0, atol=1e-6)
+    assert part.context_BTE.dtype == torch.float32

@@ -114,3 +114,27 @@ def test_the_gaussian_is_what_teaches_the_centre() -> None:
 )
 def test_the_radius_of_a_configuration(attention: AttentionConfig, radius: int | None) -> None:
     assert local_radius(attention) == radius
+
+
+@pytest.mark.parametrize("score", ["general", "dot", "additive"])
+@pytest.mark.parametrize("kind", ["local-m", "local-p"])
+@pytest.mark.parametrize("start", [0, 3, 21, 60])
+def test_a_window_picked_out_of_a_long_source_is_the_window_in_it(kind: str, score: str, start: int) -> None:
+    """Two queries at once are not picked for: the first of them is the one alone, gradients included."""
+    torch.manual_seed(0)
+    config = AttentionConfig.model_validate({"kind": kind, "score": score, "radius": 2})
+    attention = build_attention(config, 6, 6)
+    assert isinstance(attention, ScoredAttention)
+    attention.double()
+    states_BSE = torch.randn(3, 40, 6, dtype=torch.float64, requires_grad=True)
+    mask_BS = torch.arange(40) < torch.tensor([[40], [22], [1]])
+    query_BTD = torch.randn(3, 2, 6, dtype=torch.float64, requires_grad=True)
+    wanted = (states_BSE, query_BTD, *attention.parameters())
+    results = []
+    for steps in (1, 2):
+        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
+        attended, _ = attention(query_BTD[:, :steps], memory, (), start)
+        loss = attended.context_BTE[:, 0].square().sum() + attended.weights_BTS[:, 0].pow(3).sum()
+        results.append((*(x[:, 0] for x in attended if x is not None), *torch.autograd.grad(loss, wanted)))
+    for alone, among in zip(*results, strict=True):
+        torch.testing.assert_close(alone, among, rtol=0, atol=1e-12)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.model.products import compute_dtype, linear, outer
+from seq2seq_cli.model.products import compute_dtype, linear, outer, pick
 
 
 class Ledger(Protocol):
@@ -102,7 +102,11 @@ class StepMatrix:
 
     def select(self, rows: Tensor) -> Self:
         """The matrices of the sentences ``rows``."""
-        return type(self)(self.plain.index_select(0, rows))
+        return type(self)(self.plain.index_select(0, rows), dtype=self.matrix.dtype)
+
+    def pick(self, rows_BP: Tensor) -> Self:
+        """Some rows of each sentence's matrix."""
+        return type(self)(pick(self.plain, rows_BP), dtype=self.matrix.dtype)
 
 
 class _Product(torch.autograd.Function):

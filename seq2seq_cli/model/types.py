@@ -38,6 +38,10 @@ class Keys(Protocol):
         """The keys of the sentences ``rows``."""
         ...
 
+    def pick(self, positions_BP: Tensor) -> Keys:
+        """Some positions of each sentence alone."""
+        ...
+
 
 class Memory(NamedTuple):
     """What attention reads, made once a source batch: the keys are projected here and never again.
@@ -54,6 +58,11 @@ class Memory(NamedTuple):
         """The memory of the sentences ``rows``."""
         mask_BS, summary_BE = self.mask_BS.index_select(0, rows), self.summary_BE.index_select(0, rows)
         return Memory(self.values.select(rows), self.keys.select(rows), mask_BS, summary_BE)
+
+    def pick(self, positions_BP: Tensor) -> Memory:
+        """The memory of some positions of each sentence."""
+        mask_BP = self.mask_BS.gather(1, positions_BP)
+        return Memory(self.values.pick(positions_BP), self.keys.pick(positions_BP), mask_BP, self.summary_BE)
 
 
 class Attended(NamedTuple):

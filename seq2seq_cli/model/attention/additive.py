@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model.products import pick
 from seq2seq_cli.model.steps import StepMatrix, link
 
 LIMIT = 40.0
@@ -65,6 +66,11 @@ class AdditiveKeys:
         """The keys of the sentences ``rows``."""
         grown_BSA = self.grown_BSA.index_select(0, rows)
         return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, self.query, grown_BSA)
+
+    def pick(self, positions_BP: Tensor) -> AdditiveKeys:
+        """Some positions of each sentence alone."""
+        grown_BPA = pick(self.grown_BSA, positions_BP)
+        return AdditiveKeys(pick(self.plain, positions_BP), self.vector_A, self.query, grown_BPA)
 
 
 def _grow(x: Tensor) -> Tensor:

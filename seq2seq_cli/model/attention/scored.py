@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.scores import Score
+from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.steps import StepMatrix
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, precise
 
@@ -38,8 +39,17 @@ class ScoredAttention(nn.Module):
         # small differences between positions, which 8 bits round away while the attention is still flat, so
         # that it takes epochs longer to form.
         with torch.autocast(query_BTD.device.type, enabled=False):
-            weights_BTS = self.normaliser(self.score(queries_BTA, memory), view.mask_BTS)
-            if view.factor_BTS is not None:
-                weights_BTS = weights_BTS * view.factor_BTS
-            context_BTE = memory.values.mixture(weights_BTS)
+            near_BP = view.near()
+            if near_BP is None:
+                context_BTE, weights_BTS = self._attend(queries_BTA, memory, view)
+            else:
+                context_BTE, weights_B1P = self._attend(queries_BTA, memory.pick(near_BP), view.pick(near_BP))
+                everywhere_B1S = weights_B1P.new_zeros(view.mask_BTS.shape)
+                weights_BTS = everywhere_B1S.scatter(2, near_BP[:, None], weights_B1P)
         return Attended(context_BTE, weights_BTS, view.centre_BT), state
+
+    def _attend(self, queries_BTA: Tensor, memory: Memory, view: View) -> tuple[Tensor, Tensor]:
+        weights_BTS = self.normaliser(self.score(queries_BTA, memory), view.mask_BTS)
+        if view.factor_BTS is not None:
+            weights_BTS = weights_BTS * view.factor_BTS
+        return memory.values.mixture(weights_BTS), weights_BTS

@@ -13,9 +13,6 @@ from seq2seq_cli.model.types import Keys, Memory
 class ProductKeys(StepMatrix):
     """Keys whose energies are dot products: queries_BTA -> energies_BTS."""
 
-    def __init__(self, keys_BSA: Tensor) -> None:
-        super().__init__(keys_BSA, dtype=keys_BSA.dtype)
-
     def energies(self, queries_BTA: Tensor) -> Tensor:
         return self.product(queries_BTA)
 
@@ -34,7 +31,7 @@ class Score(nn.Module):
         return query_BTD
 
     def shared(self, keys_BSA: Tensor) -> Keys:
-        return ProductKeys(keys_BSA)
+        return ProductKeys(keys_BSA, dtype=keys_BSA.dtype)
 
     def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
         return memory.keys.energies(queries_BTA)

@@ -1,5 +1,7 @@
 """Windows: which source positions a query may see, and how much each of them counts."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
@@ -8,14 +10,33 @@ from torch import Tensor, nn
 from seq2seq_cli.model.steps import Linear
 from seq2seq_cli.model.types import Memory, precise
 
+MANY = 4
+"""Times the width of a window from which on a source is long enough for picking the window out of it."""
+
 
 class View(NamedTuple):
     """``mask_BTS`` (or one that broadcasts to it) is True at the positions seen; ``factor_BTS`` multiplies the
-    normalised weights (None: one); ``centre_BT`` is the middle of the window (None: no middle)."""
+    normalised weights (None: one); ``centre_BT`` is the middle of a window of that ``radius`` (None: no middle)."""
 
     mask_BTS: Tensor
     factor_BTS: Tensor | None = None
     centre_BT: Tensor | None = None
+    radius: int = 0
+
+    def near(self) -> Tensor | None:
+        """The positions that a single step's window may show, B x (2 radius + 1); None where these are not much fewer
+        than all."""
+        positions, width = self.mask_BTS.shape[-1], 2 * self.radius + 1
+        if self.centre_BT is None or self.centre_BT.shape[1] > 1 or positions < MANY * width:
+            return None
+        first_B1 = (self.centre_BT.detach() - self.radius).ceil().long().clamp(0, positions - width)
+        return first_B1 + torch.arange(width, device=first_B1.device)
+
+    def pick(self, positions_BP: Tensor) -> View:
+        """The view of these positions of a single step."""
+        positions_B1P = positions_BP[:, None]
+        factor_B1P = None if self.factor_BTS is None else self.factor_BTS.gather(2, positions_B1P)
+        return self._replace(mask_BTS=self.mask_BTS.gather(2, positions_B1P), factor_BTS=factor_B1P)
 
 
 class GlobalWindow(nn.Module):
@@ -40,7 +61,7 @@ class LocalMonotonicWindow(nn.Module):
         last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
         steps_T = torch.arange(start, start + query_BTD.shape[1], device=query_BTD.device)
         centre_BT = torch.minimum(steps_T, last_B1)
-        return View(_near(centre_BT, memory.mask_BS, self.radius), centre_BT=centre_BT)
+        return View(_near(centre_BT, memory.mask_BS, self.radius), centre_BT=centre_BT, radius=self.radius)
 
 
 class LocalPredictiveWindow(nn.Module):
@@ -64,7 +85,7 @@ class LocalPredictiveWindow(nn.Module):
             centre_BT = last_B1 * torch.sigmoid(self.position(precise(moved_BTD)).squeeze(-1))
         distance_BTS = _positions(memory.mask_BS) - centre_BT[..., None]
         factor_BTS = torch.exp(-2 * (distance_BTS / self.radius).square())
-        return View(_near(centre_BT, memory.mask_BS, self.radius), factor_BTS, centre_BT)
+        return View(_near(centre_BT, memory.mask_BS, self.radius), factor_BTS, centre_BT, self.radius)
 
 
 def _positions(mask_BS: Tensor) -> Tensor:
