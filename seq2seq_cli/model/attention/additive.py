@@ -77,19 +77,25 @@ def _grow(x: Tensor) -> Tensor:
     return x.clamp(-LIMIT, LIMIT).mul_(2).exp_()
 
 
+def _reciprocals(queries_BTA: Tensor, grown_BSA: Tensor) -> Tensor:
+    """r of each query and key, B x T x S x A."""
+    one = queries_BTA.new_ones(())
+    return torch.addcmul(one, _grow(queries_BTA)[:, :, None], grown_BSA[:, None]).reciprocal_()
+
+
 class _Energies(torch.autograd.Function):
     @staticmethod
     def forward(ctx, queries_BTA, link, keys):  # type: ignore[no-untyped-def]
-        one, vector_A = queries_BTA.new_ones(()), keys.ledger.vector_A
-        r_BTSA = torch.addcmul(one, _grow(queries_BTA)[:, :, None], keys.grown_BSA[:, None]).reciprocal_()
         ctx.ledger = keys.ledger
-        ctx.save_for_backward(r_BTSA)
-        return vector_A.sum() - 2 * (r_BTSA @ vector_A)
+        ctx.save_for_backward(queries_BTA, keys.grown_BSA)
+        vector_A = keys.ledger.vector_A
+        return vector_A.sum() - 2 * (_reciprocals(queries_BTA, keys.grown_BSA) @ vector_A)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient_BTS):  # type: ignore[no-untyped-def]
-        (r_BTSA,) = ctx.saved_tensors
+        # Made again: to keep those of all steps is no faster, and takes up to 400 MB.
+        r_BTSA = _reciprocals(*ctx.saved_tensors)
         slope_BTSA = torch.addcmul(r_BTSA, r_BTSA, r_BTSA, value=-1)
         ctx.ledger.add(gradient_BTS, slope_BTSA, r_BTSA)
         return (gradient_BTS[:, :, None] @ slope_BTSA).squeeze(2) * (4 * ctx.ledger.vector_A), None, None
