@@ -17,6 +17,7 @@ import typer
 from seq2seq_cli import config as configuration
 from seq2seq_cli import console
 from seq2seq_cli.config import Config
+from seq2seq_cli.model.products import linear
 from seq2seq_cli.runs import open_run
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ def settings(run: Path | None, config: Path | None, overrides: list[str] | None,
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 2048, seconds: float = 1.0) -> float:
-    """FLOP/s of products of square matrices in ``dtype``: what this machine reaches at its best, here and now."""
+    """FLOP/s of products of square matrices in ``dtype``, by the library that the model uses: what this machine reaches
+    at its best, here and now."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = 0.0
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         begin = time.perf_counter()
-        a @ b
+        linear(a, b)
         if device.type == "cuda":
             torch.cuda.synchronize()
         best = max(best, 2 * size**3 / (time.perf_counter() - begin))
