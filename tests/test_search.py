@@ -15,7 +15,8 @@ import torch
 from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor
 
-from seq2seq_cli.decoding.search import Found, Limits, Result, Step, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.likeliest import Limits
+from seq2seq_cli.decoding.search import Found, Result, Step, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
 
 BOS, EOS, BANNED = 0, 1, 2
@@ -46,13 +47,18 @@ class Table:
         weights_RS = torch.stack([after.read_R, self.sentence_R.double()], 1)
         log_probs_RV = self.log_probs_NTVV[self.sentence_R, self.taken, tokens_R]
         # Logits are log-probabilities but for any number.
-        return Step(log_probs_RV + 3, log_probs_RV.new_full((len(tokens_R),), 3), weights_RS, -after.read_R), after
+        return Step(log_probs_RV + 3, weights_RS, -after.read_R), after
 
     def reorder(self, rows_R: Tensor) -> Table:
         assert torch.equal(self.sentence_R[rows_R], self.sentence_R), "rows moved between sentences"
-        return self.select(rows_R)
+        return self._rows(rows_R)
 
-    def select(self, rows_R: Tensor) -> Table:
+    def select(self, sentences_N: Tensor, rows_R: Tensor) -> Table:
+        going_N = self.sentence_R.unique_consecutive()[sentences_N]
+        assert torch.equal(self.sentence_R[rows_R].unique_consecutive(), going_N), "rows of other sentences"
+        return self._rows(rows_R)
+
+    def _rows(self, rows_R: Tensor) -> Table:
         return replace(self, sentence_R=self.sentence_R[rows_R], read_R=self.read_R[rows_R])
 
 
@@ -228,6 +234,7 @@ def test_lengths_and_banned_tokens(search: Search, shortest: int) -> None:
     table_NTVV[..., (BANNED, BOS)] += 20.0
     # Ends so likely or so unlikely that each sentence runs into the one bound or into the other.
     table_NTVV[..., EOS] += 20.0 if shortest else -20.0
+    table_NTVV = table_NTVV.log_softmax(-1)
     longest = (3, 4, 5, 6)
     result = search(Table.of(table_NTVV), limits_of(*longest, shortest=shortest))
     for limit, hypotheses in zip(longest, result.hypotheses, strict=True):

@@ -15,18 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IMPOSSIBLE = float("-inf")
+from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, candidates
 
 
 class Step(NamedTuple):
-    """What a model says of the next token: logits, which are log-probabilities but for ``log_total_R``, and where it
-    looked (``centre_R`` of a local window).
-
-    A search needs few of the log-probabilities: the subtraction is left to it.
-    """
+    """What a model says of the next token: logits, which softmax makes its probabilities of, and where it looked
+    (``centre_R`` of a local window)."""
 
     logits_RV: Tensor
-    log_total_R: Tensor
     weights_RS: Tensor
     centre_R: Tensor | None
 
@@ -42,43 +38,9 @@ class SearchState(Protocol):
         """Rows of the same sentences in another order."""
         ...
 
-    def select(self, rows_R: Tensor) -> Self:
-        """Some of the rows, any number of times."""
+    def select(self, sentences_N: Tensor, rows_R: Tensor) -> Self:
+        """Some of the sentences, each with as many rows as the others, one after another."""
         ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Ends and bounds of a search. ``min_length`` and ``max_length_N`` count pieces without ``</s>``."""
-
-    bos: int
-    eos: int
-    banned: tuple[int, ...]
-    min_length: int
-    max_length_N: Tensor
-
-    def candidates(self, step: Step, count: int, index: int, max_length_R: Tensor) -> Candidates:
-        """The ``count`` likeliest of the tokens that may come at the step of that ``index``; the likeliest that may not
-        are among them as well, at minus infinity."""
-        vocabulary = step.logits_RV.shape[1]
-        logits_RC, tokens_RC = step.logits_RV.topk(min(count + len(self.banned) + 1, vocabulary), -1)
-        forbidden_RC = torch.zeros_like(tokens_RC, dtype=torch.bool)
-        for token in (*self.banned, *((self.eos,) if index < self.min_length else ())):
-            forbidden_RC |= tokens_RC == token
-        at_limit_R = index >= max_length_R
-        forbidden_RC |= at_limit_R[:, None]
-        logits_RC = logits_RC.to(step.log_total_R.dtype).masked_fill(forbidden_RC, IMPOSSIBLE)
-        # At the limit there is the end alone, in the first place.
-        tokens_RC[:, 0].masked_fill_(at_limit_R, self.eos)
-        logits_RC[:, 0] = torch.where(at_limit_R, step.logits_RV[:, self.eos].to(logits_RC.dtype), logits_RC[:, 0])
-        return Candidates(logits_RC - step.log_total_R[:, None], tokens_RC)
-
-
-class Candidates(NamedTuple):
-    """Tokens that a row may go on with, and their log-probabilities; minus infinity where one may not come."""
-
-    log_probs_RC: Tensor
-    tokens_RC: Tensor
 
 
 class Found(NamedTuple):
@@ -114,7 +76,7 @@ def length_normalised(log_prob: Number, length: int, alpha: float) -> Number:
 
 def greedy(state: SearchState, limits: Limits, alpha: float) -> Result:
     """The likeliest token at every step; one row a sentence."""
-    return _one_row_each(state, limits, alpha, 1, lambda log_probs_NC, _: log_probs_NC.argmax(-1))
+    return _one_row_each(state, limits, alpha, 1, lambda _, ids_N: torch.zeros_like(ids_N))
 
 
 def sample(
@@ -129,9 +91,6 @@ def sample(
     sentence's from a generator of its own."""
 
     def draw(log_probs_NC: Tensor, ids_N: Tensor) -> Tensor:
-        if top_k:
-            least = log_probs_NC.topk(min(top_k, log_probs_NC.shape[-1]), -1).values[:, -1:]
-            log_probs_NC = log_probs_NC.masked_fill(log_probs_NC < least, IMPOSSIBLE)
         # The candidate at which the sum of the probabilities passes a number drawn evenly from 0 to 1.
         sums_NC = (log_probs_NC.cpu().double() / temperature).softmax(-1).cumsum(-1)
         drawn_N = torch.tensor([generators[sentence].random() for sentence in ids_N.tolist()], dtype=torch.float64)
@@ -146,8 +105,7 @@ def _one_row_each(
 ) -> Result:
     """One token after another for each sentence, which ``choose`` picks from the ``count`` likeliest."""
     sentences = len(limits.max_length_N)
-    max_length_N = limits.max_length_N
-    ids_N = torch.arange(sentences, device=max_length_N.device)
+    ids_N = torch.arange(sentences, device=limits.max_length_N.device)
     tokens_N = torch.full_like(ids_N, limits.bos)
     log_prob_N = torch.zeros(sentences, device=ids_N.device)
     history: list[tuple[Tensor, Tensor]] = []
@@ -155,10 +113,10 @@ def _one_row_each(
     ends: list[float] = [0.0] * sentences
     while len(ids_N):
         step, state = state.step(tokens_N)
-        log_probs_NC, tokens_NC = limits.candidates(step, count, len(traces), max_length_N)
-        chosen_N1 = choose(log_probs_NC, ids_N)[:, None]
-        tokens_N = tokens_NC.gather(1, chosen_N1).squeeze(1)
-        log_prob_N = log_prob_N + log_probs_NC.gather(1, chosen_N1).squeeze(1)
+        found = candidates(step.logits_RV, log_prob_N[:, None], count, limits, len(traces))
+        chosen_N1 = choose(found.log_prob_NC, ids_N)[:, None]
+        tokens_N = found.token_NC.gather(1, chosen_N1).squeeze(1)
+        log_prob_N = found.log_prob_NC.gather(1, chosen_N1).squeeze(1)
         traces.append(_without_logits(step))
         history.append((ids_N, tokens_N))
         ended_N = tokens_N == limits.eos
@@ -166,8 +124,8 @@ def _one_row_each(
             for sentence, log_prob in zip(ids_N[ended_N].tolist(), log_prob_N[ended_N].tolist(), strict=True):
                 ends[sentence] = log_prob
             rows = (~ended_N).nonzero().squeeze(1)
-            state = state.select(rows)
-            ids_N, tokens_N, log_prob_N, max_length_N = (x[rows] for x in (ids_N, tokens_N, log_prob_N, max_length_N))
+            state, limits = state.select(rows, rows), limits.of(rows)
+            ids_N, tokens_N, log_prob_N = (x[rows] for x in (ids_N, tokens_N, log_prob_N))
     return Result(_read_back(history, ends, limits.eos, alpha), traces)
 
 
@@ -193,7 +151,6 @@ class _Beams:
     each one's tokens and its row at each step so far."""
 
     ids_N: Tensor
-    max_length_N: Tensor
     log_prob_NK: Tensor
     history_NKT: Tensor
     rows_NKT: Tensor
@@ -213,9 +170,7 @@ class _Beams:
         empty = torch.full((sentences, beam, longest), -1, device=device)
         count = torch.zeros(sentences, dtype=torch.long, device=device)
         ids_N = torch.arange(sentences, device=device)
-        return cls(
-            ids_N, max_length_N, first, empty, empty.clone(), none, none.clone(), empty.clone(), empty.clone(), count
-        )
+        return cls(ids_N, first, empty, empty.clone(), none, none.clone(), empty.clone(), empty.clone(), count)
 
     def finish(self, log_prob_NC: Tensor, score_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
         """Keep the best K of the finished hypotheses and these C candidates (minus infinity: not finished)."""
@@ -250,7 +205,7 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
     """
     beams = _Beams.start(limits.max_length_N, width)
-    state = state.select(beams.ids_N.repeat_interleave(width))
+    state = state.select(beams.ids_N, beams.ids_N.repeat_interleave(width))
     tokens_R = torch.full((len(beams.ids_N) * width,), limits.bos, device=beams.ids_N.device)
     traces: list[Step] = []
     results: list[list[Found]] = [[] for _ in beams.ids_N]
@@ -258,13 +213,13 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
         step, state = state.step(tokens_R)
         rows_NK = _extend(beams, step, limits, alpha, len(traces))
         traces.append(_without_logits(step))
-        over_N = (beams.done_count_N >= width) | (len(traces) > beams.max_length_N)
+        over_N = (beams.done_count_N >= width) | (len(traces) > limits.max_length_N)
         if bool(over_N.any()):
             for n in over_N.nonzero().squeeze(1).tolist():
                 results[int(beams.ids_N[n])] = beams.found(n, limits.eos)
             going = (~over_N).nonzero().squeeze(1)
             beams.keep(going)
-            state = state.select(rows_NK[going].reshape(-1))
+            state, limits = state.select(going, rows_NK[going].flatten()), limits.of(going)
         else:
             state = state.reorder(rows_NK.reshape(-1))
         tokens_R = beams.history_NKT[:, :, len(traces) - 1].reshape(-1)
@@ -274,12 +229,7 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
 def _extend(beams: _Beams, step: Step, limits: Limits, alpha: float, index: int) -> Tensor:
     """One step of every hypothesis; returns the row that each live one continues, N x K."""
     sentences, width = beams.log_prob_NK.shape
-    max_length_R = beams.max_length_N.repeat_interleave(width)
-    log_probs_RC, tokens_RC = limits.candidates(step, 2 * width, index, max_length_R)
-    total_NM = (log_probs_RC.view(sentences, width, -1) + beams.log_prob_NK[..., None]).flatten(1)
-    best_NC, flat_NC = total_NM.topk(min(2 * width, total_NM.shape[1]), 1)
-    origin_NC = flat_NC // log_probs_RC.shape[1]
-    token_NC = tokens_RC.view(sentences, -1).gather(1, flat_NC)
+    best_NC, origin_NC, token_NC = candidates(step.logits_RV, beams.log_prob_NK, 2 * width, limits, index)
     first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * width
     history_NCT, rows_NCT = _pick(beams.history_NKT, origin_NC), _pick(beams.rows_NKT, origin_NC)
     history_NCT[:, :, index] = token_NC

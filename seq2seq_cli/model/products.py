@@ -42,8 +42,10 @@ def _by_onednn(x: Tensor) -> bool:
     return ONEDNN and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and x.numel() > 0
 
 
-def pick(x_BSI: Tensor, positions_BP: Tensor) -> Tensor:
-    """Vectors at positions of each row's own: B x S x I -> B x P x I, in a fifth of the time of a gather."""
-    first_B1 = torch.arange(len(x_BSI), device=x_BSI.device)[:, None] * x_BSI.shape[1]
-    picked_BPI: Tensor = x_BSI.flatten(0, 1).index_select(0, (first_B1 + positions_BP).flatten())
-    return picked_BPI.view(*positions_BP.shape, -1)
+def pick(x_BSI: Tensor, positions_RP: Tensor) -> Tensor:
+    """Vectors at positions of each row's own: B x S x I -> R x P x I, in a fifth of the time of a gather.
+
+    R is B, or so many times B that some rows one after another pick from the same."""
+    rows_R = torch.arange(len(positions_RP), device=x_BSI.device) // (len(positions_RP) // len(x_BSI))
+    picked_NI: Tensor = x_BSI.flatten(0, 1).index_select(0, (rows_R[:, None] * x_BSI.shape[1] + positions_RP).flatten())
+    return picked_NI.view(*positions_RP.shape, -1)

@@ -83,15 +83,22 @@ class StepMatrix:
         self.link = link(self.ledger, matrix, bias_O)
 
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        """x M^T + b + addend: vectors of size I, in any number of dimensions (one a step and sentence, B x T x I, where
-        there is a matrix a sentence) -> the same of size O."""
-        out: Tensor = _Product.apply(x.to(self.matrix.dtype), addend, self.link, self)  # type: ignore[no-untyped-call]
-        return out
+        """x M^T + b + addend: vectors of size I, in any number of dimensions -> the same of size O.
 
-    def mixture(self, weights_BTO: Tensor) -> Tensor:
-        """weights M: sums of the rows of M, weighted. B x T x O -> B x T x I."""
-        out_BTI: Tensor = _Mixture.apply(weights_BTO.to(self.matrix.dtype), self.link, self)  # type: ignore[no-untyped-call]
-        return out_BTI
+        Where there is a matrix a sentence, R x T x I, R being B or so many times B that some rows one after another
+        belong to one sentence.
+        """
+        out: Tensor = _Product.apply(self._by_matrix(x), addend, self.link, self)  # type: ignore[no-untyped-call]
+        return out if self.matrix.dim() == 2 else out.view(*x.shape[:-1], self.matrix.shape[1])
+
+    def mixture(self, weights_RTO: Tensor) -> Tensor:
+        """weights M: sums of the rows of M, weighted. R x T x O -> R x T x I (R as in ``product``)."""
+        out: Tensor = _Mixture.apply(self._by_matrix(weights_RTO), self.link, self)  # type: ignore[no-untyped-call]
+        return out.view(*weights_RTO.shape[:-1], self.matrix.shape[2])
+
+    def _by_matrix(self, x: Tensor) -> Tensor:
+        x = x.to(self.matrix.dtype)
+        return x if self.matrix.dim() == 2 else x.reshape(len(self.matrix), -1, x.shape[-1])
 
     def leave(self, left: Tensor, right: Tensor) -> None:
         """One step's part of M's gradient, left^T right."""
@@ -104,9 +111,9 @@ class StepMatrix:
         """The matrices of the sentences ``rows``."""
         return type(self)(self.plain.index_select(0, rows), dtype=self.matrix.dtype)
 
-    def pick(self, rows_BP: Tensor) -> Self:
-        """Some rows of each sentence's matrix."""
-        return type(self)(pick(self.plain, rows_BP), dtype=self.matrix.dtype)
+    def pick(self, rows_RP: Tensor) -> Self:
+        """Some rows of each sentence's matrix (R as in ``product``)."""
+        return type(self)(pick(self.plain, rows_RP), dtype=self.matrix.dtype)
 
 
 class _Product(torch.autograd.Function):

@@ -30,23 +30,24 @@ class Keys(Protocol):
 
     plain: Tensor
 
-    def energies(self, queries_BTA: Tensor) -> Tensor:
-        """How well each source position fits each query: energies_BTS."""
+    def energies(self, queries_RTA: Tensor) -> Tensor:
+        """How well each source position fits each query: energies_RTS (rows as in ``Memory``)."""
         ...
 
     def select(self, rows: Tensor) -> Keys:
         """The keys of the sentences ``rows``."""
         ...
 
-    def pick(self, positions_BP: Tensor) -> Keys:
-        """Some positions of each sentence alone."""
+    def pick(self, positions_RP: Tensor) -> Keys:
+        """Some positions alone, of each row's own."""
         ...
 
 
 class Memory(NamedTuple):
     """What attention reads, made once a source batch: the keys are projected here and never again.
 
-    ``values`` are the encoder's states, B x S x E.
+    ``values`` are the encoder's states, B x S x E. In beam search R = K B rows read it, K hypotheses of each sentence
+    one after another: mask and summary then have R rows, values and keys still B.
     """
 
     values: StepMatrix
@@ -55,14 +56,19 @@ class Memory(NamedTuple):
     summary_BE: Tensor
 
     def select(self, rows: Tensor) -> Memory:
-        """The memory of the sentences ``rows``."""
+        """The memory of the sentences ``rows``, one row each."""
         mask_BS, summary_BE = self.mask_BS.index_select(0, rows), self.summary_BE.index_select(0, rows)
         return Memory(self.values.select(rows), self.keys.select(rows), mask_BS, summary_BE)
 
-    def pick(self, positions_BP: Tensor) -> Memory:
-        """The memory of some positions of each sentence."""
-        mask_BP = self.mask_BS.gather(1, positions_BP)
-        return Memory(self.values.pick(positions_BP), self.keys.pick(positions_BP), mask_BP, self.summary_BE)
+    def shared(self, readers: int) -> Memory:
+        """For ``readers`` rows of each sentence."""
+        mask_RS, summary_RE = (x.repeat_interleave(readers, 0) for x in (self.mask_BS, self.summary_BE))
+        return Memory(self.values, self.keys, mask_RS, summary_RE)
+
+    def pick(self, positions_RP: Tensor) -> Memory:
+        """The memory of some positions, of each row's own."""
+        mask_RP = self.mask_BS.gather(1, positions_RP)
+        return Memory(self.values.pick(positions_RP), self.keys.pick(positions_RP), mask_RP, self.summary_BE)
 
 
 class Attended(NamedTuple):

@@ -57,20 +57,21 @@ class AdditiveKeys:
         self.ledger = AdditiveLedger(vector_A.detach())
         self.link = link(self.ledger, keys_BSA, vector_A)
 
-    def energies(self, queries_BTA: Tensor) -> Tensor:
-        """v^T tanh(q + k), B x T x S."""
-        energies_BTS: Tensor = _Energies.apply(queries_BTA, self.link, self)  # type: ignore[no-untyped-call]
-        return energies_BTS
+    def energies(self, queries_RTA: Tensor) -> Tensor:
+        """v^T tanh(q + k), R x T x S. R is B, or so many times B that some rows one after another share their keys."""
+        by_keys_BTA = queries_RTA.reshape(len(self.plain), -1, queries_RTA.shape[-1])
+        energies: Tensor = _Energies.apply(by_keys_BTA, self.link, self)  # type: ignore[no-untyped-call]
+        return energies.view(*queries_RTA.shape[:-1], self.plain.shape[1])
 
     def select(self, rows: Tensor) -> AdditiveKeys:
         """The keys of the sentences ``rows``."""
         grown_BSA = self.grown_BSA.index_select(0, rows)
         return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, self.query, grown_BSA)
 
-    def pick(self, positions_BP: Tensor) -> AdditiveKeys:
-        """Some positions of each sentence alone."""
-        grown_BPA = pick(self.grown_BSA, positions_BP)
-        return AdditiveKeys(pick(self.plain, positions_BP), self.vector_A, self.query, grown_BPA)
+    def pick(self, positions_RP: Tensor) -> AdditiveKeys:
+        """Some positions of each sentence alone (R as in ``energies``)."""
+        grown_RPA = pick(self.grown_BSA, positions_RP)
+        return AdditiveKeys(pick(self.plain, positions_RP), self.vector_A, self.query, grown_RPA)
 
 
 def _grow(x: Tensor) -> Tensor:

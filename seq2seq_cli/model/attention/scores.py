@@ -11,10 +11,10 @@ from seq2seq_cli.model.types import Keys, Memory
 
 
 class ProductKeys(StepMatrix):
-    """Keys whose energies are dot products: queries_BTA -> energies_BTS."""
+    """Keys whose energies are dot products: queries_RTA -> energies_RTS."""
 
-    def energies(self, queries_BTA: Tensor) -> Tensor:
-        return self.product(queries_BTA)
+    def energies(self, queries_RTA: Tensor) -> Tensor:
+        return self.product(queries_RTA)
 
 
 class Score(nn.Module):

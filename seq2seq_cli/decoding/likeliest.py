@@ -1,0 +1,107 @@
+"""The likeliest ways to go on, found without sorting the vocabulary.
+
+N sentences, K hypotheses each, R = N x K rows, V vocabulary, C candidates. The vocabulary is taken as G groups of
+``GROUP`` tokens. The C likeliest candidates of a sentence are in those C groups whose largest logits are the largest.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.model.types import precise
+
+GROUP = 16
+IMPOSSIBLE = float("-inf")
+
+
+class Candidates(NamedTuple):
+    """Ways to go on, best first (minus infinity: none): the log-probability of the hypothesis so far and its next token,
+    which of the sentence's K hypotheses it is, and the token."""
+
+    log_prob_NC: Tensor
+    origin_NC: Tensor
+    token_NC: Tensor
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Ends and bounds of a search. ``min_length`` and the longest lengths count pieces without ``</s>``."""
+
+    bos: int
+    eos: int
+    banned: tuple[int, ...]
+    min_length: int
+    max_length_N: Tensor
+
+    def of(self, sentences: Tensor) -> Self:
+        """For some of the sentences."""
+        return replace(self, max_length_N=self.max_length_N.index_select(0, sentences))
+
+    def banned_at(self, step: int) -> tuple[int, ...]:
+        """The tokens that may not come at that step."""
+        return (*self.banned, self.eos) if step < self.min_length else self.banned
+
+
+def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[int, ...]) -> Candidates:
+    """The ``count`` likeliest candidates of each sentence, but for the ``banned`` tokens; ``log_prob_NK`` is that of the
+    hypotheses so far."""
+    (sentences, width), vocabulary = log_prob_NK.shape, logits_RV.shape[1]
+    peak_RG = _peaks(logits_RV)
+    base_NK = log_prob_NK - _log_total(logits_RV, peak_RG).view(sentences, width)
+    peak_NM = (peak_RG.view(sentences, width, -1) + base_NK[..., None]).flatten(1)
+    # A banned token may be the largest of its group: no more groups than that are in the way.
+    chosen_NQ = peak_NM.topk(min(count + width * len(banned), peak_NM.shape[1]), 1).indices
+    origin_NQ1, group_NQ = (chosen_NQ // peak_RG.shape[1])[..., None], chosen_NQ % peak_RG.shape[1]
+    token_NQJ = _members(group_NQ, peak_RG.shape[1])
+    known_NQJ = token_NQJ.clamp(max=vocabulary - 1)
+    logit_NM = logits_RV.view(sentences, -1).gather(1, (origin_NQ1 * vocabulary + known_NQJ).flatten(1))
+    total_NM = (precise(logit_NM).view_as(token_NQJ) + base_NK.gather(1, origin_NQ1.squeeze(2))[..., None]).flatten(1)
+    excluded_NQJ = token_NQJ >= vocabulary
+    for token in banned:
+        excluded_NQJ |= token_NQJ == token
+    total_NM = total_NM.masked_fill(excluded_NQJ.flatten(1), IMPOSSIBLE)
+    best_NC, at_NC = total_NM.topk(min(count, total_NM.shape[1]), 1)
+    return Candidates(best_NC, origin_NQ1.squeeze(2).gather(1, at_NC // GROUP), known_NQJ.flatten(1).gather(1, at_NC))
+
+
+def candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
+    """The ``count`` likeliest that may come at that step, at least one a hypothesis. Where a sentence has its greatest
+    length, these are the ends of its hypotheses, in their order."""
+    found = likeliest(logits_RV, log_prob_NK, count, limits.banned_at(step))
+    at_limit_N = step >= limits.max_length_N
+    if not bool(at_limit_N.any()):
+        return found
+    sentences, width = log_prob_NK.shape
+    rows_L = at_limit_N.nonzero().squeeze(1)
+    log_probs_NKV = precise(logits_RV).view(sentences, width, -1)[rows_L].log_softmax(-1)
+    ends_LK = log_prob_NK[rows_L] + log_probs_NKV[..., limits.eos]
+    log_prob_NC, origin_NC, token_NC = found
+    log_prob_NC[rows_L] = nn.functional.pad(ends_LK, (0, log_prob_NC.shape[1] - width), value=IMPOSSIBLE)
+    origin_NC[rows_L] = torch.arange(origin_NC.shape[1], device=rows_L.device).clamp(max=width - 1)
+    token_NC[rows_L] = limits.eos
+    return found
+
+
+def _members(group: Tensor, groups: int) -> Tensor:
+    """The tokens of groups, in a dimension of their own, some past the end of the vocabulary."""
+    return group[..., None] + torch.arange(0, GROUP * groups, groups, device=group.device)
+
+
+def _peaks(logits_RV: Tensor) -> Tensor:
+    """The largest logit of each group, R x G. (Groups lie across the vocabulary: neighbours are compared with neighbours,
+    many at once.)"""
+    first, *others = logits_RV.split(-(-logits_RV.shape[1] // GROUP), 1)
+    peak_RG = first.clone()
+    for slab in others:
+        part = peak_RG[:, : slab.shape[1]]
+        torch.maximum(part, slab, out=part)
+    return precise(peak_RG)
+
+
+def _log_total(logits_RV: Tensor, peak_RG: Tensor) -> Tensor:
+    """log sum exp of the logits in few passes: with p the largest probability and l its logit, l - log p."""
+    largest_R, group_R = peak_RG.max(1)
+    tokens_RJ = _members(group_R, peak_RG.shape[1]).clamp(max=logits_RV.shape[1] - 1)
+    return largest_R - precise(logits_RV.softmax(-1).gather(1, tokens_RJ).amax(1)).log()
