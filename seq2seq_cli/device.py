@@ -16,16 +16,15 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Precision:
-    """``name`` is fp32, bf16 or fp16; ``reason``, why it was chosen."""
+    """``name`` is fp32, bf16, fp16 or, of search alone, int8; ``reason``, why it was chosen."""
 
     name: str
     reason: str
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        """Products in this precision; parameters stay in float32."""
-        if self.name == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, DTYPES[self.name])
+        """Products in this precision; parameters stay in float32. Those that int8 leaves are in the quickest other."""
+        name = choose_precision("auto", device).name if self.name == "int8" else self.name
+        return contextlib.nullcontext() if name == "fp32" else torch.autocast(device.type, DTYPES[name])
 
 
 def choose_device(name: str) -> torch.device:
@@ -54,6 +53,17 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     return Precision("fp32", f"this {device.type} does not compute bf16 natively")
 
 
+def choose_search_precision(name: str, device: torch.device) -> Precision:
+    """The same for decoding, where int8 is the quickest. Raises ConfigError also where int8 is asked for and not
+    native."""
+    _check(name, ("auto", "int8", *DTYPES), "--precision")
+    if name in ("auto", "int8") and _computes_int8(device):
+        return Precision("int8", "this processor computes it natively" if name == "auto" else "as asked")
+    if name == "int8":
+        raise ConfigError(f"this {device.type} does not compute int8 natively.", "--precision", 'Use "auto".')
+    return choose_precision(name, device)
+
+
 def _check(name: str, known: Iterable[str], key: str) -> None:
     known = list(known)
     if name not in known:
@@ -65,6 +75,12 @@ def _cpu_computes_bf16() -> bool:
     """Whether bf16 products are faster than fp32 here: AVX-512 BF16 or AMX (emulated ones are slower)."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+
+
+def _computes_int8(device: torch.device) -> bool:
+    """Whether ``device`` is a processor that multiplies 8-bit integers (VNNI), and torch has oneDNN's product of them."""
+    native = device.type == "cpu" and bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
+    return native and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def set_threads(threads: int) -> int:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from models import VOCABULARY, tiny_config, tiny_model, tiny_sentences
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -80,7 +80,9 @@ def test_where_it_falls() -> None:
     assert zeros(encoded.states_BSE) == pytest.approx(0.5, abs=0.05)
     assert zeros(encoded.summary_BE) == pytest.approx(0.5, abs=0.15)
     features_NF: list[Tensor] = []
-    model.decoder.wiring.readout.register_forward_pre_hook(lambda _, inputs: features_NF.append(inputs[0]))
+    readout = model.decoder.wiring.readout
+    assert isinstance(readout, nn.Module)
+    readout.register_forward_pre_hook(lambda _, inputs: features_NF.append(inputs[0]))
     model.readout(torch.ones(100, 3 * 64).double())
     assert zeros(features_NF[0][:, :64]) == pytest.approx(0.5, abs=0.05)
     assert zeros(features_NF[0][:, 64:]) == 0

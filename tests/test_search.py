@@ -311,7 +311,8 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
     longest = (6, 3, 8, 5)
 
     def search(rows: list[int]) -> Result:
-        state = ModelState.start(model, sentences.src_BS[rows], sentences.mask_BS[rows])
+        weights = model.search_weights(in_int8=False)
+        state = ModelState.start(model, weights, sentences.src_BS[rows], sentences.mask_BS[rows])
         return beam(state, limits_of(*(longest[row] for row in rows)), 1.0, 4)
 
     together = search([0, 1, 2, 3])

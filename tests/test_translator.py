@@ -30,7 +30,7 @@ BLANK = {"", "   ", "\0", "\u2028", "\r", "\u200b\ufeff"}
 
 @pytest.fixture(scope="module")
 def translator(trained_run: Run) -> Translator:
-    return Translator.load(trained_run.directory)
+    return Translator.load(trained_run.directory, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def test_a_run_translates_wherever_it_is_moved(copied: Run, translator: Translat
         path.unlink()
     assert str(tiny_corpus.folder) in copied.config.read_text()
     copied.config.write_text(copied.config.read_text().replace(str(tiny_corpus.folder), "/not/here"))
-    assert Translator.load(str(copied.directory)).translate(LINES) == translator.translate(LINES)
+    assert Translator.load(str(copied.directory), precision="fp32").translate(LINES) == translator.translate(LINES)
 
 
 def test_no_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

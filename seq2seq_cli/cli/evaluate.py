@@ -30,7 +30,7 @@ def evaluate(
     length_penalty: options.LengthPenalty = None,
     batch_tokens: options.BatchTokens = None,
     device: options.Device = "auto",
-    precision: options.PrecisionOption = "fp32",
+    precision: options.SearchPrecision = "fp32",
     threads: options.Threads = None,
 ) -> None:
     """Translate a test set with each run and compare: BLEU, chrF, TER, significance, size, speed.

@@ -30,6 +30,9 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")
 ]
+SearchPrecision = Annotated[
+    str | None, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.", rich_help_panel="Machine")
+]
 Threads = Annotated[
     int | None, typer.Option(min=0, help="Processor threads; 0: all cores, at most 8.", rich_help_panel="Machine")
 ]

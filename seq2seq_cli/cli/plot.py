@@ -38,7 +38,7 @@ def plot(
     from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
 
-    translator = Translator.load(run, device or "auto")
+    translator = Translator.load(run, device or "auto", "fp32")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
     if target is None:

@@ -22,7 +22,7 @@ def score(
     ] = False,
     length_penalty: options.LengthPenalty = None,
     device: options.Device = "auto",
-    precision: options.PrecisionOption = "fp32",
+    precision: options.SearchPrecision = "fp32",
     threads: options.Threads = None,
 ) -> None:
     """Score given translations by forced decoding; prints score, log-probability and length in pieces, tab-separated.

@@ -49,7 +49,7 @@ def translate(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="With --sample.", rich_help_panel="Search")] = None,
     device: options.Device = "auto",
-    precision: options.PrecisionOption = "fp32",
+    precision: options.SearchPrecision = "auto",
     threads: options.Threads = None,
 ) -> None:
     """Translate a file, or standard input line by line. An empty line gives an empty line.
@@ -72,7 +72,7 @@ def translate(
     _refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     _refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads or 0)
-    translator = Translator.load(run, device or "auto", precision or "fp32")
+    translator = Translator.load(run, device or "auto", precision or "auto")
     shown = nbest or 1
     settings = options.decoding_settings(
         translator.config,

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from seq2seq_cli.decoding.search import Step
-from seq2seq_cli.model.recurrence import StepWeights
-from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memory
 
 
@@ -21,19 +19,18 @@ class ModelState:
     model: Seq2Seq
     memory: Memory
     decoder: DecoderState
-    step_weights: StepWeights | None
-    output: StepMatrix
+    weights: SearchWeights
 
     @classmethod
-    def start(cls, model: Seq2Seq, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
+    def start(cls, model: Seq2Seq, weights: SearchWeights, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        return cls(model, *model.start(src_BS, mask_BS), model.decoder.wiring.step_weights(), model.output())
+        return cls(model, *model.start(src_BS, mask_BS), weights)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         embedded_R1E = self.model.embed(tokens_R[:, None])
         memory = self.memory.shared(len(tokens_R) // len(self.memory.mask_BS))
-        output = self.model.decoder(embedded_R1E, memory, self.decoder, self.step_weights)
-        logits_RV = self.model.logits(output.features_BTF[:, 0], self.output)
+        output = self.model.decoder(embedded_R1E, memory, self.decoder, self.weights.steps)
+        logits_RV = self.model.logits(output.features_BTF[:, 0], self.weights)
         centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
         step = Step(logits_RV, output.weights_BTS[:, 0], centre_R)
         return step, replace(self, decoder=output.state)

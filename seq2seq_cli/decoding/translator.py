@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from seq2seq_cli.decoding.hypothesis import END, Alignment, Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
-from seq2seq_cli.device import Precision, choose_device, choose_precision
+from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.model.build import build, local_radius
-from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
 from seq2seq_cli.model.weights import load_weights
 from seq2seq_cli.runs import open_run
 
@@ -57,7 +58,7 @@ class Translator:
     precision: Precision
 
     @classmethod
-    def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "fp32") -> Translator:
+    def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Translator:
         """The best model of a run directory (None: the newest under ``runs/``).
 
         Raises RunError where there is none, it is damaged, or its weights have another shape than its
@@ -69,7 +70,12 @@ class Translator:
         chosen = choose_device(device)
         model = build(config, len(subwords.src), len(subwords.tgt))
         load_weights(model, opened.best)
-        return cls(model.to(chosen).eval(), subwords, config, chosen, choose_precision(precision, chosen))
+        return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
+
+    @cached_property
+    def _weights(self) -> SearchWeights:
+        with self.precision.autocast(self.device), torch.inference_mode():
+            return self.model.search_weights(in_int8=self.precision.name == "int8")
 
     def translate(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[str]:
         """The best translation of each line, in order; an empty line for an empty line."""
@@ -156,7 +162,8 @@ class Translator:
             max_length_N=torch.tensor(longest, device=self.device).clamp(min=settings.min_length),
         )
         with self.precision.autocast(self.device):
-            state = ModelState.start(self.model, source.ids_BL.to(self.device), source.mask_BL.to(self.device))
+            src_BS, mask_BS = source.ids_BL.to(self.device), source.mask_BL.to(self.device)
+            state = ModelState.start(self.model, self._weights, src_BS, mask_BS)
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sampling.first + number)) for number in numbers]
                 return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)

@@ -9,7 +9,7 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.recurrence import Recurrence, StepWeights
-from seq2seq_cli.model.steps import Linear, StepMatrix
+from seq2seq_cli.model.steps import Linear, MakeMap, Map, StepMatrix
 from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
 
 
@@ -20,8 +20,12 @@ class Maxout(nn.Module):
         super().__init__()
         self.linear = Linear(features_size, 2 * size)
 
-    def forward(self, features_NF: Tensor) -> Tensor:
-        first, second = self.linear(features_NF).chunk(2, -1)
+    def shared(self) -> Map:
+        """The two maps, for many calls."""
+        return self.linear.shared(StepMatrix)
+
+    def forward(self, features_NF: Tensor, both: Map) -> Tensor:
+        first, second = both.product(features_NF).chunk(2, -1)
         # torch.maximum, with half of the gradient to either where they are equal; its own backward pass takes four times
         # as long on a CPU, 1% of a training step.
         share = (first - second).detach().sign().add_(1).mul_(0.5)
@@ -49,13 +53,17 @@ class Wiring(nn.Module):
     stepwise: bool
     reads_token: bool
     recurrence: Recurrence
-    readout: nn.Module
 
-    def step_weights(self) -> StepWeights | None:
-        """The weights that the steps of one pass share; None where no step is taken by itself."""
-        return self.recurrence.step_weights()
+    def step_weights(self, make: MakeMap) -> StepWeights:
+        """The weights of steps taken one by one (see ``Recurrence.step_weights``)."""
+        return self.recurrence.step_weights(make)
 
-    def read_out(self, features_NF: Tensor) -> Tensor:
+    def readout_map(self) -> Map | None:
+        """What is linear in ``read_out``, to be shared by its calls; None where nothing is."""
+        raise NotImplementedError
+
+    def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
+        """From features to what the vocabulary is projected from."""
         raise NotImplementedError
 
     def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
@@ -79,11 +87,15 @@ class AttendBefore(Wiring):
         self.dropout = Dropout(config.dropout)
         self.readout = Maxout(features_size, readout_size)
 
-    def read_out(self, features_NF: Tensor) -> Tensor:
+    def readout_map(self) -> Map:
+        return self.readout.shared()
+
+    def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
         # Context and embedding have been through a dropout where they come from. A second one here was measured on
         # Multi30k: dev loss 2.27 instead of 2.22 after two epochs.
         state_ND, others_NX = features_NF.split(self.sizes, -1)
-        rows_NR: Tensor = self.readout(torch.cat([self.dropout(state_ND), others_NX], -1))
+        joined_NF = torch.cat([self.dropout(state_ND), others_NX], -1)
+        rows_NR: Tensor = self.readout(joined_NF, readout or self.readout_map())
         return rows_NR
 
     def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
@@ -116,13 +128,15 @@ class AttendAfter(Wiring):
         self.readout = nn.Identity() if same else Linear(config.hidden_size, readout_size, bias=False)
         self.dropout = Dropout(config.dropout)
 
-    def step_weights(self) -> StepWeights | None:
-        weights = super().step_weights()
-        return None if weights is None else weights._replace(combine=StepMatrix(self.combine.weight))
+    def step_weights(self, make: MakeMap) -> StepWeights:
+        return super().step_weights(make)._replace(combine=self.combine.shared(make))
 
-    def read_out(self, features_NF: Tensor) -> Tensor:
-        rows_NR: Tensor = self.readout(self.dropout(features_NF))
-        return rows_NR
+    def readout_map(self) -> Map | None:
+        return self.readout.shared(StepMatrix) if isinstance(self.readout, Linear) else None
+
+    def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
+        rows_NF: Tensor = self.dropout(features_NF)
+        return rows_NF if readout is None else readout.product(rows_NF)
 
     def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
         steps = inputs_BUI.shape[1]
@@ -130,8 +144,8 @@ class AttendAfter(Wiring):
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell, weights)
         attended, carried = self.attention(top_BUD, memory, state.attention, state.step)
         joined_BUX = torch.cat([attended.context_BTE.to(top_BUD.dtype), top_BUD], -1)
-        shared = None if weights is None else weights.combine
-        attentional_BUD = torch.tanh((shared or StepMatrix(self.combine.weight)).product(joined_BUX))
+        combine = self.combine.shared(StepMatrix) if weights is None or weights.combine is None else weights.combine
+        attentional_BUD = torch.tanh(combine.product(joined_BUX))
         after = DecoderState(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried, state.step + steps)
         return Block(attentional_BUD, attended, after)
 
@@ -156,12 +170,13 @@ class Decoder(nn.Module):
     ) -> DecoderOutput:
         """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads.
 
-        ``step_weights``: those of ``wiring.step_weights()``, where many passes are to share them.
-        Where step t needs step t-1 they are taken one by one; where not, in one call.
+        Where step t needs step t-1 they are taken one by one; where not, in one call. With ``step_weights``, which many
+        passes may share, one by one in any case.
         """
-        step_weights = step_weights or self.wiring.step_weights()
+        if step_weights is None and self.wiring.stepwise:
+            step_weights = self.wiring.step_weights(StepMatrix)
         inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE, step_weights)
-        span = 1 if self.wiring.stepwise else inputs_BTI.shape[1]
+        span = inputs_BTI.shape[1] if step_weights is None else 1
         outputs, weights, centres = [], [], []
         for inputs_BUI in torch.split(inputs_BTI, span, 1):
             block = self.wiring(inputs_BUI, memory, state, step_weights)

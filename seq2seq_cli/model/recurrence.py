@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.steps import MakeMap, Map, StepMatrix
 from seq2seq_cli.model.types import precise
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -21,17 +21,17 @@ Layers = tuple[Tensor, ...]
 class StepLayer(NamedTuple):
     """A layer's weights: of what it reads, and of what it keeps of its own state."""
 
-    read: StepMatrix
-    keep: StepMatrix
+    read: Map
+    keep: Map
 
 
 class StepWeights(NamedTuple):
     """The weights of a stepwise recurrence: of the known inputs, and of each layer; and W_c, where the attention comes
     after it."""
 
-    known: StepMatrix
+    known: Map
     layers: tuple[StepLayer, ...]
-    combine: StepMatrix | None = None
+    combine: Map | None = None
 
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -41,15 +41,14 @@ class Recurrence(nn.Module):
     """A unidirectional LSTM or GRU of one or more layers over [x_t; extra_t].
 
     ``inputs`` prepares what is known of all steps at once (x), before the steps are taken; ``forward`` takes
-    U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. ``stepwise``
-    fixes U = 1, moves the product W x out of the loop over steps, and takes ``step_weights`` into it.
+    U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. With ``step_weights``
+    U is 1, and the product W x moves out of the loop over steps. ``stepwise``: whether they are always given.
     """
 
     def __init__(self, config: ModelConfig, extra_size: int, stepwise: bool) -> None:
         super().__init__()
         self.input_size = config.embedding_size
         self.layers = config.decoder_layers
-        self.stepwise = stepwise
         self.has_cell = config.cell == "lstm"
         self.dropout = Dropout(config.dropout)
         self.rnn = RNN[config.cell](
@@ -60,16 +59,15 @@ class Recurrence(nn.Module):
             dropout=config.dropout if self.layers > 1 and not stepwise else 0.0,
         )
 
-    def step_weights(self) -> StepWeights | None:
-        """The weights of the recurrence that the steps of one pass share; None where no step is taken by itself."""
-        if not self.stepwise:
-            return None
+    def step_weights(self, make: MakeMap) -> StepWeights:
+        """The weights of the recurrence, for steps taken one by one. What ``make`` makes is multiplied with nothing but
+        states, contexts and attentional vectors, which lie in [-1, 1] where there is no dropout."""
         weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
             [self.input_size, self.rnn.input_size - self.input_size], dim=1
         )
-        first = StepLayer(StepMatrix(weight_GX), StepMatrix(*self._parameters_of("hh", 0)))
+        first = StepLayer(make(weight_GX, None), make(*self._parameters_of("hh", 0)))
         others = (
-            StepLayer(StepMatrix(*self._parameters_of("ih", layer)), StepMatrix(*self._parameters_of("hh", layer)))
+            StepLayer(make(*self._parameters_of("ih", layer)), make(*self._parameters_of("hh", layer)))
             for layer in range(1, self.layers)
         )
         return StepWeights(StepMatrix(weight_GE, self.rnn.bias_ih_l0), (first, *others))

@@ -1,6 +1,7 @@
 """The whole model: embeddings, encoder, decoder, output."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,20 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder
+from seq2seq_cli.model.int8 import Int8Matrix
 from seq2seq_cli.model.loss import Loss, linear_cross_entropy
 from seq2seq_cli.model.products import compute_dtype
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.recurrence import StepWeights
+from seq2seq_cli.model.steps import Map, StepMatrix
 from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory, precise
+
+
+class SearchWeights(NamedTuple):
+    """The weights of every step of a search, made ready once."""
+
+    steps: StepWeights
+    readout: Map | None
+    output: Map
 
 
 class Seq2Seq(nn.Module):
@@ -86,20 +97,22 @@ class Seq2Seq(nn.Module):
 
     def readout(self, features_NF: Tensor) -> Tensor:
         """From the decoder's features, real tokens only, to what the vocabulary is projected from."""
-        rows_NR: Tensor = self.decoder.wiring.read_out(features_NF)
-        return rows_NR
+        return self.decoder.wiring.read_out(features_NF, self.decoder.wiring.readout_map())
 
-    def output(self) -> StepMatrix:
-        """What the readout is multiplied with, to be shared by the steps of a search."""
-        return StepMatrix(self.output_embedding.weight, self.output_bias)
+    def search_weights(self, in_int8: bool) -> SearchWeights:
+        """The weights for steps of search, in the precision of the products or in 8-bit integers."""
+        steps = self.decoder.wiring.step_weights(Int8Matrix if in_int8 else StepMatrix)
+        matrix, bias = self.output_embedding.weight, self.output_bias
+        output = Int8Matrix(matrix, bias, bounded=False) if in_int8 else StepMatrix(matrix, bias)
+        return SearchWeights(steps, self.decoder.wiring.readout_map(), output)
 
-    def logits(self, features_NF: Tensor, output: StepMatrix) -> Tensor:
+    def logits(self, features_NF: Tensor, weights: SearchWeights) -> Tensor:
         """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""
-        return output.product(self.readout(features_NF))
+        return weights.output.product(self.decoder.wiring.read_out(features_NF, weights.readout))
 
     def log_probs(self, features_NF: Tensor) -> Tensor:
         """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
-        return precise(self.logits(features_NF, self.output())).log_softmax(-1)
+        return precise(self.logits(features_NF, self.search_weights(in_int8=False))).log_softmax(-1)
 
     def parameter_count(self) -> int:
         """Numbers learned; a shared matrix counts once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -63,6 +64,18 @@ class ProductLedger:
 
 def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+
+
+class Map(Protocol):
+    """A linear map whose weights many products share."""
+
+    def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        """x M^T + b + addend: vectors of size I, in any number of dimensions -> the same of size O."""
+        ...
+
+
+MakeMap = Callable[[Tensor, Tensor | None], Map]
+"""From a matrix, O x I, and a bias."""
 
 
 class StepMatrix:
@@ -159,4 +172,8 @@ class Linear(nn.Linear):
     """torch's, with the products of this package."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return StepMatrix(self.weight, self.bias).product(x)
+        return self.shared(StepMatrix).product(x)
+
+    def shared(self, make: MakeMap) -> Map:
+        """For many products."""
+        return make(self.weight, self.bias)

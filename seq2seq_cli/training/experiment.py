@@ -128,7 +128,7 @@ def experiment(
     averaged = _average_last(run, learner, progress, config, evaluate)
     if averaged is not None:
         yield averaged
-    translator = Translator.load(run.directory, str(learner.device))
+    translator = Translator.load(run.directory, str(learner.device), "fp32")
     if prepared.test_lines is not None:
         yield evaluate_run(run, prepared.test_lines, translator)
     if config.attention.kind != "none":
