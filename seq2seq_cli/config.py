@@ -199,7 +199,7 @@ class DecodingConfig(Section):
     """Fewest pieces of a translation, its end not counted."""
     max_length: Annotated[int, Field(ge=0)] = 0
     """Most pieces of a translation, its end not counted; 0: twice the source's plus 20, at most 200 more than it."""
-    batch_tokens: Positive = 4000
+    batch_tokens: Positive = 16000
     """Source positions times beam decoded together."""
 
 

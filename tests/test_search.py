@@ -16,7 +16,7 @@ from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny
 from torch import Tensor
 
 from seq2seq_cli.decoding.likeliest import Limits
-from seq2seq_cli.decoding.search import Found, Result, Step, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.search import Found, Result, Step, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
 
 BOS, EOS, BANNED = 0, 1, 2
@@ -47,7 +47,7 @@ class Table:
         weights_RS = torch.stack([after.read_R, self.sentence_R.double()], 1)
         log_probs_RV = self.log_probs_NTVV[self.sentence_R, self.taken, tokens_R]
         # Logits are log-probabilities but for any number.
-        return Step(log_probs_RV + 3, weights_RS, -after.read_R), after
+        return Step(lambda rows: log_probs_RV[rows] + 3, Trace(weights_RS, -after.read_R)), after
 
     def reorder(self, rows_R: Tensor) -> Table:
         assert torch.equal(self.sentence_R[rows_R], self.sentence_R), "rows moved between sentences"
@@ -258,10 +258,10 @@ def test_a_search_without_windows_has_no_centres() -> None:
     class Global(Table):
         def step(self, tokens_R: Tensor) -> tuple[Step, Table]:
             step, state = super().step(tokens_R)
-            return step._replace(centre_R=None), Global(*vars(state).values())
+            return Step(step.logits, step.trace._replace(centre_R=None)), Global(*vars(state).values())
 
     result = greedy(Global.of(random_table(1, seed=0)), limits_of(4), 1.0)
-    assert result.attention(result.hypotheses[0][0])[1] is None
+    assert result.attention(result.hypotheses[0][0]).centre_R is None
 
 
 def test_length_normalised() -> None:

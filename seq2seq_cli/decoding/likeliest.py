@@ -4,6 +4,7 @@ N sentences, K hypotheses each, R = N x K rows, V vocabulary, C candidates. The 
 ``GROUP`` tokens. The C likeliest candidates of a sentence are in those C groups whose largest logits are the largest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from seq2seq_cli.model.types import precise
 
 GROUP = 16
+ROWS = 256
 IMPOSSIBLE = float("-inf")
 
 
@@ -35,9 +37,9 @@ class Limits:
     min_length: int
     max_length_N: Tensor
 
-    def of(self, sentences: Tensor) -> Self:
+    def of(self, sentences: Tensor | slice) -> Self:
         """For some of the sentences."""
-        return replace(self, max_length_N=self.max_length_N.index_select(0, sentences))
+        return replace(self, max_length_N=self.max_length_N[sentences])
 
     def banned_at(self, step: int) -> tuple[int, ...]:
         """The tokens that may not come at that step."""
@@ -66,9 +68,28 @@ def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[
     return Candidates(best_NC, origin_NQ1.squeeze(2).gather(1, at_NC // GROUP), known_NQJ.flatten(1).gather(1, at_NC))
 
 
-def candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
+Logits = Callable[[slice], Tensor]
+"""Logits_RV of some rows."""
+
+
+def candidates(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
     """The ``count`` likeliest that may come at that step, at least one a hypothesis. Where a sentence has its greatest
-    length, these are the ends of its hypotheses, in their order."""
+    length, these are the ends of its hypotheses, in their order.
+
+    By so few sentences at a time that their logits stay in the cache of a processor: a tenth of the time of a search.
+    """
+    sentences, width = log_prob_NK.shape
+    span = max(1, ROWS // width) if log_prob_NK.device.type == "cpu" else sentences
+    parts = []
+    for first in range(0, sentences, span):
+        some = slice(first, first + span)
+        part = limits.of(some)
+        rows = slice(first * width, (first + span) * width)
+        parts.append(_candidates(logits(rows), log_prob_NK[some], count, part, step))
+    return Candidates(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
     found = likeliest(logits_RV, log_prob_NK, count, limits.banned_at(step))
     at_limit_N = step >= limits.max_length_N
     if not bool(at_limit_N.any()):

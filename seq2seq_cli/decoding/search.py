@@ -9,22 +9,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, candidates
+from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates
+
+
+class Trace(NamedTuple):
+    """Where a model looked (``centre_R`` of a local window)."""
+
+    weights_RS: Tensor
+    centre_R: Tensor | None
 
 
 class Step(NamedTuple):
-    """What a model says of the next token: logits, which softmax makes its probabilities of, and where it looked
-    (``centre_R`` of a local window)."""
+    """What a model says of the next token: logits, which softmax makes its probabilities of, and where it looked."""
 
-    logits_RV: Tensor
-    weights_RS: Tensor
-    centre_R: Tensor | None
+    logits: Logits
+    trace: Trace
 
 
 class SearchState(Protocol):
@@ -44,7 +50,7 @@ class SearchState(Protocol):
 
 
 class Found(NamedTuple):
-    """A finished hypothesis: ``tokens`` without ``</s>``; ``rows``, its row in each step of ``Traces``."""
+    """A finished hypothesis: ``tokens`` without ``</s>``; ``rows``, its row at each step."""
 
     tokens: list[int]
     log_prob: float
@@ -53,17 +59,25 @@ class Found(NamedTuple):
 
 
 class Result(NamedTuple):
-    """For each sentence its hypotheses, best first, and the attention of every step and row of the search."""
+    """For each sentence its hypotheses, best first; the attention of all steps' rows, step after step, and where in it
+    each step begins."""
 
     hypotheses: list[list[Found]]
-    traces: list[Step]
+    trace: Trace
+    starts: list[int]
 
-    def attention(self, found: Found) -> tuple[Tensor, Tensor | None]:
-        """Weights (T x S, a row for ``</s>`` included) and window centres (T, or None) of a hypothesis."""
-        steps = list(zip(self.traces, found.rows, strict=False))
-        weights_TS = torch.stack([trace.weights_RS[row] for trace, row in steps])
-        centres = [trace.centre_R[row] for trace, row in steps if trace.centre_R is not None]
-        return weights_TS, torch.stack(centres) if centres else None
+    @classmethod
+    def of(cls, hypotheses: list[list[Found]], traces: list[Trace]) -> Result:
+        starts = accumulate((len(trace.weights_RS) for trace in traces[:-1]), initial=0)
+        centres = [trace.centre_R for trace in traces if trace.centre_R is not None]
+        whole = Trace(torch.cat([trace.weights_RS for trace in traces]), torch.cat(centres) if centres else None)
+        return cls(hypotheses, whole, list(starts))
+
+    def attention(self, found: Found) -> Trace:
+        """Of a hypothesis, T x S and T, ``</s>`` included."""
+        rows_T = torch.tensor([start + row for start, row in zip(self.starts, found.rows, strict=False)])
+        weights_NS, centre_N = self.trace
+        return Trace(weights_NS[rows_T], None if centre_N is None else centre_N[rows_T])
 
 
 Number = TypeVar("Number", float, Tensor)
@@ -109,15 +123,15 @@ def _one_row_each(
     tokens_N = torch.full_like(ids_N, limits.bos)
     log_prob_N = torch.zeros(sentences, device=ids_N.device)
     history: list[tuple[Tensor, Tensor]] = []
-    traces: list[Step] = []
+    traces: list[Trace] = []
     ends: list[float] = [0.0] * sentences
     while len(ids_N):
         step, state = state.step(tokens_N)
-        found = candidates(step.logits_RV, log_prob_N[:, None], count, limits, len(traces))
+        found = candidates(step.logits, log_prob_N[:, None], count, limits, len(traces))
         chosen_N1 = choose(found.log_prob_NC, ids_N)[:, None]
         tokens_N = found.token_NC.gather(1, chosen_N1).squeeze(1)
         log_prob_N = found.log_prob_NC.gather(1, chosen_N1).squeeze(1)
-        traces.append(_without_logits(step))
+        traces.append(step.trace)
         history.append((ids_N, tokens_N))
         ended_N = tokens_N == limits.eos
         if bool(ended_N.any()):
@@ -126,7 +140,7 @@ def _one_row_each(
             rows = (~ended_N).nonzero().squeeze(1)
             state, limits = state.select(rows, rows), limits.of(rows)
             ids_N, tokens_N, log_prob_N = (x[rows] for x in (ids_N, tokens_N, log_prob_N))
-    return Result(_read_back(history, ends, limits.eos, alpha), traces)
+    return Result.of(_read_back(history, ends, limits.eos, alpha), traces)
 
 
 def _read_back(
@@ -207,12 +221,12 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     beams = _Beams.start(limits.max_length_N, width)
     state = state.select(beams.ids_N, beams.ids_N.repeat_interleave(width))
     tokens_R = torch.full((len(beams.ids_N) * width,), limits.bos, device=beams.ids_N.device)
-    traces: list[Step] = []
+    traces: list[Trace] = []
     results: list[list[Found]] = [[] for _ in beams.ids_N]
     while len(beams.ids_N):
         step, state = state.step(tokens_R)
-        rows_NK = _extend(beams, step, limits, alpha, len(traces))
-        traces.append(_without_logits(step))
+        rows_NK = _extend(beams, step.logits, limits, alpha, len(traces))
+        traces.append(step.trace)
         over_N = (beams.done_count_N >= width) | (len(traces) > limits.max_length_N)
         if bool(over_N.any()):
             for n in over_N.nonzero().squeeze(1).tolist():
@@ -223,13 +237,13 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
         else:
             state = state.reorder(rows_NK.reshape(-1))
         tokens_R = beams.history_NKT[:, :, len(traces) - 1].reshape(-1)
-    return Result(results, traces)
+    return Result.of(results, traces)
 
 
-def _extend(beams: _Beams, step: Step, limits: Limits, alpha: float, index: int) -> Tensor:
+def _extend(beams: _Beams, logits: Logits, limits: Limits, alpha: float, index: int) -> Tensor:
     """One step of every hypothesis; returns the row that each live one continues, N x K."""
     sentences, width = beams.log_prob_NK.shape
-    best_NC, origin_NC, token_NC = candidates(step.logits_RV, beams.log_prob_NK, 2 * width, limits, index)
+    best_NC, origin_NC, token_NC = candidates(logits, beams.log_prob_NK, 2 * width, limits, index)
     first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * width
     history_NCT, rows_NCT = _pick(beams.history_NKT, origin_NC), _pick(beams.rows_NKT, origin_NC)
     history_NCT[:, :, index] = token_NC
@@ -250,7 +264,3 @@ def _extend(beams: _Beams, step: Step, limits: Limits, alpha: float, index: int)
 
 def _pick(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
     return x_NCT.gather(1, chosen_NK[..., None].expand(-1, -1, x_NCT.shape[2]))
-
-
-def _without_logits(step: Step) -> Step:
-    return step._replace(logits_RV=step.logits_RV.new_empty(0))

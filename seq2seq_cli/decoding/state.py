@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from seq2seq_cli.decoding.search import Step
+from seq2seq_cli.decoding.search import Step, Trace
 from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memory
 
@@ -30,9 +30,11 @@ class ModelState:
         embedded_R1E = self.model.embed(tokens_R[:, None])
         memory = self.memory.shared(len(tokens_R) // len(self.memory.mask_BS))
         output = self.model.decoder(embedded_R1E, memory, self.decoder, self.weights.steps)
-        logits_RV = self.model.logits(output.features_BTF[:, 0], self.weights)
+        features_RF = output.features_BTF[:, 0]
         centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
-        step = Step(logits_RV, output.weights_BTS[:, 0], centre_R)
+        step = Step(
+            lambda rows: self.model.logits(features_RF[rows], self.weights), Trace(output.weights_BTS[:, 0], centre_R)
+        )
         return step, replace(self, decoder=output.state)
 
     def reorder(self, rows_R: Tensor) -> ModelState:
