@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
+from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -85,8 +85,6 @@ def _computes_int8(device: torch.device) -> bool:
 
 def set_threads(threads: int) -> int:
     """Use that many processor threads; 0: all cores this process may run on, at most 8. Returns how many."""
-    chosen = threads or min(
-        8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    chosen = threads or min(8, available_cores())
     torch.set_num_threads(chosen)
     return chosen

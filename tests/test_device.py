@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
+from seq2seq_cli.cores import available_cores
 from seq2seq_cli.device import Precision, choose_device, choose_precision, set_threads
 from seq2seq_cli.errors import ConfigError
 
@@ -74,8 +76,9 @@ def test_autocast_multiplies_in_its_precision_and_leaves_parameters_alone() -> N
     assert isinstance(Precision("fp32", "").autocast(CPU), contextlib.nullcontext)
 
 
-def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[int] = []
+    monkeypatch.setattr("seq2seq_cli.cores.QUOTA", tmp_path / "none")
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(32)), raising=False)
     assert set_threads(3) == 3
@@ -86,3 +89,13 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert set_threads(0) == 6
     assert asked == [3, 8, 2, 6]
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("200000 100000", 2), ("max 100000", 4), ("50000 100000", 1), ("", 4)])
+def test_a_container_may_use_as_many_cores_as_its_quota_pays_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
+    monkeypatch.setattr("seq2seq_cli.cores.QUOTA", tmp_path / "cpu.max")
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert available_cores() == cores

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +12,7 @@ import pyarrow as pa
 import sentencepiece
 
 from seq2seq_cli.config import DataConfig, SubwordConfig
+from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
 from seq2seq_cli.data.pairs import Lines, ParallelText
@@ -59,14 +59,14 @@ def prepare(
     data: DataConfig,
     subword: SubwordConfig,
     cache: Path | None = None,
-    workers: int | None = None,
+    threads: int | None = None,
     progress: Progress | None = None,
     subwords: Subwords | None = None,
 ) -> Prepared:
     """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it.
 
-    What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``workers``
-    threads tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
+    What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``threads``
+    tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
     """
     corpus = find_corpus(data)
     texts = {"train": corpus.train, "dev": corpus.dev} | ({"test": corpus.test} if corpus.test else {})
@@ -74,7 +74,7 @@ def prepare(
     test_lines = Lines.read(corpus.test) if corpus.test else None
 
     def make(entry: Path) -> None:
-        _make(entry, corpus, subword, subwords, workers or os.cpu_count() or 1, progress or _silent)
+        _make(entry, corpus, subword, subwords, threads or available_cores(), progress or _silent)
 
     directory = cached(cache or cache_root(), _key(data, subword, subwords, hashes), make)
     try:

@@ -90,7 +90,7 @@ def experiment(
     check_directory(run, resume, overwrite)
     if resume:
         check_same_settings(run, config)
-    prepared = _prepare(run, config, resume, report)
+    prepared = _prepare(run, config, resume, threads, report)
     learner = new_learner(config, prepared.subwords)
     progress = load_last(learner, run.last) if resume and run.last.is_file() else Progress()
     if overwrite and run.exists:
@@ -135,16 +135,16 @@ def experiment(
         yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
 
 
-def _prepare(run: Run, config: Config, resume: bool, report: Report | None) -> Prepared:
+def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Report | None) -> Prepared:
     """The text, tokenised; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
-    prepared = prepare(config.data, config.subword, progress=report)
+    prepared = prepare(config.data, config.subword, threads=threads, progress=report)
     if not resume or not run.info.is_file():
         return prepared
     check_same_text(run, prepared)
     saved = Subwords.load(run, config.subword.joint)
     if (saved.src.model, saved.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
         return prepared
-    return prepare(config.data, config.subword, progress=report, subwords=saved)
+    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=saved)
 
 
 def new_learner(config: Config, subwords: Subwords) -> Learner:
