@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seq2seq_cli.model.types import precise
 
 GROUP = 16
-ROWS = 256
+ROWS = 128
 IMPOSSIBLE = float("-inf")
 
 

@@ -13,23 +13,24 @@ from seq2seq_cli.model.types import DecoderState, Memory
 
 @dataclass(frozen=True)
 class ModelState:
-    """A model in the middle of R target sentences: one row of decoder state each, and one of memory for each source
-    sentence."""
+    """A model in the middle of R target sentences: one row of decoder state each, and one of ``memory`` for each source
+    sentence, which the ``readers`` share."""
 
     model: Seq2Seq
     memory: Memory
+    readers: Memory
     decoder: DecoderState
     weights: SearchWeights
 
     @classmethod
     def start(cls, model: Seq2Seq, weights: SearchWeights, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        return cls(model, *model.start(src_BS, mask_BS), weights)
+        memory, decoder = model.start(src_BS, mask_BS)
+        return cls(model, memory, memory, decoder, weights)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         embedded_R1E = self.model.embed(tokens_R[:, None])
-        memory = self.memory.shared(len(tokens_R) // len(self.memory.mask_BS))
-        output = self.model.decoder(embedded_R1E, memory, self.decoder, self.weights.steps)
+        output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.weights.steps)
         features_RF = output.features_BTF[:, 0]
         centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
         step = Step(
@@ -42,4 +43,6 @@ class ModelState:
         return replace(self, decoder=self.decoder.select(rows_R))
 
     def select(self, sentences_N: Tensor, rows_R: Tensor) -> ModelState:
-        return replace(self, memory=self.memory.select(sentences_N), decoder=self.decoder.select(rows_R))
+        memory = self.memory.select(sentences_N)
+        readers = memory.shared(len(rows_R) // max(1, len(sentences_N)))
+        return replace(self, memory=memory, readers=readers, decoder=self.decoder.select(rows_R))

@@ -9,7 +9,7 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.recurrence import Recurrence, StepWeights
-from seq2seq_cli.model.steps import Linear, MakeMap, Map, StepMatrix
+from seq2seq_cli.model.steps import PLAIN, Linear, MakeMap, Makers, Map
 from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
 
 
@@ -20,9 +20,9 @@ class Maxout(nn.Module):
         super().__init__()
         self.linear = Linear(features_size, 2 * size)
 
-    def shared(self) -> Map:
+    def shared(self, make: MakeMap) -> Map:
         """The two maps, for many calls."""
-        return self.linear.shared(StepMatrix)
+        return self.linear.shared(make)
 
     def forward(self, features_NF: Tensor, both: Map) -> Tensor:
         first, second = both.product(features_NF).chunk(2, -1)
@@ -54,11 +54,11 @@ class Wiring(nn.Module):
     reads_token: bool
     recurrence: Recurrence
 
-    def step_weights(self, make: MakeMap) -> StepWeights:
+    def step_weights(self, make: Makers) -> StepWeights:
         """The weights of steps taken one by one (see ``Recurrence.step_weights``)."""
         return self.recurrence.step_weights(make)
 
-    def readout_map(self) -> Map | None:
+    def readout_map(self, make: Makers) -> Map | None:
         """What is linear in ``read_out``, to be shared by its calls; None where nothing is."""
         raise NotImplementedError
 
@@ -87,15 +87,16 @@ class AttendBefore(Wiring):
         self.dropout = Dropout(config.dropout)
         self.readout = Maxout(features_size, readout_size)
 
-    def readout_map(self) -> Map:
-        return self.readout.shared()
+    def readout_map(self, make: Makers) -> Map:
+        return self.readout.shared(make.free)
 
     def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
         # Context and embedding have been through a dropout where they come from. A second one here was measured on
         # Multi30k: dev loss 2.27 instead of 2.22 after two epochs.
-        state_ND, others_NX = features_NF.split(self.sizes, -1)
-        joined_NF = torch.cat([self.dropout(state_ND), others_NX], -1)
-        rows_NR: Tensor = self.readout(joined_NF, readout or self.readout_map())
+        if self.training:
+            state_ND, others_NX = features_NF.split(self.sizes, -1)
+            features_NF = torch.cat([self.dropout(state_ND), others_NX], -1)
+        rows_NR: Tensor = self.readout(features_NF, readout or self.readout_map(PLAIN))
         return rows_NR
 
     def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
@@ -128,11 +129,11 @@ class AttendAfter(Wiring):
         self.readout = nn.Identity() if same else Linear(config.hidden_size, readout_size, bias=False)
         self.dropout = Dropout(config.dropout)
 
-    def step_weights(self, make: MakeMap) -> StepWeights:
-        return super().step_weights(make)._replace(combine=self.combine.shared(make))
+    def step_weights(self, make: Makers) -> StepWeights:
+        return super().step_weights(make)._replace(combine=self.combine.shared(make.bounded))
 
-    def readout_map(self) -> Map | None:
-        return self.readout.shared(StepMatrix) if isinstance(self.readout, Linear) else None
+    def readout_map(self, make: Makers) -> Map | None:
+        return self.readout.shared(make.bounded) if isinstance(self.readout, Linear) else None
 
     def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
         rows_NF: Tensor = self.dropout(features_NF)
@@ -144,7 +145,7 @@ class AttendAfter(Wiring):
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell, weights)
         attended, carried = self.attention(top_BUD, memory, state.attention, state.step)
         joined_BUX = torch.cat([attended.context_BTE.to(top_BUD.dtype), top_BUD], -1)
-        combine = self.combine.shared(StepMatrix) if weights is None or weights.combine is None else weights.combine
+        combine = self.combine.shared(PLAIN.free) if weights is None or weights.combine is None else weights.combine
         attentional_BUD = torch.tanh(combine.product(joined_BUX))
         after = DecoderState(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried, state.step + steps)
         return Block(attentional_BUD, attended, after)
@@ -174,7 +175,7 @@ class Decoder(nn.Module):
         passes may share, one by one in any case.
         """
         if step_weights is None and self.wiring.stepwise:
-            step_weights = self.wiring.step_weights(StepMatrix)
+            step_weights = self.wiring.step_weights(PLAIN)
         inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE, step_weights)
         span = inputs_BTI.shape[1] if step_weights is None else 1
         outputs, weights, centres = [], [], []

@@ -1,12 +1,18 @@
 """Products in 8-bit integers, for search on processors that multiply these natively."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.steps import Makers
 from seq2seq_cli.model.types import precise
 
 ZERO = 128
 LARGEST = 127
+BLOCK = 64
+"""Rows are multiplied by so many. For each new number of them oneDNN compiles a product, which takes as long as one of 200
+rows does, and there are as many of them in a search as steps at which sentences end."""
 
 
 class Int8Matrix:
@@ -19,7 +25,7 @@ class Int8Matrix:
 
     def __init__(self, matrix: Tensor, bias_O: Tensor | None = None, bounded: bool = True) -> None:
         matrix = matrix.detach().float()
-        self.step_O = matrix.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST
+        self.step_O = _steps(matrix).squeeze(1)
         self.zero_O = torch.zeros(len(matrix), dtype=torch.int32)
         self.bias_O = None if bias_O is None else bias_O.detach().float()
         self.bounded = bounded
@@ -29,21 +35,34 @@ class Int8Matrix:
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
         """x M^T + b + addend in float32: vectors of size I, in any number of dimensions -> the same of size O."""
         rows_NI = precise(x).flatten(0, -2)
+        middle = rows_NI.new_full((), ZERO + 0.5)  # what follows cuts decimals off
         if self.bounded:
-            out_NO = self._product(rows_NI * LARGEST, 1 / LARGEST, self.bias_O)
+            out_NO = self._product(torch.add(middle, rows_NI, alpha=LARGEST), 1 / LARGEST, self.bias_O)
         else:
-            step_N1 = rows_NI.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST
-            out_NO = self._product(rows_NI / step_N1, 1.0, None).mul_(step_N1)
-            if self.bias_O is not None:
-                out_NO += self.bias_O
+            step_N1 = _steps(rows_NI)
+            out_NO = self._product(torch.addcmul(middle, rows_NI, 1 / step_N1), 1.0, None)
+            if self.bias_O is None:
+                out_NO *= step_N1
+            else:
+                torch.addcmul(self.bias_O, out_NO, step_N1, out=out_NO)
         out: Tensor = out_NO.unflatten(0, x.shape[:-1])
         return out if addend is None else out.add_(addend)
 
-    def _product(self, scaled_NI: Tensor, step: float, bias_O: Tensor | None) -> Tensor:
-        # Unsigned, around ZERO: for signed ones oneDNN has but a reference implementation.
-        rounded_NI = scaled_NI.round().add_(ZERO).to(torch.uint8)
+    def _product(self, unsigned_NI: Tensor, step: float, bias_O: Tensor | None) -> Tensor:
+        """Of numbers around ZERO: for signed ones oneDNN has but a reference implementation."""
+        rows, size = unsigned_NI.shape
+        rounded_NI = torch.empty((-(-rows // BLOCK) * BLOCK, size), dtype=torch.uint8)
+        rounded_NI[:rows] = unsigned_NI
         weights = (self.packed, self.step_O, self.zero_O, bias_O)
         out_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
             rounded_NI, step, ZERO, *weights, 1.0, 0, torch.float32, "none", [], ""
         )
-        return out_NO
+        return out_NO[:rows]
+
+
+def _steps(rows_NI: Tensor) -> Tensor:
+    """1/127 of the largest number of each row, N x 1, never zero."""
+    return (rows_NI.abs().amax(1, keepdim=True) / LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
+
+
+INT8 = Makers(Int8Matrix, partial(Int8Matrix, bounded=False))

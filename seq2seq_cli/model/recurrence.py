@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.steps import MakeMap, Map, StepMatrix
+from seq2seq_cli.model.steps import Makers, Map
 from seq2seq_cli.model.types import precise
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -19,9 +19,9 @@ Layers = tuple[Tensor, ...]
 
 
 class StepLayer(NamedTuple):
-    """A layer's weights: of what it reads, and of what it keeps of its own state."""
+    """A layer's weights: of what it reads (None: nothing that was not known before), and of its own state."""
 
-    read: Map
+    read: Map | None
     keep: Map
 
 
@@ -59,18 +59,20 @@ class Recurrence(nn.Module):
             dropout=config.dropout if self.layers > 1 and not stepwise else 0.0,
         )
 
-    def step_weights(self, make: MakeMap) -> StepWeights:
-        """The weights of the recurrence, for steps taken one by one. What ``make`` makes is multiplied with nothing but
-        states, contexts and attentional vectors, which lie in [-1, 1] where there is no dropout."""
+    def step_weights(self, make: Makers) -> StepWeights:
+        """The weights of the recurrence, for steps taken one by one."""
         weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
             [self.input_size, self.rnn.input_size - self.input_size], dim=1
         )
-        first = StepLayer(make(weight_GX, None), make(*self._parameters_of("hh", 0)))
+        has_extra = weight_GX.shape[1] > 0
+        first = StepLayer(
+            make.bounded(weight_GX, None) if has_extra else None, make.bounded(*self._parameters_of("hh", 0))
+        )
         others = (
-            StepLayer(make(*self._parameters_of("ih", layer)), make(*self._parameters_of("hh", layer)))
+            StepLayer(make.bounded(*self._parameters_of("ih", layer)), make.bounded(*self._parameters_of("hh", layer)))
             for layer in range(1, self.layers)
         )
-        return StepWeights(StepMatrix(weight_GE, self.rnn.bias_ih_l0), (first, *others))
+        return StepWeights(make.free(weight_GE, self.rnn.bias_ih_l0), (first, *others))
 
     def inputs(self, embedded_BTE: Tensor, weights: StepWeights | None) -> Tensor:
         """What of the steps' inputs can be computed for all of them at once."""
@@ -96,7 +98,9 @@ class Recurrence(nn.Module):
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
         for layer, weight in enumerate(weights.layers):
-            if layer:
+            if weight.read is None:
+                read_BG = inputs_BG
+            elif layer:
                 read_BG = weight.read.product(self.dropout(new_hidden[-1]))
             else:
                 read_BG = weight.read.product(extra_BX, inputs_BG)

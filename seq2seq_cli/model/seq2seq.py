@@ -10,11 +10,11 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder
-from seq2seq_cli.model.int8 import Int8Matrix
+from seq2seq_cli.model.int8 import INT8
 from seq2seq_cli.model.loss import Loss, linear_cross_entropy
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.recurrence import StepWeights
-from seq2seq_cli.model.steps import Map, StepMatrix
+from seq2seq_cli.model.steps import PLAIN, Map
 from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory, precise
 
 
@@ -97,14 +97,13 @@ class Seq2Seq(nn.Module):
 
     def readout(self, features_NF: Tensor) -> Tensor:
         """From the decoder's features, real tokens only, to what the vocabulary is projected from."""
-        return self.decoder.wiring.read_out(features_NF, self.decoder.wiring.readout_map())
+        return self.decoder.wiring.read_out(features_NF, self.decoder.wiring.readout_map(PLAIN))
 
     def search_weights(self, in_int8: bool) -> SearchWeights:
         """The weights for steps of search, in the precision of the products or in 8-bit integers."""
-        steps = self.decoder.wiring.step_weights(Int8Matrix if in_int8 else StepMatrix)
-        matrix, bias = self.output_embedding.weight, self.output_bias
-        output = Int8Matrix(matrix, bias, bounded=False) if in_int8 else StepMatrix(matrix, bias)
-        return SearchWeights(steps, self.decoder.wiring.readout_map(), output)
+        make, wiring = INT8 if in_int8 else PLAIN, self.decoder.wiring
+        output = make.free(self.output_embedding.weight, self.output_bias)
+        return SearchWeights(wiring.step_weights(make), wiring.readout_map(make), output)
 
     def logits(self, features_NF: Tensor, weights: SearchWeights) -> Tensor:
         """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,14 @@ class Map(Protocol):
 
 MakeMap = Callable[[Tensor, Tensor | None], Map]
 """From a matrix, O x I, and a bias."""
+
+
+class Makers(NamedTuple):
+    """How the maps of many steps are made: ``bounded``, what is multiplied with nothing but states, contexts and
+    attentional vectors, which lie in [-1, 1] where there is no dropout; ``free``, all others."""
+
+    bounded: MakeMap
+    free: MakeMap
 
 
 class StepMatrix:
@@ -166,6 +174,9 @@ class _Mixture(torch.autograd.Function):
         (weights,) = ctx.saved_tensors
         ctx.steps.leave(weights, gradient)
         return gradient @ ctx.steps.matrix.mT, None, None
+
+
+PLAIN = Makers(StepMatrix, StepMatrix)
 
 
 class Linear(nn.Linear):

@@ -1,0 +1,112 @@
+"""Products in 8-bit integers: near the plain ones, whatever stands beside a row; and searches that take them."""
+
+import pytest
+import torch
+from models import tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from torch import Tensor, nn
+
+from seq2seq_cli.decoding.state import ModelState
+from seq2seq_cli.device import Precision, choose_search_precision
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.model.int8 import BLOCK, Int8Matrix
+
+CPU = torch.device("cpu")
+
+
+def is_native() -> bool:
+    try:
+        return choose_search_precision("int8", CPU).name == "int8"
+    except ConfigError:
+        return False
+
+
+native = pytest.mark.skipif(not is_native(), reason="this processor does not multiply 8-bit integers")
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    """Even numbers in [-1, 1)."""
+    return 2 * torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) - 1
+
+
+@native
+def test_worked_by_hand() -> None:
+    # Steps of 1/127 of the largest: 2 and -1 become 127 and -63.5, which is rounded to the even -64; inputs of 1 and
+    # 0.5 become 127 and 64, since 63.5 + 128 + 0.5 is cut off at 192.
+    weight, x = torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 0.5]])
+    expected = (127 * 127 - 64 * 64) * (2 / 127) * (1 / 127)
+    for bounded in (True, False):
+        torch.testing.assert_close(Int8Matrix(weight, bounded=bounded).product(x).item(), expected)
+    with_bias = Int8Matrix(weight, torch.tensor([3.0]), bounded=False).product(x, torch.tensor([[10.0]]))
+    torch.testing.assert_close(with_bias.item(), expected + 13)
+
+
+@native
+@pytest.mark.parametrize("rows", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5])
+@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_near_the_plain_product(rows: int, bounded: bool, has_bias: bool) -> None:
+    weight, bias, addend = random(40, 24, seed=1), random(40, seed=2) if has_bias else None, random(rows, 40, seed=3)
+    x = random(rows, 24) * (1 if bounded else 7)
+    exact = nn.functional.linear(x, weight, bias) + addend
+    # An error of at most half a step in each of both factors, and 24 products.
+    most = 24 * (1 / 254 + 1 / 254) * (1 if bounded else 7)
+    actual = Int8Matrix(weight, bias, bounded).product(x, addend.clone())
+    assert actual.shape == exact.shape
+    assert (actual - exact).abs().max() < most
+    assert (actual - exact).abs().mean() < most / 10
+
+
+@native
+def test_a_row_does_not_depend_on_those_beside_it() -> None:
+    for bounded in (True, False):
+        matrix, x = Int8Matrix(random(40, 24, seed=1), bounded=bounded), random(BLOCK + 3, 24)
+        rows = torch.cat([matrix.product(row[None]) for row in x])
+        assert torch.equal(matrix.product(x), rows)
+
+
+@native
+def test_zeros_stay_zeros() -> None:
+    zeros = torch.zeros(2, 8)
+    for bounded in (True, False):
+        assert torch.equal(Int8Matrix(torch.zeros(3, 8), bounded=bounded).product(random(2, 8)), torch.zeros(2, 3))
+        assert torch.equal(Int8Matrix(random(3, 8), bounded=bounded).product(zeros), torch.zeros(2, 3))
+
+
+@native
+@pytest.mark.parametrize("layers", [{}, {"cell": "gru", "decoder_layers": 2}], ids=["lstm", "gru2"])
+@pytest.mark.parametrize("case", wirings(), ids=wiring_name)
+def test_search_steps_stay_near_those_in_float32(
+    case: tuple[str, dict[str, object]], layers: dict[str, object]
+) -> None:
+    kind, options = case
+    config = tiny_config(kind, attention=options, model=layers)
+    model, sentences = tiny_model(config, dtype=torch.float32), tiny_sentences(steps=3)
+
+    def logits(in_int8: bool) -> Tensor:
+        weights = model.search_weights(in_int8)
+        state = ModelState.start(model, weights, sentences.src_BS, sentences.mask_BS)
+        steps = []
+        for tokens_B in sentences.reads_BT.unbind(1):
+            step, state = state.step(tokens_B)
+            steps.append(step.logits(slice(None)))
+        return torch.stack(steps, 1)
+
+    with torch.inference_mode():
+        exact, rounded = logits(False), logits(True)
+    # A tenth of what the logits differ by among themselves; another row's, or no bias, would be as far away as they.
+    assert (rounded - exact).std() < 0.1 * exact.std()
+    assert not torch.equal(rounded, exact)
+
+
+def test_int8_leaves_the_rest_to_the_quickest_other_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cpu_has_bf16 in (True, False):
+        monkeypatch.setattr("seq2seq_cli.device._cpu_computes_bf16", lambda answer=cpu_has_bf16: answer)
+        with Precision("int8", "").autocast(CPU):
+            assert torch.is_autocast_enabled("cpu") == cpu_has_bf16
+
+
+def test_int8_is_refused_where_it_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq_cli.device._computes_int8", lambda device: False)
+    assert choose_search_precision("auto", CPU).name != "int8"
+    with pytest.raises(ConfigError, match="does not compute int8 natively"):
+        choose_search_precision("int8", CPU)
