@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.alignment import pieces, word_starts, words
+from seq2seq_cli.evaluation.alignment import pieces, words
+from seq2seq_cli.evaluation.words import word_starts
 
 
 def test_columns_are_summed_and_rows_averaged() -> None:
