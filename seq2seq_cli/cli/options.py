@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from seq2seq_cli.config import Config, DecodingConfig
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.runs import Run
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings.", rich_help_panel="Settings")
@@ -62,3 +65,38 @@ def data_flags(
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
     """A run's decoding settings with the options that were given laid over them."""
     return config.decoding.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
+    """Options that would do nothing are errors."""
+    from seq2seq_cli.errors import ConfigError
+
+    for option, value in given.items():
+        if wrong and value is not None:
+            raise ConfigError(f"{option} {why}.", "command line")
+
+
+def check_paths(inputs: Sequence[Path | None], outputs: Sequence[Path | None]) -> None:
+    """Before an output is opened, which empties it: can each input be read, and is none of them an output too?"""
+    from seq2seq_cli.data.text import require_readable
+    from seq2seq_cli.errors import DataError
+
+    for source in inputs:
+        if source is None or str(source) == "-":
+            continue
+        require_readable(source)
+        for output in outputs:
+            if output is not None and output.exists() and output.samefile(source):
+                raise DataError("is both input and output.", str(source), "Name another file with -o.")
+
+
+def load_attending(run: Run, device: str | None, precision: str | None) -> Translator:
+    """The model of a run. Raises RunError where it has no attention to be looked at."""
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.errors import RunError
+
+    translator = Translator.load(run.directory, device or "auto", precision or "fp32")
+    if translator.config.attention.kind == "none":
+        hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
+        raise RunError("attention kind none gives no weights.", str(run.directory), hint)
+    return translator

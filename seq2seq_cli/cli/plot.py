@@ -33,12 +33,12 @@ def plot(
     """
     from seq2seq_cli import console
     from seq2seq_cli.data.text import clean
-    from seq2seq_cli.decoding.translator import Translator
-    from seq2seq_cli.errors import DataError, RunError
+    from seq2seq_cli.errors import DataError
     from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
+    from seq2seq_cli.runs import open_run
 
-    translator = Translator.load(run, device or "auto", "fp32")
+    translator = options.load_attending(open_run(run), device, "fp32")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
     if target is None:
@@ -46,12 +46,7 @@ def plot(
         hypothesis = translator.hypotheses([sentence], settings)[0][0]
     else:
         hypothesis = translator.score([sentence], [target])[0]
-    if hypothesis.alignment is None:
-        raise RunError(
-            f"attention kind {translator.config.attention.kind} gives no weights to draw.",
-            str(run) if run else None,
-            "Train a run with attention, for example `seq2seq train --attention bahdanau`.",
-        )
+    assert hypothesis.alignment is not None
     if output is None:
         console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))
         console.notice(hypothesis.text)

@@ -68,9 +68,9 @@ def translate(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
 
-    _refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
-    _refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
-    _refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
+    options.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
+    options.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
+    options.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads or 0)
     translator = Translator.load(run, device or "auto", precision or "auto")
     shown = nbest or 1
@@ -82,7 +82,7 @@ def translate(
         max_length=max_length,
         batch_tokens=batch_tokens,
     )
-    _check_paths(source, output)
+    options.check_paths([source], [output])
     if shown > settings.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {settings.beam}.", "--nbest")
     if replace_unk and translator.config.attention.kind == "none":
@@ -108,27 +108,6 @@ def translate(
     longer.conclude()
     if output is not None:
         console.notice(f"{number:,} lines translated into {output}")
-
-
-def _refuse(wrong: bool, given: dict[str, object], why: str) -> None:
-    """Options that would do nothing are errors."""
-    from seq2seq_cli.errors import ConfigError
-
-    for option, value in given.items():
-        if wrong and value is not None:
-            raise ConfigError(f"{option} {why}.", "command line")
-
-
-def _check_paths(source: Path | None, output: Path | None) -> None:
-    """Before the output is opened, which empties it."""
-    from seq2seq_cli.data.text import require_readable
-    from seq2seq_cli.errors import DataError
-
-    if source is None or str(source) == "-":
-        return
-    require_readable(source)
-    if output is not None and output.exists() and output.samefile(source):
-        raise DataError("is both input and output.", str(source), "Name another file with -o.")
 
 
 def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> str:
