@@ -97,6 +97,14 @@ class Run:
         """The tokenizer of ``side`` ("joint", "src" or "tgt")."""
         return self.directory / ("subword.model" if side == "joint" else f"subword.{side}.model")
 
+    def languages(self) -> tuple[str, str]:
+        """Source and target language, as ``run.json`` has them. Raises RunError where it is missing or damaged."""
+        try:
+            record = json.loads(self.info.read_text(encoding="utf-8"))
+            return str(record["src"]), str(record["tgt"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunError("cannot be read, so this run's languages are not known.", str(self.info)) from None
+
     @property
     def exists(self) -> bool:
         """Whether there is anything: a file of that name, or one in the directory."""

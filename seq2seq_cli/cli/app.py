@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
 from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
@@ -32,6 +33,7 @@ app.command("translate")(translate)
 app.command("eval")(evaluate)
 app.command("plot")(plot)
 app.command("score")(score)
+app.command("align")(align)
 app.command("attentions")(attentions)
 app.add_typer(config_app, name="config")
 

@@ -1,0 +1,110 @@
+"""``seq2seq align``: which source word each target word comes from."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+if TYPE_CHECKING:
+    from seq2seq_cli.evaluation.links import Agreement
+
+
+def align(
+    source: Annotated[Path, typer.Option("--source", help="Source text, a sentence a line.")],
+    target: Annotated[Path, typer.Option("--target", help="Its translations, line by line.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write the links; default: standard output, with --gold nowhere."),
+    ] = None,
+    run: options.RunOption = None,
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="Links set by hand, i-j sure and i?j possible: print error rate, precision and recall."),
+    ] = None,
+    reverse_run: Annotated[
+        Path | None, typer.Option(help="A run of the opposite direction, whose links are joined with the run's own.")
+    ] = None,
+    symmetrize: Annotated[
+        str | None,
+        typer.Option(help="With --reverse-run: intersection, union or grow-diag-final-and (the default)."),
+    ] = None,
+    soft: Annotated[
+        Path | None,
+        typer.Option(help="Also write the run's weights from word to word here, as an .npz of arrays."),
+    ] = None,
+    device: options.Device = "auto",
+    precision: options.SearchPrecision = "fp32",
+    threads: options.Threads = None,
+) -> None:
+    """Link the words of given translations by forced decoding: a line a pair, `i-j` a link (Pharaoh format).
+
+    i is the source word, j the target word, both counted from 0 and separated by white space. Each target word is
+    linked to the source word of the largest weight: the mean over the target word's pieces of the sum over the source
+    word's. The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
+
+    With --gold: alignment error rate (Och & Ney 2003), precision against the sure and possible links, recall of the
+    sure ones. --soft: `weights_0` is the first pair's, a row a target word, a column a source word, `</s>` the last;
+    `centres_0` is where a local attention's windows lay.
+
+    Examples:
+
+        seq2seq align --run runs/x --source P/test.de --target P/test.en -o test.pharaoh
+
+        seq2seq align --run runs/x --reverse-run runs/y --source P/test.de --target P/test.en --gold test.gold
+    """
+    from seq2seq_cli import console
+    from seq2seq_cli.data.pairs import LineFiles, Lines
+    from seq2seq_cli.device import set_threads
+    from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
+    from seq2seq_cli.evaluation.links import Agreement, agreement, check_method, pharaoh, read_gold
+    from seq2seq_cli.runs import open_run
+
+    options.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
+    method = symmetrize or "grow-diag-final-and"
+    check_method(method)
+    options.check_paths([source, target, gold], [output, soft])
+    set_threads(threads or 0)
+    lines = Lines.read(LineFiles(source, target))
+    sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
+    wanted = None if gold is None else read_gold(gold, sizes)
+    opened, backward = open_run(run), None
+    forward = options.load_attending(opened, device, precision)
+    if reverse_run is not None:
+        reverse = open_run(reverse_run)
+        check_reverse(opened, reverse)
+        backward = options.load_attending(reverse, device, precision)
+    found: list[str] = []
+    agreed = Agreement()
+    printed = console.text_output(output) if output is not None or gold is None else nullcontext()
+    with printed as file:
+        with weights_file(soft) if soft is not None else nullcontext() as keep, console.stages() as report:
+            for number, (grid, links) in enumerate(aligned(lines, forward, backward, method)):
+                found.append(pharaoh(links))
+                if wanted is not None:
+                    agreed += agreement(links, wanted[number])
+                if keep is not None:
+                    keep(number, grid)
+                report("aligning", number + 1, len(sizes))
+        if file is not None:  # not before: on a terminal, links and progress would mix
+            file.writelines(f"{line}\n" for line in found)
+    for path in (output, soft):
+        if path is not None:
+            console.notice(f"written to {path}")
+    if wanted is not None:
+        console.facts(_rows(agreed))
+
+
+def _rows(agreed: Agreement) -> list[tuple[str, str]]:
+    """Each figure and, in a column of its own, what it was computed from."""
+    both = f"{agreed.sure_found:,} + {agreed.possible_found:,}"
+    figures = [
+        ("alignment error rate", agreed.error_rate, f"1 - ({both}) / ({agreed.links:,} + {agreed.sure:,})"),
+        ("precision", agreed.precision, f"{agreed.possible_found:,} of {agreed.links:,} links are sure or possible"),
+        ("recall", agreed.recall, f"{agreed.sure_found:,} of {agreed.sure:,} sure links were found"),
+    ]
+    return [(name, f"{'none' if value is None else f'{value:.4f}'}\t{counts}") for name, value, counts in figures]

@@ -1,0 +1,88 @@
+"""Word alignment by forced decoding: the weights a trained model gives each pair, and the links they make."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.errors import RunError, UserError
+from seq2seq_cli.evaluation.alignment import Grid, merged
+from seq2seq_cli.evaluation.links import Links, strongest_links, symmetrised, transposed
+from seq2seq_cli.evaluation.words import words_of_line
+from seq2seq_cli.runs import Run, written_whole
+
+CHUNK = 1000
+"""Pairs whose weights are held at once: enough for full batches."""
+
+
+def check_reverse(run: Run, reverse: Run) -> None:
+    """Raises RunError where ``reverse`` does not translate from ``run``'s target language to its source language."""
+    src, tgt = run.languages()
+    if reverse.languages() != (tgt, src):
+        what = f"this run translates {' to '.join(reverse.languages())}, but {run.directory} {src} to {tgt}."
+        hint = f"Train one the other way round, with --src {tgt} --tgt {src}, on the same text."
+        raise RunError(what, str(reverse.directory), hint)
+
+
+def aligned(
+    lines: Lines, forward: Translator, backward: Translator | None, method: str
+) -> Iterator[tuple[Grid, Links]]:
+    """For each pair, in order: ``forward``'s weights from word to word, and the links.
+
+    The links are ``forward``'s strongest; with ``backward``, which translates the other way, made symmetric with its
+    own by ``method``. Words are what white space separates.
+    """
+    for start in range(0, len(lines.src), CHUNK):
+        src, tgt = lines.src[start : start + CHUNK], lines.tgt[start : start + CHUNK]
+        grids = _grids(forward, src, tgt)
+        if backward is None:
+            yield from ((grid, strongest_links(grid.weights_TS)) for grid in grids)
+            continue
+        for grid, back in zip(grids, _grids(backward, tgt, src), strict=True):
+            ours, theirs = strongest_links(grid.weights_TS), transposed(strongest_links(back.weights_TS))
+            yield grid, symmetrised(ours, theirs, method)
+
+
+def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Grid]:
+    # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
+    # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
+    subwords = translator.subwords
+    for source, target, scored in zip(sources, targets, translator.score(sources, targets), strict=True):
+        assert scored.alignment is not None
+        yield merged(
+            scored.alignment,
+            words_of_line(source, subwords.src.written_pieces(source)),
+            words_of_line(target, subwords.tgt.written_pieces(target)),
+        )
+
+
+@contextmanager
+def weights_file(path: Path) -> Iterator[Callable[[int, Grid], None]]:
+    """An .npz of the weights of many pairs, written pair by pair; the path takes its name once all are there.
+
+    Yields a function to be called with a pair's number n, from 0, and its grid. Keys: ``weights_n``, float32, a row a
+    target word, a column a source word, ``</s>`` the last in both; a local mechanism adds ``centres_n``, the middle of
+    the window in each row, 0 the first source word. A target word of which the tokenizer sees nothing has NaN.
+    Raises UserError where the file cannot be written.
+    """
+    try:
+        with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+
+            def put(name: str, values: np.ndarray) -> None:
+                with archive.open(f"{name}.npy", "w") as file:
+                    np.lib.format.write_array(file, values, allow_pickle=False)
+
+            def add(number: int, grid: Grid) -> None:
+                put(f"weights_{number}", grid.weights_TS)
+                if grid.centre_T is not None:
+                    put(f"centres_{number}", grid.centre_T)
+
+            yield add
+    except OSError as problem:
+        raise UserError(f"cannot be written: {problem.strerror}.", str(path)) from None
