@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,17 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.errors import UserError
 from seq2seq_cli.evaluation.alignment import Grid, pieces, words
+from seq2seq_cli.report.figures import render, save_figure
 from seq2seq_cli.report.fonts import Typeface, typeface
-from seq2seq_cli.runs import write_json, written_whole
+from seq2seq_cli.runs import write_json
 
-FORMATS = (".png", ".svg", ".pdf")
 CELL = 0.32
 """Side of a cell, in inches: a line of 10-point text fits into it."""
 LONGEST_WORD = 30
 """In characters; web addresses and the like are cut."""
-DPI, MOST_PIXELS = 150, 10_000
 WINDOW_COLOUR = "tab:red"
 
 
@@ -46,12 +44,9 @@ def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = Tru
     their script does, right to left too. Returns warnings that name the scripts no font of this machine has.
     Raises UserError for a suffix other than .png, .svg and .pdf.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UserError("pictures are written as .png, .svg or .pdf.", str(path), "End its name in one of these.")
     grid = words(alignment) if merge else pieces(alignment)
     fonts = typeface([title, *grid.source, *grid.target])
-    with written_whole(path) as temporary:
-        _save(draw(grid, title, fonts), temporary, path.suffix[1:].lower())
+    save_figure(draw(grid, title, fonts), path)
     return fonts.warnings
 
 
@@ -59,7 +54,7 @@ def heatmap_pixels(alignment: Alignment, title: str) -> np.ndarray:
     """The heat map of words as H x W x 4 numbers from 0 to 1."""
     grid = words(alignment)
     buffer = io.BytesIO()
-    _save(draw(grid, title, typeface([title, *grid.source, *grid.target])), buffer, "png")
+    render(draw(grid, title, typeface([title, *grid.source, *grid.target])), buffer, "png")
     buffer.seek(0)
     return imread(buffer, format="png")
 
@@ -97,11 +92,6 @@ def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
     bar = axes.inset_axes((1 + 0.5 / columns, 0, 0.15 / (CELL * columns), 1))
     figure.colorbar(mesh, cax=bar, label="attention weight")
     return figure
-
-
-def _save(figure: Figure, target: Path | BinaryIO, form: str) -> None:
-    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
-    figure.savefig(target, format=form, dpi=dpi, bbox_inches="tight", pad_inches=0.15)
 
 
 def _label(axes: Axes, grid: Grid, title: str, fonts: Typeface) -> None:

@@ -1,0 +1,33 @@
+"""Pictures into files: which formats, how fine, and never half of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from matplotlib.figure import Figure
+
+from seq2seq_cli.errors import UserError
+from seq2seq_cli.runs import written_whole
+
+FORMATS = (".png", ".svg", ".pdf")
+DPI, MOST_PIXELS = 150, 10_000
+
+
+def require_format(path: Path) -> None:
+    """Raises UserError for a suffix other than .png, .svg and .pdf."""
+    if path.suffix.lower() not in FORMATS:
+        raise UserError("pictures are written as .png, .svg or .pdf.", str(path), "End its name in one of these.")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """``figure`` into ``path`` in one piece, in the format of its suffix. Raises UserError as ``require_format``."""
+    require_format(path)
+    with written_whole(path) as temporary:
+        render(figure, temporary, path.suffix[1:].lower())
+
+
+def render(figure: Figure, target: Path | BinaryIO, form: str) -> None:
+    """``figure`` and all that lies outside its axes."""
+    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
+    figure.savefig(target, format=form, dpi=dpi, bbox_inches="tight", pad_inches=0.15)
