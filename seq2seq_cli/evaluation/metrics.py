@@ -7,11 +7,11 @@ text gives equal intervals and p-values. It is imported where it is used: it tak
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seq2seq_cli.errors import DataError
+from seq2seq_cli.errors import ConfigError, DataError, suggestion
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -38,6 +38,10 @@ class Scores:
     chrf: Score
     ter: Score
 
+    @property
+    def all(self) -> tuple[Score, Score, Score]:
+        return self.bleu, self.chrf, self.ter
+
 
 @dataclass(frozen=True)
 class PValues:
@@ -46,6 +50,44 @@ class PValues:
     bleu: float
     chrf: float
     ter: float
+
+
+@dataclass(frozen=True)
+class SentenceScores:
+    """BLEU and chrF of each sentence by itself, in points, and the ``signatures`` of both.
+
+    This BLEU leaves out orders of n-grams that a sentence is too short for (``eff:yes`` in its signature).
+    """
+
+    bleu: list[float]
+    chrf: list[float]
+    signatures: list[str]
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A paired test of significance: sacreBLEU's own ``code`` for it, and as many ``trials`` as sacreBLEU takes."""
+
+    title: str
+    code: str
+    trials: int
+
+    def __str__(self) -> str:
+        return f"{self.title}, {self.trials:,} trials"
+
+
+RANDOMISATION = PairedTest("paired approximate randomisation", "ar", 10_000)
+"""Two-sided (Riezler & Maxwell 2005)."""
+TESTS = {"randomisation": RANDOMISATION, "bootstrap": PairedTest("paired bootstrap", "bs", 1_000)}
+"""By the names a user types."""
+
+
+def find_test(name: str) -> PairedTest:
+    """The paired test of that name. Raises ConfigError for one that there is not."""
+    if name not in TESTS:
+        hint = suggestion(name, TESTS) or f"Known: {', '.join(TESTS)}."
+        raise ConfigError(f'"{name}" is unknown.', "--significance", hint)
+    return TESTS[name]
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -60,33 +102,67 @@ def score_system(hypotheses: Sequence[str], references: Sequence[str], bootstrap
     ``bootstrap``: resamples behind the 95% intervals (mean ± half the spread of the middle 95%, as sacreBLEU
     has it). Raises DataError where there is nothing to score or the numbers of lines differ.
     """
+    return Scores(*_scores(_metrics(), hypotheses, references, bootstrap))
+
+
+def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 1000) -> tuple[Score, Score]:
+    """The same without TER, which takes by far the longest. Raises DataError as there."""
+    metrics = _metrics()
+    bleu_score, chrf_score = _scores(
+        {name: metrics[name] for name in ("BLEU", "chrF")}, hypotheses, references, bootstrap
+    )
+    return bleu_score, chrf_score
+
+
+def sentence_scores(hypotheses: Sequence[str], references: Sequence[str]) -> SentenceScores:
+    """BLEU and chrF of each line by itself. Raises DataError as ``score_system`` does."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
     _check(hypotheses, references)
-    scores = [_score(name, metric, hypotheses, references, bootstrap) for name, metric in _metrics().items()]
-    return Scores(*scores)
+    pairs = list(zip(hypotheses, references, strict=True))
+    bleu_metric, chrf_metric = BLEU(effective_order=True), CHRF()
+    return SentenceScores(
+        bleu=[float(bleu_metric.sentence_score(line, [reference]).score) for line, reference in pairs],
+        chrf=[float(chrf_metric.sentence_score(line, [reference]).score) for line, reference in pairs],
+        signatures=[
+            f"sentence BLEU: {bleu_metric.get_signature()}",
+            f"sentence chrF: {chrf_metric.get_signature()}",
+        ],
+    )
 
 
 def paired(
-    baseline: Sequence[str], systems: Sequence[Sequence[str]], references: Sequence[str], trials: int = 10_000
+    baseline: Sequence[str],
+    systems: Sequence[Sequence[str]],
+    references: Sequence[str],
+    trials: int | None = None,
+    test: PairedTest = RANDOMISATION,
 ) -> list[PValues]:
     """For each of ``systems``, in order: is its difference from ``baseline`` more than chance?
 
-    sacreBLEU's two-sided paired approximate randomisation (Riezler & Maxwell 2005) with ``trials`` shuffles.
-    Raises DataError where there is nothing to score or numbers of lines differ.
+    sacreBLEU's own ``test``, with another number of ``trials`` where one is given. Raises DataError where there is
+    nothing to score or numbers of lines differ.
     """
-    from sacrebleu.significance import PairedTest, Result
+    from sacrebleu import significance
 
     for hypotheses in (baseline, *systems):
         _check(hypotheses, references)
     named = [(str(row), hypotheses) for row, hypotheses in enumerate((baseline, *systems))]
-    _, columns = PairedTest(named, _metrics(), [references], test_type="ar", n_samples=trials)()
+    judge = significance.PairedTest(
+        named, _metrics(), [references], test_type=test.code, n_samples=trials or test.trials
+    )
+    _, columns = judge()
     # A column of names, then one a metric, in the order of _metrics().
-    results = [[cell for cell in column if isinstance(cell, Result)] for column in list(columns.values())[1:]]
+    results = [
+        [cell for cell in column if isinstance(cell, significance.Result)] for column in list(columns.values())[1:]
+    ]
     return [PValues(*(_p_value(column[0], column[row]) for column in results)) for row in range(1, len(systems) + 1)]
 
 
 def _p_value(baseline: Result, system: Result) -> float:
     assert system.p_value is not None
-    # sacreBLEU counts shuffles that differ by MORE than the systems do: equal systems would be significant.
+    # sacreBLEU counts trials that differ by MORE than the systems do: equal systems would be significant.
     return 1.0 if system.score == baseline.score else system.p_value
 
 
@@ -106,6 +182,13 @@ def _in_plain_numbers(metric: Metric) -> Metric:
     compute = metric._compute_score_from_stats
     metric._compute_score_from_stats = lambda stats: compute([float(x) for x in stats])  # type: ignore[method-assign]
     return metric
+
+
+def _scores(
+    metrics: Mapping[str, Metric], hypotheses: Sequence[str], references: Sequence[str], bootstrap: int
+) -> list[Score]:
+    _check(hypotheses, references)
+    return [_score(name, metric, hypotheses, references, bootstrap) for name, metric in metrics.items()]
 
 
 def _score(name: str, metric: Metric, hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
