@@ -8,21 +8,24 @@ import json
 import time
 from dataclasses import asdict, dataclass
 
-from seq2seq_cli.config import DataConfig, DecodingConfig
+from seq2seq_cli.config import DataConfig, DecodingConfig, load
 from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
-from seq2seq_cli.evaluation.metrics import PValues, Scores, paired, score_system
+from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
+from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
 from seq2seq_cli.runs import Run, write_json, write_text
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run on one test set. ``decoding_seconds``: search and detokenisation, the model already loaded."""
+    """One run on one test set, ``lines``. ``decoding_seconds``: search and detokenisation, the model already loaded."""
 
     run: Run
+    lines: Lines
     scores: Scores
+    by_length: list[LengthScores]
     hypotheses: list[str]
     decoding: DecodingConfig
     precision: str
@@ -35,9 +38,19 @@ class Evaluation:
     def sentences_per_second(self) -> float:
         return len(self.hypotheses) / self.decoding_seconds
 
+    @property
+    def search(self) -> str:
+        """The settings that decide what is found, for people."""
+        decoding = self.decoding
+        words = [f"beam {decoding.beam}", f"length penalty {decoding.length_penalty:g}"]
+        for name, pieces in (("min", decoding.min_length), ("max", decoding.max_length)):
+            if pieces:
+                words.append(f"{name} length {pieces}")
+        return ", ".join([*words, self.precision])
+
     def to_json(self) -> dict[str, object]:
         """Plain keys; scores as numbers, their intervals and signatures beside them."""
-        scores = (self.scores.bleu, self.scores.chrf, self.scores.ter)
+        scores = self.scores.all
         record: dict[str, object] = {"run": str(self.run.directory)}
         record |= {score.name.lower(): score.value for score in scores}
         record["signature"] = {score.name.lower(): score.signature for score in scores}
@@ -51,6 +64,7 @@ class Evaluation:
             "decoding": self.decoding.model_dump(),
             "precision": self.precision,
             "test_sha256": self.test_sha256,
+            "by_length": [scores.to_json() for scores in self.by_length],
         }
 
 
@@ -65,7 +79,9 @@ def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: Decodi
     digest = hashlib.sha256("\n".join([*test.src, *test.tgt]).encode()).hexdigest()
     evaluation = Evaluation(
         run=run,
+        lines=test,
         scores=score_system(hypotheses, test.tgt),
+        by_length=score_by_length(test.src, hypotheses, test.tgt),
         hypotheses=hypotheses,
         decoding=settings,
         precision=translator.precision.name,
@@ -98,56 +114,87 @@ def training_seconds(run: Run) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs on one test set. ``significance``: of each run's difference from the first one; None for the first."""
+    """Runs on one test set. ``significance``: of each run's difference from the first one by ``paired_test``; None
+    for the first."""
 
     test: str
     evaluations: list[Evaluation]
     significance: list[PValues | None]
+    paired_test: PairedTest = RANDOMISATION
 
     @property
     def title(self) -> str:
-        first = self.evaluations[0]
-        return f"{self.test}: {len(first.hypotheses):,} sentences, beam {first.decoding.beam}"
+        beams = dict.fromkeys(str(evaluation.decoding.beam) for evaluation in self.evaluations)
+        return f"{self.test}: {len(self.evaluations[0].hypotheses):,} sentences, beam {', '.join(beams)}"
+
+    @property
+    def names(self) -> list[str]:
+        """Short ones for the runs: their folders' own, or whole paths where two of these are the same."""
+        paths = [evaluation.run.directory for evaluation in self.evaluations]
+        own = [path.resolve().name for path in paths]
+        return own if len(set(own)) == len(own) else [str(path) for path in paths]
 
     @property
     def signatures(self) -> list[str]:
-        """sacreBLEU's own description of each score."""
-        scores = self.evaluations[0].scores
-        return [f"{score.name}: {score.signature}" for score in (scores.bleu, scores.chrf, scores.ter)]
+        """sacreBLEU's own description of each score, and the test behind the p-values."""
+        described = [f"{score.name}: {score.signature}" for score in self.evaluations[0].scores.all]
+        return described if len(self.evaluations) == 1 else [*described, f"p: {self.paired_test}"]
 
     def to_json(self) -> list[dict[str, object]]:
         """One object a run."""
         return [
-            evaluation.to_json() | {"p_against_first": None if p is None else asdict(p)}
+            evaluation.to_json()
+            | {
+                "p_against_first": None if p is None else asdict(p),
+                "significance": None if p is None else str(self.paired_test),
+            }
             for evaluation, p in zip(self.evaluations, self.significance, strict=True)
         ]
 
 
 def compare_runs(
-    runs: list[Run], test: str | None, decoding: dict[str, int | float | None], device: str, precision: str
+    runs: list[Run],
+    test: str | None,
+    decoding: dict[str, int | float | None],
+    device: str,
+    precision: str,
+    paired_test: PairedTest = RANDOMISATION,
+    one_source: bool = False,
 ) -> Comparison:
     """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
 
     ``decoding`` holds the settings to change from each run's own (None: not given). Raises RunError where they
-    have none, or not the same references.
+    have none, or not the same references; with ``one_source``, which all that is told sentence by sentence or by
+    source length needs, also where they translate from different texts.
     """
     changes = {name: value for name, value in decoding.items() if value is not None}
+    where, texts = _one_test(runs, test, one_source)
     evaluations: list[Evaluation] = []
-    references: list[str] = []
-    where = ""
-    for run in runs:
+    for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
-        text = test_text(translator.config.data, test, run)
-        lines = Lines.read(text)
-        if references and lines.tgt != references:
-            hint = "Name one for all with --test."
-            raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)
-        references, where = lines.tgt, text.where
         settings = translator.config.decoding.model_copy(update=changes) if changes else None
         evaluations.append(evaluate_run(run, lines, translator, settings))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
-    p_values = paired(baseline, others, references) if others else []
-    return Comparison(where, evaluations, [None, *p_values])
+    p_values = paired(baseline, others, texts[0].tgt, test=paired_test) if others else []
+    return Comparison(where, evaluations, [None, *p_values], paired_test)
+
+
+def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str, list[Lines]]:
+    """Where the test set is, and its lines as each run reads them."""
+    where, texts = "", list[Lines]()
+    for run in runs:
+        text = test_text(load(run.config).data, test, run)
+        lines = Lines.read(text)
+        where, first = text.where, texts[0] if texts else lines
+        hint = "Name one for all with --test."
+        if lines.tgt != first.tgt:
+            raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)
+        if one_source and lines.src != first.src:
+            raise RunError(
+                f"it does not translate the sentences that {runs[0].directory} does.", str(run.directory), hint
+            )
+        texts.append(lines)
+    return where, texts
 
 
 def test_text(data: DataConfig, test: str | None, run: Run) -> ParallelText:

@@ -1,0 +1,83 @@
+"""BLEU and chrF by the length of the source sentence: where attention is said to matter."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seq2seq_cli.evaluation.metrics import Score, bleu_and_chrf
+
+LONGEST = (0, 5, 10, 15, 20, 30, 40)
+"""Words of the longest sentences of each bin; one more bin holds all that are longer. The first is for empty lines."""
+FEW = 10
+"""A bin of fewer sentences tells little, whatever its interval: it is shown, and marked."""
+
+
+@dataclass(frozen=True)
+class LengthBin:
+    """Sentences of ``first`` to ``last`` source words (None: no longest), by their row in the test set, from 0."""
+
+    first: int
+    last: int | None
+    rows: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """As people write it: 6-10, 41+."""
+        if self.last is None:
+            return f"{self.first}+"
+        return str(self.last) if self.first == self.last else f"{self.first}-{self.last}"
+
+    @property
+    def count(self) -> str:
+        """Of sentences, with a star where they are few."""
+        return f"{len(self.rows):,}{'*' if self.few else ''}"
+
+    @property
+    def few(self) -> bool:
+        return len(self.rows) < FEW
+
+
+@dataclass(frozen=True)
+class LengthScores:
+    """One system's scores on the sentences of ``bin`` alone."""
+
+    bin: LengthBin
+    bleu: Score
+    chrf: Score
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys; the signatures are those of the whole test set."""
+        scores = (self.bleu, self.chrf)
+        record: dict[str, object] = {"words": self.bin.words, "first": self.bin.first, "last": self.bin.last}
+        record |= {"sentences": len(self.bin.rows), "few": self.bin.few}
+        record |= {score.name.lower(): score.value for score in scores}
+        return record | {"interval_95": {score.name.lower(): [score.low, score.high] for score in scores}}
+
+
+def word_count(line: str) -> int:
+    """Words as white space parts them. A script without spaces has one to a phrase."""
+    return len(line.split())
+
+
+def length_bins(source: Sequence[str]) -> list[LengthBin]:
+    """The bins that hold any of these sentences, shortest first."""
+    rows_by_bin: dict[int, list[int]] = defaultdict(list)
+    for row, line in enumerate(source):
+        rows_by_bin[bisect_left(LONGEST, word_count(line))].append(row)
+    shortest = (0, *(words + 1 for words in LONGEST))
+    longest = (*LONGEST, None)
+    return [LengthBin(shortest[i], longest[i], tuple(rows_by_bin[i])) for i in sorted(rows_by_bin)]
+
+
+def score_by_length(
+    source: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 1000
+) -> list[LengthScores]:
+    """Each bin of ``source`` scored as if it were a test set of its own, with its own bootstrap interval."""
+    scored = []
+    for found in length_bins(source):
+        translated, wanted = ([lines[row] for row in found.rows] for lines in (hypotheses, references))
+        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, bootstrap)))
+    return scored

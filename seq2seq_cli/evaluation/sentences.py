@@ -1,0 +1,58 @@
+"""A comparison sentence by sentence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from seq2seq_cli.evaluation.lengths import word_count
+from seq2seq_cli.evaluation.metrics import sentence_scores
+from seq2seq_cli.evaluation.systems import Comparison
+
+
+@dataclass(frozen=True)
+class Translated:
+    """What one run made of a sentence, and its sentence BLEU and chrF in points."""
+
+    run: str
+    bleu: float
+    chrf: float
+    translation: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One line of the test set, ``number`` from 1, and what each run made of it, in their order."""
+
+    number: int
+    source_words: int
+    source: str
+    reference: str
+    runs: list[Translated]
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SentenceBySentence:
+    """The whole test set, and sacreBLEU's ``signatures`` of sentence BLEU and chrF."""
+
+    sentences: list[Sentence]
+    signatures: list[str]
+
+
+def by_sentence(comparison: Comparison) -> SentenceBySentence:
+    """Every sentence of runs that translate the same source text."""
+    lines = comparison.evaluations[0].lines
+    columns, signatures = [], []
+    for evaluation in comparison.evaluations:
+        scores = sentence_scores(evaluation.hypotheses, lines.tgt)
+        run = str(evaluation.run.directory)
+        rows = zip(scores.bleu, scores.chrf, evaluation.hypotheses, strict=True)
+        columns.append([Translated(run, *row) for row in rows])
+        signatures = scores.signatures
+    sentences = [
+        Sentence(number, word_count(source), source, reference, list(runs))
+        for number, (source, reference, *runs) in enumerate(zip(lines.src, lines.tgt, *columns, strict=True), start=1)
+    ]
+    return SentenceBySentence(sentences, signatures)
