@@ -1,0 +1,140 @@
+"""A comparison as tables for other programs: CSV, LaTeX, and sentence by sentence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from seq2seq_cli.errors import UserError
+from seq2seq_cli.evaluation.metrics import PValues
+from seq2seq_cli.evaluation.sentences import Sentence, SentenceBySentence
+from seq2seq_cli.evaluation.systems import Comparison, Evaluation
+
+SENTENCE_FORMATS = {".tsv": "excel-tab", ".csv": "excel", ".jsonl": None}
+"""By the ending of a file's name: the csv module's name of how cells are parted and quoted, or None for JSON."""
+METRICS = ("bleu", "chrf", "ter")
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\symbol{34}",
+}  # fmt: skip
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """A header, then a row a run: scores with intervals and p-values, sizes, times, settings, signatures."""
+    rows = [
+        _csv_row(comparison, evaluation, p)
+        for evaluation, p in zip(comparison.evaluations, comparison.significance, strict=True)
+    ]
+    return _written("excel", [rows[0], *(row.values() for row in rows)])
+
+
+def _csv_row(comparison: Comparison, evaluation: Evaluation, p: PValues | None) -> dict[str, object]:
+    row: dict[str, object] = {"run": str(evaluation.run.directory)}
+    for metric in METRICS:
+        score = getattr(evaluation.scores, metric)
+        row |= {metric: score.value, f"{metric}_low": score.low, f"{metric}_high": score.high}
+        row[f"{metric}_p"] = None if p is None else getattr(p, metric)
+    row["significance"] = None if p is None else str(comparison.paired_test)
+    row["test"] = comparison.test
+    told = ("sentences", "test_sha256", "parameters", "training_minutes", "decoding_seconds", "sentences_per_second")
+    record = evaluation.to_json()
+    row |= {name: record[name] for name in told}
+    row |= evaluation.decoding.model_dump()
+    row["precision"] = evaluation.precision
+    return row | {f"{metric}_signature": getattr(evaluation.scores, metric).signature for metric in METRICS}
+
+
+def comparison_latex(comparison: Comparison) -> str:
+    """A ``tabular`` for ``booktabs``, a row a run; how it was measured stands above it, in comments."""
+    compared = len(comparison.evaluations) > 1
+    heads = ["run", *(cell for metric in ("BLEU", "chrF", "TER") for cell in (metric, "$p$")[: 1 + compared])]
+    heads += ["parameters", "train min", "sent/s"]
+    lines = [
+        *(f"% {one_line(remark)}" for remark in _remarks(comparison)),
+        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+        r"\toprule",
+        rf"{' & '.join(heads)} \\",
+        r"\midrule",
+        *(rf"{' & '.join(row)} \\" for row in _latex_rows(comparison, compared)),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    first = comparison.evaluations[0]
+    return [
+        r"Needs \usepackage{booktabs}. In brackets: 95% bootstrap intervals; p: against the first run.",
+        f"{comparison.test}: {len(first.hypotheses):,} sentences, SHA-256 {first.test_sha256}",
+        *(f"{evaluation.run.directory}: {evaluation.search}" for evaluation in comparison.evaluations),
+        *comparison.signatures,
+    ]
+
+
+def _latex_rows(comparison: Comparison, compared: bool) -> Iterable[list[str]]:
+    for evaluation, name, p in zip(comparison.evaluations, comparison.names, comparison.significance, strict=True):
+        # In its own braces: a row that began with [ or * would be read as an argument of the \\ before it.
+        row = [rf"\texttt{{{latex_text(name)}}}"]
+        for metric in METRICS:
+            score = getattr(evaluation.scores, metric)
+            row.append(f"{score.value:.2f} [{score.low:.1f}--{score.high:.1f}]")
+            if compared:
+                row.append("" if p is None else _latex_p(getattr(p, metric)))
+        row += [f"{evaluation.parameters:,}", f"{evaluation.training_minutes:.1f}"]
+        yield [*row, f"{evaluation.sentences_per_second:.0f}"]
+
+
+def _latex_p(p: float) -> str:
+    return "$<$0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def latex_text(text: str) -> str:
+    """``text`` such that LaTeX prints it as it is."""
+    return "".join(_LATEX.get(character, character) for character in one_line(text))
+
+
+def one_line(text: str) -> str:
+    """``text`` with a space for each control character: nothing in it ends a line, a cell or a comment."""
+    return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)
+
+
+def require_sentence_format(path: Path) -> None:
+    """Raises UserError for a suffix other than .tsv, .csv and .jsonl."""
+    if path.suffix not in SENTENCE_FORMATS:
+        raise UserError("sentences are written as .tsv, .csv or .jsonl.", str(path), "End its name in one of these.")
+
+
+def sentence_table(told: SentenceBySentence, path: Path) -> str:
+    """A line a sentence, in the format of the suffix of ``path``.
+
+    In .tsv and .csv a header comes first, and three columns a run: BLEU, chrF, translation. Cells are quoted where
+    they must be, as Python's ``csv`` and spreadsheets read them. Raises UserError as ``require_sentence_format``.
+    """
+    require_sentence_format(path)
+    dialect = SENTENCE_FORMATS[path.suffix]
+    if dialect is None:
+        return "".join(f"{json.dumps(sentence.to_json(), ensure_ascii=False)}\n" for sentence in told.sentences)
+    heads = ["number", "source_words", "source", "reference"]
+    heads += [f"{column} {run.run}" for run in told.sentences[0].runs for column in ("bleu", "chrf", "translation")]
+    return _written(dialect, [heads, *map(_sentence_cells, told.sentences)])
+
+
+def _sentence_cells(sentence: Sentence) -> list[object]:
+    runs = (cell for run in sentence.runs for cell in (run.bleu, run.chrf, run.translation))
+    return [sentence.number, sentence.source_words, sentence.source, sentence.reference, *runs]
+
+
+def _written(dialect: str, rows: Iterable[Iterable[object]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, dialect, lineterminator="\n")
+    for row in rows:
+        # A line break within a cell is lawful, and yet the end of the line to most programs.
+        writer.writerow([re.sub("[\r\n]", " ", cell) if isinstance(cell, str) else cell for cell in row])
+    return file.getvalue()
