@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,8 +23,29 @@ def evaluate(
     test: Annotated[
         str | None, typer.Option(help="Test text: P/test, a table, a dataset; default: the runs' own.")
     ] = None,
+    by_length: Annotated[
+        bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw BLEU by source length: .png, .svg or .pdf.", rich_help_panel="Results"),
+    ] = None,
+    sentences: Annotated[
+        Path | None,
+        typer.Option(help="Write every sentence with its scores: .tsv, .csv or .jsonl.", rich_help_panel="Results"),
+    ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write the table as CSV (-: standard output).", rich_help_panel="Results"),
+    ] = None,
+    latex_file: Annotated[
+        Path | None, typer.Option("--latex", help="The same for LaTeX's booktabs.", rich_help_panel="Results")
+    ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the results here (-: standard output).")
+        Path | None, typer.Option("--json", help="The same and scores by length as JSON.", rich_help_panel="Results")
+    ] = None,
+    significance: Annotated[
+        str | None, typer.Option(help="Paired test: randomisation or bootstrap.", rich_help_panel="Results")
     ] = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
@@ -36,46 +57,62 @@ def evaluate(
     """Translate a test set with each run and compare: BLEU, chrF, TER, significance, size, speed.
 
     In brackets: 95% bootstrap interval. p: paired significance of the difference to the first run.
+    Lengths are in words of the source, as white space parts them.
 
     Examples:
 
-        seq2seq eval runs/tatoeba-de-en-bahdanau
+        seq2seq eval runs/tatoeba-de-en-bahdanau --by-length
 
-        seq2seq eval runs/x runs/y --test P/test --json results.json
+        seq2seq eval runs/x runs/y --test P/test --plot lengths.pdf --latex table.tex --sentences all.tsv
     """
     from seq2seq_cli import console
+    from seq2seq_cli.cli.results import ResultFiles
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.errors import UserError
+    from seq2seq_cli.evaluation.metrics import find_test
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.runs import open_run
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise UserError("its folder does not exist.", str(json_file))
+    files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
+    files.check()
+    options.refuse(
+        files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output"
+    )
+    options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
+    paired_test = find_test(significance or "randomisation")
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
+    one_source = by_length or plot is not None or sentences is not None
     with console.status("translating and scoring"):
-        comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32")
-    results = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n"
-    if json_file is not None and str(json_file) == "-":
-        with console.text_output(None) as file:
-            file.write(results)
-        return
-    console.out().print(_table(comparison))
+        comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32", paired_test, one_source)
+    if not files.on_standard_output:
+        console.out().print(_table(comparison))
+        if by_length:
+            _print_lengths(comparison)
     for signature in comparison.signatures:
         console.notice(signature)
     for run in opened:
         console.notice(f"translations and scores: {run.decodes}")
-    if json_file is not None:
-        with console.text_output(json_file) as file:
-            file.write(results)
-        console.notice(f"written to {json_file}")
+    files.write(comparison)
+
+
+def _print_lengths(comparison: Comparison) -> None:
+    from seq2seq_cli import console
+    from seq2seq_cli.report.bars import length_chart, length_rows
+
+    if sys.stdout.isatty():
+        console.out().print(length_chart(comparison))
+        return
+    for row in length_rows(comparison):
+        console.result("\t".join(row))
 
 
 def _table(comparison: Comparison) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=comparison.title)
+    # As Text, or [brackets] in a path would be read as markup.
+    table = Table(title=Text(comparison.title, "table.title"))
     table.add_column("run", overflow="fold")
     for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
         table.add_column(column, justify="right")
@@ -86,7 +123,7 @@ def _table(comparison: Comparison) -> Table:
             p = "" if significance is None else f"{getattr(significance, metric):.3f}"
             cells += [f"{score.value:.2f} [{score.low:.1f}-{score.high:.1f}]", p]
         table.add_row(
-            str(evaluation.run.directory),
+            Text(str(evaluation.run.directory)),
             *cells,
             f"{evaluation.parameters:,}",
             f"{evaluation.training_minutes:.1f}",

@@ -1,0 +1,96 @@
+"""The files that ``seq2seq eval`` writes besides what it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seq2seq_cli.evaluation.systems import Comparison
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Where each kind of result goes. None: nowhere; ``-``, for those that have no format in their name: standard
+    output, and nothing else there."""
+
+    json: Path | None
+    csv: Path | None
+    latex: Path | None
+    sentences: Path | None
+    plot: Path | None
+
+    @property
+    def given(self) -> dict[str, Path]:
+        """By option."""
+        return {f"--{name}": path for name, path in vars(self).items() if path is not None}
+
+    @property
+    def on_standard_output(self) -> bool:
+        return any(str(path) == "-" for path in self.given.values())
+
+    def check(self) -> None:
+        """Raises UserError for what could not be written: before hours of translating."""
+        from seq2seq_cli.errors import UserError
+
+        if self.sentences is not None:
+            from seq2seq_cli.report.tables import require_sentence_format
+
+            require_sentence_format(self.sentences)
+        if self.plot is not None:
+            from seq2seq_cli.report.figures import require_format
+
+            require_format(self.plot)
+        options_by_path: dict[Path, str] = {}
+        for option, path in self.given.items():
+            other = options_by_path.setdefault(path.resolve(), option)
+            if other != option:
+                raise UserError(f"{other} and {option} would both write it.", str(path))
+            if str(path) != "-" and not path.absolute().parent.is_dir():
+                raise UserError("its folder does not exist.", str(path))
+            if path.is_dir():
+                raise UserError("is a folder.", str(path), f"Name a file with {option}.")
+
+    def write(self, comparison: Comparison) -> None:
+        """Writes them all, and says so."""
+        from seq2seq_cli.report.tables import comparison_csv, comparison_latex
+
+        _write(self.json, lambda: json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n")
+        _write(self.csv, lambda: comparison_csv(comparison))
+        _write(self.latex, lambda: comparison_latex(comparison))
+        self._write_sentences(comparison)
+        self._write_plot(comparison)
+
+    def _write_sentences(self, comparison: Comparison) -> None:
+        from seq2seq_cli import console
+        from seq2seq_cli.evaluation.sentences import by_sentence
+        from seq2seq_cli.report.tables import sentence_table
+
+        if self.sentences is not None:
+            path, told = self.sentences, by_sentence(comparison)
+            for signature in told.signatures:
+                console.notice(signature)
+            _write(path, lambda: sentence_table(told, path))
+
+    def _write_plot(self, comparison: Comparison) -> None:
+        if self.plot is not None:
+            from seq2seq_cli import console
+            from seq2seq_cli.report.curves import save_by_length
+
+            for warning in save_by_length(comparison, self.plot):
+                console.warn(warning)
+            console.notice(f"written to {self.plot}")
+
+
+def _write(path: Path | None, text: Callable[[], str]) -> None:
+    from seq2seq_cli import console
+
+    if path is None:
+        return
+    with console.text_output(path) as file:
+        file.write(text())
+    if str(path) != "-":
+        console.notice(f"written to {path}")
