@@ -101,12 +101,13 @@ def test_the_runs_own_evaluation_tells_of_lengths(trained_run: Run) -> None:
 def test_a_terminal_is_shown_bars(
     terminal: Terminal, copies: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     shown = terminal.ok("eval", copies[0], "--by-length").out
     assert "BLEU and chrF by source length" in shown
     assert "███" in shown
+    assert "…" not in shown
     assert "\t" not in shown
 
 

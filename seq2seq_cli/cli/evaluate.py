@@ -115,7 +115,7 @@ def _table(comparison: Comparison) -> Table:
     table = Table(title=Text(comparison.title, "table.title"))
     table.add_column("run", overflow="fold")
     for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")  # a narrow terminal is to lose no digit
     for evaluation, significance in zip(comparison.evaluations, comparison.significance, strict=True):
         cells = []
         for metric in ("bleu", "chrf", "ter"):
