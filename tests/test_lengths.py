@@ -68,6 +68,13 @@ def test_a_band_holds_its_score() -> None:
             assert score.low < score.value < score.high
 
 
+def test_an_empty_line_and_its_empty_translation() -> None:
+    empty, other = score_by_length(["", "a b c d"], ["", "a b c d"], ["", "a b c d"], bootstrap=20)
+    assert (empty.bin.words, empty.bleu.value, empty.chrf.value) == ("0", 0, 0)
+    assert other.bin.words == "1-5"
+    assert other.bleu.value == pytest.approx(100)
+
+
 def test_as_json() -> None:
     *_, last = evaluation("runs/x", WORSE).by_length
     assert last.to_json() == {
