@@ -1,0 +1,187 @@
+"""Whether attention has formed, in numbers and in words: what the alignments of some translations have in common.
+
+Each row of weights is divided by its sum first (those of ``local-p`` do not sum to one): every figure tells where a
+step looks, not how hard. The step that writes ``</s>`` is left out: there is no word for it to look at. What speaks
+of steps is counted piece by piece, what speaks of words word by word (``alignment.words``), and every mean is
+taken over the steps, words or pairs of words of all sentences together, so that long sentences count for more.
+
+T target pieces, S source pieces, ``</s>`` among the latter alone; W target words, X source words, both without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.evaluation.alignment import Grid, pieces, words
+
+MOSTLY_END = 0.5
+"""``end_share`` from which ``</s>`` is said to hold the attention: as much as all words together."""
+EVEN = 0.9
+"""Share of the highest possible entropy from which weights are said to be spread evenly."""
+STAYS, MOVES = 0.25, 0.5
+"""``moving_share`` below which the same places are said to be looked at, whatever the target; and from which attention
+may be said to have formed."""
+FORGETS = 0.5
+"""``unattended_share`` from which it may not: more words are passed over than read."""
+SHARP = 0.5
+"""``largest_weight`` from which a step is said to look at one place."""
+ORDERED = 0.5
+"""``order_tau`` from which the source is said to be read in order, and below minus which in reverse."""
+ATTENDED = 0.5
+"""Total weight below which a source word was hardly attended, if at all: not half of one target word's."""
+SAME_PLACE = 0.01
+"""In words: centres nearer than this are tied, so that rounding errors are no order."""
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """How the attention of some translations lies. Shares are from 0 to 1.
+
+    ``entropy_bits``: of a step's weights; ``even_bits``: what it would be if all positions the step may see weighed
+    the same. ``largest_weight``: of a step. ``end_share``: the weight on ``</s>``. ``moving_share``: the part of a
+    step's weight that lies elsewhere than at the sentence's other steps; 0 where all look at the same places, 1 where
+    no two look at the same one. None where no sentence has two pieces.
+
+    ``unattended_share``: source words whose weights, over all target words, sum to less than a half. That sum is the
+    coverage of Tu et al. 2016, 3.1.1, for a word of fertility one; Wu et al. 2016, 7, find a word covered once it is one.
+
+    ``order_tau``: Kendall's tau-b between the order of the target words and where each looks, on the mean, among
+    the source words: 1 from left to right, -1 from right to left, None where there is no order to speak of.
+    """
+
+    sentences: int
+    target_pieces: int
+    entropy_bits: float
+    even_bits: float
+    largest_weight: float
+    end_share: float
+    moving_share: float | None
+    unattended_share: float
+    order_tau: float | None
+
+    def to_json(self) -> dict[str, int | float | None]:
+        """Plain keys; None where there is nothing to measure."""
+        return asdict(self)
+
+    @property
+    def verdict(self) -> str:
+        """Whether attention has formed, in a few words.
+
+        The window of ``local-m`` moves by itself, whatever was learned: of that kind, to have formed says less.
+        """
+        if self.end_share >= MOSTLY_END:
+            return f"attention has not formed: {self.end_share:.0%} of the weight lies on </s>"
+        if self.entropy_bits >= EVEN * self.even_bits:
+            return "attention has not formed: the weight is spread evenly"
+        if self.moving_share is None:
+            return "attention cannot be judged: no translation has two pieces"
+        if self.moving_share < STAYS:
+            place = "the same place" if self.largest_weight >= SHARP else "the same places"
+            return f"attention has not formed: it stays at {place} whatever the target"
+        if self.moving_share < MOVES:
+            return f"attention is forming: {self.moving_share:.0%} of the weight moves with the target"
+        if self.unattended_share >= FORGETS:
+            return f"attention is forming: {self.unattended_share:.0%} of the source words are hardly attended"
+        return f"attention has formed{self._order}"
+
+    @property
+    def _order(self) -> str:
+        if self.order_tau is None:
+            return ""
+        if abs(self.order_tau) < ORDERED:
+            return ", in mixed order"
+        return ", in the order of the source" if self.order_tau > 0 else ", in reverse order"
+
+    @property
+    def figures(self) -> str:
+        """The numbers behind the verdict, in one line."""
+        moving = "" if self.moving_share is None else f"{self.moving_share:.0%} moves, "
+        tau = "" if self.order_tau is None else f", order tau {self.order_tau:.2f}"
+        return (
+            f"{self.entropy_bits:.2f} bits a step (spread evenly: {self.even_bits:.2f}), "
+            f"largest weight {self.largest_weight:.2f}, {moving}{self.end_share:.0%} on </s>, "
+            f"{self.unattended_share:.0%} of the source words hardly attended{tau}"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.verdict} ({self.figures})"
+
+
+def diagnose(alignments: Iterable[Alignment | None]) -> Diagnostics | None:
+    """The figures of these translations; None where there are no weights, or nothing was written."""
+    written = [_normalised(one) for one in alignments if one is not None and len(one.target_pieces) > 1]
+    if not written:
+        return None
+    steps = [alignment.weights_TS[:-1] for alignment in written]
+    grids = [words(alignment) for alignment in written]
+    moving_T = np.concatenate([moving_shares(weights_TS) for weights_TS in steps])
+    coverage_X = np.concatenate([grid.weights_TS[:-1, :-1].sum(0) for grid in grids])
+    return Diagnostics(
+        sentences=len(written),
+        target_pieces=sum(map(len, steps)),
+        entropy_bits=_mean([entropies(weights_TS) for weights_TS in steps]),
+        even_bits=_mean([_even_bits(pieces(alignment)) for alignment in written]),
+        largest_weight=_mean([weights_TS.max(1) for weights_TS in steps]),
+        end_share=_mean([weights_TS[:, -1] for weights_TS in steps]),
+        moving_share=float(moving_T.mean()) if len(moving_T) else None,
+        unattended_share=float((coverage_X < ATTENDED).mean()),
+        order_tau=kendall_tau([_centres(grid) for grid in grids]),
+    )
+
+
+def entropies(weights_TS: np.ndarray) -> np.ndarray:
+    """Of each row, in bits: T."""
+    logs_TS = np.log2(weights_TS, out=np.zeros_like(weights_TS), where=weights_TS > 0)
+    return np.asarray(-(weights_TS * logs_TS).sum(1))
+
+
+def moving_shares(weights_TS: np.ndarray) -> np.ndarray:
+    """How far each row is from the mean of the others, as total variation, 0 to 1: T, or nothing of a single row."""
+    steps = len(weights_TS)
+    if steps < 2:
+        return np.zeros(0)
+    # A row is T / (T - 1) times as far from the mean of the others as from the mean of all.
+    return np.asarray(np.abs(weights_TS - weights_TS.mean(0)).sum(1) / 2 * steps / (steps - 1))
+
+
+def kendall_tau(sentences: Sequence[np.ndarray]) -> float | None:
+    """Kendall's tau-b (Kendall 1945) of positions against the order they stand in, over the pairs within a sentence.
+
+    (C - D) / sqrt(P (P - ties)), where C pairs rise, D fall and P are all; None where every pair is tied.
+    """
+    rising_minus_falling, untied, pairs = 0, 0, 0
+    for positions_W in sentences:
+        steps_WW = positions_W[None, :] - positions_W[:, None]
+        signs_WW = np.triu(np.sign(steps_WW) * (np.abs(steps_WW) >= SAME_PLACE))
+        rising_minus_falling += int(signs_WW.sum())
+        untied += int(np.abs(signs_WW).sum())
+        pairs += len(positions_W) * (len(positions_W) - 1) // 2
+    return rising_minus_falling / float(np.sqrt(pairs * untied)) if untied else None
+
+
+def _normalised(alignment: Alignment) -> Alignment:
+    weights_TS = alignment.weights_TS.astype(np.float64)
+    return replace(alignment, weights_TS=weights_TS / weights_TS.sum(1, keepdims=True))
+
+
+def _even_bits(grid: Grid) -> np.ndarray:
+    """Entropy of even weights over the positions that each step may see."""
+    seen_TS = np.ones(grid.weights_TS.shape, dtype=bool) if grid.seen_TS is None else grid.seen_TS
+    return np.asarray(np.log2(seen_TS[:-1].sum(1)))
+
+
+def _centres(grid: Grid) -> np.ndarray:
+    """Where each target word looks, on the mean, among the source words. A target word that looks at ``</s>`` alone
+    has no place among them, and is left out."""
+    weights_WX = grid.weights_TS[:-1, :-1]
+    on_words_W = weights_WX.sum(1)
+    somewhere_W = on_words_W > 0
+    return np.asarray((weights_WX @ np.arange(weights_WX.shape[1]))[somewhere_W] / on_words_W[somewhere_W])
+
+
+def _mean(parts: list[np.ndarray]) -> float:
+    return float(np.concatenate(parts).mean())
