@@ -91,6 +91,9 @@ def evaluate(
             _print_lengths(comparison)
     for signature in comparison.signatures:
         console.notice(signature)
+    for evaluation in comparison.evaluations:
+        if evaluation.diagnostics is not None:
+            console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")
     for run in opened:
         console.notice(f"translations and scores: {run.decodes}")
     files.write(comparison)

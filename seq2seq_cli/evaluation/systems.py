@@ -13,6 +13,7 @@ from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
 from seq2seq_cli.runs import Run, write_json, write_text
@@ -33,6 +34,7 @@ class Evaluation:
     parameters: int
     training_minutes: float
     test_sha256: str
+    diagnostics: Diagnostics | None
 
     @property
     def sentences_per_second(self) -> float:
@@ -65,6 +67,7 @@ class Evaluation:
             "precision": self.precision,
             "test_sha256": self.test_sha256,
             "by_length": [scores.to_json() for scores in self.by_length],
+            "diagnostics": None if self.diagnostics is None else self.diagnostics.to_json(),
         }
 
 
@@ -74,8 +77,9 @@ def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: Decodi
     settings = decoding or translator.config.decoding
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
-    hypotheses = translator.translate(test.src, settings)
+    found = [candidates[0] for candidates in translator.hypotheses(test.src, settings)]
     seconds = time.perf_counter() - begin
+    hypotheses = [hypothesis.text for hypothesis in found]
     digest = hashlib.sha256("\n".join([*test.src, *test.tgt]).encode()).hexdigest()
     evaluation = Evaluation(
         run=run,
@@ -89,6 +93,7 @@ def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: Decodi
         parameters=translator.model.parameter_count(),
         training_minutes=minutes,
         test_sha256=digest,
+        diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
