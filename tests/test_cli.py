@@ -13,6 +13,8 @@ from matplotlib.image import imread
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.config import all_keys
 from seq2seq_cli.data.text import read_lines
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.runs import Run
 
 TINY = ("model.hidden_size=16", "model.embedding_size=16", "subword.vocab_size=60", "training.batch_tokens=200",
@@ -75,6 +77,7 @@ def test_from_text_to_pictures(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_
         "300 training pairs, 24 dev pairs",
         "epoch 1, step",
         "dev BLEU",
+        "; attention ",
         "6 alignment pictures",
         "2 epochs done",
     ):
@@ -91,9 +94,19 @@ def test_from_text_to_pictures(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_
     assert len(scored) == 24
     assert all(float(line.split("\t")[0]) < 0 for line in scored)
 
-    table = terminal.ok("eval", "--json", "eval.json").out
+    compared = terminal.ok("eval", "--json", "eval.json")
+    table = compared.out
     assert str(run.directory) in table
     (record,) = json.loads(Path("eval.json").read_text())
+    measured = diagnose(
+        candidates[0].alignment
+        for candidates in Translator.load(run.directory, precision="fp32").hypotheses(
+            list(read_lines(Path(f"{test}.xx")))
+        )
+    )
+    assert measured is not None
+    assert record["diagnostics"] == pytest.approx(measured.to_json(), abs=1e-4)
+    assert f"{run.directory}: {Diagnostics(**record['diagnostics'])}\n" in compared.err
     assert f"{record['bleu']:.2f} [" in table
     for metric in ("bleu", "chrf", "ter"):
         assert isinstance(record[metric], float)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,19 @@ from learners import CPU, Lesson, differing
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config, from_dict
-from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.evaluation.diagnostics import STAYS, Diagnostics, diagnose
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.weights import read_weights
-from seq2seq_cli.report.pictures import Pictures
+from seq2seq_cli.model.weights import read_weights, restore
+from seq2seq_cli.report.pictures import Pictures, pick_sentences
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import dev as dev_module
 from seq2seq_cli.training.checkpoint import average
-from seq2seq_cli.training.dev import dev_loss
+from seq2seq_cli.training.dev import dev_evaluator, dev_loss
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, default_run, experiment
 from seq2seq_cli.training.progress import Ended, Evaluated, Stepped
 
@@ -70,8 +73,18 @@ def test_metrics_and_log_tell_the_training(trained_run: Run) -> None:
     assert best == sorted(best)
     assert best[-1] == max(record["bleu"] for record in evaluations)
 
+    # Attention forms as the language is learned; half of its sentences are translated backwards.
+    measured = [record["attention"] for record in evaluations if "attention" in record]
+    first, last = measured[0], measured[-1]
+    assert first.keys() == {field.name for field in fields(Diagnostics)}
+    assert last["entropy_bits"] < first["entropy_bits"]
+    assert last["moving_share"] > STAYS
+
     log = trained_run.log.read_text(encoding="utf-8")
     assert log.count("dev BLEU") == len(evaluations)
+    assert log.count("; attention ") == log.count(" attention: ") == len(measured)
+    assert Diagnostics(**last).verdict in log
+    assert Diagnostics(**last).figures in log
     assert f"dev BLEU {best[-1]:.2f}" in log
     assert log.splitlines()[-1].split(" ", 2)[2].startswith(f"training ended after {records[-1]['step']} steps")
 
@@ -86,6 +99,7 @@ def test_checkpoints_translations_scores_and_pictures_are_there(trained_run: Run
     assert scores["bleu"] > 5
     assert "tok:13a" in scores["signature"]["bleu"]
     assert scores["sentences"] == 24
+    assert scores["diagnostics"]["sentences"] == 24
     pictures = sorted(path.name for path in trained_run.plots.iterdir())
     assert len(pictures) == 12
     assert all(Path(name).suffix in (".png", ".json") for name in pictures)
@@ -98,6 +112,65 @@ def test_what_happens_in_which_order(quick: Config, tmp_path: Path) -> None:
     assert events[0].precision == "fp32 (as asked)"
     assert events[0].device == "cpu"
     assert [type(event) for event in events[1:]] == 4 * [Stepped, Evaluated] + [Ended, Averaged, Evaluation]
+
+
+def test_without_attention_none_is_told_of(quick: Config, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    evaluations = [event for event in run_all(quick, run.directory) if isinstance(event, Evaluated)]
+    assert all("attention" not in str(event) for event in evaluations)
+    for path in (run.metrics, run.log):
+        assert "attention" not in path.read_text(encoding="utf-8")
+    assert json.loads(run.evaluation.read_text(encoding="utf-8"))["diagnostics"] is None
+
+
+def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
+    tiny_corpus: TinyCorpus, trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = Lesson.prepare(tiny_corpus.config(), tmp_path / "cache")
+    learner, lines = lesson.learner(), lesson.prepared.dev_lines.src
+    restore(learner.model, read_weights(trained_run.best), "best")
+    learner.model.eval()
+    translator = Translator(learner.model, lesson.prepared.subwords, lesson.config, CPU, learner.precision)
+    chosen = pick_sentences(lines, 2)
+    found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
+    searches: list[list[str]] = []
+
+    def search(self: Translator, lines: list[str], *_: object) -> list[list[Hypothesis]]:
+        searches.append(lines)
+        return found
+
+    monkeypatch.setattr(dev_module, "DIAGNOSED", 2)
+    monkeypatch.setattr(Translator, "hypotheses", search)
+    scores = dev_evaluator(lesson.prepared, lesson.config, learner)(learner.model)
+    assert scores.attention == diagnose(found[i][0].alignment for i in chosen)
+    assert scores.attention is not None
+    assert scores.attention.sentences == 2
+    assert searches == [lines]
+
+
+def test_a_resumed_run_records_the_attention_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "quick", train=20, dev=3, test=3)
+    once, more = (
+        # Each translation is long enough to have somewhere to look.
+        corpus.config(
+            training={"epochs": epochs, "schedule": "constant"}, data={"test": None}, decoding={"min_length": 3}
+        )
+        for epochs in (1, 2)
+    )
+    whole, resumed = Run(tmp_path / "whole"), Run(tmp_path / "resumed")
+    run_all(more, whole.directory)
+    run_all(once, resumed.directory)
+    run_all(more, resumed.directory, resume=True)
+    recorded = [
+        [
+            record["attention"]
+            for record in map(json.loads, run.metrics.read_text(encoding="utf-8").splitlines())
+            if record["event"] == "evaluation"
+        ]
+        for run in (whole, resumed)
+    ]
+    assert recorded[0] == recorded[1]
+    assert len(recorded[0]) == 2
 
 
 def test_pictures_come_last_where_there_is_attention(tmp_path: Path) -> None:
@@ -222,12 +295,23 @@ def test_a_run_cut_off_before_its_first_checkpoint_begins_again(quick: Config, t
 def test_tensorboard_shows_attention_as_it_forms(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    config = tiny_corpus.config(training={"epochs": 2, "tensorboard": True})
-    plain = tiny_corpus.config(training={"epochs": 2})
+    config, plain = (
+        # Each translation is long enough to have somewhere to look.
+        tiny_corpus.config(training={"epochs": 2, "tensorboard": shown}, decoding={"min_length": 3})
+        for shown in (True, False)
+    )
     run_all(config, tmp_path / "shown")
     run_all(plain, tmp_path / "plain")
     seen = EventAccumulator(str(Run(tmp_path / "shown").tensorboard)).Reload()
-    assert {"dev/bleu", "dev/loss", "train/loss", "train/tokens_per_second"} <= set(seen.Tags()["scalars"])
+    scalars = {"dev/bleu", "dev/loss", "train/loss", "train/tokens_per_second", "attention/entropy_bits"}
+    assert scalars <= set(seen.Tags()["scalars"])
+    assert "attention/sentences" not in seen.Tags()["scalars"]
+    records = map(json.loads, Run(tmp_path / "shown").metrics.read_text(encoding="utf-8").splitlines())
+    moving = [record["attention"]["moving_share"] for record in records if record["event"] == "evaluation"]
+    assert [one.value for one in seen.Scalars("attention/moving_share")] == pytest.approx(moving)
+    (text,) = seen.Tensors("config/text_summary")
+    assert text.step == 0
+    assert config.to_toml() in text.tensor_proto.string_val[0].decode()
     pictures = seen.Tags()["images"]
     assert len(pictures) == 3
     assert all([picture.step for picture in seen.Images(name)] for name in pictures)

@@ -12,23 +12,30 @@ from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.prepare import Prepared, TokenisedSplit
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.evaluation.diagnostics import diagnose
 from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.report.pictures import pick_sentences
 from seq2seq_cli.training.loop import DevScores, Learner
 
+DIAGNOSED = 100
+"""Dev sentences, at most, whose alignments are measured at each evaluation."""
 WATCHED = 3
 """Dev sentences whose alignments are looked at, at each evaluation."""
 
 
 def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Callable[[Seq2Seq], DevScores]:
-    """A function that judges a model: its loss on dev, and the BLEU of greedy search."""
+    """A function that judges a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
+    the same sentences each time."""
     greedy = replace_beam(config.decoding, 1)
+    diagnosed = pick_sentences(prepared.dev_lines.src, DIAGNOSED)
 
     def evaluate(model: Seq2Seq) -> DevScores:
         loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
         translator = Translator(model, prepared.subwords, config, learner.device, learner.precision)
-        return DevScores(loss, bleu(translator.translate(prepared.dev_lines.src, greedy), prepared.dev_lines.tgt))
+        found = [candidates[0] for candidates in translator.hypotheses(prepared.dev_lines.src, greedy)]
+        score = bleu([hypothesis.text for hypothesis in found], prepared.dev_lines.tgt)
+        return DevScores(loss, score, diagnose(found[i].alignment for i in diagnosed))
 
     return evaluate
 

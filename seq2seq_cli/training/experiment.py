@@ -114,7 +114,7 @@ def experiment(
     evaluate = dev_evaluator(prepared, config, learner)
     recorders: list[Recorder] = [Metrics(run, progress), Log(run)]
     if config.training.tensorboard:
-        recorders.append(TensorBoard(run, dev_alignments(prepared, config, learner)))
+        recorders.append(TensorBoard(run, config, progress.step, dev_alignments(prepared, config, learner)))
     recorders.append(Checkpoints(run, learner, progress, config.training.average, config.training.save_minutes))
     with Interruption() as interruption:
         for event in train(learner, prepared.train, config.training, progress, evaluate):

@@ -16,16 +16,19 @@ from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.prepare import TokenisedSplit
 from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.evaluation.diagnostics import Diagnostics
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training import optim
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 
 class DevScores(NamedTuple):
-    """``loss`` in nats a target token, ``bleu`` of greedy search."""
+    """``loss`` in nats a target token, ``bleu`` of greedy search, and where ``attention`` lay in some of its
+    translations (None without attention)."""
 
     loss: float
     bleu: float
+    attention: Diagnostics | None = None
 
 
 class Learner(NamedTuple):
@@ -152,7 +155,14 @@ def _evaluate(
         progress.plateau_factor /= 2
     clock.lap()
     return Evaluated(
-        progress.epoch, progress.step, progress.evaluations, scores.loss, scores.bleu, best, progress.seconds
+        epoch=progress.epoch,
+        step=progress.step,
+        number=progress.evaluations,
+        loss=scores.loss,
+        bleu=scores.bleu,
+        best=best,
+        seconds=progress.seconds,
+        attention=scores.attention,
     )
 
 

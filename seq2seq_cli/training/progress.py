@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seq2seq_cli.evaluation.diagnostics import Diagnostics
+
 
 @dataclass
 class Progress:
@@ -44,7 +46,8 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One look at dev. ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search."""
+    """One look at dev. ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search; ``attention``: of some
+    of its translations, None without attention."""
 
     epoch: int
     step: int
@@ -53,10 +56,14 @@ class Evaluated:
     bleu: float
     best: bool
     seconds: float
+    attention: Diagnostics | None = None
 
     def __str__(self) -> str:
         mark = " (best so far)" if self.best else ""
-        return f"epoch {self.epoch}, step {self.step}: dev BLEU {self.bleu:.2f}, dev loss {self.loss:.3f}{mark}"
+        verdict = "" if self.attention is None else f"; {self.attention.verdict}"
+        return (
+            f"epoch {self.epoch}, step {self.step}: dev BLEU {self.bleu:.2f}, dev loss {self.loss:.3f}{mark}{verdict}"
+        )
 
 
 @dataclass(frozen=True)

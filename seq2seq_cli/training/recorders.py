@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol
 
+from seq2seq_cli.config import Config
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.model.weights import save_weights, state_of
@@ -67,7 +68,10 @@ class Metrics:
         if interval is not None:
             self._append({"event": "train", **asdict(interval)})
         if isinstance(event, Evaluated):
-            self._append({"event": "evaluation", **asdict(event)})
+            record = {"event": "evaluation", **asdict(event)}
+            if event.attention is None:
+                del record["attention"]
+            self._append(record)
 
     def _append(self, record: dict[str, object]) -> None:
         with open(self.run.metrics, "a", encoding="utf-8") as file:
@@ -97,6 +101,8 @@ class Log:
             self.write(str(interval))
         if not isinstance(event, Stepped):
             self.write(str(event))
+        if isinstance(event, Evaluated) and event.attention is not None:
+            self.write(f"attention: {event.attention.figures}")
 
     def write(self, line: str) -> None:
         """Append one line."""
@@ -105,10 +111,10 @@ class Log:
 
 
 class TensorBoard:
-    """Scalars of every evaluation and every few steps, and at every evaluation pictures of the ``alignments`` of
-    some sentences: attention as it forms."""
+    """The configuration, once a sitting; scalars of every evaluation and every few steps; and at every evaluation
+    pictures of the ``alignments`` of some sentences: attention as it forms."""
 
-    def __init__(self, run: Run, alignments: Callable[[], dict[str, Alignment]]) -> None:
+    def __init__(self, run: Run, config: Config, step: int, alignments: Callable[[], dict[str, Alignment]]) -> None:
         self.alignments = alignments
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -116,6 +122,8 @@ class TensorBoard:
             hint = "Install it with `pip install 'seq2seq-cli[tensorboard]'`."
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
         self.writer = SummaryWriter(str(run.tensorboard))
+        # As text: add_hparams would split the run in two, and wants the result before training has begun.
+        self.writer.add_text("config", f"```toml\n{config.to_toml()}\n```", step)
         self.intervals = Intervals(RECORD_EVERY)
 
     def record(self, event: Event) -> None:
@@ -126,6 +134,10 @@ class TensorBoard:
         if isinstance(event, Evaluated):
             self.writer.add_scalar("dev/loss", event.loss, event.step)
             self.writer.add_scalar("dev/bleu", event.bleu, event.step)
+            figures = {} if event.attention is None else event.attention.to_json()
+            for name, figure in figures.items():
+                if isinstance(figure, float):
+                    self.writer.add_scalar(f"attention/{name}", figure, event.step)
             for name, alignment in self.alignments().items():
                 self.writer.add_image(name, heatmap_pixels(alignment, name), event.step, dataformats="HWC")
             self.writer.flush()
