@@ -75,6 +75,13 @@ def test_pieces_of_one_word_are_no_order() -> None:
     assert figures(alignment([[0, 1, 0], [1, 0, 0]])).order_tau == -1
 
 
+def test_the_end_is_no_place_in_the_order() -> None:
+    # x and y look at b alone, apart from </s>: tied.
+    assert figures(alignment([[0, 0.5, 0.5], [0, 1, 0]])).order_tau is None
+    # The word between them looks at </s> alone, and is left out of the order: one pair, and it rises.
+    assert figures(alignment([[1, 0, 0], [0, 0, 1], [0, 1, 0]])).order_tau == 1
+
+
 def test_means_are_over_the_steps_of_all_sentences() -> None:
     one = alignment([[1, 0]])  # 0 bits, of at most 1
     three = alignment(np.full((3, 4), 0.25))  # three times 2 bits, of at most 2

@@ -24,7 +24,7 @@ from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 class DevScores(NamedTuple):
     """``loss`` in nats a target token, ``bleu`` of greedy search, and where ``attention`` lay in some of its
-    translations (None without attention)."""
+    translations (None without attention, or where they are empty)."""
 
     loss: float
     bleu: float

@@ -47,7 +47,7 @@ class Stepped:
 @dataclass(frozen=True)
 class Evaluated:
     """One look at dev. ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search; ``attention``: of some
-    of its translations, None without attention."""
+    of its translations, None without attention or where they are empty."""
 
     epoch: int
     step: int

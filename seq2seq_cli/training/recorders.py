@@ -122,7 +122,7 @@ class TensorBoard:
             hint = "Install it with `pip install 'seq2seq-cli[tensorboard]'`."
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
         self.writer = SummaryWriter(str(run.tensorboard))
-        # As text: add_hparams would split the run in two, and wants the result before training has begun.
+        # As text: add_hparams would make a second run of it, and wants the results of training along with the settings.
         self.writer.add_text("config", f"```toml\n{config.to_toml()}\n```", step)
         self.intervals = Intervals(RECORD_EVERY)
 
