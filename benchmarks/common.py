@@ -6,7 +6,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ import typer
 from seq2seq_cli import config as configuration
 from seq2seq_cli import console
 from seq2seq_cli.config import Config
+from seq2seq_cli.errors import UserError
 from seq2seq_cli.model.products import linear
 from seq2seq_cli.runs import open_run
 
@@ -36,6 +37,15 @@ Tgt = Annotated[str | None, typer.Option(help="Target language.")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads; default: all cores, at most 8.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def command(main: Callable[..., None]) -> None:
+    """Run ``main`` with the options of the command line; what the user can mend is told as by ``seq2seq``."""
+    try:
+        typer.run(main)
+    except UserError as problem:
+        console.error(problem)
+        sys.exit(2)
 
 
 def settings(run: Path | None, config: Path | None, overrides: list[str] | None, **flags: Any) -> Config:

@@ -17,7 +17,7 @@ import typer
 from benchmarks import common
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.device import set_threads
+from seq2seq_cli.device import choose_device, choose_precision, choose_search_precision, set_threads
 from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.evaluation.systems import test_text
 from seq2seq_cli.runs import open_run
@@ -64,11 +64,17 @@ def measure(translator: Translator, lines: Lines, beam: int, single: bool, load_
     )
 
 
+def native_precisions(device: torch.device) -> list[str]:
+    """float32, and what is computed faster here."""
+    chosen = (choose("auto", device).name for choose in (choose_precision, choose_search_precision))
+    return list(dict.fromkeys(["fp32", *chosen]))
+
+
 def main(
     run: common.RunOption = None,
     test: common.Test = None,
     threads: common.Threads = None,
-    precision: Annotated[list[str] | None, typer.Option(help="Repeatable; default: fp32 and bf16.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Repeatable; default: all that are native.")] = None,
     limit: Annotated[int, typer.Option(help="Sentences; 0: all.")] = 0,
     singles: Annotated[int, typer.Option(help="Sentences translated one by one.")] = 100,
     device: str = "auto",
@@ -78,7 +84,7 @@ def main(
     set_threads(threads or 0)
     opened = open_run(run)
     results = []
-    for name in precision or ["fp32", "bf16"]:
+    for name in precision or native_precisions(choose_device(device)):
         begin = time.perf_counter()
         translator = Translator.load(opened.directory, device, name)
         load_seconds = time.perf_counter() - begin
@@ -91,4 +97,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    common.command(main)

@@ -91,4 +91,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    common.command(main)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import common
@@ -171,4 +170,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    common.command(main)

@@ -38,6 +38,7 @@ def evaluation(
         parameters=1234,
         training_minutes=1.25,
         test_sha256="0123456789abcdef",
+        diagnostics=None,
     )
 
 
