@@ -103,7 +103,8 @@ class Run:
             record = json.loads(self.info.read_text(encoding="utf-8"))
             return str(record["src"]), str(record["tgt"])
         except (OSError, ValueError, KeyError, TypeError):
-            raise RunError("cannot be read, so this run's languages are not known.", str(self.info)) from None
+            hint = "Take the whole run directory along when you move it."
+            raise RunError("cannot be read, so this run's languages are not known.", str(self.info), hint) from None
 
     @property
     def exists(self) -> bool:

@@ -1,8 +1,10 @@
 """The additive energies against their plain formula, values and gradients."""
 
+import pytest
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.attention import additive
 from seq2seq_cli.model.attention.additive import LIMIT, AdditiveKeys
 from seq2seq_cli.model.steps import StepMatrix
 
@@ -25,12 +27,29 @@ def step_by_step(queries_BTA: Tensor, keys_BSA: Tensor, vector_A: Tensor) -> Ten
     return torch.cat(energies_B1S, 1)
 
 
+@pytest.fixture(params=[additive.BLOCK, 60, 1], ids=["at once", "one sentence at a time", "less than one"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few sentences at a time: three steps of one have 3 x 4 x 5 reciprocals."""
+    monkeypatch.setattr(additive, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("blocks")
 def test_values() -> None:
     queries, keys, vector = tensors()
     mine = AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(queries)
     torch.testing.assert_close(mine, torch.tanh(queries[:, :, None] + keys[:, None]) @ vector)
 
 
+@pytest.mark.usefixtures("blocks")
+def test_rows_that_share_their_keys() -> None:
+    queries, keys, vector = tensors()
+    rows_R1A = queries.flatten(0, 1)[:, None]  # three rows of each sentence, one after another
+    mine = AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(rows_R1A)
+    plain = torch.tanh(queries[:, :, None] + keys[:, None]) @ vector
+    torch.testing.assert_close(mine, plain.flatten(0, 1)[:, None])
+
+
+@pytest.mark.usefixtures("blocks")
 def test_gradients_are_differences() -> None:
     def at_once(queries: Tensor, keys: Tensor, vector: Tensor) -> Tensor:
         return AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(queries)

@@ -199,20 +199,22 @@ def test_mistakes_are_explained(terminal: Terminal, trained_run: Run, pair: list
     wrong = ["--reverse-run", trained_run.directory]
     assert '"grow" is unknown. Known: intersection' in terminal.refused(*words, *wrong, "--symmetrize", "grow")
     said = terminal.refused(*words, *wrong)
-    assert f"this run translates xx to yy, but {trained_run.directory} xx to yy. Train one the other way round" in said
+    assert f"this run translates xx to yy, but {trained_run.directory} xx to yy. Languages are compared by name" in said
     assert "--src yy --tgt xx" in said
     assert "nowhere: there is no such run directory" in terminal.refused(*words, "--reverse-run", "nowhere")
     assert "nowhere: there is no such run directory" in terminal.refused("align", "--run", "nowhere", *pair)
     gold = tmp_path / "gold"
     assert "gold: cannot be read" in terminal.refused(*words, "--gold", gold)
     write_lines(gold, ["0-0"])
-    assert "gold: 1 lines of links for 12 sentence pairs" in terminal.refused(*words, "--gold", gold)
+    assert "gold: 1 line of links for 12 sentence pairs" in terminal.refused(*words, "--gold", gold)
     write_lines(gold, ["", "0-99", *[""] * 10])
     assert f"{gold}:2: the link 0-99 is outside this pair" in terminal.refused(*words, "--gold", gold)
     write_lines(gold, ["1;1", *[""] * 11])
     assert f"{gold}:1: '1;1' is no link" in terminal.refused(*words, "--gold", gold)
-    assert f"{tmp_path}/no/x: cannot be written" in terminal.refused(*words, "-o", tmp_path / "no" / "x")
-    assert f"{gold}/x.npz: cannot be written" in terminal.refused(*words, "--soft", gold / "x.npz")
+    assert f"{tmp_path}/no/x: its folder does not exist" in terminal.refused(*words, "-o", tmp_path / "no" / "x")
+    assert f"{gold}/x.npz: its folder does not exist" in terminal.refused(*words, "--soft", gold / "x.npz")
+    assert "x: -o and --soft would both write it" in terminal.refused(*words, "-o", "x", "--soft", "./x")
+    assert "int8 is for searching" in terminal.refused(*words, "--precision", "int8")
     before = (tmp_path / "text.xx").read_text()
     for option in ("-o", "--soft"):
         assert "text.xx: is both input and output" in terminal.refused(*words, option, pair[1])

@@ -113,6 +113,9 @@ def test_sentences_without_weights_are_passed_over() -> None:
     assert diagnose([nothing_written]) is None
     one = alignment([[0.5, 0.25, 0.25], [0, 1, 0]])
     assert figures(one) == diagnose([None, nothing_written, one, None])
+    lost, nowhere = alignment([[np.nan, 0.5, 0.5], [0, 1, 0]]), alignment([[0, 0, 0], [0, 1, 0]])
+    assert diagnose([lost, nowhere]) is None
+    assert figures(one) == diagnose([lost, one, nowhere])
 
 
 def test_entropies_of_rows() -> None:

@@ -1,6 +1,7 @@
 """``seq2seq eval`` from end to end: what it prints, and every file it writes."""
 
 import csv
+import io
 import json
 import shutil
 import sys
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from commands import Terminal
+from comparisons import WORSE, comparison, evaluation
 from corpora import TinyCorpus, write_lines
 from matplotlib.image import imread
+from rich.console import Console
 
 from seq2seq_cli.evaluation.lengths import length_bins, score_by_length
+from seq2seq_cli.report.bars import length_chart
 from seq2seq_cli.runs import Run
 
 
@@ -111,6 +115,16 @@ def test_a_terminal_is_shown_bars(
     assert "\t" not in shown
 
 
+def test_a_narrow_terminal_loses_no_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["multi30k-bahdanau-with-a-long-name-1", "multi30k-bahdanau-with-a-long-name-2"]
+    runs = comparison(*(evaluation(name, WORSE) for name in names))
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(length_chart(runs))
+    shown = "".join(console.export_text().split())
+    assert "…" not in shown
+    assert "name-2" in shown
+
+
 @pytest.mark.parametrize("option", ["--csv", "--latex", "--json"])
 def test_one_result_on_standard_output_is_alone_there(terminal: Terminal, copies: tuple[Path, Path], tmp_path: Path,
                                                       option: str) -> None:  # fmt: skip
@@ -134,6 +148,7 @@ def test_one_result_on_standard_output_is_alone_there(terminal: Terminal, copies
         (["--csv", "no/x"], "no/x: its folder does not exist"),
         (["--latex", "folder"], "folder: is a folder. Name a file with --latex"),
         (["--csv", "-", "--json", "-"], "-: --json and --csv would both write it"),
+        (["--csv", "P.xx", "--test", "P"], "P.xx: is both input and output. Name another file with --csv"),
         (["--csv", "x.csv", "--sentences", "./x.csv"], "x.csv: --csv and --sentences would both write it"),
     ],
 )
@@ -142,6 +157,7 @@ def test_mistakes_are_explained_before_anything_is_translated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     (tmp_path / "folder").mkdir()
+    write_lines(tmp_path / "P.xx", ["ta"])
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert said in terminal.refused("eval", copies[0], *words)

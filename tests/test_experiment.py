@@ -22,7 +22,7 @@ from seq2seq_cli.evaluation.diagnostics import STAYS, Diagnostics, diagnose
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights, restore
-from seq2seq_cli.report.pictures import Pictures, pick_sentences
+from seq2seq_cli.report.pictures import Pictures, spread
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import dev as dev_module
 from seq2seq_cli.training.checkpoint import average
@@ -131,7 +131,7 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     restore(learner.model, read_weights(trained_run.best), "best")
     learner.model.eval()
     translator = Translator(learner.model, lesson.prepared.subwords, lesson.config, CPU, learner.precision)
-    chosen = pick_sentences(lines, 2)
+    chosen = spread([i for i, line in enumerate(lines) if line.strip()], 2)
     found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
     searches: list[list[str]] = []
 

@@ -165,7 +165,7 @@ def test_sure_and_possible(tmp_path: Path) -> None:
         ("0-²\n\n", "gold:1: '0-²' is no link"),
         ("0-0\n2-0\n", "gold:2: the link 2-0 is outside this pair of 2 source and 3 target words.\nWords are"),
         ("0-0\n0?3\n", r"gold:2: the link 0\?3 is outside"),
-        ("0-0\n", "gold: 1 lines of links for 2 sentence pairs"),
+        ("0-0\n", "gold: 1 line of links for 2 sentence pairs"),
         ("0-0\n\n\n", "gold: 3 lines of links for 2 sentence pairs"),
     ],
 )

@@ -14,7 +14,7 @@ from seq2seq_cli.evaluation.metrics import (
     PValues,
     bleu,
     bleu_and_chrf,
-    find_test,
+    find_paired_test,
     paired,
     score_system,
     sentence_scores,
@@ -110,7 +110,7 @@ def sacrebleu_says(folder: Path, *options: object, systems: int = 3) -> str:
 
 
 def all_p_values(test: str) -> list[list[float]]:
-    found = paired(WORSE, [OTHER, REFERENCES], REFERENCES, 99, find_test(test))
+    found = paired(WORSE, [OTHER, REFERENCES], REFERENCES, 99, find_paired_test(test))
     return [[p.bleu, p.chrf, p.ter] for p in found]
 
 
@@ -147,7 +147,7 @@ def test_tests_have_as_many_trials_as_in_sacrebleu() -> None:
 
 def test_another_test_is_refused() -> None:
     with pytest.raises(ConfigError, match='"bootstap" is unknown') as refusal:
-        find_test("bootstap")
+        find_paired_test("bootstap")
     assert refusal.value.hint == 'Did you mean "bootstrap"?'
 
 

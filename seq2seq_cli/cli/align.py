@@ -38,7 +38,7 @@ def align(
         typer.Option(help="Also write the run's weights from word to word here, as an .npz of arrays."),
     ] = None,
     device: options.Device = "auto",
-    precision: options.SearchPrecision = "fp32",
+    precision: options.PrecisionOption = "fp32",
     threads: options.Threads = None,
 ) -> None:
     """Link the words of given translations by forced decoding: a line a pair, `i-j` a link (Pharaoh format).
@@ -67,7 +67,8 @@ def align(
     options.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
     method = symmetrize or "grow-diag-final-and"
     check_method(method)
-    options.check_paths([source, target, gold], [output, soft])
+    options.check_paths([source, target, gold], {"-o": output, "--soft": soft})
+    options.refuse_int8(precision)
     set_threads(threads or 0)
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
@@ -93,7 +94,7 @@ def align(
         if file is not None:  # not before: on a terminal, links and progress would mix
             file.writelines(f"{line}\n" for line in found)
     for path in (output, soft):
-        if path is not None:
+        if path is not None and str(path) != "-":
             console.notice(f"written to {path}")
     if wanted is not None:
         console.facts(_rows(agreed))

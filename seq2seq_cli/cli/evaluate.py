@@ -68,17 +68,17 @@ def evaluate(
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import ResultFiles
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.evaluation.metrics import find_test
+    from seq2seq_cli.evaluation.metrics import find_paired_test
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.runs import open_run
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
-    files.check()
+    files.check(test)
     options.refuse(
         files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output"
     )
     options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
-    paired_test = find_test(significance or "randomisation")
+    paired_test = find_paired_test(significance or "randomisation")
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}

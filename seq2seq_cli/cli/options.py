@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,18 +77,49 @@ def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
             raise ConfigError(f"{option} {why}.", "command line")
 
 
-def check_paths(inputs: Sequence[Path | None], outputs: Sequence[Path | None]) -> None:
-    """Before an output is opened, which empties it: can each input be read, and is none of them an output too?"""
-    from seq2seq_cli.data.text import require_readable
-    from seq2seq_cli.errors import DataError
+def check_paths(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None]) -> None:
+    """Before hours of work, and before an output is opened, which empties it.
 
-    for source in inputs:
-        if source is None or str(source) == "-":
+    Raises UserError where an input cannot be read, or an output, given by the name of its option, is an input or
+    another output too, or cannot be written. ``-`` is standard input or output.
+    """
+    from seq2seq_cli.data.text import require_readable
+    from seq2seq_cli.errors import UserError
+
+    read = [path for path in inputs if path is not None and str(path) != "-"]
+    for path in read:
+        require_readable(path)
+    options_by_path: dict[Path, str] = {}
+    for option, output in outputs.items():
+        if output is None:
             continue
-        require_readable(source)
-        for output in outputs:
-            if output is not None and output.exists() and output.samefile(source):
-                raise DataError("is both input and output.", str(source), "Name another file with -o.")
+        other = options_by_path.setdefault(output.resolve(), option)
+        if other != option:
+            raise UserError(f"{other} and {option} would both write it.", str(output), "Name two files.")
+        if str(output) != "-":
+            _check_output(output, option, read)
+
+
+def _check_output(output: Path, option: str, inputs: Sequence[Path]) -> None:
+    from seq2seq_cli.errors import UserError
+
+    name_another = f"Name another file with {option}."
+    if output.is_dir():
+        raise UserError("is a folder.", str(output), f"Name a file with {option}.")
+    if not output.absolute().parent.is_dir():
+        raise UserError("its folder does not exist.", str(output), f"Make it first. {name_another}")
+    if not os.access(output if output.exists() else output.absolute().parent, os.W_OK):
+        raise UserError("cannot be written here.", str(output), name_another)
+    if output.exists() and any(output.samefile(path) for path in inputs):
+        raise UserError("is both input and output.", str(output), name_another)
+
+
+def refuse_int8(precision: str | None) -> None:
+    """Raises ConfigError for a command that does not search: int8 is for the steps of a search."""
+    from seq2seq_cli.errors import ConfigError
+
+    if precision == "int8":
+        raise ConfigError("int8 is for searching; given translations are not.", "--precision", 'Use "auto" or "fp32".')
 
 
 def load_attending(run: Run, device: str | None, precision: str | None) -> Translator:

@@ -32,9 +32,9 @@ class ResultFiles:
     def on_standard_output(self) -> bool:
         return any(str(path) == "-" for path in self.given.values())
 
-    def check(self) -> None:
-        """Raises UserError for what could not be written: before hours of translating."""
-        from seq2seq_cli.errors import UserError
+    def check(self, test: str | None) -> None:
+        """Raises UserError for what could not be written, or would write over a file of the test set."""
+        from seq2seq_cli.cli.options import check_paths
 
         if self.sentences is not None:
             from seq2seq_cli.report.tables import require_sentence_format
@@ -44,15 +44,7 @@ class ResultFiles:
             from seq2seq_cli.report.figures import require_format
 
             require_format(self.plot)
-        options_by_path: dict[Path, str] = {}
-        for option, path in self.given.items():
-            other = options_by_path.setdefault(path.resolve(), option)
-            if other != option:
-                raise UserError(f"{other} and {option} would both write it.", str(path))
-            if str(path) != "-" and not path.absolute().parent.is_dir():
-                raise UserError("its folder does not exist.", str(path))
-            if path.is_dir():
-                raise UserError("is a folder.", str(path), f"Name a file with {option}.")
+        check_paths([] if test is None else _files_of(test), self.given)
 
     def write(self, comparison: Comparison) -> None:
         """Writes them all, and says so."""
@@ -83,6 +75,14 @@ class ResultFiles:
             for warning in save_by_length(comparison, self.plot):
                 console.warn(warning)
             console.notice(f"written to {self.plot}")
+
+
+def _files_of(text: str) -> list[Path]:
+    """A file of that name, or all those that it is the prefix of."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        return []
+    return [file for file in path.parent.iterdir() if file.is_file() and f"{file.name}.".startswith(f"{path.name}.")]
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:

@@ -22,7 +22,7 @@ def score(
     ] = False,
     length_penalty: options.LengthPenalty = None,
     device: options.Device = "auto",
-    precision: options.SearchPrecision = "fp32",
+    precision: options.PrecisionOption = "fp32",
     threads: options.Threads = None,
 ) -> None:
     """Score given translations by forced decoding; prints score, log-probability and length in pieces, tab-separated.
@@ -41,6 +41,8 @@ def score(
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
 
+    options.check_paths([source, target], {"-o": output})
+    options.refuse_int8(precision)
     set_threads(threads or 0)
     sources, targets = list(read_lines(source)), list(read_lines(target))
     translator = Translator.load(run, device or "auto", precision or "fp32")

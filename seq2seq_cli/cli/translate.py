@@ -82,7 +82,7 @@ def translate(
         max_length=max_length,
         batch_tokens=batch_tokens,
     )
-    options.check_paths([source], [output])
+    options.check_paths([source], {"-o": output})
     if shown > settings.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {settings.beam}.", "--nbest")
     if replace_unk and translator.config.attention.kind == "none":

@@ -26,7 +26,7 @@ def check_reverse(run: Run, reverse: Run) -> None:
     src, tgt = run.languages()
     if reverse.languages() != (tgt, src):
         what = f"this run translates {' to '.join(reverse.languages())}, but {run.directory} {src} to {tgt}."
-        hint = f"Train one the other way round, with --src {tgt} --tgt {src}, on the same text."
+        hint = f"Languages are compared by name: train one the other way round, with --src {tgt} --tgt {src}."
         raise RunError(what, str(reverse.directory), hint)
 
 

@@ -112,8 +112,10 @@ class Diagnostics:
 
 
 def diagnose(alignments: Iterable[Alignment | None]) -> Diagnostics | None:
-    """The figures of these translations; None where there are no weights, or nothing was written."""
-    written = [_normalised(one) for one in alignments if one is not None and len(one.target_pieces) > 1]
+    """The figures of these translations; None where there are no weights, or nothing was written. A translation whose
+    weights are no numbers, or all zero at some step, is passed over."""
+    worded = [_normalised(one) for one in alignments if one is not None and len(one.target_pieces) > 1]
+    written = [alignment for alignment in worded if np.isfinite(alignment.weights_TS).all()]
     if not written:
         return None
     steps = [alignment.weights_TS[:-1] for alignment in written]
@@ -165,7 +167,8 @@ def kendall_tau(sentences: Sequence[np.ndarray]) -> float | None:
 
 def _normalised(alignment: Alignment) -> Alignment:
     weights_TS = alignment.weights_TS.astype(np.float64)
-    return replace(alignment, weights_TS=weights_TS / weights_TS.sum(1, keepdims=True))
+    with np.errstate(invalid="ignore"):
+        return replace(alignment, weights_TS=weights_TS / weights_TS.sum(1, keepdims=True))
 
 
 def _even_bits(grid: Grid) -> np.ndarray:

@@ -111,7 +111,8 @@ def read_gold(path: Path, sizes: Sequence[tuple[int, int]]) -> list[Gold]:
     """
     lines = list(read_lines(path))
     if len(lines) != len(sizes):
-        raise DataError(f"{len(lines):,} lines of links for {len(sizes):,} sentence pairs.", str(path))
+        what = f"{len(lines):,} line{'s' * (len(lines) != 1)} of links for {len(sizes):,} sentence pairs."
+        raise DataError(what, str(path), "Line n links the words of pair n; it is empty where none are linked.")
     return [
         _gold_line(line, size, f"{path}:{number}")
         for number, (line, size) in enumerate(zip(lines, sizes, strict=True), start=1)
@@ -121,7 +122,7 @@ def read_gold(path: Path, sizes: Sequence[tuple[int, int]]) -> list[Gold]:
 def _gold_line(line: str, size: tuple[int, int], where: str) -> Gold:
     sure, possible = set(), set()
     for text in line.split():
-        found = re.fullmatch(r"([0-9]+)([-?])([0-9]+)", text)
+        found = re.fullmatch(r"([0-9]{1,9})([-?])([0-9]{1,9})", text)
         if found is None:
             hint = "Write i-j for a sure link and i?j for a possible one, source word first."
             raise DataError(f"{shorten(text)} is no link.", where, hint)

@@ -82,7 +82,7 @@ TESTS = {"randomisation": RANDOMISATION, "bootstrap": PairedTest("paired bootstr
 """By the names a user types."""
 
 
-def find_test(name: str) -> PairedTest:
+def find_paired_test(name: str) -> PairedTest:
     """The paired test of that name. Raises ConfigError for one that there is not."""
     if name not in TESTS:
         hint = suggestion(name, TESTS) or f"Known: {', '.join(TESTS)}."

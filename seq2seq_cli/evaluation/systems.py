@@ -190,7 +190,8 @@ def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str,
     for run in runs:
         text = test_text(load(run.config).data, test, run)
         lines = Lines.read(text)
-        where, first = text.where, texts[0] if texts else lines
+        first = texts[0] if texts else lines
+        where = where or text.where
         hint = "Name one for all with --test."
         if lines.tgt != first.tgt:
             raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)

@@ -21,10 +21,10 @@ def length_chart(comparison: Comparison) -> Table:
     caption = f"In brackets: 95% bootstrap interval. *: fewer than {FEW} sentences."
     table = Table(title="BLEU and chrF by source length", caption=caption, box=None, caption_justify="left")
     table.add_column("words\n(sentences)", no_wrap=True)
-    table.add_column("run", overflow="fold", no_wrap=True)
+    table.add_column("run", overflow="fold")
     table.add_column("", max_width=LONGEST)
     for column in ("BLEU", "chrF"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     most = max(scores.bleu.value for evaluation in comparison.evaluations for scores in evaluation.by_length)
     for rows in zip(*(evaluation.by_length for evaluation in comparison.evaluations), strict=True):
         head = f"{rows[0].bin.words} ({rows[0].bin.count})"

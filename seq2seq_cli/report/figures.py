@@ -21,10 +21,14 @@ def require_format(path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """``figure`` into ``path`` in one piece, in the format of its suffix. Raises UserError as ``require_format``."""
+    """``figure`` into ``path`` in one piece, in the format of its suffix. Raises UserError as ``require_format``, and
+    where the file cannot be written."""
     require_format(path)
-    with written_whole(path) as temporary:
-        render(figure, temporary, path.suffix[1:].lower())
+    try:
+        with written_whole(path) as temporary:
+            render(figure, temporary, path.suffix[1:].lower())
+    except OSError as problem:
+        raise UserError(f"cannot be written: {problem.strerror}.", str(path)) from None
 
 
 def render(figure: Figure, target: Path | BinaryIO, form: str) -> None:

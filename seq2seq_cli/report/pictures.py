@@ -41,4 +41,9 @@ def pick_sentences(lines: list[str], count: int) -> list[int]:
     """Line numbers, from 0, of up to ``count`` sentences of readable length, evenly spread."""
     readable = [i for i, line in enumerate(lines) if SHORTEST <= len(line.split()) <= LONGEST]
     fitting = readable or [i for i, line in enumerate(lines) if line.strip()]
-    return fitting[:: max(1, len(fitting) // count)][:count]
+    return spread(fitting, count)
+
+
+def spread(numbers: list[int], count: int) -> list[int]:
+    """Up to ``count`` of them, taken evenly."""
+    return [numbers[i * len(numbers) // count] for i in range(count)] if len(numbers) > count else numbers

@@ -107,7 +107,7 @@ def one_line(text: str) -> str:
 
 def require_sentence_format(path: Path) -> None:
     """Raises UserError for a suffix other than .tsv, .csv and .jsonl."""
-    if path.suffix not in SENTENCE_FORMATS:
+    if path.suffix.lower() not in SENTENCE_FORMATS:
         raise UserError("sentences are written as .tsv, .csv or .jsonl.", str(path), "End its name in one of these.")
 
 
@@ -118,7 +118,7 @@ def sentence_table(told: SentenceBySentence, path: Path) -> str:
     they must be, as Python's ``csv`` and spreadsheets read them. Raises UserError as ``require_sentence_format``.
     """
     require_sentence_format(path)
-    dialect = SENTENCE_FORMATS[path.suffix]
+    dialect = SENTENCE_FORMATS[path.suffix.lower()]
     if dialect is None:
         return "".join(f"{json.dumps(sentence.to_json(), ensure_ascii=False)}\n" for sentence in told.sentences)
     heads = ["number", "source_words", "source", "reference"]

@@ -15,7 +15,7 @@ from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.evaluation.diagnostics import diagnose
 from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.report.pictures import pick_sentences
+from seq2seq_cli.report.pictures import pick_sentences, spread
 from seq2seq_cli.training.loop import DevScores, Learner
 
 DIAGNOSED = 100
@@ -28,7 +28,8 @@ def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Calla
     """A function that judges a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
     the same sentences each time."""
     greedy = replace_beam(config.decoding, 1)
-    diagnosed = pick_sentences(prepared.dev_lines.src, DIAGNOSED)
+    worded = [i for i, line in enumerate(prepared.dev_lines.src) if line.strip()]
+    diagnosed = spread(worded, DIAGNOSED)
 
     def evaluate(model: Seq2Seq) -> DevScores:
         loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
