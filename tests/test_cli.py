@@ -213,7 +213,9 @@ def test_mistakes_are_explained(terminal: Terminal, words: list[str], said: str,
 def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
     run = ["--run", trained_run.directory]
     assert "--nbest 4 needs a beam" in terminal.refused("translate", *run, "--nbest", 4, "--beam", 2)
-    assert "no-such-folder/x: its folder does not exist" in terminal.refused("translate", *run, "-o", "no-such-folder/x")
+    assert "no-such-folder/x: its folder does not exist" in terminal.refused(
+        "translate", *run, "-o", "no-such-folder/x"
+    )
     assert "missing.txt: cannot be read" in terminal.refused("translate", *run, tmp_path / "missing.txt")
     assert "there is no word in this sentence" in terminal.refused("plot", *run, " ")
     assert "written as .png, .svg or .pdf" in terminal.refused("plot", *run, "ta", "-o", tmp_path / "x.gif")
