@@ -83,7 +83,8 @@ def cpu_seconds() -> float:
 
 
 def show(results: Sequence[DataclassInstance], as_json: bool, title: str) -> None:
-    """Results as a table, a column each, or as JSON: a list of objects with plain keys."""
+    """Results as a table, a column each (a row each where they are many), or as JSON: a list of objects with plain
+    keys."""
     records = [asdict(result) for result in results]
     if as_json:
         console.result(json.dumps(records, indent=2))
@@ -91,15 +92,18 @@ def show(results: Sequence[DataclassInstance], as_json: bool, title: str) -> Non
     from rich.table import Table
 
     table = Table(title=title)
-    table.add_column("")
-    for _ in records:
-        table.add_column(justify="right")
-    for key in records[0]:
-        table.add_row(key.replace("_", " "), *(_cell(record[key]) for record in records))
+    columns = [[key.replace("_", " "), *(_cell(record[key]) for record in records)] for key in records[0]]
+    cells = columns if len(records) < len(columns) else list(zip(*columns, strict=True))
+    for heading in cells[0]:
+        table.add_column(heading, justify="right")
+    for row in cells[1:]:
+        table.add_row(*row)
     console.out().print(table)
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
