@@ -53,7 +53,7 @@ def measure(translator: Translator, lines: Lines, beam: int, single: bool, load_
         precision=translator.precision.name,
         threads=torch.get_num_threads(),
         beam=beam,
-        batch="1" if single else f"{decoding.batch_tokens} source positions x beam",
+        batch="1" if single else f"{decoding.batch_tokens} source positions x (beam + 1)",
         sentences=len(lines.src),
         seconds=seconds,
         sentences_per_second=len(lines.src) / seconds,

@@ -200,7 +200,7 @@ class DecodingConfig(Section):
     max_length: Annotated[int, Field(ge=0)] = 0
     """Most pieces of a translation, its end not counted; 0: twice the source's plus 20, at most 200 more than it."""
     batch_tokens: Positive = 16000
-    """Source positions times beam decoded together."""
+    """Source positions times (beam + 1) decoded together."""
 
 
 class Config(Section):

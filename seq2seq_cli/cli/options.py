@@ -51,7 +51,8 @@ MaxLength = Annotated[
     typer.Option(min=0, help="Most pieces; 0: twice the source's plus 20, at most 200 more.", rich_help_panel="Search"),
 ]
 BatchTokens = Annotated[
-    int | None, typer.Option(min=1, help="Source positions times beam decoded together.", rich_help_panel="Search")
+    int | None,
+    typer.Option(min=1, help="Source positions times (beam + 1) decoded together.", rich_help_panel="Search"),
 ]
 
 

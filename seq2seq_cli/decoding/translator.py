@@ -221,10 +221,12 @@ def replace_beam(decoding: DecodingConfig, beam: int) -> DecodingConfig:
 
 def _batches(lengths: Sequence[int], settings: DecodingConfig, keep_empty: bool = False) -> Iterator[list[int]]:
     """Row numbers of sentences of similar length, longest first, ``settings.batch_tokens`` at a time."""
+    # What attention reads of a sentence takes the room of another hypothesis.
+    width = settings.beam + 1
     order = sorted((i for i, n in enumerate(lengths) if n or keep_empty), key=lambda i: -lengths[i])
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) + 1) * (lengths[batch[0]] + 1) * settings.beam > settings.batch_tokens:
+        if batch and (len(batch) + 1) * (lengths[batch[0]] + 1) * width > settings.batch_tokens:
             yield batch
             batch = []
         batch.append(i)
