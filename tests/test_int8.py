@@ -41,7 +41,7 @@ def test_worked_by_hand() -> None:
 
 
 @native
-@pytest.mark.parametrize("rows", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5])
+@pytest.mark.parametrize("rows", [1, 5, BLOCK - 1, BLOCK, 3 * BLOCK + 5])
 @pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_near_the_plain_product(rows: int, bounded: bool, has_bias: bool) -> None:

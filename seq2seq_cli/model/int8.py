@@ -11,8 +11,8 @@ from seq2seq_cli.model.types import precise
 ZERO = 128
 LARGEST = 127
 BLOCK = 64
-"""Rows are multiplied by so many. For each new number of them oneDNN compiles a product, which takes as long as one of 200
-rows does, and there are as many of them in a search as steps at which sentences end."""
+"""Rows are multiplied by so many at least, fewer by a power of two. For each new number of them oneDNN compiles a
+product, which takes as long as one of 200 rows does, and in a search there is one at each step that sentences end."""
 
 
 class Int8Matrix:
@@ -51,7 +51,8 @@ class Int8Matrix:
     def _product(self, unsigned_NI: Tensor, step: float, bias_O: Tensor | None) -> Tensor:
         """Of numbers around ZERO: for signed ones oneDNN has but a reference implementation."""
         rows, size = unsigned_NI.shape
-        rounded_NI = torch.empty((-(-rows // BLOCK) * BLOCK, size), dtype=torch.uint8)
+        room = -(-rows // BLOCK) * BLOCK if rows > BLOCK else 1 << (rows - 1).bit_length()
+        rounded_NI = torch.empty((room, size), dtype=torch.uint8)
         rounded_NI[:rows] = unsigned_NI
         weights = (self.packed, self.step_O, self.zero_O, bias_O)
         out_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
