@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.bar import Bar
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,8 @@ from seq2seq_cli.report.tables import one_line
 
 LONGEST = 40
 """Columns of the longest bar; in a narrow terminal, what the rest leaves."""
+NAME = 24
+"""Columns of a name that are not given to the bars; a longer one goes on below."""
 COLUMNS = ("run", "words", "sentences", "few", "bleu", "bleu_low", "bleu_high", "chrf", "chrf_low", "chrf_high")
 
 
@@ -21,7 +24,8 @@ def length_chart(comparison: Comparison) -> Table:
     caption = f"In brackets: 95% bootstrap interval. *: fewer than {FEW} sentences."
     table = Table(title="BLEU and chrF by source length", caption=caption, box=None, caption_justify="left")
     table.add_column("words\n(sentences)", no_wrap=True)
-    table.add_column("run", overflow="fold")
+    longest = max(cell_len(name) for name in comparison.names)
+    table.add_column("run", overflow="fold", min_width=min(longest, NAME))
     table.add_column("", max_width=LONGEST)
     for column in ("BLEU", "chrF"):
         table.add_column(column, justify="right", overflow="fold")
