@@ -114,6 +114,24 @@ class Run:
         return any(not path.is_dir() for path in self.directory.rglob("*"))
 
 
+@dataclass(frozen=True)
+class ComparisonFiles:
+    """The files of one comparison of kinds: a run directory for each kind and seed, and what they add up to."""
+
+    directory: Path
+
+    def run(self, kind: str, seed: int) -> Run:
+        return Run(self.directory / f"{kind}-seed{seed}")
+
+    @property
+    def results(self) -> Path:
+        return self.directory / "comparison.json"
+
+    @property
+    def report(self) -> Path:
+        return self.directory / "report.html"
+
+
 def open_run(directory: Path | None) -> Run:
     """The run in ``directory``, or the newest under ``runs/`` where None.
 

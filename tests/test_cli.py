@@ -32,7 +32,7 @@ def texts(corpus: TinyCorpus, *splits: str) -> list[str]:
 
 def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
     names = [command.name or "" for command in app.registered_commands]
-    assert set(names) == {"train", "prepare", "translate", "eval", "plot", "score", "align", "attentions"}
+    assert set(names) == {"train", "compare", "prepare", "translate", "eval", "plot", "score", "align", "attentions"}
     overview = terminal.ok("--help").out
     for name in [*names, "config"]:
         assert re.search(rf"\b{name}\b", overview)

@@ -10,6 +10,7 @@ import typer
 
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
+from seq2seq_cli.cli.compare import compare
 from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
 from seq2seq_cli.cli.plot import plot
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 app.command("train")(train)
+app.command("compare")(compare)
 app.command("prepare")(prepare)
 app.command("translate")(translate)
 app.command("eval")(evaluate)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seq2seq_cli.cli import options
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from seq2seq_cli.evaluation.systems import Comparison
 
 
 def evaluate(
@@ -66,7 +60,7 @@ def evaluate(
         seq2seq eval runs/x runs/y --test P/test --plot lengths.pdf --latex table.tex --sentences all.tsv
     """
     from seq2seq_cli import console
-    from seq2seq_cli.cli.results import ResultFiles
+    from seq2seq_cli.cli.results import ResultFiles, comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.metrics import find_paired_test
     from seq2seq_cli.evaluation.systems import compare_runs
@@ -86,9 +80,9 @@ def evaluate(
     with console.status("translating and scoring"):
         comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32", paired_test, one_source)
     if not files.on_standard_output:
-        console.out().print(_table(comparison))
+        console.out().print(comparison_table(comparison))
         if by_length:
-            _print_lengths(comparison)
+            print_lengths(comparison)
     for signature in comparison.signatures:
         console.notice(signature)
     for evaluation in comparison.evaluations:
@@ -97,39 +91,3 @@ def evaluate(
     for run in opened:
         console.notice(f"translations and scores: {run.decodes}")
     files.write(comparison)
-
-
-def _print_lengths(comparison: Comparison) -> None:
-    from seq2seq_cli import console
-    from seq2seq_cli.report.bars import length_chart, length_rows
-
-    if sys.stdout.isatty():
-        console.out().print(length_chart(comparison))
-        return
-    for row in length_rows(comparison):
-        console.result("\t".join(row))
-
-
-def _table(comparison: Comparison) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    # As Text, or [brackets] in a path would be read as markup.
-    table = Table(title=Text(comparison.title, "table.title"))
-    table.add_column("run", overflow="fold")
-    for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
-        table.add_column(column, justify="right", overflow="fold")  # a narrow terminal is to lose no digit
-    for evaluation, significance in zip(comparison.evaluations, comparison.significance, strict=True):
-        cells = []
-        for metric in ("bleu", "chrf", "ter"):
-            score = getattr(evaluation.scores, metric)
-            p = "" if significance is None else f"{getattr(significance, metric):.3f}"
-            cells += [f"{score.value:.2f} [{score.low:.1f}-{score.high:.1f}]", p]
-        table.add_row(
-            Text(str(evaluation.run.directory)),
-            *cells,
-            f"{evaluation.parameters:,}",
-            f"{evaluation.training_minutes:.1f}",
-            f"{evaluation.sentences_per_second:.0f}",
-        )
-    return table

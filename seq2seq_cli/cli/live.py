@@ -13,6 +13,7 @@ from seq2seq_cli import console
 from seq2seq_cli.config import Config
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
+from seq2seq_cli.runs import Run
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, Report
 from seq2seq_cli.training.progress import Ended, Evaluated, Intervals, Stepped
 
@@ -20,8 +21,9 @@ LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
 
 
-def follow(start: Callable[[Report], Iterator[Happening]], config: Config) -> None:
-    """Run the experiment that ``start`` begins, showing what happens; says at the end what was written where."""
+def follow(start: Callable[[Report], Iterator[Happening]], config: Config, go_on: Callable[[Run], str]) -> Run:
+    """Run the experiment that ``start`` begins, showing what happens; the run that it made. Where it is interrupted,
+    ``go_on`` gives the command that goes on with it."""
     with console.stages() as report:
         events = start(report)
         begun = next(events)
@@ -40,10 +42,9 @@ def follow(start: Callable[[Report], Iterator[Happening]], config: Config) -> No
                 if isinstance(event, Averaged | Evaluation | Pictures):
                     _conclude(event)
     except KeyboardInterrupt:
-        console.notice(f"Stopped. Go on with: seq2seq train --run {begun.run.directory} --resume")
+        console.notice(f"Stopped. Go on with: {go_on(begun.run)}")
         raise
-    console.notice(f"Run directory: {begun.run.directory}")
-    console.notice(f'Try it: echo "..." | seq2seq translate --run {begun.run.directory}')
+    return begun.run
 
 
 def _announce(begun: Begun, config: Config) -> None:

@@ -24,11 +24,24 @@ Overrides = Annotated[
     ),
 ]
 Corpus = Annotated[str | None, typer.Option(help="A built-in corpus.", rich_help_panel="Data")]
-TRAIN_HELP = "Training text: a prefix, a table file, a dataset folder or a hub dataset."
+TrainText = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        help="Training text: a prefix, a table file, a dataset folder or a hub dataset.",
+        rich_help_panel="Data",
+    ),
+]
 Dev = Annotated[str | None, typer.Option(help="Development text, in the same forms.", rich_help_panel="Data")]
 Test = Annotated[str | None, typer.Option(help="Test text, in the same forms.", rich_help_panel="Data")]
 Src = Annotated[str | None, typer.Option(help="Source language: file suffix or column.", rich_help_panel="Data")]
 Tgt = Annotated[str | None, typer.Option(help="Target language: file suffix or column.", rich_help_panel="Data")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")]
+MaxMinutes = Annotated[float | None, typer.Option(help="Stop each training after this long.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")]
+TensorBoard = Annotated[
+    bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")
+]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run directory; default: the newest under runs/.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Machine")]
 PrecisionOption = Annotated[
@@ -62,6 +75,28 @@ def data_flags(
     """The data options as settings."""
     given = {"corpus": corpus, "train": train, "dev": dev, "test": test, "src": src, "tgt": tgt}
     return {f"data.{name}": value for name, value in given.items()}
+
+
+def training_flags(
+    epochs: int | None,
+    max_minutes: float | None,
+    seed: int | None,
+    tensorboard: bool | None,
+    device: str | None,
+    precision: str | None,
+    threads: int | None,
+) -> dict[str, object]:
+    """The training options as settings."""
+    given = {
+        "epochs": epochs,
+        "max_minutes": max_minutes,
+        "seed": seed,
+        "tensorboard": tensorboard,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+    }
+    return {f"training.{name}": value for name, value in given.items()}
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:

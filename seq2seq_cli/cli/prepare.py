@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from seq2seq_cli.cli import options
 
 
 def prepare(
     corpus: options.Corpus = None,
-    train_text: Annotated[str | None, typer.Option("--train", help=options.TRAIN_HELP, rich_help_panel="Data")] = None,
+    train_text: options.TrainText = None,
     dev: options.Dev = None,
     test: options.Test = None,
     src: options.Src = None,

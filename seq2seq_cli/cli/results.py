@@ -1,14 +1,17 @@
-"""The files that ``seq2seq eval`` writes besides what it prints."""
+"""What a comparison of runs prints, and the files it writes besides."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from seq2seq_cli.evaluation.systems import Comparison
 
 
@@ -94,3 +97,41 @@ def _write(path: Path | None, text: Callable[[], str]) -> None:
         file.write(text())
     if str(path) != "-":
         console.notice(f"written to {path}")
+
+
+def print_lengths(comparison: Comparison) -> None:
+    """BLEU and chrF by source length: bars on a terminal, columns in a pipe."""
+    from seq2seq_cli import console
+    from seq2seq_cli.report.bars import length_chart, length_rows
+
+    if sys.stdout.isatty():
+        console.out().print(length_chart(comparison))
+        return
+    for row in length_rows(comparison):
+        console.result("\t".join(row))
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row a run: scores with their intervals and significance, size, speed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    # As Text, or [brackets] in a path would be read as markup.
+    table = Table(title=Text(comparison.title, "table.title"))
+    table.add_column("run", overflow="fold")
+    for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
+        table.add_column(column, justify="right", overflow="fold")  # a narrow terminal is to lose no digit
+    for evaluation, significance in zip(comparison.evaluations, comparison.significance, strict=True):
+        cells = []
+        for metric in ("bleu", "chrf", "ter"):
+            score = getattr(evaluation.scores, metric)
+            p = "" if significance is None else f"{getattr(significance, metric):.3f}"
+            cells += [f"{score.value:.2f} [{score.low:.1f}-{score.high:.1f}]", p]
+        table.add_row(
+            Text(str(evaluation.run.directory)),
+            *cells,
+            f"{evaluation.parameters:,}",
+            f"{evaluation.training_minutes:.1f}",
+            f"{evaluation.sentences_per_second:.0f}",
+        )
+    return table

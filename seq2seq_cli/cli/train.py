@@ -16,19 +16,17 @@ def train(
     ] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run directory; default: runs/CORPUS-KIND.")] = None,
     corpus: options.Corpus = None,
-    train_text: Annotated[str | None, typer.Option("--train", help=options.TRAIN_HELP, rich_help_panel="Data")] = None,
+    train_text: options.TrainText = None,
     dev: options.Dev = None,
     test: options.Test = None,
     src: options.Src = None,
     tgt: options.Tgt = None,
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")] = None,
-    tensorboard: Annotated[
-        bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")
-    ] = None,
+    epochs: options.Epochs = None,
+    max_minutes: options.MaxMinutes = None,
+    seed: options.Seed = None,
+    tensorboard: options.TensorBoard = None,
     device: options.Device = None,
     precision: options.PrecisionOption = None,
     threads: options.Threads = None,
@@ -47,6 +45,7 @@ def train(
         seq2seq train --attention luong-general --train P/train --dev P/dev --test P/test --src de --tgt en --run runs/x
     """
     from seq2seq_cli import config as configuration
+    from seq2seq_cli import console
     from seq2seq_cli.cli.live import follow
     from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.runs import open_run
@@ -57,13 +56,7 @@ def train(
     flags = {
         "attention.kind": attention,
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
-        "training.epochs": epochs,
-        "training.max_minutes": max_minutes,
-        "training.seed": seed,
-        "training.tensorboard": tensorboard,
-        "training.device": device,
-        "training.precision": precision,
-        "training.threads": threads,
+        **options.training_flags(epochs, max_minutes, seed, tensorboard, device, precision, threads),
     }
     from seq2seq_cli.training.experiment import default_run, experiment
 
@@ -73,4 +66,10 @@ def train(
         # A run keeps its settings; which run it is may follow from the options.
         run = run or default_run(configuration.load(None, overrides or (), flags))
         settings = configuration.load(open_run(run).config, overrides or (), flags)
-    follow(lambda report: experiment(settings, run, resume, overwrite, report), settings)
+    made = follow(
+        lambda report: experiment(settings, run, resume, overwrite, report),
+        settings,
+        go_on=lambda begun: f"seq2seq train --run {begun.directory} --resume",
+    )
+    console.notice(f"Run directory: {made.directory}")
+    console.notice(f'Try it: echo "..." | seq2seq translate --run {made.directory}')

@@ -97,6 +97,8 @@ def experiment(
         shutil.rmtree(run.directory)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     describe(run, config, prepared, learner, threads)
+    # What an earlier sitting ended with does not belong to the weights that this one ends with.
+    run.evaluation.unlink(missing_ok=True)
     yield Begun(
         run=run,
         notes=prepared.notes,

@@ -15,9 +15,11 @@ from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.runs import Run, write_json, write_text
 from seq2seq_cli.training.loop import Learner
 
+BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
+"""Settings that say when training ends."""
 MAY_CHANGE = {
     *("data.train", "data.dev", "data.test"),  # the place of the text; that it is the same is seen from its hash
-    *("training.epochs", "training.max_minutes", "training.patience", "training.save_minutes"),
+    *(*BUDGET, "training.save_minutes"),
     *("training.device", "training.precision", "training.threads", "training.tensorboard"),
 }
 """Settings that a resumed run may have other than before, beside those of decoding."""

@@ -1,0 +1,116 @@
+"""``seq2seq compare``: what attention changes, everything else being the same."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seq2seq_cli.training.comparison import KindSummary
+
+
+def compare(
+    run: Annotated[
+        Path, typer.Option("--run", help="Directory of the comparison; a run directory for each kind in it.")
+    ],
+    attentions: Annotated[
+        str,
+        typer.Option(metavar="KINDS", help="Attention kinds with commas between, or all (see `seq2seq attentions`)."),
+    ] = "none,bahdanau,luong-general,local-p",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each kind, with seeds one apart.")] = 1,
+    corpus: options.Corpus = None,
+    train_text: options.TrainText = None,
+    dev: options.Dev = None,
+    test: options.Test = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    config: options.ConfigFile = None,
+    overrides: options.Overrides = None,
+    epochs: options.Epochs = None,
+    max_minutes: options.MaxMinutes = None,
+    seed: options.Seed = None,
+    tensorboard: options.TensorBoard = None,
+    device: options.Device = None,
+    precision: options.PrecisionOption = None,
+    threads: options.Threads = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew what is there already.")] = False,
+) -> None:
+    """Train the same model with several attentions, test them all, and write a page that shows the differences.
+
+    Text, vocabulary, sizes, budget and seeds are the same for all; the attention itself may add parameters, and how
+    many is said. Given again, the command goes on where it was interrupted, and adds kinds and seeds to what is done.
+
+    Examples:
+
+        seq2seq compare --config configs/small.toml --run runs/cmp
+
+        seq2seq compare --attentions none,bahdanau --seeds 3 --corpus bible-es-en --max-minutes 30 --run runs/bible
+    """
+    from seq2seq_cli import console
+    from seq2seq_cli.cli.live import follow
+    from seq2seq_cli.cli.results import comparison_table, print_lengths
+    from seq2seq_cli.data.prepare import prepare
+    from seq2seq_cli.device import set_threads
+    from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.runs import ComparisonFiles, write_json
+    from seq2seq_cli.training.comparison import planned_runs, sizes, summaries
+
+    files = ComparisonFiles(run)
+    flags = {
+        **options.data_flags(corpus, train_text, dev, test, src, tgt),
+        **options.training_flags(epochs, max_minutes, seed, tensorboard, device, precision, threads),
+    }
+    plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
+    for planned in plan:
+        planned.check(overwrite)
+    settings = plan[0].config
+    used = set_threads(settings.training.threads)
+    with console.stages() as report:
+        prepared = prepare(settings.data, settings.subword, threads=used, progress=report)
+    for number, planned in enumerate(plan, start=1):
+        told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
+        if planned.is_done(prepared) and not overwrite:
+            console.notice(f"{told}: done before")
+            continue
+        console.notice(told)
+        follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: "the same command")
+    with console.status("translating and scoring"):
+        decoding = settings.decoding.model_dump()
+        opened = [planned.run for planned in plan]
+        comparison = compare_runs(
+            opened, settings.data.test, decoding, settings.training.device, "fp32", one_source=True
+        )
+    rows = summaries(plan, comparison)
+    console.out().print(comparison_table(comparison))
+    print_lengths(comparison)
+    if seeds > 1:
+        console.out().print(_seeds_table(rows))
+    for line in (*comparison.signatures, sizes(rows)):
+        console.notice(line)
+    write_json(files.results, comparison.to_json())
+    console.notice(f"written to {files.results}")
+
+
+def _seeds_table(rows: list[KindSummary]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"mean of {rows[0].seeds} seeds, and the standard deviation of single runs")
+    table.add_column("attention")
+    for column in ("BLEU", "chrF", "parameters", "train min"):
+        table.add_column(column, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.kind,
+            f"{row.bleu:.2f} ± {row.bleu_deviation:.2f}",
+            f"{row.chrf:.2f} ± {row.chrf_deviation:.2f}",
+            f"{row.parameters:,}",
+            f"{row.training_minutes:.1f}",
+        )
+    return table

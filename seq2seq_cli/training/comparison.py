@@ -1,0 +1,148 @@
+"""The same experiment with several attention kinds and seeds: which runs it takes, and which of them are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli import kinds
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.corpora import find_test
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.evaluation.systems import Comparison, Evaluation
+from seq2seq_cli.runs import ComparisonFiles, Run
+from seq2seq_cli.training.experiment import Happening, Report, experiment
+from seq2seq_cli.training.sitting import BUDGET, check_directory, check_same_settings, check_same_text
+
+ALL = "all"
+"""Stands for every kind of the table."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a comparison."""
+
+    config: Config
+    run: Run
+
+    @property
+    def kind(self) -> str:
+        return self.config.attention.kind
+
+    @property
+    def seed(self) -> int:
+        return self.config.training.seed
+
+    @property
+    def begun(self) -> bool:
+        return self.run.config.is_file()
+
+    def check(self, overwrite: bool) -> None:
+        """Raises RunError or ConfigError where what its directory holds is no earlier part of it."""
+        resume = self.begun and not overwrite
+        check_directory(self.run, resume, overwrite)
+        if resume:
+            check_same_settings(self.run, self.config)
+
+    def experiment(self, overwrite: bool, report: Report | None = None) -> Iterator[Happening]:
+        """Train and test it, from where it stopped."""
+        return experiment(self.config, self.run.directory, self.begun and not overwrite, overwrite, report)
+
+    def is_done(self, prepared: Prepared) -> bool:
+        """Whether it was trained to its end, and tested. Raises DataError where it was on another text."""
+        if not self.run.evaluation.is_file():
+            return False
+        check_same_text(self.run, prepared)
+        before = configuration.load(self.run.config)
+        return all(configuration.value_of(before, key) == configuration.value_of(self.config, key) for key in BUDGET)
+
+
+def planned_runs(
+    attentions: str,
+    seeds: int,
+    files: ComparisonFiles,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, object] | None = None,
+) -> list[Planned]:
+    """The runs that compare ``attentions``, names with commas between, with ``seeds`` seeds each, kind by kind: the
+    same settings, read as ``config.load`` reads them, but for kind and seed.
+
+    Raises ConfigError for an unknown or repeated kind, for settings that one of them does not take, and where there is
+    no test text.
+    """
+    runs = []
+    for kind in _kinds(attentions):
+        config = configuration.load(file, overrides, {**(flags or {}), "attention.kind": kind})
+        if find_test(config.data) is None:
+            raise ConfigError(
+                "kinds are compared on a test set, and there is none.", "data.test", "Name one with --test."
+            )
+        for seed in range(config.training.seed, config.training.seed + seeds):
+            training = config.training.model_copy(update={"seed": seed})
+            runs.append(Planned(config.model_copy(update={"training": training}), files.run(kind, seed)))
+    return runs
+
+
+def _kinds(attentions: str) -> list[str]:
+    if attentions.strip() == ALL:
+        return [kind.name for kind in kinds.KINDS]
+    names = [kinds.find(name.strip(), "--attentions").name for name in attentions.split(",")]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{name} is named {names.count(name)} times.", "--attentions", "Name each kind once.")
+    return names
+
+
+@dataclass(frozen=True)
+class KindSummary:
+    """One kind over its seeds: means, and the standard deviation of single runs (0 for one)."""
+
+    kind: str
+    seeds: int
+    bleu: float
+    bleu_deviation: float
+    chrf: float
+    chrf_deviation: float
+    training_minutes: float
+    parameters: int
+
+
+def summaries(plan: Sequence[Planned], comparison: Comparison) -> list[KindSummary]:
+    """A row a kind, in the order of the plan, whose runs ``comparison`` evaluates one by one."""
+    by_kind: dict[str, list[Evaluation]] = {}
+    for planned, evaluation in zip(plan, comparison.evaluations, strict=True):
+        by_kind.setdefault(planned.kind, []).append(evaluation)
+    return [_summary(kind, evaluations) for kind, evaluations in by_kind.items()]
+
+
+def _summary(kind: str, evaluations: Sequence[Evaluation]) -> KindSummary:
+    bleu = [evaluation.scores.bleu.value for evaluation in evaluations]
+    chrf = [evaluation.scores.chrf.value for evaluation in evaluations]
+    return KindSummary(
+        kind=kind,
+        seeds=len(evaluations),
+        bleu=mean(bleu),
+        bleu_deviation=_deviation(bleu),
+        chrf=mean(chrf),
+        chrf_deviation=_deviation(chrf),
+        training_minutes=mean(evaluation.training_minutes for evaluation in evaluations),
+        parameters=evaluations[0].parameters,
+    )
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def sizes(rows: Sequence[KindSummary]) -> str:
+    """How much larger or smaller each kind's model is than the first one's, in words."""
+    first, *others = rows
+    if not others:
+        return f"{first.kind} has {first.parameters:,} parameters"
+    told = [f"{row.kind} {(row.parameters - first.parameters) / first.parameters:+.1%}" for row in others]
+    return f"parameters, against the {first.parameters:,} of {first.kind}: {', '.join(told)}"

@@ -1,0 +1,183 @@
+"""Comparisons of kinds: the same training but for the attention, taken up where it stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Terminal
+from comparisons import SOURCE, WORSE, comparison, evaluation
+from corpora import TinyCorpus, write_lines
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli import kinds
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.runs import ComparisonFiles
+from seq2seq_cli.training.comparison import KindSummary, planned_runs, sizes, summaries
+
+
+def settings(corpus: TinyCorpus, epochs: int = 1) -> list[str]:
+    """Options of a training of seconds."""
+    path = corpus.folder / f"{epochs}.toml"
+    path.write_text(corpus.config(training={"epochs": epochs}).to_toml().replace('kind = "bahdanau"', ""))
+    return ["--config", str(path)]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> TinyCorpus:
+    return TinyCorpus.write(tmp_path / "text", train=30, dev=4, test=12)
+
+
+def made(run: Path) -> dict[str, float]:
+    """When each run's chosen weights were written."""
+    return {path.parents[1].name: path.stat().st_mtime_ns for path in run.glob("*/checkpoints/best.safetensors")}
+
+
+def test_kinds_are_trained_tested_and_shown_side_by_side(
+    terminal: Terminal, corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    run = tmp_path / "cmp"
+    answer = terminal.ok("compare", "--attentions", "none, luong", *settings(corpus), "--run", run)
+    assert sorted(made(run)) == ["luong-general-seed1", "none-seed1"]
+    assert "run 2 of 2: luong-general, seed 1" in answer.err
+    assert "none-seed1" in answer.out
+    record = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
+    assert [Path(row["run"]).name for row in record] == ["none-seed1", "luong-general-seed1"]
+    assert record[0]["p_against_first"] is None
+    assert record[1]["p_against_first"] is not None
+    more = record[1]["parameters"] / record[0]["parameters"] - 1
+    assert f"parameters, against the {record[0]['parameters']:,} of none: luong-general {more:+.1%}" in answer.err
+    # What train alone does with the same settings and seed.
+    terminal.ok("train", "--attention", "luong-general", *settings(corpus), "--run", tmp_path / "alone")
+    alone, compared = (
+        path / "checkpoints/best.safetensors" for path in (tmp_path / "alone", run / "luong-general-seed1")
+    )
+    assert alone.read_bytes() == compared.read_bytes()
+
+
+def test_what_is_done_stays_and_what_is_not_is_added(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
+    run = tmp_path / "cmp"
+    command = ["compare", "--run", run, *settings(corpus), "--attentions"]
+    terminal.ok(*command, "none")
+    before = made(run)
+    answer = terminal.ok(*command, "none,luong-dot", "--seeds", "2")
+    assert "run 1 of 4: none, seed 1: done before" in answer.err
+    assert "run 2 of 4: none, seed 2\n" in answer.err
+    assert "mean of 2 seeds" in answer.out
+    after = made(run)
+    assert after.keys() == {f"{kind}-seed{seed}" for kind in ("none", "luong-dot") for seed in (1, 2)}
+    assert after["none-seed1"] == before["none-seed1"]
+    terminal.ok(*command, "none", "--overwrite")
+    assert made(run)["none-seed1"] > after["none-seed1"]
+    assert made(run)["none-seed2"] == after["none-seed2"]
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(
+    terminal: Terminal, corpus: TinyCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    options = ["--attentions", "none,luong-dot", *settings(corpus, epochs=3)]
+    terminal.ok("compare", *options, "--run", whole)
+
+    class Now:
+        """An interruption asked for at the fourth update of the second run."""
+
+        sittings = 0
+
+        def __enter__(self) -> "Now":
+            Now.sittings += 1
+            self.updates = 0
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        @property
+        def asked(self) -> bool:
+            self.updates += 1
+            return Now.sittings == 2 and self.updates == 2
+
+    monkeypatch.setattr("seq2seq_cli.training.experiment.Interruption", Now)
+    stopped = terminal.run("compare", *options, "--run", broken)
+    assert stopped.status == 130
+    assert "Stopped. Go on with: the same command" in stopped.err
+    assert not (broken / "comparison.json").exists()
+    answer = terminal.ok("compare", *options, "--run", broken)
+    assert "run 1 of 2: none, seed 1: done before" in answer.err
+    assert "resumed after step 2" in answer.err
+    for kind in ("none", "luong-dot"):
+        weights = Path(f"{kind}-seed1") / "checkpoints/best.safetensors"
+        assert (whole / weights).read_bytes() == (broken / weights).read_bytes()
+
+
+def test_a_larger_budget_trains_on(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
+    run = tmp_path / "cmp"
+    terminal.ok("compare", "--attentions", "none", *settings(corpus), "--run", run)
+    answer = terminal.ok("compare", "--attentions", "none", *settings(corpus), "--epochs", "2", "--run", run)
+    assert "done before" not in answer.err
+    assert "2 epochs done" in answer.err
+
+
+def test_other_settings_or_text_are_not_mixed(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
+    run = tmp_path / "cmp"
+    command = ["compare", "--attentions", "none", *settings(corpus), "--run", run]
+    terminal.ok(*command)
+    assert "model.dropout was" in terminal.refused(*command, "--set", "model.dropout=0.7")
+    write_lines(corpus.folder / "train.xx", ["ta nu"] * 30)
+    assert "text has changed" in terminal.refused(*command)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--attentions", "none,bahdanua"], 'Did you mean "bahdanau"?'),
+        (["--attentions", "luong,luong-general"], "luong-general is named 2 times"),
+        (["--attentions", "none", "--set", "attention.radius=3"], "attention: radius is not an option of none"),
+        (["--attentions", ""], 'attention kind "" is unknown'),
+    ],
+)
+def test_mistakes_are_explained(
+    terminal: Terminal, words: list[str], said: str, corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    assert said in terminal.refused("compare", *words, *settings(corpus), "--run", tmp_path / "cmp")
+    assert not (tmp_path / "cmp").exists()
+
+
+def test_a_comparison_needs_a_test_set(corpus: TinyCorpus, tmp_path: Path) -> None:
+    flags = {f"data.{key}": value for key, value in corpus.config().data.model_dump().items() if key != "test"}
+    with pytest.raises(ConfigError, match="there is none"):
+        planned_runs("none", 1, ComparisonFiles(tmp_path), flags=flags)
+
+
+def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:
+    plan = planned_runs("all", 2, ComparisonFiles(tmp_path), flags={"training.seed": 7})
+    assert [(planned.kind, planned.seed) for planned in plan] == [
+        (kind.name, seed) for kind in kinds.KINDS for seed in (7, 8)
+    ]
+    assert len({planned.run.directory for planned in plan}) == len(plan)
+    for planned in plan:
+        for key in configuration.all_keys():
+            if key not in ("attention.kind", "training.seed"):
+                assert configuration.value_of(planned.config, key) == configuration.value_of(plan[0].config, key)
+
+
+def test_seeds_are_averaged_by_hand(corpus: TinyCorpus, tmp_path: Path) -> None:
+    plan = planned_runs("none,luong-dot", 2, ComparisonFiles(tmp_path), flags={"data.corpus": "tatoeba-de-en"})
+    four = [evaluation(f"{i}", lines) for i, lines in enumerate((SOURCE, WORSE, SOURCE, SOURCE))]
+    first, second = summaries(plan, comparison(*four))
+    worse = four[1].scores.bleu.value
+    assert (first.kind, first.seeds, second.kind) == ("none", 2, "luong-dot")
+    assert first.bleu == pytest.approx((100 + worse) / 2)
+    # Two values lie half their distance from their mean; the sample deviation is that times the root of two.
+    assert first.bleu_deviation == pytest.approx((100 - worse) / 2**0.5)
+    assert second.bleu == pytest.approx(100)
+    assert second.bleu_deviation == pytest.approx(0)
+
+
+def test_sizes_are_told_against_the_first() -> None:
+    def row(kind: str, parameters: int) -> KindSummary:
+        return KindSummary(kind, 1, 0, 0, 0, 0, 0, parameters)
+
+    assert sizes([row("none", 2000), row("a", 2500), row("b", 1900)]) == (
+        "parameters, against the 2,000 of none: a +25.0%, b -5.0%"
+    )
+    assert sizes([row("none", 2000)]) == "none has 2,000 parameters"
