@@ -1,0 +1,249 @@
+// Where a model looked while it translated one sentence: words that light up, and the matrix beside them.
+//
+// alignmentOf(view) gives an element to be put into a page styled by page.css. `view` is what
+// seq2seq_cli/report/views.py writes: { run, text, source: [word], target: [word], heads: [head] }, `</s>` last on both
+// sides; head = { weights: [row a target word][a source word], and of a local mechanism: centres: [column],
+// windows: [[[first, last column]]], radius: pieces }. A model without attention has no heads.
+//
+// Text becomes text nodes only, so nothing in it is ever markup.
+"use strict";
+
+const alignmentOf = (() => {
+  const TOLD = 4; // words named in the line below; the rest is in the matrix
+  const SIDES = ["source", "target"];
+  const other = (side) => (side === "source" ? "target" : "source");
+  const percent = (weight) => (weight === null ? "?" : `${Math.round(100 * weight)}%`);
+
+  const element = (name, className, ...children) => {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    made.append(...children);
+    return made;
+  };
+
+  // A word reads in its own direction, whatever surrounds it.
+  const wordText = (word) => element("span", "word-text", word);
+
+  function plainLine(words, label) {
+    const line = element("div", "words", ...words.map((word) => element("span", "word", wordText(word))));
+    line.dir = "auto";
+    line.setAttribute("role", "group");
+    line.setAttribute("aria-label", label);
+    return line;
+  }
+
+  function alignmentOf(view) {
+    const root = element("div", "alignment");
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", `Attention of ${view.run}`);
+    const words = { source: view.source, target: view.target };
+    const titles = { source: "Source words", target: "Target words" };
+    if (!view.heads.length) {
+      for (const side of SIDES) root.append(element("p", "side", titles[side]), plainLine(words[side], titles[side]));
+      root.append(element("p", "told", "No attention: every target word is made from one summary of the whole source."));
+      return root;
+    }
+    return interactive(root, words, titles, view.heads[0]);
+  }
+
+  function interactive(root, words, titles, head) {
+    const weightOf = (target, source) => head.weights[target][source];
+    const isSeen = (target, source) =>
+      !head.windows || head.windows[target].some(([first, last]) => first <= source && source <= last);
+    const lines = { source: lineOf("source"), target: lineOf("target") };
+    const told = element("p", "told");
+    told.setAttribute("role", "status");
+    const matrix = matrixOf();
+    let chosen = null; // stays; what the pointer is over is shown only as long as it is there
+
+    function lineOf(side) {
+      const buttons = words[side].map((word, index) => {
+        const button = element("button", "word", wordText(word), element("span", "word-weight"));
+        button.type = "button";
+        button.dataset.side = side;
+        button.dataset.index = index;
+        button.tabIndex = index ? -1 : 0;
+        button.setAttribute("aria-pressed", "false");
+        return button;
+      });
+      const bar = element("div", "words", ...buttons);
+      bar.dir = "auto";
+      bar.setAttribute("role", "toolbar");
+      bar.setAttribute("aria-label", `${titles[side]}; arrow keys move between them`);
+      return { bar, buttons };
+    }
+
+    function matrixOf() {
+      const corner = element("td");
+      const heads = words.source.map((word) => {
+        const cell = element("th", "", wordText(word));
+        cell.scope = "col";
+        return cell;
+      });
+      const rows = words.target.map((word, target) => {
+        const label = element("th", "", wordText(word));
+        label.scope = "row";
+        const cells = words.source.map((_, source) => cellOf(target, source));
+        return { label, cells, row: element("tr", "", label, ...cells) };
+      });
+      const caption = element("caption", "", "Weights in percent: a row a target word, a column a source word");
+      const body = element("tbody", "", ...rows.map(({ row }) => row));
+      const table = element("table", "matrix", caption, element("thead", "", element("tr", "", corner, ...heads)), body);
+      const frame = element("div", "matrix-frame", table);
+      frame.tabIndex = 0; // so that keys can scroll it
+      frame.setAttribute("role", "region");
+      frame.setAttribute("aria-label", "Attention matrix");
+      return { frame, table, heads, rows };
+    }
+
+    function cellOf(target, source) {
+      const weight = weightOf(target, source);
+      const cell = element("td");
+      cell.dataset.target = target;
+      cell.dataset.source = source;
+      if (!isSeen(target, source)) {
+        cell.classList.add("unseen");
+        return cell;
+      }
+      const rounded = Math.round(100 * weight);
+      cell.append(weight === null ? "?" : rounded ? String(rounded) : "·");
+      cell.style.setProperty("--weight", weight ?? 0);
+      if (head.centres && Math.round(head.centres[target]) === source) cell.classList.add("centre");
+      return cell;
+    }
+
+    // The weights on the other side of a word, as [index, weight], of those that it sees.
+    function weightsOf({ side, index }) {
+      const along = words[other(side)].map((_, at) => (side === "target" ? [index, at] : [at, index]));
+      return along.map((pair, at) => ({ at, seen: isSeen(...pair), weight: weightOf(...pair) }));
+    }
+
+    function show(shown) {
+      root.classList.toggle("is-lit", shown !== null);
+      for (const side of SIDES) {
+        for (const button of lines[side].buttons) {
+          button.classList.remove("is-current", "is-lit", "in-window", "is-centre");
+          button.style.removeProperty("--weight");
+          button.lastChild.textContent = "";
+        }
+      }
+      matrix.heads.forEach((cell, at) => cell.classList.toggle("is-current", isCurrent("source", at)));
+      matrix.rows.forEach(({ row, cells }, target) => {
+        row.classList.toggle("is-current", isCurrent("target", target));
+        cells.forEach((cell, source) => cell.classList.toggle("is-current-column", isCurrent("source", source)));
+      });
+      told.textContent = shown === null ? hint() : inWords(shown);
+      if (shown === null) return;
+      lines[shown.side].buttons[shown.index].classList.add("is-current");
+      for (const { at, seen, weight } of weightsOf(shown)) light(lines[other(shown.side)].buttons[at], seen, weight);
+      if (shown.side === "target" && head.centres) {
+        lines.source.buttons[Math.round(head.centres[shown.index])]?.classList.add("is-centre");
+      }
+
+      function isCurrent(side, index) {
+        return shown !== null && ((shown.side === side && shown.index === index) || shown[side] === index);
+      }
+    }
+
+    function light(button, seen, weight) {
+      button.style.setProperty("--weight", seen ? (weight ?? 0) : 0);
+      button.classList.add("is-lit");
+      button.lastChild.textContent = seen ? percent(weight) : "";
+      if (head.windows && seen) button.classList.add("in-window");
+    }
+
+    function hint() {
+      return "Point at a word, or move to it with Tab and the arrow keys, to see where attention lay.";
+    }
+
+    function inWords(shown) {
+      const { side, index } = shown;
+      const strongest = weightsOf(shown).filter(({ seen, weight }) => seen && weight !== null);
+      strongest.sort((one, two) => two.weight - one.weight);
+      const verb = side === "target" ? " looks at " : " is looked at by ";
+      const parts = strongest.slice(0, TOLD).flatMap(({ at, weight }, place) => [
+        place ? ", " : "", element("bdi", "", words[other(side)][at]), ` ${percent(weight)}`,
+      ]);
+      const sentence = element("span", "", element("bdi", "", words[side][index]), verb, ...parts, ".");
+      return sentence.textContent + (side === "target" ? windowInWords(index) : "");
+    }
+
+    function windowInWords(target) {
+      if (!head.centres) return "";
+      const centre = head.centres[target];
+      const place = centre === null ? "?" : (centre + 1).toFixed(1);
+      return ` Its window lies around source word ${place} (p_t), ${head.radius} pieces to each side (D).`;
+    }
+
+    function choose(place, focus) {
+      chosen = place;
+      for (const side of SIDES) {
+        lines[side].buttons.forEach((button, index) => {
+          const isChosen = place !== null && place.side === side && place.index === index;
+          button.setAttribute("aria-pressed", String(isChosen));
+          if (place !== null && place.side === side) button.tabIndex = isChosen ? 0 : -1;
+          if (isChosen && focus) button.focus();
+        });
+      }
+      show(place);
+    }
+
+    const placeOf = (node) => {
+      const button = node.closest?.("button.word");
+      if (button) return { side: button.dataset.side, index: Number(button.dataset.index) };
+      const cell = node.closest?.("td[data-target]");
+      return cell && { side: "target", index: Number(cell.dataset.target), source: Number(cell.dataset.source) };
+    };
+
+    function strongestOf(place) {
+      const weights = weightsOf(place);
+      return weights.reduce((best, one) => (one.seen && one.weight > weights[best].weight ? one.at : best), 0);
+    }
+
+    function moved(place, key, rightToLeft) {
+      const last = words[place.side].length - 1;
+      const to = (index) => ({ side: place.side, index: Math.min(last, Math.max(0, index)) });
+      const forward = rightToLeft ? -1 : 1;
+      if (key === "ArrowRight") return to(place.index + forward);
+      if (key === "ArrowLeft") return to(place.index - forward);
+      if (key === "Home") return to(0);
+      if (key === "End") return to(last);
+      const towards = { ArrowUp: "source", ArrowDown: "target" }[key];
+      return towards && towards !== place.side ? { side: towards, index: strongestOf(place) } : null;
+    }
+
+    root.addEventListener("pointerover", (event) => {
+      const place = placeOf(event.target);
+      if (place) show(place);
+    });
+    root.addEventListener("pointerout", (event) => {
+      if (placeOf(event.target)) show(chosen);
+    });
+    root.addEventListener("focusin", (event) => {
+      const place = placeOf(event.target);
+      if (place) choose(place, false);
+    });
+    root.addEventListener("click", (event) => {
+      const place = placeOf(event.target);
+      if (place) choose(place, event.target.closest("button") !== null);
+    });
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") choose(null, false);
+      const bar = event.target.closest?.(".words");
+      if (!bar || event.ctrlKey || event.altKey || event.metaKey) return;
+      const place = moved(placeOf(event.target), event.key, getComputedStyle(bar).direction === "rtl");
+      if (!place) return;
+      event.preventDefault();
+      choose(place, true);
+    });
+
+    const text = element("div", "alignment-words");
+    for (const side of SIDES) text.append(element("p", "side", titles[side]), lines[side].bar);
+    text.append(told);
+    root.append(text, matrix.frame);
+    show(null);
+    return root;
+  }
+
+  return alignmentOf;
+})();

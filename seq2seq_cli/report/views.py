@@ -1,0 +1,79 @@
+"""A translation and its attention as a page shows it: the data that ``page/alignment.js`` builds its words from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from math import isfinite
+
+import numpy as np
+
+from seq2seq_cli.decoding.hypothesis import END, Hypothesis
+from seq2seq_cli.evaluation.alignment import Grid, words
+from seq2seq_cli.evaluation.words import words_of_pieces
+
+DIGITS = 4
+"""Decimals of a weight: more than anyone reads, and half the page's size."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head's weights, a row a target word, a column a source word; None where one is not a number.
+
+    A local mechanism adds, for each row, its ``centres`` (p_t, in columns, 0 the first), the ``windows`` as stretches
+    (first, last column) of what was seen, and its ``radius`` D in pieces.
+    """
+
+    weights: list[list[float | None]]
+    centres: list[float | None] | None = None
+    windows: list[list[tuple[int, int]]] | None = None
+    radius: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys; those of a local mechanism only where it is one."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class TranslationView:
+    """What one run made of one sentence, word by word, ``</s>`` the last on both sides.
+
+    ``heads``: empty for a model without attention; one for all others.
+    """
+
+    run: str
+    text: str
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    heads: tuple[Head, ...]
+
+    @classmethod
+    def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
+        """From what the run called ``run`` made of the line ``source``."""
+        if hypothesis.alignment is None:
+            target = words_of_pieces((*hypothesis.pieces, END)).texts
+            return cls(run, hypothesis.text, (*source.split(), END), target, ())
+        grid = words(hypothesis.alignment)
+        return cls(run, hypothesis.text, grid.source, grid.target, (_head(grid, hypothesis.alignment.radius),))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys, in numbers that JSON has."""
+        return vars(self) | {"heads": [head.to_json() for head in self.heads]}
+
+
+def _head(grid: Grid, radius: int | None) -> Head:
+    weights = [_rounded(row_S) for row_S in grid.weights_TS]
+    if grid.seen_TS is None or grid.centre_T is None:
+        return Head(weights)
+    return Head(weights, _rounded(grid.centre_T), [_stretches(row_S) for row_S in grid.seen_TS], radius)
+
+
+def _rounded(numbers: np.ndarray) -> list[float | None]:
+    return [round(number, DIGITS) if isfinite(number) else None for number in numbers.tolist()]
+
+
+def _stretches(seen_S: np.ndarray) -> list[tuple[int, int]]:
+    columns = np.flatnonzero(seen_S).tolist()
+    # Columns without a gap between them have the same distance to their place in the list.
+    stretches = [[column for _, column in run] for _, run in groupby(enumerate(columns), lambda at: at[1] - at[0])]
+    return [(stretch[0], stretch[-1]) for stretch in stretches]
