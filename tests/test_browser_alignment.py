@@ -79,7 +79,7 @@ def test_pointing_at_a_word_lights_up_the_other_side(shown: Callable[[Translatio
     glow = "button => Number(button.style.getPropertyValue('--weight'))"
     buttons = page.locator("button[data-side=source]").element_handles()
     assert [button.evaluate(glow) for button in buttons] == MERGED[0]
-    assert page.inner_text(".told") == "I've looks at ich 63%, habe 25%, </s> 13%."
+    assert page.inner_text(".told") == "“I've” looks at “ich” 63%, “habe” 25%, “</s>” 13%."
     assert page.locator("tr.is-current th").inner_text() == "I've"
     page.hover("button[data-side=source][data-index='1']")
     assert lit(watched, "target") == ["25%", "13%"]

@@ -10,6 +10,7 @@
 
 const alignmentOf = (() => {
   const TOLD = 4; // words named in the line below; the rest is in the matrix
+  const HINT = "Point at a word, or move to it with Tab and the arrow keys, to see where attention lay.";
   const SIDES = ["source", "target"];
   const other = (side) => (side === "source" ? "target" : "source");
   const percent = (weight) => (weight === null ? "?" : `${Math.round(100 * weight)}%`);
@@ -86,7 +87,8 @@ const alignmentOf = (() => {
         const cells = words.source.map((_, source) => cellOf(target, source));
         return { label, cells, row: element("tr", "", label, ...cells) };
       });
-      const caption = element("caption", "", "Weights in percent: a row a target word, a column a source word");
+      const key = head.windows ? " Dotted: outside the window; underlined: its centre." : "";
+      const caption = element("caption", "", `Weights in percent; a row a target word, a column a source word.${key}`);
       const body = element("tbody", "", ...rows.map(({ row }) => row));
       const table = element("table", "matrix", caption, element("thead", "", element("tr", "", corner, ...heads)), body);
       const frame = element("div", "matrix-frame", table);
@@ -132,7 +134,7 @@ const alignmentOf = (() => {
         row.classList.toggle("is-current", isCurrent("target", target));
         cells.forEach((cell, source) => cell.classList.toggle("is-current-column", isCurrent("source", source)));
       });
-      told.textContent = shown === null ? hint() : inWords(shown);
+      told.replaceChildren(...(shown === null ? [HINT] : inWords(shown)));
       if (shown === null) return;
       lines[shown.side].buttons[shown.index].classList.add("is-current");
       for (const { at, seen, weight } of weightsOf(shown)) light(lines[other(shown.side)].buttons[at], seen, weight);
@@ -152,20 +154,16 @@ const alignmentOf = (() => {
       if (head.windows && seen) button.classList.add("in-window");
     }
 
-    function hint() {
-      return "Point at a word, or move to it with Tab and the arrow keys, to see where attention lay.";
-    }
-
     function inWords(shown) {
       const { side, index } = shown;
       const strongest = weightsOf(shown).filter(({ seen, weight }) => seen && weight !== null);
       strongest.sort((one, two) => two.weight - one.weight);
+      const quoted = (word) => ["“", element("bdi", "", word), "”"];
+      const parts = strongest
+        .slice(0, TOLD)
+        .flatMap(({ at, weight }, place) => [place ? ", " : "", ...quoted(words[other(side)][at]), ` ${percent(weight)}`]);
       const verb = side === "target" ? " looks at " : " is looked at by ";
-      const parts = strongest.slice(0, TOLD).flatMap(({ at, weight }, place) => [
-        place ? ", " : "", element("bdi", "", words[other(side)][at]), ` ${percent(weight)}`,
-      ]);
-      const sentence = element("span", "", element("bdi", "", words[side][index]), verb, ...parts, ".");
-      return sentence.textContent + (side === "target" ? windowInWords(index) : "");
+      return [...quoted(words[side][index]), verb, ...parts, ".", side === "target" ? windowInWords(index) : ""];
     }
 
     function windowInWords(target) {
