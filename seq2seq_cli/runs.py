@@ -2,14 +2,23 @@
 
 import json
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from seq2seq_cli.errors import RunError
 
 RUNS = Path("runs")
+PACKAGES = ("seq2seq-cli", "torch", "sentencepiece", "datasets", "sacrebleu", "numpy")
+"""Those whose versions may change a result."""
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that may change a result, as installed."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 @contextmanager

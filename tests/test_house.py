@@ -21,7 +21,7 @@ FLOORS = (
     ("console", "cli", "__main__", "__init__"),
 )
 """A room may use those on lower floors, and itself."""
-HEAVY = {"torch", "datasets", "pyarrow", "matplotlib", "sentencepiece", "sacrebleu", "numpy"}
+HEAVY = {"torch", "datasets", "pyarrow", "matplotlib", "sentencepiece", "sacrebleu", "numpy", "altair"}
 
 
 def floor_of(room: str) -> int:

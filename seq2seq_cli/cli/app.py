@@ -15,6 +15,7 @@ from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
 from seq2seq_cli.cli.plot import plot
 from seq2seq_cli.cli.prepare import prepare
+from seq2seq_cli.cli.report import report
 from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
@@ -34,6 +35,7 @@ app.command("prepare")(prepare)
 app.command("translate")(translate)
 app.command("eval")(evaluate)
 app.command("plot")(plot)
+app.command("report")(report)
 app.command("score")(score)
 app.command("align")(align)
 app.command("attentions")(attentions)

@@ -47,7 +47,7 @@ class ResultFiles:
             from seq2seq_cli.report.figures import require_format
 
             require_format(self.plot)
-        check_paths([] if test is None else _files_of(test), self.given)
+        check_paths([] if test is None else files_of(test), self.given)
 
     def write(self, comparison: Comparison) -> None:
         """Writes them all, and says so."""
@@ -80,7 +80,7 @@ class ResultFiles:
             console.notice(f"written to {self.plot}")
 
 
-def _files_of(text: str) -> list[Path]:
+def files_of(text: str) -> list[Path]:
     """A file of that name, or all those that it is the prefix of."""
     path = Path(text)
     if not path.parent.is_dir():

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 
 from seq2seq_cli.config import DataConfig, DecodingConfig, load
 from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
@@ -18,10 +20,16 @@ from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
 from seq2seq_cli.runs import Run, write_json, write_text
 
+Keep = Callable[[Sequence[str]], Sequence[int]]
+"""Of the source text, the rows whose hypotheses are to be kept whole."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run on one test set, ``lines``. ``decoding_seconds``: search and detokenisation, the model already loaded."""
+    """One run on one test set, ``lines``. ``decoding_seconds``: search and detokenisation, the model already loaded.
+
+    ``kept``: some rows' hypotheses with all that is known of them, their alignments above all, by row from 0.
+    """
 
     run: Run
     lines: Lines
@@ -35,6 +43,7 @@ class Evaluation:
     training_minutes: float
     test_sha256: str
     diagnostics: Diagnostics | None
+    kept: dict[int, Hypothesis] = field(default_factory=dict)
 
     @property
     def sentences_per_second(self) -> float:
@@ -71,7 +80,13 @@ class Evaluation:
         }
 
 
-def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: DecodingConfig | None = None) -> Evaluation:
+def evaluate_run(
+    run: Run,
+    test: Lines,
+    translator: Translator,
+    decoding: DecodingConfig | None = None,
+    keep: Keep | None = None,
+) -> Evaluation:
     """Translate ``test``, score it, and keep both in the run's ``decodes/``; ``eval.json`` tells of the run's own test
     set and settings."""
     settings = decoding or translator.config.decoding
@@ -94,6 +109,7 @@ def evaluate_run(run: Run, test: Lines, translator: Translator, decoding: Decodi
         training_minutes=minutes,
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
+        kept={} if keep is None else {row: found[row] for row in keep(test.src)},
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
@@ -165,6 +181,7 @@ def compare_runs(
     precision: str,
     paired_test: PairedTest = RANDOMISATION,
     one_source: bool = False,
+    keep: Keep | None = None,
 ) -> Comparison:
     """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
 
@@ -178,7 +195,7 @@ def compare_runs(
     for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
         settings = translator.config.decoding.model_copy(update=changes) if changes else None
-        evaluations.append(evaluate_run(run, lines, translator, settings))
+        evaluations.append(evaluate_run(run, lines, translator, settings, keep))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     p_values = paired(baseline, others, texts[0].tgt, test=paired_test) if others else []
     return Comparison(where, evaluations, [None, *p_values], paired_test)

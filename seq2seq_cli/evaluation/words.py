@@ -80,7 +80,7 @@ def word_starts(tokens: Sequence[str]) -> list[int]:
     starts = []
     visible = True
     for i, piece in enumerate(tokens):
-        begins = piece.startswith(SPACE) or _is_spaceless(piece) or (whole_words and piece == UNKNOWN)
+        begins = piece.startswith(SPACE) or is_spaceless(piece) or (whole_words and piece == UNKNOWN)
         if i == 0 or piece == END or (begins and visible):
             starts.append(i)
             visible = False
@@ -88,7 +88,8 @@ def word_starts(tokens: Sequence[str]) -> list[int]:
     return starts
 
 
-def _is_spaceless(piece: str) -> bool:
+def is_spaceless(piece: str) -> bool:
+    """Whether it begins with a letter of a script that writes no spaces."""
     # A combining mark belongs to the letter before it, whatever the script.
     is_letter = unicodedata.category(piece[0]).startswith("L")
     return is_letter and unicodedata.name(piece[0], "").startswith(SPACELESS)

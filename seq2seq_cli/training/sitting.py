@@ -6,13 +6,12 @@ import json
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
-from seq2seq_cli.runs import Run, write_json, write_text
+from seq2seq_cli.runs import Run, versions, write_json, write_text
 from seq2seq_cli.training.loop import Learner
 
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
@@ -23,8 +22,6 @@ MAY_CHANGE = {
     *("training.device", "training.precision", "training.threads", "training.tensorboard"),
 }
 """Settings that a resumed run may have other than before, beside those of decoding."""
-
-PACKAGES = ("seq2seq-cli", "torch", "sentencepiece", "datasets", "sacrebleu", "numpy")
 
 
 def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
@@ -73,7 +70,7 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
     sitting = {
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),

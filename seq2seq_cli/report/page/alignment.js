@@ -40,8 +40,10 @@ const alignmentOf = (() => {
     const words = { source: view.source, target: view.target };
     const titles = { source: "Source words", target: "Target words" };
     if (!view.heads.length) {
-      for (const side of SIDES) root.append(element("p", "side", titles[side]), plainLine(words[side], titles[side]));
-      root.append(element("p", "told", "No attention: every target word is made from one summary of the whole source."));
+      const text = element("div", "alignment-words");
+      for (const side of SIDES) text.append(element("p", "side", titles[side]), plainLine(words[side], titles[side]));
+      text.append(element("p", "told", "No attention: every target word is made from one summary of the whole source."));
+      root.append(text);
       return root;
     }
     return interactive(root, words, titles, view.heads[0]);

@@ -1,0 +1,59 @@
+"""How a training went, from the run's ``metrics.jsonl``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from seq2seq_cli.runs import Run
+
+
+@dataclass(frozen=True)
+class TrainLoss:
+    """Mean training loss (nats a target piece, with label smoothing) of an interval of steps that ended here."""
+
+    step: int
+    minutes: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class DevScore:
+    """What an evaluation on dev found. ``attention``: its diagnostics by name, empty where none were recorded."""
+
+    step: int
+    minutes: float
+    loss: float
+    bleu: float
+    attention: dict[str, float]
+
+
+@dataclass(frozen=True)
+class History:
+    """Both in the order they were recorded; ``spoilt`` lines could not be read."""
+
+    train: list[TrainLoss]
+    dev: list[DevScore]
+    spoilt: int
+
+
+def read_history(run: Run) -> History:
+    """The run's own record; empty where it has none. A training that was cut off may have left half a line."""
+    train, dev, spoilt = list[TrainLoss](), list[DevScore](), 0
+    try:
+        lines = run.metrics.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+            minutes = record["seconds"] / 60
+            if record["event"] == "evaluation":
+                told = record.get("attention") or {}
+                figures = {name: float(value) for name, value in told.items() if value is not None}
+                dev.append(DevScore(record["step"], minutes, record["loss"], record["bleu"], figures))
+            elif record["event"] == "train":
+                train.append(TrainLoss(record["step"], minutes, record["loss"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            spoilt += 1
+    return History(train, dev, spoilt)

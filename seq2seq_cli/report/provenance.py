@@ -1,0 +1,75 @@
+"""What made a run, as its directory records it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from seq2seq_cli.evaluation.systems import Evaluation
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One stretch of training: when, by which command, with which versions, on which machine."""
+
+    started: str
+    command: str
+    versions: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """``settings`` is the resolved configuration as TOML; ``facts`` are names and values; ``source_language`` and
+    ``target_language`` are empty where they are not known. Without ``run.json`` there are fewer facts."""
+
+    settings: str
+    facts: list[tuple[str, str]]
+    sittings: list[Sitting]
+    source_language: str
+    target_language: str
+
+
+def provenance(evaluation: Evaluation) -> Provenance:
+    """Of the run that was evaluated, and how it was decoded."""
+    run = evaluation.run
+    record = _record(evaluation)
+    weights = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else "not there"
+    facts = [
+        ("directory", str(run.directory)),
+        ("decoding", evaluation.search),
+        ("weights, SHA-256", weights),
+        ("test set, SHA-256", evaluation.test_sha256),
+        *((f"{split} text, SHA-256", str(digest)) for split, digest in _items(record, "data_sha256")),
+        *((f"{split} pairs", str(count)) for split, count in _items(record, "pairs")),
+        *((name, str(record[name])) for name in ("corpus", "src", "tgt", "seed") if name in record),
+    ]
+    sittings = [_sitting(one) for one in record.get("sittings", []) if isinstance(one, dict)]
+    settings = run.config.read_text(encoding="utf-8") if run.config.is_file() else ""
+    return Provenance(settings, facts, sittings, str(record.get("src", "")), str(record.get("tgt", "")))
+
+
+def _record(evaluation: Evaluation) -> dict[str, Any]:
+    try:
+        record = json.loads(evaluation.run.info.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _items(record: dict[str, Any], name: str) -> list[tuple[str, Any]]:
+    found = record.get(name)
+    return list(found.items()) if isinstance(found, dict) else []
+
+
+def _sitting(record: dict[str, Any]) -> Sitting:
+    command = record.get("command")
+    return Sitting(
+        started=str(record.get("started", "")),
+        command=shlex.join(map(str, command)) if isinstance(command, list) else "",
+        versions=", ".join(f"{name} {value}" for name, value in _items(record, "versions")),
+        machine=", ".join(f"{name} {value}" for name, value in _items(record, "machine")),
+    )

@@ -1,0 +1,127 @@
+"""Some sentences of a comparison, with all that a page shows of them: translations, differences, attention."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from seq2seq_cli.evaluation.lengths import length_bins
+from seq2seq_cli.evaluation.sentences import Sentence, Translated, by_sentence
+from seq2seq_cli.evaluation.systems import Comparison
+from seq2seq_cli.evaluation.words import is_spaceless
+from seq2seq_cli.report.pictures import spread
+from seq2seq_cli.report.views import TranslationView
+
+HOW_CHOSEN = "the same number from every range of source lengths where there are as many, each evenly over the test set"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A stretch of text: in both, in the translation only (``added``), or in the reference only (``missing``)."""
+
+    kind: Literal["same", "added", "missing"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one run made of a sentence: its scores in points, the differences to the reference, the attention."""
+
+    bleu: float
+    chrf: float
+    marks: list[Mark]
+    view: TranslationView
+
+
+@dataclass(frozen=True)
+class ShownSentence:
+    """A line of the test set, ``number`` from 1, and what each run made of it, in their order."""
+
+    number: int
+    source_words: int
+    source: str
+    reference: str
+    runs: list[Shown]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys."""
+        runs = [
+            {
+                "bleu": round(run.bleu, 2),
+                "chrf": round(run.chrf, 2),
+                "marks": [asdict(mark) for mark in run.marks],
+                "view": run.view.to_json(),
+            }
+            for run in self.runs
+        ]
+        return vars(self) | {"runs": runs}
+
+
+@dataclass(frozen=True)
+class ShownSentences:
+    """Those chosen, and sacreBLEU's ``signatures`` of sentence BLEU and chrF."""
+
+    sentences: list[ShownSentence]
+    signatures: list[str]
+
+
+def chosen_rows(source: Sequence[str], count: int) -> list[int]:
+    """Up to ``count`` rows of ``source``, from 0, in order: as many from each bin of lengths as from every other, or
+    all it has, and from a bin evenly. Empty lines are never chosen; equal text gives equal rows."""
+    bins = sorted((found for found in length_bins(source) if found.last != 0), key=lambda found: len(found.rows))
+    rows: list[int] = []
+    for place, found in enumerate(bins):
+        # What small bins lack goes to the larger ones, which come later.
+        share = (count - len(rows)) // (len(bins) - place)
+        rows += spread(list(found.rows), share)
+    return sorted(rows)
+
+
+def shown_sentences(comparison: Comparison) -> ShownSentences:
+    """The sentences whose hypotheses the comparison has kept. Its runs translate the same source text."""
+    told = by_sentence(comparison)
+    rows = sorted(comparison.evaluations[0].kept)
+    return ShownSentences([_shown(comparison, row, told.sentences[row]) for row in rows], told.signatures)
+
+
+def _shown(comparison: Comparison, row: int, sentence: Sentence) -> ShownSentence:
+    views = [
+        TranslationView.of(name, sentence.source, evaluation.kept[row])
+        for name, evaluation in zip(comparison.names, comparison.evaluations, strict=True)
+    ]
+    runs = [_of_run(run, view, sentence.reference) for run, view in zip(sentence.runs, views, strict=True)]
+    return ShownSentence(sentence.number, sentence.source_words, sentence.source, sentence.reference, runs)
+
+
+def _of_run(run: Translated, view: TranslationView, reference: str) -> Shown:
+    return Shown(run.bleu, run.chrf, differences(reference, run.translation), view)
+
+
+def differences(reference: str, translation: str) -> list[Mark]:
+    """The translation with what it has too much and too little, word by word; character by character in scripts
+    that write no spaces."""
+    wanted, found = _words(reference), _words(translation)
+    bare = [[word.rstrip() for word in side] for side in (wanted, found)]
+    matcher = difflib.SequenceMatcher(a=bare[0], b=bare[1], autojunk=False)
+    marks = []
+    for tag, i, j, k, m in matcher.get_opcodes():
+        if tag == "equal":
+            marks.append(Mark("same", "".join(found[k:m])))
+            continue
+        if i < j:
+            marks.append(Mark("missing", "".join(wanted[i:j])))
+        if k < m:
+            marks.append(Mark("added", "".join(found[k:m])))
+    return marks
+
+
+def _words(line: str) -> list[str]:
+    """The words, each with a space behind it, the last one too."""
+    words = []
+    for word in re.findall(r"\S+\s*", f"{line.rstrip()} "):
+        starts = [i for i, character in enumerate(word) if i == 0 or is_spaceless(character)]
+        words += [word[i:j] for i, j in zip(starts, [*starts[1:], len(word)], strict=True)]
+    return words
