@@ -51,6 +51,12 @@ class Point:
     high: float | None = None
     few: bool = False
 
+    def told(self, axes: Axes) -> str:
+        """In words, for those who cannot see it, and for those who point at it."""
+        x = self.x.replace("|", " ") if isinstance(self.x, str) else f"{round(self.x, 1):,}"
+        band = "" if self.low is None else f" [{self.low:.1f}–{self.high:.1f}]"
+        return f"{self.run}, {axes.x} {x}: {axes.y} {self.y:.2f}{band}"
+
 
 @dataclass(frozen=True)
 class Axes:
@@ -158,10 +164,11 @@ def _chart(
         layers.insert(0, band.encode(y2=alt.Y2("high:Q"), color=colour))
     if dots:
         many, few = ([point for point in points if point.few is wanted] for wanted in (False, True))
+        told = alt.Description("told:N")
         marked = [_placed(many, axes).mark_point(size=34, filled=True, opacity=1)]
         if few:
             marked.append(_placed(few, axes).mark_point(size=34, fill="var(--paper)", opacity=1))
-        layers += [layer.encode(color=colour, shape=shape) for layer in marked]
+        layers += [layer.encode(color=colour, shape=shape, description=told) for layer in marked]
     return Chart(title, _svg(alt.LayerChart(layer=layers).properties(width=width, height=HEIGHT)))
 
 
@@ -179,7 +186,8 @@ def _placed(points: Sequence[Point], axes: Axes, y: str = "y:Q") -> alt.Chart:
         across = alt.X("x:Q", title=axes.x, axis=alt.Axis(tickCount=5), scale=alt.Scale(nice=False))
     ends = alt.Scale(zero=bool(axes.categories)) if axes.ends is None else alt.Scale(domain=list(axes.ends))
     up = alt.Y(y, title=axes.y, scale=ends, axis=alt.Axis(tickCount=5))
-    return alt.Chart(alt.InlineData([asdict(point) for point in points])).encode(x=across, y=up)
+    values = [asdict(point) | {"told": point.told(axes)} for point in points]
+    return alt.Chart(alt.InlineData(values)).encode(x=across, y=up)
 
 
 def _svg(chart: alt.LayerChart) -> Markup:

@@ -173,6 +173,7 @@ if (document.getElementById("data")) {
     search.value = "";
     showList();
   });
+  document.getElementById("scriptless").hidden = true;
   document.getElementById("browser").hidden = false;
   showList();
 }
