@@ -42,6 +42,7 @@ def test_kinds_are_trained_tested_and_shown_side_by_side(
     assert "none-seed1" in answer.out
     record = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
     assert [Path(row["run"]).name for row in record] == ["none-seed1", "luong-general-seed1"]
+    assert "luong-general-seed1" in (run / "report.html").read_text(encoding="utf-8")
     assert record[0]["p_against_first"] is None
     assert record[1]["p_against_first"] is not None
     more = record[1]["parameters"] / record[0]["parameters"] - 1

@@ -59,6 +59,8 @@ def compare(
     from seq2seq_cli.data.prepare import prepare
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.report.document import write_report
+    from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs, sizes, summaries
 
@@ -82,10 +84,14 @@ def compare(
         console.notice(told)
         follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: "the same command")
     with console.status("translating and scoring"):
-        decoding = settings.decoding.model_dump()
-        opened = [planned.run for planned in plan]
         comparison = compare_runs(
-            opened, settings.data.test, decoding, settings.training.device, "fp32", one_source=True
+            [planned.run for planned in plan],
+            settings.data.test,
+            settings.decoding.model_dump(),
+            settings.training.device,
+            "fp32",
+            one_source=True,
+            keep=lambda source: chosen_rows(source, options.SENTENCES),
         )
     rows = summaries(plan, comparison)
     console.out().print(comparison_table(comparison))
@@ -95,7 +101,10 @@ def compare(
     for line in (*comparison.signatures, sizes(rows)):
         console.notice(line)
     write_json(files.results, comparison.to_json())
-    console.notice(f"written to {files.results}")
+    with console.status("drawing"):
+        write_report(comparison, files.report)
+    console.notice(f"scores: {files.results}")
+    console.notice(f"Open it in a browser: {files.report}")
 
 
 def _seeds_table(rows: list[KindSummary]) -> Table:

@@ -68,6 +68,9 @@ BatchTokens = Annotated[
     typer.Option(min=1, help="Source positions times (beam + 1) decoded together.", rich_help_panel="Search"),
 ]
 
+SENTENCES = 50
+"""Sentences to look into on the page of a comparison."""
+
 
 def data_flags(
     corpus: str | None, train: str | None, dev: str | None, test: str | None, src: str | None, tgt: str | None

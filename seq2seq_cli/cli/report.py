@@ -20,7 +20,7 @@ def report(
     ] = None,
     sentences: Annotated[
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
-    ] = 50,
+    ] = options.SENTENCES,
     significance: Annotated[str | None, typer.Option(help="Paired test: randomisation or bootstrap.")] = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
