@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates
 
@@ -161,8 +161,8 @@ def _read_back(
 
 @dataclass
 class _Beams:
-    """The live hypotheses of N sentences and the best K finished ones; ``history_NKT`` and ``rows_NKT`` hold
-    each one's tokens and its row at each step so far."""
+    """The live hypotheses of N sentences, one each before the first step, and the best K finished ones;
+    ``history_NKT`` and ``rows_NKT`` hold each one's tokens and its row at each step so far."""
 
     ids_N: Tensor
     log_prob_NK: Tensor
@@ -179,12 +179,11 @@ class _Beams:
         sentences, device = len(max_length_N), max_length_N.device
         longest = int(max_length_N.max()) + 1
         none = torch.full((sentences, beam), IMPOSSIBLE, device=device)
-        first = none.clone()
-        first[:, 0] = 0
         empty = torch.full((sentences, beam, longest), -1, device=device)
         count = torch.zeros(sentences, dtype=torch.long, device=device)
         ids_N = torch.arange(sentences, device=device)
-        return cls(ids_N, first, empty, empty.clone(), none, none.clone(), empty.clone(), empty.clone(), count)
+        first_N1, start_N1T = torch.zeros(sentences, 1, device=device), empty[:, :1]
+        return cls(ids_N, first_N1, start_N1T, start_N1T, none, none.clone(), empty, empty.clone(), count)
 
     def finish(self, log_prob_NC: Tensor, score_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
         """Keep the best K of the finished hypotheses and these C candidates (minus infinity: not finished)."""
@@ -219,16 +218,15 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
     """
     beams = _Beams.start(limits.max_length_N, width)
-    state = state.select(beams.ids_N, beams.ids_N.repeat_interleave(width))
-    tokens_R = torch.full((len(beams.ids_N) * width,), limits.bos, device=beams.ids_N.device)
+    tokens_R = torch.full_like(beams.ids_N, limits.bos)
     traces: list[Trace] = []
     results: list[list[Found]] = [[] for _ in beams.ids_N]
     while len(beams.ids_N):
         step, state = state.step(tokens_R)
-        rows_NK = _extend(beams, step.logits, limits, alpha, len(traces))
+        rows_NK = _extend(beams, width, step.logits, limits, alpha, len(traces))
         traces.append(step.trace)
         over_N = (beams.done_count_N >= width) | (len(traces) > limits.max_length_N)
-        if bool(over_N.any()):
+        if len(traces) == 1 or bool(over_N.any()):
             for n in over_N.nonzero().squeeze(1).tolist():
                 results[int(beams.ids_N[n])] = beams.found(n, limits.eos)
             going = (~over_N).nonzero().squeeze(1)
@@ -240,11 +238,15 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     return Result.of(results, traces)
 
 
-def _extend(beams: _Beams, logits: Logits, limits: Limits, alpha: float, index: int) -> Tensor:
+def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, alpha: float, index: int) -> Tensor:
     """One step of every hypothesis; returns the row that each live one continues, N x K."""
-    sentences, width = beams.log_prob_NK.shape
-    best_NC, origin_NC, token_NC = candidates(logits, beams.log_prob_NK, 2 * width, limits, index)
-    first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * width
+    sentences, rows_each = beams.log_prob_NK.shape
+    found = candidates(logits, beams.log_prob_NK, 2 * width, limits, index)
+    # The only hypothesis before the first step may have fewer continuations than that.
+    room = (0, 2 * width - found.log_prob_NC.shape[1])
+    best_NC = nn.functional.pad(found.log_prob_NC, room, value=IMPOSSIBLE)
+    origin_NC, token_NC = (nn.functional.pad(x_NC, room) for x_NC in (found.origin_NC, found.token_NC))
+    first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * rows_each
     history_NCT, rows_NCT = _pick(beams.history_NKT, origin_NC), _pick(beams.rows_NKT, origin_NC)
     history_NCT[:, :, index] = token_NC
     rows_NCT[:, :, index] = origin_NC + first_N1

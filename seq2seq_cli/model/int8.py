@@ -53,7 +53,8 @@ class Int8Matrix:
         rows, size = unsigned_NI.shape
         room = -(-rows // BLOCK) * BLOCK if rows > BLOCK else 1 << (rows - 1).bit_length()
         rounded_NI = torch.empty((room, size), dtype=torch.uint8)
-        rounded_NI[:rows] = unsigned_NI
+        # By way of 32 bits: to eight at once torch converts number by number, which takes four times as long.
+        rounded_NI[:rows] = unsigned_NI.to(torch.int32)
         weights = (self.packed, self.step_O, self.zero_O, bias_O)
         out_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
             rounded_NI, step, ZERO, *weights, 1.0, 0, torch.float32, "none", [], ""
