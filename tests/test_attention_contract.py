@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from seq2seq_cli import kinds
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.steps import PLAIN
 from seq2seq_cli.model.types import DecoderOutput, DecoderState
 
 RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
@@ -138,6 +139,15 @@ def test_every_parameter_learns(wired: Wired) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 1e-9, name
+
+
+def test_projections_made_ready_beforehand_change_nothing(wired: Wired) -> None:
+    model, attention = wired.model, wired.model.decoder.attention
+    encoded = model.encoder(model.source_embedding(SENTENCES.src_BS), SENTENCES.mask_BS)
+    own, ready = attention.prepare(encoded), attention.prepare(encoded, attention.search_weights(PLAIN))
+    state, embedded_BTE = model.decoder.initial_state(encoded, own), model.embed(SENTENCES.reads_BT)
+    expected, actual = (model.decoder(embedded_BTE, memory, state).features_BTF for memory in (own, ready))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
 
 def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:

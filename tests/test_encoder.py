@@ -12,6 +12,7 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.recurrence import RNN
+from seq2seq_cli.model.steps import PLAIN
 
 Cell = Literal["lstm", "gru"]
 LENGTHS = torch.tensor([7, 3, 1, 5])
@@ -54,6 +55,16 @@ def test_it_is_torchs_bidirectional_rnn_over_packed_sequences(cell: Cell, layers
     hidden = last[0] if cell == "lstm" else last
     # The last layer's final forward and final backward state.
     torch.testing.assert_close(encoded.summary_BE, torch.cat([hidden[-2], hidden[-1]], 1), rtol=0, atol=1e-12)
+
+
+@CELLS
+@LAYERS
+def test_step_by_step_is_the_same(cell: Cell, layers: int) -> None:
+    encoder = encoder_of(cell, layers)
+    embedded_BSI, mask_BS = embedded()
+    whole, stepped = encoder(embedded_BSI, mask_BS), encoder(embedded_BSI, mask_BS, encoder.stepped(PLAIN))
+    torch.testing.assert_close(stepped.states_BSE, whole.states_BSE, rtol=0, atol=1e-12)
+    torch.testing.assert_close(stepped.summary_BE, whole.summary_BE, rtol=0, atol=1e-12)
 
 
 @CELLS

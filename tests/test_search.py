@@ -254,6 +254,13 @@ def test_a_limit_of_nothing_is_the_end_at_once() -> None:
         assert result.attention(only)[0].shape == (1, 2)
 
 
+def test_the_first_step_takes_one_row_a_sentence() -> None:
+    table_NTVV = random_table(3, seed=2)
+    result = beam(Table.of(table_NTVV), limits_of(5, 5, 5), 1.0, 4)
+    # Four hypotheses that differ in nothing yet would be three of them too many.
+    assert result.starts[:3] == [0, 3, 15]
+
+
 def test_a_search_without_windows_has_no_centres() -> None:
     class Global(Table):
         def step(self, tokens_R: Tensor) -> tuple[Step, Table]:

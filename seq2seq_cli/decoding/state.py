@@ -25,7 +25,7 @@ class ModelState:
     @classmethod
     def start(cls, model: Seq2Seq, weights: SearchWeights, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        memory, decoder = model.start(src_BS, mask_BS)
+        memory, decoder = model.start(src_BS, mask_BS, weights)
         return cls(model, memory, memory, decoder, weights)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:

@@ -9,7 +9,7 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.recurrence import Recurrence, StepWeights
-from seq2seq_cli.model.steps import PLAIN, Linear, MakeMap, Makers, Map
+from seq2seq_cli.model.steps import PLAIN, Linear, MakeMap, Makers, Map, joined
 from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
 
 
@@ -186,7 +186,7 @@ class Decoder(nn.Module):
             weights.append(block.attended.weights_BTS)
             if block.attended.centre_BT is not None:
                 centres.append(block.attended.centre_BT)
-        features_BTF = torch.cat(outputs, 1)
+        features_BTF = joined(outputs)
         if self.wiring.reads_token:
             features_BTF = torch.cat([features_BTF, embedded_BTE], -1)
-        return DecoderOutput(features_BTF, torch.cat(weights, 1), torch.cat(centres, 1) if centres else None, state)
+        return DecoderOutput(features_BTF, joined(weights), torch.cat(centres, 1) if centres else None, state)

@@ -1,13 +1,49 @@
 """The bidirectional encoder."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.recurrence import RNN
+from seq2seq_cli.model.recurrence import RNN, gru_step, lstm_step
+from seq2seq_cli.model.steps import Makers, Map
 from seq2seq_cli.model.types import EncoderOutput
+
+NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+
+class SteppedLayer:
+    """A layer in one direction, step by step, by products that a search has made ready: half the time of oneDNN's layer
+    where these are in 8-bit integers, from 100 sentences on (a seventh of a greedy search, a twentieth of a beam of 5),
+    and 1 ms longer for one sentence. (oneDNN's in bfloat16 is as fast; 6 of 400 translations then depended on those
+    beside them.)"""
+
+    def __init__(self, rnn: nn.Module, make: Makers) -> None:
+        read_GI, keep_GH, *biases = (rnn.get_parameter(name) for name in NAMES)
+        self.read: Map = make.free(read_GI, biases[0])
+        self.keep: Map = make.bounded(keep_GH, biases[1])
+        self.size, self.has_cell = keep_GH.shape[1], isinstance(rnn, nn.LSTM)
+
+    def __call__(self, inputs_BSI: Tensor) -> tuple[Tensor, None]:
+        """States_BSH, as torch's layers return them, without their last ones."""
+        h_BH = c_BH = inputs_BSI.new_zeros(len(inputs_BSI), self.size)
+        states = []
+        for read_BG in self.read.product(inputs_BSI.transpose(0, 1).contiguous()):
+            if self.has_cell:
+                h_BH, c_BH = lstm_step(self.keep.product(h_BH, read_BG), c_BH)
+            else:
+                h_BH = gru_step(read_BG, self.keep.product(h_BH), h_BH)
+            states.append(h_BH)
+        return torch.stack(states, 1), None
+
+
+Layer = Callable[[Tensor], tuple[Tensor, Any]]
+Layers = Sequence[tuple[Layer, Layer]]
+"""Of an encoder: forwards and backwards."""
 
 
 class Encoder(nn.Module):
@@ -27,11 +63,16 @@ class Encoder(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.output_size = config.hidden_size
 
-    def forward(self, embedded_BSI: Tensor, mask_BS: Tensor) -> EncoderOutput:
+    def stepped(self, make: Makers) -> Layers:
+        """The layers for a search in 8-bit integers."""
+        pairs = zip(self.forwards, self.backwards, strict=True)
+        return [(SteppedLayer(ahead, make), SteppedLayer(back, make)) for ahead, back in pairs]
+
+    def forward(self, embedded_BSI: Tensor, mask_BS: Tensor, layers: Layers | None = None) -> EncoderOutput:
         lengths_B1 = mask_BS.sum(1, keepdim=True)
         reversal_BS = _reversal(lengths_B1, mask_BS.shape[1])
         states_BSE = embedded_BSI
-        for layer, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+        for layer, (forwards, backwards) in enumerate(layers or self._own()):
             inputs_BSI = self.dropout(states_BSE) if layer else states_BSE
             ahead_BSH, _ = forwards(inputs_BSI)
             back_BSH, _ = backwards(pick(inputs_BSI, reversal_BS))
@@ -40,6 +81,9 @@ class Encoder(nn.Module):
         first_B1H = pick(back_BSH, lengths_B1 - 1)
         summary_BE = torch.cat([last_B1H, first_B1H], -1).squeeze(1)
         return EncoderOutput(self.dropout(states_BSE), self.dropout(summary_BE), mask_BS)
+
+    def _own(self) -> Layers:
+        return list(zip(self.forwards, self.backwards, strict=True))
 
 
 def _reversal(lengths_B1: Tensor, positions: int) -> Tensor:

@@ -9,21 +9,24 @@ from torch import Tensor, nn
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.encoder import Encoder
+from seq2seq_cli.model.encoder import Encoder, Layers
 from seq2seq_cli.model.int8 import INT8
 from seq2seq_cli.model.loss import Loss, linear_cross_entropy
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.recurrence import StepWeights
-from seq2seq_cli.model.steps import PLAIN, Map
+from seq2seq_cli.model.steps import OWN, PLAIN, AttentionWeights, Map
 from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory, precise
 
 
 class SearchWeights(NamedTuple):
-    """The weights of every step of a search, made ready once."""
+    """The weights of a search, made ready once: of every step, and of what comes before the first (``layers`` of the
+    encoder; None: its own)."""
 
     steps: StepWeights
     readout: Map | None
     output: Map
+    attention: AttentionWeights
+    layers: Layers | None
 
 
 class Seq2Seq(nn.Module):
@@ -66,14 +69,18 @@ class Seq2Seq(nn.Module):
             else:
                 nn.init.zeros_(parameter)
 
-    def encode(self, src_BS: Tensor, mask_BS: Tensor) -> tuple[EncoderOutput, Memory]:
+    def encode(
+        self, src_BS: Tensor, mask_BS: Tensor, weights: SearchWeights | None = None
+    ) -> tuple[EncoderOutput, Memory]:
         """The encoder's output, and the memory that attention reads."""
-        encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS)
-        return encoded, self.decoder.attention.prepare(encoded)
+        encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, weights and weights.layers)
+        return encoded, self.decoder.attention.prepare(encoded, weights.attention if weights else OWN)
 
-    def start(self, src_BS: Tensor, mask_BS: Tensor) -> tuple[Memory, DecoderState]:
+    def start(
+        self, src_BS: Tensor, mask_BS: Tensor, weights: SearchWeights | None = None
+    ) -> tuple[Memory, DecoderState]:
         """The memory and the decoder's state before the first step."""
-        encoded, memory = self.encode(src_BS, mask_BS)
+        encoded, memory = self.encode(src_BS, mask_BS, weights)
         return memory, self.decoder.initial_state(encoded, memory)
 
     def loss(
@@ -103,7 +110,10 @@ class Seq2Seq(nn.Module):
         """The weights for steps of search, in the precision of the products or in 8-bit integers."""
         make, wiring = INT8 if in_int8 else PLAIN, self.decoder.wiring
         output = make.free(self.output_embedding.weight, self.output_bias)
-        return SearchWeights(wiring.step_weights(make), wiring.readout_map(make), output)
+        attention = self.decoder.attention.search_weights(make)
+        # In other formats oneDNN's own layers are as fast or faster.
+        layers = self.encoder.stepped(make) if in_int8 else None
+        return SearchWeights(wiring.step_weights(make), wiring.readout_map(make), output, attention, layers)
 
     def logits(self, features_NF: Tensor, weights: SearchWeights) -> Tensor:
         """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""

@@ -54,7 +54,7 @@ class ProductLedger:
     right: list[Tensor] = field(default_factory=list)
 
     def gradients(self) -> tuple[Tensor | None, ...]:
-        left, right = _joined(self.left), _joined(self.right)
+        left, right = joined(self.left), joined(self.right)
         self.left.clear()
         self.right.clear()
         bias_O = left.sum(0).to(self.dtype) if self.has_bias else None
@@ -62,7 +62,8 @@ class ProductLedger:
         return matrix.to(self.dtype), bias_O
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
+def joined(parts: list[Tensor]) -> Tensor:
+    """Parts one after another in the last dimension but one; a single one is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
@@ -84,6 +85,16 @@ class Makers(NamedTuple):
 
     bounded: MakeMap
     free: MakeMap
+
+
+class AttentionWeights(NamedTuple):
+    """The projections of keys and queries for a whole search (None: the mechanism's own, or none)."""
+
+    key: Map | None = None
+    query: Map | None = None
+
+
+OWN = AttentionWeights()
 
 
 class StepMatrix:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers, StepMatrix
 
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
@@ -125,7 +125,9 @@ class Attention(Protocol):
     recurrent: bool
     static: bool
 
-    def prepare(self, encoded: EncoderOutput) -> Memory: ...
+    def search_weights(self, make: Makers) -> AttentionWeights: ...
+
+    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory: ...
 
     def initial_state(self, memory: Memory) -> AttentionState: ...
 

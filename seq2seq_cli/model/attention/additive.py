@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.steps import StepMatrix, link
+from seq2seq_cli.model.steps import Map, link
 
 LIMIT = 40.0
 """Queries and keys count as no larger than this, so that their exponentials are finite in float32. A tanh is 1 to seven
@@ -59,7 +59,7 @@ class AdditiveKeys:
     ``grown_BSA``: e^(2k), where it is there already.
     """
 
-    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, query: StepMatrix, grown_BSA: Tensor | None = None) -> None:
+    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, query: Map, grown_BSA: Tensor | None = None) -> None:
         self.plain, self.vector_A, self.query = keys_BSA, vector_A, query
         self.grown_BSA = _grow(keys_BSA.detach()) if grown_BSA is None else grown_BSA
         self.ledger = AdditiveLedger(keys_BSA.detach(), vector_A.detach())

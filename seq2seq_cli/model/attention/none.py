@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.scores import ProductKeys
+from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
 
 
@@ -19,7 +20,10 @@ class NoAttention(nn.Module):
         super().__init__()
         self.context_size = encoder_size if summary == "every-step" else 0
 
-    def prepare(self, encoded: EncoderOutput) -> Memory:
+    def search_weights(self, make: Makers) -> AttentionWeights:
+        return OWN
+
+    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
         nothing = ProductKeys(encoded.states_BSE[..., :0])
         return Memory(nothing, nothing, encoded.mask_BS, encoded.summary_BE)
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.windows import View
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers, StepMatrix
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, precise
 
 
@@ -22,10 +22,15 @@ class ScoredAttention(nn.Module):
         self.window = window
         self.normaliser = normaliser
 
-    def prepare(self, encoded: EncoderOutput) -> Memory:
-        values_BSE, keys_BSA = precise(encoded.states_BSE), precise(self.score.keys(encoded.states_BSE))
-        values = StepMatrix(values_BSE, dtype=values_BSE.dtype)
-        return Memory(values, self.score.shared(keys_BSA), encoded.mask_BS, encoded.summary_BE)
+    def search_weights(self, make: Makers) -> AttentionWeights:
+        return self.score.search_weights(make)
+
+    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
+        states_BSE = encoded.states_BSE
+        values = StepMatrix(precise(states_BSE), dtype=precise(states_BSE).dtype)
+        keys_BSA = self.score.keys(states_BSE) if weights.key is None else weights.key.product(states_BSE)
+        keys = self.score.shared(precise(keys_BSA), weights.query)
+        return Memory(values, keys, encoded.mask_BS, encoded.summary_BE)
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return ()

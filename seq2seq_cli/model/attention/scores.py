@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.additive import AdditiveKeys
-from seq2seq_cli.model.steps import Linear, StepMatrix
+from seq2seq_cli.model.steps import OWN, AttentionWeights, Linear, Makers, Map, StepMatrix
 from seq2seq_cli.model.types import Keys, Memory
 
 
@@ -22,7 +22,11 @@ class Score(nn.Module):
     query_BTD and memory -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
 
     The projections are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
+    ``search_weights``: those of them that a search may make ready once, and take in 8-bit integers.
     """
+
+    def search_weights(self, make: Makers) -> AttentionWeights:
+        return OWN
 
     def keys(self, states_BSE: Tensor) -> Tensor:
         return states_BSE
@@ -30,7 +34,7 @@ class Score(nn.Module):
     def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
         return query_BTD
 
-    def shared(self, keys_BSA: Tensor) -> Keys:
+    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
         return ProductKeys(keys_BSA, dtype=keys_BSA.dtype)
 
     def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
@@ -64,6 +68,9 @@ class GeneralScore(Score):
         super().__init__()
         self.key = Linear(encoder_size, query_size, bias=False)
 
+    def search_weights(self, make: Makers) -> AttentionWeights:
+        return AttentionWeights(key=self.key.shared(make.bounded))
+
     def keys(self, states_BSE: Tensor) -> Tensor:
         keys_BSA: Tensor = self.key(states_BSE)
         return keys_BSA
@@ -81,12 +88,15 @@ class AdditiveScore(Score):
         self.key = Linear(encoder_size, size, bias=False)
         self.energy = Linear(size, 1, bias=False)
 
+    def search_weights(self, make: Makers) -> AttentionWeights:
+        return AttentionWeights(self.key.shared(make.bounded), self.query.shared(make.bounded))
+
     def keys(self, states_BSE: Tensor) -> Tensor:
         keys_BSA: Tensor = self.key(states_BSE)
         return keys_BSA
 
-    def shared(self, keys_BSA: Tensor) -> Keys:
-        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0), StepMatrix(self.query.weight))
+    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
+        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0), query or StepMatrix(self.query.weight))
 
     def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
         assert isinstance(memory.keys, AdditiveKeys)
