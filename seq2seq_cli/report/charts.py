@@ -28,8 +28,8 @@ FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
 """What Vega measures its labels in."""
 SHORT_NAME = 16
 """Characters of a run's name beside which there is room for another one."""
-WIDTH, HEIGHT = 300, 190
-"""Of the axes, in CSS pixels: three charts side by side on a wide page, one on a phone."""
+WIDTH, LONG, HEIGHT = 300, 500, 190
+"""Of the axes, in CSS pixels: three charts (two of the long ones) side by side on a wide page, one on a phone."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def length_charts(comparison: Comparison) -> list[Chart]:
         ]
         title = getattr(comparison.evaluations[0].by_length[0], metric).name
         axes = Axes("words of the source sentence (sentences)", f"{title} (points)", categories=bins)
-        charts.append(_chart(f"{title} by source length", comparison.names, points, axes, width=430))
+        charts.append(_chart(f"{title} by source length", comparison.names, points, axes, width=LONG))
     return charts
 
 
@@ -144,7 +144,8 @@ def _chart(
     title: str, names: list[str], points: Sequence[Point], axes: Axes, dots: bool = True, width: int = WIDTH
 ) -> Chart:
     # One run has nothing to be told apart from. Several are by their shapes or, without dots, by their dashes.
-    style: dict[str, Any] = {} if dots else {"symbolType": "stroke", "symbolStrokeWidth": 2}
+    style: dict[str, Any] = {"symbolDash": [1, 0]} if dots else {"symbolType": "stroke", "symbolStrokeWidth": 2}
+    # The line's dashes are not to be drawn around its shape in the key.
     key = None
     if len(names) > 1:
         columns = 2 if max(map(len, names)) <= SHORT_NAME else 1
