@@ -143,14 +143,7 @@ def _banded(name: str, scores: LengthScores, score: Score) -> Point:
 def _chart(
     title: str, names: list[str], points: Sequence[Point], axes: Axes, dots: bool = True, width: int = WIDTH
 ) -> Chart:
-    # One run has nothing to be told apart from. Several are by their shapes or, without dots, by their dashes.
-    style: dict[str, Any] = {"symbolDash": [1, 0]} if dots else {"symbolType": "stroke", "symbolStrokeWidth": 2}
-    # The line's dashes are not to be drawn around its shape in the key.
-    key = None
-    if len(names) > 1:
-        columns = 2 if max(map(len, names)) <= SHORT_NAME else 1
-        key = alt.Legend(title=None, orient="bottom", columns=columns, columnPadding=28, labelLimit=280,
-                         symbolSize=60, symbolOpacity=1, **style)  # fmt: skip
+    key = _key(names, dots)
     colour = alt.Color(
         "run:N", scale=_scale(names, [f"var(--run-{i % COLOURS})" for i in range(len(names))]), legend=key
     )
@@ -171,6 +164,19 @@ def _chart(
             marked.append(_placed(few, axes).mark_point(size=34, fill="var(--paper)", opacity=1))
         layers += [layer.encode(color=colour, shape=shape, description=told) for layer in marked]
     return Chart(title, _svg(alt.LayerChart(layer=layers).properties(width=width, height=HEIGHT)))
+
+
+def _key(names: list[str], dots: bool) -> alt.Legend | None:
+    # One run has nothing to be told apart from. Several are by their shapes or, without dots, by their dashes.
+    if len(names) == 1:
+        return None
+    # A shape in the key would have the line's dashes around it.
+    marks: dict[str, Any] = {"symbolStrokeWidth": 0, "symbolSize": 60}
+    if not dots:
+        marks = {"symbolType": "stroke", "symbolStrokeWidth": 2, "symbolSize": 600}
+    columns = 2 if max(map(len, names)) <= SHORT_NAME else 1
+    place: dict[str, Any] = {"orient": "bottom", "columns": columns, "columnPadding": 28, "labelLimit": 280}
+    return alt.Legend(title=None, symbolOpacity=1, **place, **marks)
 
 
 def _scale(names: list[str], looks: list[Any]) -> alt.Scale:
