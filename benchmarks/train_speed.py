@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ class TrainSpeed:
 def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
     """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter."""
     threads = set_threads(config.training.threads)
-    prepared = prepare(config.data, config.subword)
+    guided = config.training.guided_alignment
+    prepared = prepare(config.data, config.subword, links=None if guided is None else Path(guided))
     learner = new_learner(config, prepared.subwords)
     rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
     events = _updates(config, prepared, learner)

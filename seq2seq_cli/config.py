@@ -18,6 +18,8 @@ RADIUS = 10
 """D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
 MAX_POSITIONS = 128
 """Rows of the location score's table where none are set."""
+GUIDED_WEIGHT = 0.5
+"""Weight of word links in the loss where none is set."""
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -186,8 +188,23 @@ class TrainingConfig(Section):
     """auto: bf16 where the processor or GPU computes it natively, fp16 on older GPUs, else fp32."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Processor threads; 0: all cores, at most 8."""
+    guided_alignment: str | None = None
+    """Word links of the training text, a line a pair, as i-j (Pharaoh format): attention is drawn to them."""
+    guided_weight: Annotated[float, Field(gt=0)] | None = None
+    """With guided_alignment: how much a target piece's guidance counts beside its cross-entropy (default: 0.5)."""
+    guided_final_weight: Annotated[float, Field(ge=0)] | None = None
+    """With guided_alignment: what that weight has come to, in a straight line, when training ends (default:
+    guided_weight)."""
     tensorboard: bool = False
     """Also write TensorBoard scalars and alignment images (needs the tensorboard package)."""
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if self.guided_alignment is None:
+            for name in ("guided_weight", "guided_final_weight"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} given without guided_alignment: there are no links to be weighed")
+        return self
 
 
 class DecodingConfig(Section):
@@ -217,6 +234,10 @@ class Config(Section):
     def _fits_together(self) -> Self:
         if self.model.tying == "all" and not self.subword.joint:
             raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
+        if self.training.guided_alignment is not None and kinds.find(self.attention.kind).score is None:
+            raise ValueError(
+                f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide'
+            )
         return self
 
     def to_toml(self) -> str:

@@ -9,9 +9,10 @@ import pytest
 from commands import Terminal
 from corpora import BACKWARDS, TinyCorpus, sentences, translation, write_lines
 
+from seq2seq_cli.data.links import Links
 from seq2seq_cli.evaluation.aligner import CHUNK, weights_file
 from seq2seq_cli.evaluation.alignment import Grid
-from seq2seq_cli.evaluation.links import Links, strongest_links, transposed
+from seq2seq_cli.evaluation.links import strongest_links, transposed
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.experiment import experiment
 

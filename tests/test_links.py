@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seq2seq_cli.data.links import Links
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.links import (
     METHODS,
     Agreement,
     Gold,
-    Links,
     agreement,
     check_method,
     pharaoh,

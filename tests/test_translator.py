@@ -13,8 +13,8 @@ from corpora import TinyCorpus, sentences, translation
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import DecodingConfig, SubwordConfig
-from seq2seq_cli.data.subword import UNK, Subwords, train_subword
-from seq2seq_cli.decoding.hypothesis import END, Hypothesis
+from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.model.build import build

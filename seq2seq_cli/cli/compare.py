@@ -37,6 +37,7 @@ def compare(
     max_minutes: options.MaxMinutes = None,
     seed: options.Seed = None,
     tensorboard: options.TensorBoard = None,
+    guided_alignment: options.GuidedAlignment = None,
     device: options.Device = None,
     precision: options.PrecisionOption = None,
     threads: options.Threads = None,
@@ -67,7 +68,7 @@ def compare(
     files = ComparisonFiles(run)
     flags = {
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
-        **options.training_flags(epochs, max_minutes, seed, tensorboard, device, precision, threads),
+        **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
     plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
     for planned in plan:

@@ -126,8 +126,9 @@ class _Live:
             self.bleu = max(self.bleu, event.bleu)
             self.progress.console.print(str(event), highlight=False)
         if interval is not None and isinstance(event, Stepped):
+            guidance = "" if interval.guidance is None else f"guidance {interval.guidance:.3f} · "
             figures = (
-                f"loss {interval.loss:.3f} · best dev BLEU {self.bleu:.2f} · {interval.tokens_per_second:,.0f} tok/s · "
+                f"loss {interval.loss:.3f} · {guidance}best dev BLEU {self.bleu:.2f} · {interval.tokens_per_second:,.0f} tok/s · "
                 f"{memory()} · {_left(event)} left"
             )
             description = f"epoch {event.epoch + 1} step {event.step}"

@@ -42,6 +42,9 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts 
 TensorBoard = Annotated[
     bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")
 ]
+GuidedAlignment = Annotated[
+    str | None, typer.Option(metavar="PATH", help="Word links of the training text that attention is to learn, i-j.")
+]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run directory; default: the newest under runs/.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Machine")]
 PrecisionOption = Annotated[
@@ -85,6 +88,7 @@ def training_flags(
     max_minutes: float | None,
     seed: int | None,
     tensorboard: bool | None,
+    guided_alignment: str | None,
     device: str | None,
     precision: str | None,
     threads: int | None,

@@ -27,6 +27,7 @@ def train(
     max_minutes: options.MaxMinutes = None,
     seed: options.Seed = None,
     tensorboard: options.TensorBoard = None,
+    guided_alignment: options.GuidedAlignment = None,
     device: options.Device = None,
     precision: options.PrecisionOption = None,
     threads: options.Threads = None,
@@ -56,7 +57,7 @@ def train(
     flags = {
         "attention.kind": attention,
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
-        **options.training_flags(epochs, max_minutes, seed, tensorboard, device, precision, threads),
+        **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
     from seq2seq_cli.training.experiment import default_run, experiment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +50,10 @@ def pad_sources(sentences: list[list[int]]) -> Padded:
 @dataclass(frozen=True)
 class Batch:
     """Pairs side by side: the source closed by ``</s>``; at each step the decoder reads ``reads_BT`` (``<s>`` and
-    the target before it) and is to say ``target_BT``. Masks are True at real tokens."""
+    the target before it) and is to say ``target_BT``. Masks are True at real tokens.
+
+    ``guide_BTS``: where attention is to lie, one in each row of a target piece with links, of which there are
+    ``guided_tokens``; zeros in all other rows. None where training is not guided."""
 
     src_BS: Tensor
     src_mask_BS: Tensor
@@ -58,6 +61,8 @@ class Batch:
     target_BT: Tensor
     target_mask_BT: Tensor
     target_tokens: int
+    guide_BTS: Tensor | None = None
+    guided_tokens: int = 0
 
     def to(self, device: torch.device) -> Batch:
         """This batch on ``device``."""
@@ -70,6 +75,8 @@ class Batch:
             self.target_BT.to(device),
             self.target_mask_BT.to(device),
             self.target_tokens,
+            None if self.guide_BTS is None else self.guide_BTS.to(device),
+            self.guided_tokens,
         )
 
 
@@ -80,7 +87,12 @@ def load_batch(split: TokenisedSplit, indices: np.ndarray) -> Batch:
     target = pad(tgt.values, tgt.lengths, last=EOS)
     reads = pad(tgt.values, tgt.lengths, first=BOS)
     tokens = int(tgt.lengths.sum()) + len(indices)
-    return Batch(source.ids_BL, source.mask_BL, reads.ids_BL, target.ids_BL, target.mask_BL, tokens)
+    batch = Batch(source.ids_BL, source.mask_BL, reads.ids_BL, target.ids_BL, target.mask_BL, tokens)
+    if split.links is None:
+        return batch
+    numbers = split.numbers[indices]
+    guide_BTS = split.links.shares(numbers, target.ids_BL.shape[1], source.ids_BL.shape[1])
+    return replace(batch, guide_BTS=torch.from_numpy(guide_BTS), guided_tokens=int(split.links.guided[numbers].sum()))
 
 
 def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from seq2seq_cli.config import DataConfig, SubwordConfig
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
+from seq2seq_cli.data.guidance import check_links, read_piece_links
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
-from seq2seq_cli.data.text import clean
+from seq2seq_cli.data.text import clean, sha256
 from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit, write
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.runs import Run
@@ -39,7 +40,7 @@ class Prepared:
 
     ``train`` lacks the pairs that training leaves out (``notes`` counts them, in sentences for people); ``dev`` has
     every pair, in the order of ``dev_lines``. ``corpus_name`` is safe as a file name; ``hashes`` maps each split to
-    the SHA-256 of its text. ``src`` and ``tgt`` are the languages.
+    the SHA-256 of its text, and ``links`` to that of the file of word links, where one guides training. ``src`` and ``tgt`` are the languages.
     """
 
     directory: Path
@@ -62,13 +63,17 @@ def prepare(
     threads: int | None = None,
     progress: Progress | None = None,
     subwords: Subwords | None = None,
+    links: Path | None = None,
 ) -> Prepared:
-    """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it.
+    """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it; the
+    training text with the word ``links`` of a file, where given.
 
     What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``threads``
     tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
     """
     corpus = find_corpus(data)
+    if links is not None:
+        check_links(links, corpus.train)
     texts = {"train": corpus.train, "dev": corpus.dev} | ({"test": corpus.test} if corpus.test else {})
     hashes = {split: text.digest() for split, text in texts.items()}
     test_lines = Lines.read(corpus.test) if corpus.test else None
@@ -85,6 +90,10 @@ def prepare(
             "the prepared data are damaged.", str(directory), "Delete this folder and try again."
         ) from error
     train, notes = _for_training(every, data.max_length, corpus.train.where)
+    if links is not None:
+        train, note = _guided(train, links, corpus.train, pieces, progress or _silent)
+        notes.append(note)
+        hashes["links"] = sha256(links)
     if subwords is None:
         notes += _size_notes(pieces, subword)
     lines = Lines.read(corpus.dev)
@@ -167,6 +176,18 @@ def _for_training(every: TokenisedSplit, max_length: int, where: str) -> tuple[T
     if not len(kept):
         raise DataError(f"no pair is left for training. {' '.join(notes)}", where, "Raise data.max_length.")
     return every.select(kept), notes
+
+
+def _guided(
+    train: TokenisedSplit, path: Path, text: ParallelText, subwords: Subwords, progress: Progress
+) -> tuple[TokenisedSplit, str]:
+    """The pairs with the links of their words, and what to say about them."""
+    links = read_piece_links(path, text, subwords, lambda done, total: progress("linking", done, total))
+    guided = int(links.guided[train.numbers].sum())
+    if not guided:
+        raise DataError("no word of the pairs that are trained on is linked.", str(path))
+    share = guided / int(train.tgt_lengths.sum())
+    return replace(train, links=links), f"Attention is guided at {share:.0%} of the target pieces: {path}."
 
 
 def _pairs(chosen: np.ndarray) -> str:

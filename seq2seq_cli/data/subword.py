@@ -14,6 +14,7 @@ from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.runs import Run, written_whole
 
 PAD, UNK, BOS, EOS = range(4)
+END = "</s>"
 
 SPACE = "▁"
 """SentencePiece's sign for the space before a word."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from seq2seq_cli.data.guidance import PieceLinks
 from seq2seq_cli.data.subword import Subword, Subwords
 
 IDS = pa.list_(pa.int32())
@@ -30,14 +31,16 @@ class RaggedIds(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenisedSplit:
-    """The pairs of one split, by number from 0; ``src_lengths`` and ``tgt_lengths`` (int32) count pieces, no
-    ``</s>``. Several processes may read the same file: they share its pages."""
+    """The pairs of one split, by row from 0; ``numbers`` are those that they have in the text; ``src_lengths`` and ``tgt_lengths`` (int32) count pieces, no
+    ``</s>``. ``links`` are those of the words of all pairs of the text, where there are any. Several processes may read
+    the same file: they share its pages."""
 
     src_lengths: np.ndarray
     tgt_lengths: np.ndarray
-    _rows: np.ndarray
+    numbers: np.ndarray
     _chunks: tuple[pa.RecordBatch, ...]
     _starts: np.ndarray
+    links: PieceLinks | None = None
 
     @classmethod
     def open(cls, path: Path) -> TokenisedSplit:
@@ -50,19 +53,19 @@ class TokenisedSplit:
         return cls(src, tgt, np.arange(sizes.sum()), chunks, np.cumsum(sizes) - sizes)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.numbers)
 
     def select(self, indices: np.ndarray) -> TokenisedSplit:
         """The pairs ``indices`` alone, in that order, as a split; nothing is copied but their numbers and lengths."""
         src, tgt = self.src_lengths[indices], self.tgt_lengths[indices]
-        return TokenisedSplit(src, tgt, self._rows[indices], self._chunks, self._starts)
+        return TokenisedSplit(src, tgt, self.numbers[indices], self._chunks, self._starts, self.links)
 
     def gather(self, indices: np.ndarray) -> tuple[RaggedIds, RaggedIds]:
         """Source and target of the pairs ``indices``, in that order.
 
         Each chunk gives its pairs in one call: Arrow's own ``take`` on a chunked table copies the whole table.
         """
-        rows = self._rows[indices]
+        rows = self.numbers[indices]
         chunk_of = np.searchsorted(self._starts, rows, side="right") - 1
         order = np.argsort(chunk_of, kind="stable")
         touched, first = np.unique(chunk_of[order], return_index=True)

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-END = "</s>"
-
 
 @dataclass(frozen=True)
 class Alignment:

@@ -15,8 +15,8 @@ from torch import Tensor
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config, DecodingConfig
 from seq2seq_cli.data.batching import pad, pad_sources
-from seq2seq_cli.data.subword import BOS, EOS, PAD, SPACE, UNK, Subwords
-from seq2seq_cli.decoding.hypothesis import END, Alignment, Hypothesis
+from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, Subwords
+from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState

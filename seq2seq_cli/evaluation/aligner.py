@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.words import words_of_line
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.evaluation.alignment import Grid, merged
-from seq2seq_cli.evaluation.links import Links, strongest_links, symmetrised, transposed
-from seq2seq_cli.evaluation.words import words_of_line
+from seq2seq_cli.evaluation.links import strongest_links, symmetrised, transposed
 from seq2seq_cli.runs import Run, written_whole
 
 CHUNK = 1000

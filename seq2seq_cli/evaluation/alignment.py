@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seq2seq_cli.data.words import Words
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.words import Words, words_of_pieces
+from seq2seq_cli.evaluation.words import words_of_pieces
 
 
 @dataclass(frozen=True)

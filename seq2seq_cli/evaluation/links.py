@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from seq2seq_cli.data.text import read_lines, shorten
-from seq2seq_cli.errors import ConfigError, DataError, suggestion
-
-Links = frozenset[tuple[int, int]]
-"""Pairs of a source and a target word, each counted from 0."""
+from seq2seq_cli.data.links import Links, read_marked
+from seq2seq_cli.errors import ConfigError, suggestion
 
 METHODS = ("intersection", "union", "grow-diag-final-and")
 NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -109,32 +105,11 @@ def read_gold(path: Path, sizes: Sequence[tuple[int, int]]) -> list[Gold]:
     ``sizes``: how many source and target words each pair has. Raises DataError where there are not as many lines, and
     for a link that is malformed or outside its pair.
     """
-    lines = list(read_lines(path))
-    if len(lines) != len(sizes):
-        what = f"{len(lines):,} line{'s' * (len(lines) != 1)} of links for {len(sizes):,} sentence pairs."
-        raise DataError(what, str(path), "Line n links the words of pair n; it is empty where none are linked.")
+    marked = read_marked(path, sizes, "-?")
     return [
-        _gold_line(line, size, f"{path}:{number}")
-        for number, (line, size) in enumerate(zip(lines, sizes, strict=True), start=1)
+        Gold(frozenset((i, j) for i, mark, j in links if mark == "-"), frozenset((i, j) for i, _, j in links))
+        for links in marked
     ]
-
-
-def _gold_line(line: str, size: tuple[int, int], where: str) -> Gold:
-    sure, possible = set(), set()
-    for text in line.split():
-        found = re.fullmatch(r"([0-9]{1,9})([-?])([0-9]{1,9})", text)
-        if found is None:
-            hint = "Write i-j for a sure link and i?j for a possible one, source word first."
-            raise DataError(f"{shorten(text)} is no link.", where, hint)
-        i, j = int(found[1]), int(found[3])
-        if i >= size[0] or j >= size[1]:
-            hint = "Words are what white space separates, counted from 0, source word first."
-            words = f"{size[0]} source and {size[1]} target words"
-            raise DataError(f"the link {text} is outside this pair of {words}.", where, hint)
-        possible.add((i, j))
-        if found[2] == "-":
-            sure.add((i, j))
-    return Gold(frozenset(sure), frozenset(possible))
 
 
 @dataclass(frozen=True)

@@ -1,48 +1,17 @@
-"""Which pieces make up which words of a line: guessed from the pieces, or counted in the line as it was given."""
+"""Which pieces make up which words, guessed from the pieces alone, for people to read."""
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from seq2seq_cli.data.subword import SPACE
-from seq2seq_cli.data.text import clean
-from seq2seq_cli.decoding.hypothesis import END
+from seq2seq_cli.data.subword import END, SPACE
+from seq2seq_cli.data.words import Words
 
 UNKNOWN = "<unk>"
 SPACELESS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts, by the names of their characters, that write words without spaces between them."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words of one side of a pair, ``</s>`` the last, and the stretch of pieces that each consists of.
-
-    Word w lies between the positions ``edges[w]`` and ``edges[w + 1]``, piece p between p and p + 1. So an edge
-    within a piece divides it, and a word between two equal edges has no piece.
-    """
-
-    texts: tuple[str, ...]
-    edges: np.ndarray
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """How many pieces each word consists of."""
-        return np.diff(self.edges)
-
-    def shares(self) -> np.ndarray:
-        """How much of each piece belongs to each word, P x W: rows sum to one."""
-        begins_P1 = np.arange(int(self.edges[-1]))[:, None]
-        overlap_PW = np.minimum(begins_P1 + 1, self.edges[1:]) - np.maximum(begins_P1, self.edges[:-1])
-        return np.asarray(np.maximum(overlap_PW, 0))
-
-    def places(self, positions: np.ndarray) -> np.ndarray:
-        """From positions among the pieces (0 the middle of the first) to the same places among the words."""
-        from_start = positions.astype(np.float64) + 0.5
-        word = np.searchsorted(self.edges, from_start, side="right") - 1
-        return np.asarray(word + (from_start - self.edges[word]) / self.sizes[word] - 0.5)
 
 
 def words_of_pieces(tokens: Sequence[str]) -> Words:
@@ -50,23 +19,6 @@ def words_of_pieces(tokens: Sequence[str]) -> Words:
     edges = [*word_starts(tokens), len(tokens)]
     texts = ("".join(tokens[start:end]).replace(SPACE, "") for start, end in pairwise(edges))
     return Words(tuple(text or SPACE for text in texts), np.array(edges))
-
-
-def words_of_line(line: str, written: Sequence[str]) -> Words:
-    """The words that white space separates in ``line`` as it is given, which is how links count them.
-
-    ``written`` are its pieces, as ``Subword.written_pieces`` gives them. What the tokenizer makes of the line
-    changes no number: a word in which it sees a space (it reads a zero-width one so) is one word, a line without
-    spaces too, one of which it sees nothing has no piece, and an unknown piece of several words is divided where they
-    meet, in proportion to their characters.
-    """
-    texts = line.split()
-    cleaned = [clean(text) for text in texts]
-    # In characters. Each word has a ▁ before it, the first one included.
-    word_edges = np.cumsum([0, *(len(text) + 1 if text else 0 for text in cleaned)])
-    piece_edges = np.cumsum([0, *map(len, written)])
-    edges = np.interp(word_edges, piece_edges, np.arange(len(written) + 1))
-    return Words((*texts, END), np.append(edges, len(written) + 1))
 
 
 def word_starts(tokens: Sequence[str]) -> list[int]:

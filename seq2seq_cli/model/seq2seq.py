@@ -11,7 +11,7 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder, Layers
 from seq2seq_cli.model.int8 import INT8
-from seq2seq_cli.model.loss import Loss, linear_cross_entropy
+from seq2seq_cli.model.loss import Loss, guidance_loss, linear_cross_entropy
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.recurrence import StepWeights
 from seq2seq_cli.model.steps import OWN, PLAIN, AttentionWeights, Map
@@ -84,16 +84,25 @@ class Seq2Seq(nn.Module):
         return memory, self.decoder.initial_state(encoded, memory)
 
     def loss(
-        self, src_BS: Tensor, mask_BS: Tensor, reads_BT: Tensor, target_BT: Tensor, real_BT: Tensor, smoothing: float
+        self,
+        src_BS: Tensor,
+        mask_BS: Tensor,
+        reads_BT: Tensor,
+        target_BT: Tensor,
+        real_BT: Tensor,
+        smoothing: float,
+        guide_BTS: Tensor | None = None,
     ) -> Loss:
-        """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing)."""
+        """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing), ``guide_BTS`` where
+        its attention is to lie."""
         memory, state = self.start(src_BS, mask_BS)
         output = self.decoder(self.embed(reads_BT), memory, state)
         real_N = real_BT.flatten().nonzero().squeeze(1)
         rows_NR = self.readout(output.features_BTF.flatten(0, 1).index_select(0, real_N))
-        return linear_cross_entropy(
+        loss = linear_cross_entropy(
             rows_NR, self.output_embedding.weight, self.output_bias, target_BT.flatten()[real_N], smoothing
         )
+        return loss if guide_BTS is None else loss._replace(guidance=guidance_loss(output.weights_BTS, guide_BTS))
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
         return self._embed(self.target_embedding, tokens_BT)

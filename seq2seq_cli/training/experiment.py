@@ -139,14 +139,16 @@ def experiment(
 
 def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Report | None) -> Prepared:
     """The text, tokenised; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
-    prepared = prepare(config.data, config.subword, threads=threads, progress=report)
+    guided = config.training.guided_alignment
+    links = None if guided is None else Path(guided).expanduser()
+    prepared = prepare(config.data, config.subword, threads=threads, progress=report, links=links)
     if not resume or not run.info.is_file():
         return prepared
     check_same_text(run, prepared)
     saved = Subwords.load(run, config.subword.joint)
     if (saved.src.model, saved.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
         return prepared
-    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=saved)
+    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=saved, links=links)
 
 
 def new_learner(config: Config, subwords: Subwords) -> Learner:

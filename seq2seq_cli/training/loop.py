@@ -102,7 +102,8 @@ def _step(
     epoch_share: float,
     clock: _Clock,
 ) -> Stepped:
-    tokens, total = 0, 0.0
+    tokens, total, guided_tokens, guidance = 0, 0.0, 0, 0.0
+    weight = optim.guided_weight(config, optim.share_done(config, progress, epoch_share))
     for indices in group:
         batch = load_batch(data, indices).to(learner.device)
         tokens += batch.target_tokens
@@ -114,9 +115,14 @@ def _step(
                 batch.target_BT,
                 batch.target_mask_BT,
                 config.label_smoothing,
+                batch.guide_BTS,
             )
-        torch.autograd.backward(learner.scaler.scale(loss.smoothed))
+        objective = loss.smoothed if loss.guidance is None else loss.smoothed + weight * loss.guidance
+        torch.autograd.backward(learner.scaler.scale(objective))
         total += float(loss.smoothed.detach())
+        if loss.guidance is not None:
+            guided_tokens += batch.guided_tokens
+            guidance += float(loss.guidance.detach())
     rate = optim.learning_rate(config, progress, epoch_share)
     norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler)
     if not math.isfinite(total) or (not math.isfinite(norm) and not learner.scaler.is_enabled()):
@@ -125,10 +131,18 @@ def _step(
     clock.lap()
     progress.step += 1
     progress.batch += 1
-    share = (progress.epoch + epoch_share) / config.epochs
-    if config.max_minutes is not None:
-        share = max(share, progress.seconds / (60 * config.max_minutes))
-    return Stepped(progress.epoch, progress.step, total / tokens, tokens, rate, norm, progress.seconds, min(1.0, share))
+    return Stepped(
+        epoch=progress.epoch,
+        step=progress.step,
+        loss=total / tokens,
+        target_tokens=tokens,
+        learning_rate=rate,
+        gradient_norm=norm,
+        seconds=progress.seconds,
+        share=optim.share_done(config, progress, epoch_share),
+        guidance=guidance / guided_tokens if guided_tokens else None,
+        guided_tokens=guided_tokens,
+    )
 
 
 def _evaluate(

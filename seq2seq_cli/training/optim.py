@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config import GUIDED_WEIGHT, TrainingConfig
 from seq2seq_cli.training.progress import Progress
 
 FLOOR = 0.01
@@ -21,6 +21,24 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     return kind(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
+def share_done(config: TrainingConfig, progress: Progress, epoch_share: float) -> float:
+    """How much of the training is done, 0 to 1: of its epochs or, where that is more, of ``max_minutes``.
+
+    ``epoch_share``: how much of the current epoch is done.
+    """
+    done = (progress.epoch + epoch_share) / config.epochs
+    if config.max_minutes is not None:
+        done = max(done, progress.seconds / (60 * config.max_minutes))
+    return min(1.0, done)
+
+
+def guided_weight(config: TrainingConfig, share: float) -> float:
+    """The weight of the guidance, ``share`` of the training being done: in a straight line from first to final."""
+    first = GUIDED_WEIGHT if config.guided_weight is None else config.guided_weight
+    final = first if config.guided_final_weight is None else config.guided_final_weight
+    return first + (final - first) * share
+
+
 def learning_rate(config: TrainingConfig, progress: Progress, epoch_share: float) -> float:
     """The rate of the coming step.
 
@@ -31,10 +49,8 @@ def learning_rate(config: TrainingConfig, progress: Progress, epoch_share: float
     warmup = min(1.0, (progress.step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     match config.schedule:
         case "cosine":
-            done = (progress.epoch + epoch_share) / config.epochs
-            if config.max_minutes is not None:
-                done = max(done, progress.seconds / (60 * config.max_minutes))
-            decay = FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+            done = share_done(config, progress, epoch_share)
+            decay = FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * done)) / 2
         case "inverse-sqrt":
             decay = math.sqrt(max(1, config.warmup_steps) / max(progress.step + 1, config.warmup_steps, 1))
         case "plateau":

@@ -32,7 +32,8 @@ class Progress:
 @dataclass(frozen=True)
 class Stepped:
     """One update of the weights. ``loss``: smoothed cross-entropy a target token, in nats; ``share``: how much
-    of the whole training is done, 0 to 1."""
+    of the whole training is done, 0 to 1; ``guidance``: cross-entropy of the attention, in nats a target token with
+    links, of which there were ``guided_tokens`` (None where there were none)."""
 
     epoch: int
     step: int
@@ -42,6 +43,8 @@ class Stepped:
     gradient_norm: float
     seconds: float
     share: float
+    guidance: float | None = None
+    guided_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Ended:
 
 @dataclass(frozen=True)
 class Interval:
-    """Several updates together: the mean ``loss`` a target token, and the last one's other figures."""
+    """Several updates together: the mean ``loss`` a target token, the mean ``guidance`` a target token with links, and
+    the last one's other figures."""
 
     epoch: int
     step: int
@@ -91,10 +95,12 @@ class Interval:
     gradient_norm: float
     seconds: float
     share: float
+    guidance: float | None = None
 
     def __str__(self) -> str:
+        guidance = "" if self.guidance is None else f"guidance {self.guidance:.3f}, "
         return (
-            f"epoch {self.epoch + 1}, step {self.step}: loss {self.loss:.3f}, rate {self.learning_rate:.2e}, "
+            f"epoch {self.epoch + 1}, step {self.step}: loss {self.loss:.3f}, {guidance}rate {self.learning_rate:.2e}, "
             f"{self.tokens_per_second:,.0f} target tokens/s"
         )
 
@@ -124,7 +130,18 @@ class Intervals:
         elapsed = last.seconds - (self.since if self.since is not None else self.gathered[0].seconds)
         speed = sum(step.target_tokens for step in timed) / elapsed if elapsed > 0 else 0.0
         loss = sum(step.loss * step.target_tokens for step in self.gathered) / tokens
+        guided = sum(step.guided_tokens for step in self.gathered)
+        guidance = sum(step.guidance * step.guided_tokens for step in self.gathered if step.guidance is not None)
         self.gathered, self.since = [], last.seconds
         return Interval(
-            last.epoch, last.step, loss, tokens, speed, last.learning_rate, last.gradient_norm, last.seconds, last.share
+            epoch=last.epoch,
+            step=last.step,
+            loss=loss,
+            target_tokens=tokens,
+            tokens_per_second=speed,
+            learning_rate=last.learning_rate,
+            gradient_norm=last.gradient_norm,
+            seconds=last.seconds,
+            share=last.share,
+            guidance=guidance / guided if guided else None,
         )

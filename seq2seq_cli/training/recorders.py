@@ -68,14 +68,12 @@ class Metrics:
         if interval is not None:
             self._append({"event": "train", **asdict(interval)})
         if isinstance(event, Evaluated):
-            record = {"event": "evaluation", **asdict(event)}
-            if event.attention is None:
-                del record["attention"]
-            self._append(record)
+            self._append({"event": "evaluation", **asdict(event)})
 
     def _append(self, record: dict[str, object]) -> None:
+        known = {name: value for name, value in record.items() if value is not None}
         with open(self.run.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(known) + "\n")
 
 
 def _came_before(line: str, progress: Progress) -> bool:
@@ -129,8 +127,9 @@ class TensorBoard:
     def record(self, event: Event) -> None:
         interval = self.intervals.add(event)
         if interval is not None:
-            for name in ("loss", "learning_rate", "gradient_norm", "tokens_per_second"):
-                self.writer.add_scalar(f"train/{name}", getattr(interval, name), interval.step)
+            for name in ("loss", "guidance", "learning_rate", "gradient_norm", "tokens_per_second"):
+                if getattr(interval, name) is not None:
+                    self.writer.add_scalar(f"train/{name}", getattr(interval, name), interval.step)
         if isinstance(event, Evaluated):
             self.writer.add_scalar("dev/loss", event.loss, event.step)
             self.writer.add_scalar("dev/bleu", event.bleu, event.step)

@@ -17,7 +17,8 @@ from seq2seq_cli.training.loop import Learner
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
 MAY_CHANGE = {
-    *("data.train", "data.dev", "data.test"),  # the place of the text; that it is the same is seen from its hash
+    # The place of the text and of its links; that they are the same is seen from their hashes.
+    *("data.train", "data.dev", "data.test", "training.guided_alignment"),
     *(*BUDGET, "training.save_minutes"),
     *("training.device", "training.precision", "training.threads", "training.tensorboard"),
 }
@@ -56,12 +57,13 @@ def check_same_settings(run: Run, config: Config) -> None:
 
 
 def check_same_text(run: Run, prepared: Prepared) -> None:
-    """Raises DataError where the training or dev text is not the one that a resumed run began with."""
+    """Raises DataError where training text, dev text or word links are not those that a resumed run began with."""
     before = json.loads(run.info.read_text(encoding="utf-8"))["data_sha256"]
-    changed = [split for split in ("train", "dev") if before.get(split) != prepared.hashes[split]]
+    texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
+    changed = [text for name, text in texts.items() if before.get(name) != prepared.hashes.get(name)]
     if changed:
-        what = f"the {' and '.join(changed)} text has changed since this run began."
-        raise DataError(what, str(run.directory), "Give it the same text, or name another run directory with --run.")
+        what = f"the {' and the '.join(changed)} has changed since this run began."
+        raise DataError(what, str(run.directory), "Give it the same one, or name another run directory with --run.")
 
 
 def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:

@@ -1,0 +1,93 @@
+"""Links between words as training takes them: from piece to piece, for every pair of a text."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seq2seq_cli.data.links import MarkedLink, read_marked
+from seq2seq_cli.data.pairs import ParallelText
+from seq2seq_cli.data.subword import Subword, Subwords
+from seq2seq_cli.data.words import words_of_line
+
+REPORT_EVERY = 1000
+
+
+@dataclass(frozen=True)
+class PieceLinks:
+    """The source pieces that each target piece is linked to.
+
+    Pair n has the links from ``starts[n]`` to ``starts[n + 1]`` of ``source`` and ``target`` (int32 positions);
+    ``guided[n]`` of its target pieces have any.
+    """
+
+    starts: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+    guided: np.ndarray
+
+    def shares(self, numbers: np.ndarray, steps: int, positions: int) -> np.ndarray:
+        """B x T x S, float32: each linked piece of the pairs ``numbers`` spread evenly over its source pieces; rows of
+        zeros for all others, ``</s>`` among them."""
+        counts = self.starts[numbers + 1] - self.starts[numbers]
+        first = np.cumsum(counts) - counts
+        chosen = np.arange(counts.sum()) + np.repeat(self.starts[numbers] - first, counts)
+        linked_BTS = np.zeros((len(numbers), steps, positions), dtype=np.float32)
+        linked_BTS[np.repeat(np.arange(len(numbers)), counts), self.target[chosen], self.source[chosen]] = 1
+        linked_BTS /= np.maximum(linked_BTS.sum(-1, keepdims=True), 1)
+        return linked_BTS
+
+
+def check_links(path: Path, text: ParallelText) -> None:
+    """Raises DataError, naming file and line, where ``path`` does not link the words of ``text``, pair by pair."""
+    for _ in read_marked(path, _sizes(text), "-"):
+        pass
+
+
+def read_piece_links(
+    path: Path, text: ParallelText, subwords: Subwords, progress: Callable[[int, int], None]
+) -> PieceLinks:
+    """The word links of a file for the pieces of ``text``: every piece of a target word is linked to all pieces of the
+    source words that the word is linked to.
+
+    ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
+    """
+    sizes = _sizes(text)
+    starts, guided, source, target = array("q", [0]), array("i"), array("i"), array("i")
+    links = read_marked(path, sizes, "-")
+    for done, ((src, tgt), linked) in enumerate(zip(text.pairs(), links, strict=True), start=1):
+        found = _by_piece(linked, _stretches(subwords.src, src), _stretches(subwords.tgt, tgt)) if linked else {}
+        for piece, sources in found.items():
+            source.extend(sources)
+            target.extend([piece] * len(sources))
+        starts.append(len(source))
+        guided.append(len(found))
+        if done % REPORT_EVERY == 0 or done == len(sizes):
+            progress(done, len(sizes))
+    return PieceLinks(*(np.asarray(numbers) for numbers in (starts, source, target, guided)))
+
+
+def _sizes(text: ParallelText) -> list[tuple[int, int]]:
+    return [(len(src.split()), len(tgt.split())) for src, tgt in text.pairs()]
+
+
+def _stretches(subword: Subword, line: str) -> list[range]:
+    """The pieces of each word; one that several words share belongs to all of them."""
+    edges = words_of_line(line, subword.written_pieces(line)).edges
+    begins, ends = np.floor(edges[:-1]), np.ceil(edges[1:])
+    ends[edges[:-1] == edges[1:]] = 0
+    return [
+        range(begin, end) for begin, end in zip(begins.astype(int).tolist(), ends.astype(int).tolist(), strict=True)
+    ]
+
+
+def _by_piece(linked: Iterable[MarkedLink], source: list[range], target: list[range]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for i, _, j in linked:
+        for piece in target[j] if source[i] else ():
+            found.setdefault(piece, set()).update(source[i])
+    return found
