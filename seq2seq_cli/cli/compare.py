@@ -57,13 +57,13 @@ def compare(
     from seq2seq_cli import console
     from seq2seq_cli.cli.live import follow
     from seq2seq_cli.cli.results import comparison_table, print_lengths
-    from seq2seq_cli.data.prepare import prepare
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs, sizes, summaries
+    from seq2seq_cli.training.experiment import prepared_text
 
     files = ComparisonFiles(run)
     flags = {
@@ -76,7 +76,7 @@ def compare(
     settings = plan[0].config
     used = set_threads(settings.training.threads)
     with console.stages() as report:
-        prepared = prepare(settings.data, settings.subword, threads=used, progress=report)
+        prepared = prepared_text(settings, used, report)
     for number, planned in enumerate(plan, start=1):
         told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
         if planned.is_done(prepared) and not overwrite:

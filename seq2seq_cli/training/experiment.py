@@ -137,18 +137,25 @@ def experiment(
         yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
 
 
-def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Report | None) -> Prepared:
-    """The text, tokenised; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
+def prepared_text(
+    config: Config, threads: int, report: Report | None = None, subwords: Subwords | None = None
+) -> Prepared:
+    """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
     guided = config.training.guided_alignment
     links = None if guided is None else Path(guided).expanduser()
-    prepared = prepare(config.data, config.subword, threads=threads, progress=report, links=links)
+    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links)
+
+
+def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Report | None) -> Prepared:
+    """The same; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
+    prepared = prepared_text(config, threads, report)
     if not resume or not run.info.is_file():
         return prepared
     check_same_text(run, prepared)
     saved = Subwords.load(run, config.subword.joint)
     if (saved.src.model, saved.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
         return prepared
-    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=saved, links=links)
+    return prepared_text(config, threads, report, saved)
 
 
 def new_learner(config: Config, subwords: Subwords) -> Learner:
