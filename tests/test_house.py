@@ -17,7 +17,7 @@ FLOORS = (
     ("decoding",),
     ("evaluation",),
     ("report",),
-    ("training",),
+    ("serving", "training"),
     ("console", "cli", "__main__", "__init__"),
 )
 """A room may use those on lower floors, and itself."""

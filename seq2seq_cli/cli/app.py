@@ -17,6 +17,7 @@ from seq2seq_cli.cli.plot import plot
 from seq2seq_cli.cli.prepare import prepare
 from seq2seq_cli.cli.report import report
 from seq2seq_cli.cli.score import score
+from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
 from seq2seq_cli.errors import UserError
@@ -38,6 +39,7 @@ app.command("plot")(plot)
 app.command("report")(report)
 app.command("score")(score)
 app.command("align")(align)
+app.command("serve")(serve)
 app.command("attentions")(attentions)
 app.add_typer(config_app, name="config")
 

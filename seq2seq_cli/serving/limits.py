@@ -1,0 +1,27 @@
+"""How much the server takes on: every limit, once."""
+
+MAX_BODY = 256 * 1024
+"""Bytes of a request's body."""
+MAX_HEAD = 16 * 1024
+"""Bytes of its request line and headers."""
+MAX_SENTENCES = 32
+"""Sentences a request."""
+MAX_PIECES = 400
+"""Pieces a sentence, in the tokenizer of each run that is to translate it."""
+MAX_BEAM = 20
+"""Widest beam, and so the most translations of a sentence."""
+QUEUE = 512
+"""Requests read and not yet answered; one more is told to come back."""
+CONNECTIONS = 900
+"""Open connections: below the 1,024 files that systems commonly let a process open."""
+
+READ_SECONDS = 10
+"""A request has arrived whole by then, its head and its body each."""
+WRITE_SECONDS = 30
+"""A client that has stopped reading its answer is waited for so long."""
+IDLE_SECONDS = 15
+"""A connection is kept for another request so long."""
+SHUTDOWN_SECONDS = 60
+"""When the server is told to stop, what is under way has so long to end."""
+RETRY_SECONDS = 2
+"""Who was turned away is asked to come back then."""

@@ -1,0 +1,98 @@
+"""What is asked and answered over HTTP, as JSON. From these the server's OpenAPI description is made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from seq2seq_cli.report.views import TranslationView
+from seq2seq_cli.serving.limits import MAX_BEAM, MAX_PIECES, MAX_SENTENCES
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+Width = Annotated[int, Field(ge=1, le=MAX_BEAM)]
+
+
+class Question(Message):
+    sentences: Annotated[list[str], Field(max_length=MAX_SENTENCES)]
+    """Each is one sentence to the model: line breaks and control characters in it are read as spaces."""
+    runs: Annotated[list[str], Field(min_length=1)] | None = None
+    """Names from /runs; default: all that are served."""
+    nbest: Width = 1
+    """Translations of each sentence, best first."""
+    beam: Width | None = None
+    """Beam width; default: the run's own, or as many as `nbest` asks for."""
+    alignment: bool = False
+    """Also tell where the model looked."""
+
+
+class Translated(Message):
+    text: str
+    score: float
+    """log p / length^alpha, what the search ranks by."""
+    alignment: TranslationView | None = None
+    """Words and weights, where they were asked for; in it, what a run has not is left out."""
+
+
+class Sentence(Message):
+    translations: list[Translated]
+    """Best first. A sentence without a word has one empty translation."""
+    warning: str | None = None
+
+
+class RunAnswer(Message):
+    run: str
+    sentences: list[Sentence]
+    """In the order they were asked in."""
+
+
+class Answer(Message):
+    answers: list[RunAnswer]
+    """In the order the runs were asked in."""
+
+
+class RunDescription(Message):
+    name: str
+    attention: str
+    """The attention kind."""
+    src: str | None
+    """Source language."""
+    tgt: str | None
+    """Target language."""
+    precision: str
+    beam: int
+    """Beam width where a request names none."""
+    trained_on: int
+    """Most pieces of a sentence that the model was trained on."""
+
+
+class Limits(Message):
+    sentences: int = MAX_SENTENCES
+    pieces: int = MAX_PIECES
+    beam: int = MAX_BEAM
+
+
+class Runs(Message):
+    runs: list[RunDescription]
+    limits: Limits = Limits()
+
+
+class Health(Message):
+    status: str = "ok"
+    version: str
+    waiting: int
+    """Requests that are not answered yet."""
+
+
+class Refusal(Message):
+    """Why a request was not answered as asked."""
+
+    error: str
+    where: str | None = None
+    """The part of the request, such as `sentences[2]`."""
+    limit: int | None = None
+    """What would have been taken, where it was too much."""

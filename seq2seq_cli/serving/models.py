@@ -1,0 +1,50 @@
+"""The runs that are served: loaded, named, described."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.errors import RunError
+from seq2seq_cli.runs import Run, open_run
+
+
+@dataclass(frozen=True)
+class Served:
+    """A run under the name that requests call it by. Languages are None where the run does not tell them."""
+
+    name: str
+    translator: Translator
+    src: str | None
+    tgt: str | None
+
+
+def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[Served]:
+    """The models of some runs (none named: of the newest), in their order.
+
+    Raises RunError where one is not there, damaged, or named twice.
+    """
+    runs = [open_run(directory) for directory in directories] or [open_run(None)]
+    for path, times in Counter(run.directory.resolve() for run in runs).items():
+        if times > 1:
+            raise RunError("this run is named more than once.", str(path))
+    return [
+        Served(name, Translator.load(run.directory, device, precision), *_languages(run))
+        for run, name in zip(runs, _names(runs), strict=True)
+    ]
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """The directories' own names, or whole paths where two are called the same."""
+    short = [run.directory.resolve().name for run in runs]
+    return short if len(set(short)) == len(short) else [str(run.directory) for run in runs]
+
+
+def _languages(run: Run) -> tuple[str | None, str | None]:
+    try:
+        return run.languages()
+    except RunError:  # moved without run.json, it translates all the same
+        return None, None

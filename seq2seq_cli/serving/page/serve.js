@@ -1,0 +1,144 @@
+// Asks the server for translations and shows them: best first, the chosen one with the words its model looked at.
+// Text becomes text nodes only, so nothing in it is ever markup.
+"use strict";
+
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const form = byId("question");
+  const languages = new Map(); // of a run's translations
+  let underWay = null;
+
+  const element = (name, className, ...children) => {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    made.append(...children);
+    return made;
+  };
+
+  const counted = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
+
+  // A run's languages are whatever its files were called.
+  function inLanguage(node, name) {
+    node.dir = "auto";
+    if (/^[a-z]{2,3}(-|$)/i.test(name ?? "")) node.lang = name;
+    return node;
+  }
+
+  function say(status, problem = "") {
+    byId("status").textContent = status;
+    byId("problem").textContent = problem;
+    byId("problem").hidden = !problem;
+  }
+
+  async function ask(path, options) {
+    let response;
+    try {
+      response = await fetch(path, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Error("The server does not answer. Is it still running?");
+    }
+    const told = await response.json();
+    if (response.ok) return told;
+    throw new Error(told.where ? `${told.where}: ${told.error}` : told.error);
+  }
+
+  function question() {
+    const runs = [...form.querySelectorAll("[name=run]:checked")].map((box) => box.value);
+    const asked = {
+      sentences: byId("text").value.split("\n").filter((line) => line.trim()),
+      nbest: byId("nbest").valueAsNumber,
+      alignment: true,
+    };
+    if (runs.length) asked.runs = runs;
+    if (byId("beam").value) asked.beam = byId("beam").valueAsNumber;
+    return asked;
+  }
+
+  async function translate() {
+    const asked = question();
+    underWay?.abort();
+    if (!asked.sentences.length) {
+      byId("results").replaceChildren();
+      say("", "There is no sentence to translate.");
+      return;
+    }
+    const own = (underWay = new AbortController());
+    const began = performance.now();
+    say("Translating …");
+    byId("results").setAttribute("aria-busy", "true");
+    try {
+      const { answers } = await ask("translate", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(asked),
+        signal: own.signal,
+      });
+      show(asked.sentences, answers);
+      const seconds = ((performance.now() - began) / 1000).toFixed(2);
+      say(`${counted(asked.sentences.length, "sentence")}, ${counted(answers.length, "run")}, ${seconds} s`);
+    } catch (error) {
+      if (error.name !== "AbortError") say("", error.message); // else a later question has taken its place
+    } finally {
+      if (own === underWay) byId("results").removeAttribute("aria-busy");
+    }
+  }
+
+  function show(sentences, answers) {
+    const sections = sentences.map((sentence, index) => {
+      const heading = inLanguage(element("h2", "source", sentence), "");
+      const columns = answers.map((answer) => answerOf(answer.run, answer.sentences[index]));
+      return element("section", "", heading, element("div", `answers${columns.length > 1 ? " several" : ""}`, ...columns));
+    });
+    byId("results").replaceChildren(...sections);
+  }
+
+  function answerOf(run, { translations, warning }) {
+    const place = element("div");
+    const buttons = translations.map((each, index) => {
+      const text = inLanguage(element("span", "translation", each.text || "(nothing)"), languages.get(run));
+      const score = element("span", "score", each.score.toFixed(3));
+      score.title = "log p / length^alpha; nearer to zero is likelier";
+      const button = element("button", "", text, score);
+      button.type = "button";
+      button.addEventListener("click", () => choose(index));
+      return button;
+    });
+
+    function choose(chosen) {
+      buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(index === chosen)));
+      place.replaceChildren(alignmentOf(translations[chosen].alignment));
+    }
+
+    choose(0);
+    const list = element("ol", "nbest", ...buttons.map((button) => element("li", "", button)));
+    const notes = warning ? [element("p", "quiet", warning)] : [];
+    return element("article", "answer", element("h3", "", run), list, ...notes, place);
+  }
+
+  function describe({ runs, limits }) {
+    byId("nbest").max = byId("beam").max = limits.beam;
+    for (const run of runs) languages.set(run.name, run.tgt);
+    const pairs = new Set(runs.filter((run) => run.src).map((run) => `${run.src} to ${run.tgt}`));
+    byId("languages").textContent = pairs.size ? `(${[...pairs].join(", ")})` : "";
+    if (runs.length < 2) return;
+    for (const run of runs) {
+      const box = element("input");
+      box.type = "checkbox";
+      box.name = "run";
+      box.value = run.name;
+      box.checked = true;
+      byId("runs").append(element("label", "", box, element("span", "", `${run.name} (${run.attention})`)));
+    }
+    byId("runs").hidden = false;
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    translate();
+  });
+  byId("text").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
+  ask("runs").then(describe, (error) => say("", error.message));
+})();

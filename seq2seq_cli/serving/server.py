@@ -1,0 +1,135 @@
+"""The socket and the connections: uvicorn, with time limits on clients that are slow on purpose or by accident."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+from ipaddress import ip_address
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from seq2seq_cli.errors import UserError
+from seq2seq_cli.serving.limits import (
+    CONNECTIONS,
+    IDLE_SECONDS,
+    MAX_HEAD,
+    READ_SECONDS,
+    SHUTDOWN_SECONDS,
+    WRITE_SECONDS,
+)
+from seq2seq_cli.serving.refusals import RefusedError
+
+
+class Connection(H11Protocol):
+    """uvicorn's connection, which would wait for ever for the rest of a request and for a client to read on."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            self._turn_away()
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._deadline, self._unread):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _watch(self) -> None:
+        """Begin to count when a request is expected or arriving, stop when it is whole.
+
+        For its body the application has a limit of its own, and an answer; this one ends what it has refused, too.
+        """
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(2 * READ_SECONDS, self.transport.abort)
+
+    def _turn_away(self) -> None:
+        answer = RefusedError(503, "too many connections are open. Try again soon.", limit=CONNECTIONS).response()
+        headers = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+        self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n" + headers + b"\r\n")
+        self.transport.write(bytes(answer.body))
+        self.transport.close()
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0: a free one. Raises UserError where that cannot be."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=CONNECTIONS)
+    except socket.gaierror as problem:
+        raise UserError(f"{host}: {problem.strerror}.", "--host", "Use 127.0.0.1, this machine alone.") from None
+    except OSError as problem:
+        if problem.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} is in use.", "--port", "Name another, or 0 for any free one.") from None
+        raise UserError(f"{host}:{port} cannot be served: {problem.strerror}.", "--host, --port") from None
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether only this machine can connect."""
+    return ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a browser finds the page."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def new_server(app: FastAPI) -> uvicorn.Server:
+    """uvicorn for ``app``, with our limits; says nothing but errors of ours."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+    )
+
+
+def serve(app: FastAPI, listening: socket.socket) -> None:
+    """Answer requests until SIGTERM, or SIGINT, after which KeyboardInterrupt is raised; what is under way is finished.
+
+    To be called in the main thread, the one that signals reach.
+    """
+    # uvicorn raises the signals again when it has stopped, and this one would kill.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        new_server(app).run(sockets=[listening])
+    finally:
+        signal.signal(signal.SIGTERM, before)

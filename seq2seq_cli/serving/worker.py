@@ -1,0 +1,149 @@
+"""One thread that owns the models: what waits is translated together, and everyone in turn."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import NamedTuple, Protocol
+
+from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.decoding.hypothesis import Hypothesis
+
+
+class Searcher(Protocol):
+    """What the worker asks of a model: `Translator.hypotheses`."""
+
+    def hypotheses(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
+        """The translations of each line."""
+        ...
+
+
+class Search(NamedTuple):
+    """Which model is to search, and how. Sentences of equal searches can share a batch."""
+
+    run: str
+    settings: DecodingConfig
+
+
+@dataclass(eq=False)
+class Job:
+    """Sentences of one request for one run. ``sizes``: their pieces; the first ``begun`` have been taken up."""
+
+    search: Search
+    lines: Sequence[str]
+    sizes: Sequence[int]
+    begun: int = 0
+    found: dict[int, list[Hypothesis]] = field(default_factory=dict)
+    answer: Future[list[list[Hypothesis]]] = field(default_factory=Future)
+
+    def waiting(self) -> Iterator[Place]:
+        """The sentences that nobody has taken up yet."""
+        return (Place(self, number) for number in range(self.begun, len(self.lines)))
+
+    def accept(self, number: int, hypotheses: list[Hypothesis]) -> None:
+        """A sentence has its translations; with the last one the job is done."""
+        self.found[number] = hypotheses
+        if len(self.found) == len(self.lines):
+            with suppress(InvalidStateError):  # nobody waits for it any more
+                self.answer.set_result([self.found[i] for i in range(len(self.lines))])
+
+
+class Place(NamedTuple):
+    """A sentence of a job."""
+
+    job: Job
+    number: int
+
+
+class Worker:
+    """Translates jobs, in one thread for all models, until it is closed.
+
+    Whatever waits when the thread is free makes the next batch: all sentences of equal searches, one of each job in
+    turn, until the batch is full (``batch_tokens``). So one sentence alone is answered at once, many together fast,
+    and a request of many sentences does not hold up the small ones behind it. A job whose ``answer`` is cancelled gets
+    no further batch.
+    """
+
+    def __init__(self, models: Mapping[str, Searcher]) -> None:
+        self.models = models
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="translating", daemon=True)
+        self._thread.start()
+
+    def submit(self, search: Search, lines: Sequence[str], sizes: Sequence[int]) -> Future[list[list[Hypothesis]]]:
+        """The translations of each line, when they are there."""
+        job = Job(search, lines, sizes)
+        if not lines:
+            job.answer.set_result([])
+            return job.answer
+        with self._changed:
+            if self._closed:
+                job.answer.cancel()
+            else:
+                self._jobs.append(job)
+                self._changed.notify()
+        return job.answer
+
+    def close(self) -> None:
+        """Finish the batch under way, drop what waits, end the thread."""
+        with self._changed:
+            self._closed = True
+            for job in self._jobs:
+                job.answer.cancel()
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            search = batch[0].job.search
+            try:
+                found = self.models[search.run].hypotheses([job.lines[i] for job, i in batch], search.settings)
+            except Exception as problem:  # told to those it concerns; the others are still served
+                for job, _ in batch:
+                    with suppress(InvalidStateError):
+                        job.answer.set_exception(problem)
+                continue
+            for (job, number), hypotheses in zip(batch, found, strict=True):
+                job.accept(number, hypotheses)
+
+    def _next(self) -> list[Place]:
+        """The next batch, once there is one; none when the worker is closed."""
+        with self._changed:
+            while True:
+                self._jobs = deque(job for job in self._jobs if not job.answer.done())
+                if self._jobs:
+                    return self._gather()
+                if self._closed:
+                    return []
+                self._changed.wait()
+
+    def _gather(self) -> list[Place]:
+        search = self._jobs[0].search
+        alike = [job for job in self._jobs if job.search == search]
+        batch: list[Place] = []
+        longest = 0
+        for place in _in_turn(alike):
+            longest = max(longest, place.job.sizes[place.number])
+            # As `Translator.hypotheses` counts, so that it makes one batch of them.
+            if batch and (len(batch) + 1) * (longest + 1) * (search.settings.beam + 1) > search.settings.batch_tokens:
+                break
+            batch.append(place)
+        for job, _ in batch:
+            job.begun += 1
+        # Those served now stand behind the others.
+        others = [job for job in self._jobs if job.search != search]
+        self._jobs = deque([*others, *(job for job in alike if job.begun < len(job.lines))])
+        return batch
+
+
+def _in_turn(jobs: Sequence[Job]) -> Iterator[Place]:
+    """The first sentence of each job, the second of each, and so on."""
+    for round_ in zip_longest(*(job.waiting() for job in jobs)):
+        yield from (place for place in round_ if place is not None)
