@@ -127,8 +127,8 @@ def test_two_hundred_at_once_none_lost_none_wrong(shared: Running, translator: T
         for reply, hypotheses in zip(replies, expected, strict=True):
             assert reply.result().status == 200
             check(reply.result().body["answers"][0]["sentences"][0]["translations"], hypotheses[:1])
-    # One that came first, and one batch for each beam: a tiny corpus's lines fit into it.
-    assert len(model.asked) - before <= 5
+    # One that came first, and a few batches for each beam.
+    assert len(model.asked) - before <= 10
 
 
 def refused(reply: Any, status: int, error: str, where: str | None = None, limit: int | None = None) -> None:

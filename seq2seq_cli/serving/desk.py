@@ -9,10 +9,9 @@ from importlib.metadata import version
 
 from seq2seq_cli.config import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.translator import replace_beam
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView
-from seq2seq_cli.serving.limits import MAX_PIECES
+from seq2seq_cli.serving.limits import BATCH_TOKENS, MAX_PIECES
 from seq2seq_cli.serving.messages import Health, Question, RunDescription, Runs
 from seq2seq_cli.serving.models import Served
 from seq2seq_cli.serving.refusals import RefusedError
@@ -80,7 +79,8 @@ def _describe(run: Served) -> RunDescription:
 def _settings(run: Served, question: Question) -> DecodingConfig:
     """As ``seq2seq translate`` searches with the same options."""
     decoding = run.translator.config.decoding
-    return replace_beam(decoding, question.beam or max(question.nbest, decoding.beam))
+    beam = question.beam or max(question.nbest, decoding.beam)
+    return decoding.model_copy(update={"beam": beam, "batch_tokens": min(BATCH_TOKENS, decoding.batch_tokens)})
 
 
 def _sizes(runs: Sequence[Served], sentences: list[str]) -> list[list[int]]:
