@@ -8,7 +8,8 @@ import numpy as np
 from comparisons import comparison, evaluation
 from models import tiny_config
 
-from seq2seq_cli.decoding.hypothesis import END, Alignment, Hypothesis
+from seq2seq_cli.data.subword import END
+from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.report.sentences import chosen_rows
 from seq2seq_cli.runs import Run, write_json, write_text

@@ -32,7 +32,19 @@ def texts(corpus: TinyCorpus, *splits: str) -> list[str]:
 
 def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
     names = [command.name or "" for command in app.registered_commands]
-    known = {"train", "compare", "report", "prepare", "translate", "eval", "plot", "score", "align", "serve", "attentions"}
+    known = {
+        "train",
+        "compare",
+        "report",
+        "prepare",
+        "translate",
+        "eval",
+        "plot",
+        "score",
+        "align",
+        "serve",
+        "attentions",
+    }
     assert set(names) == known
     overview = terminal.ok("--help").out
     for name in [*names, "config"]:

@@ -8,7 +8,8 @@ from math import isfinite
 
 import numpy as np
 
-from seq2seq_cli.decoding.hypothesis import END, Hypothesis
+from seq2seq_cli.data.subword import END
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.evaluation.alignment import Grid, words
 from seq2seq_cli.evaluation.words import words_of_pieces
 
