@@ -37,6 +37,13 @@ def align(
         Path | None,
         typer.Option(help="Also write the run's weights from word to word here, as an .npz of arrays."),
     ] = None,
+    posterior: Annotated[
+        bool,
+        typer.Option(
+            "--posterior/--attention",
+            help="Take how well each source word explains the target word into account, or the attention alone.",
+        ),
+    ] = True,
     device: options.Device = "auto",
     precision: options.PrecisionOption = "fp32",
     threads: options.Threads = None,
@@ -45,7 +52,8 @@ def align(
 
     i is the source word, j the target word, both counted from 0 and separated by white space. Each target word is
     linked to the source word of the largest weight: the mean over the target word's pieces of the sum over the source
-    word's. The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
+    word's. Weights are those of the attention times how likely the target piece is from that source piece alone
+    (Shankar & Sarawagi 2019), made to sum to one; with --attention, where the model looked before the piece was known. The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
 
     With --gold: alignment error rate (Och & Ney 2003), precision against the sure and possible links, recall of the
     sure ones. --soft: `weights_0` is the first pair's, a row a target word, a column a source word, `</s>` the last;
@@ -84,7 +92,7 @@ def align(
     printed = console.text_output(output) if output is not None or gold is None else nullcontext()
     with printed as file:
         with weights_file(soft) if soft is not None else nullcontext() as keep, console.stages() as report:
-            for number, (grid, links) in enumerate(aligned(lines, forward, backward, method)):
+            for number, (grid, links) in enumerate(aligned(lines, forward, backward, method, posterior)):
                 found.append(pharaoh(links))
                 if wanted is not None:
                     agreed += agreement(links, wanted[number])

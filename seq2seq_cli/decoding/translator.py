@@ -18,6 +18,7 @@ from seq2seq_cli.data.batching import pad, pad_sources
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, Subwords
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
+from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
@@ -103,13 +104,20 @@ class Translator:
                 results[i] = self._read(found, row, batch[row], lines[i] if replace_unknown else None)
         return results
 
-    def score(self, sources: Sequence[str], targets: Sequence[str], alpha: float | None = None) -> list[Hypothesis]:
-        """Given translations, scored by forced decoding as the search would score them, with their alignments."""
-        return self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha)
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], alpha: float | None = None, posterior: bool = False
+    ) -> list[Hypothesis]:
+        """Given translations, scored by forced decoding as the search would score them, with their alignments: the
+        weights of the attention or, with ``posterior``, those of ``posterior_weights``."""
+        return self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha, posterior)
 
     @torch.inference_mode()
     def score_pieces(
-        self, sources: Sequence[str], targets: Sequence[Sequence[int]], alpha: float | None = None
+        self,
+        sources: Sequence[str],
+        targets: Sequence[Sequence[int]],
+        alpha: float | None = None,
+        posterior: bool = False,
     ) -> list[Hypothesis]:
         """As ``score``, of translations given as piece ids without ``</s>``.
 
@@ -122,27 +130,34 @@ class Translator:
         lengths = [max(len(s), len(t)) for s, t in zip(encoded, targets, strict=True)]
         results: list[Hypothesis | None] = [None] * len(encoded)
         for indices in _batches(lengths, replace_beam(self.config.decoding, 1), keep_empty=True):
-            scored = self._score_batch([encoded[i] for i in indices], [list(targets[i]) for i in indices], exponent)
+            batch = [encoded[i] for i in indices], [list(targets[i]) for i in indices]
+            scored = self._score_batch(*batch, exponent, posterior)
             for i, hypothesis in zip(indices, scored, strict=True):
                 results[i] = hypothesis
         return [hypothesis for hypothesis in results if hypothesis is not None]
 
-    def _score_batch(self, sources: list[list[int]], targets: list[list[int]], alpha: float) -> list[Hypothesis]:
+    def _score_batch(
+        self, sources: list[list[int]], targets: list[list[int]], alpha: float, posterior: bool
+    ) -> list[Hypothesis]:
         source = pad_sources(sources)
         lengths = np.array([len(ids) for ids in targets])
         values = np.fromiter((i for ids in targets for i in ids), dtype=np.int64)
         reads, wanted = pad(values, lengths, first=BOS), pad(values, lengths, last=EOS)
         with self.precision.autocast(self.device):
             memory, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device))
-            output = self.model.decoder(self.model.embed(reads.ids_BL.to(self.device)), memory, state)
+            embedded_BTI, target_BT = self.model.embed(reads.ids_BL.to(self.device)), wanted.ids_BL.to(self.device)
+            output = self.model.decoder(embedded_BTI, memory, state)
             log_probs_BTV = self.model.log_probs(output.features_BTF)
-        chosen_BT = log_probs_BTV.gather(2, wanted.ids_BL.to(self.device)[..., None]).squeeze(2).cpu()
+            weights_BTS = output.weights_BTS
+            if posterior:
+                weights_BTS = posterior_weights(self.model, embedded_BTI, target_BT, memory, state)
+        chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2).cpu()
         log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
         scored = []
         for row, (src, tgt, log_prob) in enumerate(zip(sources, targets, log_prob_B.tolist(), strict=True)):
             steps = len(tgt) + 1
             centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
-            alignment = self._alignment(src, tgt, output.weights_BTS[row, :steps], centre_T)
+            alignment = self._alignment(src, tgt, weights_BTS[row, :steps], centre_T)
             text = self.subwords.tgt.decode(tgt)
             score = length_normalised(log_prob, steps, alpha)
             scored.append(Hypothesis(text, tuple(self.subwords.tgt.pieces(tgt)), log_prob, score, alignment))

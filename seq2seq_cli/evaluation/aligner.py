@@ -32,29 +32,30 @@ def check_reverse(run: Run, reverse: Run) -> None:
 
 
 def aligned(
-    lines: Lines, forward: Translator, backward: Translator | None, method: str
+    lines: Lines, forward: Translator, backward: Translator | None, method: str, posterior: bool = True
 ) -> Iterator[tuple[Grid, Links]]:
-    """For each pair, in order: ``forward``'s weights from word to word, and the links.
+    """For each pair, in order: ``forward``'s weights from word to word (see ``Translator.score``), and the links.
 
     The links are ``forward``'s strongest; with ``backward``, which translates the other way, made symmetric with its
     own by ``method``. Words are what white space separates.
     """
     for start in range(0, len(lines.src), CHUNK):
         src, tgt = lines.src[start : start + CHUNK], lines.tgt[start : start + CHUNK]
-        grids = _grids(forward, src, tgt)
+        grids = _grids(forward, src, tgt, posterior)
         if backward is None:
             yield from ((grid, strongest_links(grid.weights_TS)) for grid in grids)
             continue
-        for grid, back in zip(grids, _grids(backward, tgt, src), strict=True):
+        for grid, back in zip(grids, _grids(backward, tgt, src, posterior), strict=True):
             ours, theirs = strongest_links(grid.weights_TS), transposed(strongest_links(back.weights_TS))
             yield grid, symmetrised(ours, theirs, method)
 
 
-def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Grid]:
+def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str], posterior: bool) -> Iterator[Grid]:
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
     subwords = translator.subwords
-    for source, target, scored in zip(sources, targets, translator.score(sources, targets), strict=True):
+    every = translator.score(sources, targets, posterior=posterior)
+    for source, target, scored in zip(sources, targets, every, strict=True):
         assert scored.alignment is not None
         yield merged(
             scored.alignment,

@@ -1,0 +1,87 @@
+"""Attention corrected by what was said: Bayes' rule, step by step, for every mechanism."""
+
+import pytest
+import torch
+from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from torch import Tensor, nn
+
+from seq2seq_cli.decoding import posterior
+from seq2seq_cli.decoding.posterior import posterior_weights
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.types import Attended, AttentionState, Memory
+
+ATTENDING = [case for case in wirings() if case[0] != "none"]
+
+
+class Staring(nn.Module):
+    """Looks at one position, whatever it is asked."""
+
+    def __init__(self, state_E: Tensor) -> None:
+        super().__init__()
+        self.state_E = state_E
+
+    def forward(
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+    ) -> tuple[Attended, AttentionState]:
+        return Attended(self.state_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
+
+
+def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) -> Tensor:
+    """weights_TS of one sentence without padding: for each step and position, the step taken anew by a decoder that
+    can look nowhere else."""
+    positions = int(sentences.mask_BS[row].sum())
+    src_1S, mask_1S = sentences.src_BS[row : row + 1, :positions], sentences.mask_BS[row : row + 1, :positions]
+    encoded, memory = model.encode(src_1S, mask_1S)
+    state = model.decoder.initial_state(encoded, memory)
+    embedded_1TI = model.embed(sentences.reads_BT[row : row + 1])
+    wiring = model.decoder.wiring
+    attention = wiring.attention
+    rows = []
+    for t, token in enumerate(target_BT[row].tolist()):
+        read_11I = embedded_1TI[:, t : t + 1]
+        after = model.decoder(read_11I, memory, state)
+        joint = []
+        for s in range(positions):
+            wiring.attention = Staring(encoded.states_BSE[0, s])
+            seen = model.decoder(read_11I, memory, state)
+            joint.append(after.weights_BTS[0, 0, s] * model.log_probs(seen.features_BTF)[0, 0, token].exp())
+        wiring.attention = attention
+        rows.append(torch.stack(joint) / sum(joint))
+        state = after.state
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("case", ATTENDING, ids=wiring_name)
+@torch.inference_mode()
+def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, options = case
+    model = tiny_model(tiny_config(kind, attention=options))
+    sentences = tiny_sentences()
+    target_BT = torch.randint(13, sentences.reads_BT.shape, generator=torch.Generator().manual_seed(3))
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    monkeypatch.setattr(posterior, "ROWS", 5)  # several parts a step
+    weights_BTS = posterior_weights(model, model.embed(sentences.reads_BT), target_BT, memory, state)
+    prior_BTS = decode(model, sentences).weights_BTS
+    assert weights_BTS.shape == prior_BTS.shape
+    assert not weights_BTS[prior_BTS == 0].any()
+    for row, positions in enumerate(sentences.mask_BS.sum(1).tolist()):
+        assert_same(weights_BTS[row, :, :positions], slowly(model, sentences, target_BT, row))
+
+
+@torch.inference_mode()
+def test_a_word_is_found_where_it_comes_from() -> None:
+    """Two positions that attention holds for equally good, of which one alone makes the token likely."""
+    model = tiny_model(tiny_config("luong-dot"))
+    sentences = tiny_sentences((4,), steps=1)
+    for parameter in model.decoder.wiring.recurrence.parameters():
+        parameter.zero_()  # a query of zeros: every position fits as well
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    embedded_BTI = model.embed(sentences.reads_BT)
+    alone = [memory.pick(torch.tensor([[s]])) for s in range(4)]
+    state = state._replace(
+        hidden=tuple(map(torch.zeros_like, state.hidden)), cell=tuple(map(torch.zeros_like, state.cell))
+    )
+    p_SV = torch.cat([model.log_probs(model.decoder(embedded_BTI, one, state).features_BTF)[0] for one in alone]).exp()
+    for token in range(13):
+        weights_BTS = posterior_weights(model, embedded_BTI, torch.tensor([[token]]), memory, state)
+        torch.testing.assert_close(weights_BTS[0, 0], p_SV[:, token] / p_SV[:, token].sum())
