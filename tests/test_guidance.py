@@ -22,7 +22,7 @@ from seq2seq_cli.data.guidance import read_piece_links
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import LineFiles, Lines
 from seq2seq_cli.data.prepare import prepare
-from seq2seq_cli.data.subword import Subwords, train_subword
+from seq2seq_cli.data.subword import Subword, Subwords, train_subword
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError
@@ -156,14 +156,16 @@ PIECES = train_subword(["ta nu", "ki po", "tanu kipo"] * 3, SubwordConfig(type="
 """One piece a letter, and one for the space before a word: "ta nu" is ▁ t a ▁ n u."""
 
 
-def pieces_linked(folder: Path, pairs: list[tuple[str, str]], links: list[str]) -> list[list[list[float]]]:
+def pieces_linked(
+    folder: Path, pairs: list[tuple[str, str]], links: list[str], subword: Subword
+) -> list[list[list[float]]]:
     """Of each pair: where each target piece is to look, ``</s>`` the last in both directions."""
     sides = zip(*pairs, strict=True)
     for path, lines in zip((folder / "text.xx", folder / "text.yy", folder / "links"), (*sides, links), strict=True):
         write_lines(path, list(lines))
     text = LineFiles(folder / "text.xx", folder / "text.yy")
-    found = read_piece_links(folder / "links", text, Subwords(PIECES, PIECES), lambda done, total: None)
-    shapes = [[len(PIECES.encode([line])[0]) + 1 for line in pair] for pair in pairs]
+    found = read_piece_links(folder / "links", text, Subwords(subword, subword), lambda done, total: None)
+    shapes = [[len(subword.encode([line])[0]) + 1 for line in pair] for pair in pairs]
     made = [found.shares(np.array([n]), steps, positions)[0] for n, (positions, steps) in enumerate(shapes)]
     assert found.guided.tolist() == [int(share.any(-1).sum()) for share in made]
     return [share.tolist() for share in made]
@@ -176,6 +178,7 @@ def test_pieces_of_linked_words_by_hand(tmp_path: Path) -> None:
         tmp_path,
         [("ta nuu", "k po i")] * 4,
         ["0-1 1-0", "0-0 1-0 1-2", "", "0-0 0-0"],
+        PIECES,
     )
     assert np.allclose(one, [b] * 2 + [a] * 3 + [no] * 3)
     assert np.allclose(two, [half] * 2 + [no] * 3 + [b] * 2 + [no])
@@ -185,14 +188,21 @@ def test_pieces_of_linked_words_by_hand(tmp_path: Path) -> None:
 
 def test_words_are_those_of_the_line_as_it_is_given(tmp_path: Path) -> None:
     """A zero-width space ends no word though the tokenizer sees a space, and a word of nothing else has no piece."""
-    pairs = [("ta\u200bnu ki", "  po \u3000 nu"), ("ta \u200b nu", "po po"), ("ΩΩ ΨΨ", "ta ta")]
-    joined, empty, unknown = pieces_linked(tmp_path, pairs, ["0-1", "1-0 2-1", "0-0 1-1"])
+    pairs = [("ta\u200bnu ki", "  po \u3000 nu"), ("ta \u200b nu", "po po")]
+    joined, empty = pieces_linked(tmp_path, pairs, ["0-1", "1-0 2-1"], PIECES)
     assert np.allclose(joined, [[0] * 10] * 3 + [[1 / 6] * 6 + [0] * 4] * 3 + [[0] * 10])
     assert np.allclose(empty, [[0] * 7] * 3 + [[0] * 3 + [1 / 3] * 3 + [0]] * 3 + [[0] * 7])
-    # One unknown piece, or more, may belong to both words.
-    assert len(unknown) == 7
-    assert np.allclose(np.sum(unknown, -1), [1] * 6 + [0])
-    assert not np.any(np.array(unknown)[:, -1])
+
+
+def test_an_unknown_piece_belongs_to_all_words_in_it(tmp_path: Path) -> None:
+    """▁ΩΩ▁ΨΨ is one, and the word between them, of which nothing is seen, is not in it."""
+    whole_words = train_subword(["ta nu", "ki po"] * 3, SubwordConfig(type="word", vocab_size=8))
+    assert whole_words.written_pieces("ta ΩΩ \u200b ΨΨ") == ["▁ta", "▁ΩΩ▁ΨΨ"]
+    pairs = [("ta ΩΩ \u200b ΨΨ", "ki po nu")]
+    (shares,) = pieces_linked(tmp_path, pairs, ["1-0 2-1 3-2"], whole_words)
+    assert shares == [[0, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    (shares,) = pieces_linked(tmp_path, [pairs[0][::-1]], ["0-1 1-2"], whole_words)
+    assert shares == [[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
