@@ -236,7 +236,8 @@ class Config(Section):
             raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
         if self.training.guided_alignment is not None and kinds.find(self.attention.kind).score is None:
             raise ValueError(
-                f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide'
+                f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
+                "leave it out, or train it without links"
             )
         return self
 

@@ -110,12 +110,39 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(
         assert (whole / weights).read_bytes() == (broken / weights).read_bytes()
 
 
-def test_a_larger_budget_trains_on(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
+def test_all_runs_get_the_same_budget(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
     run = tmp_path / "cmp"
     terminal.ok("compare", "--attentions", "none", *settings(corpus), "--run", run)
-    answer = terminal.ok("compare", "--attentions", "none", *settings(corpus), "--epochs", "2", "--run", run)
-    assert "done before" not in answer.err
-    assert "2 epochs done" in answer.err
+    said = terminal.refused(
+        "compare", "--attentions", "none,luong-dot", *settings(corpus), "--epochs", "2", "--run", run
+    )
+    assert "begun with training.epochs = 1, and all runs of a comparison get the same, now 2" in said
+    assert list(made(run)) == ["none-seed1"]
+
+
+def test_a_run_looked_at_before_its_end_is_not_done(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
+    run = tmp_path / "cmp"
+    command = ["compare", "--attentions", "none", *settings(corpus), "--run", run]
+    terminal.ok(*command)
+    info = run / "none-seed1/run.json"
+    record = json.loads(info.read_text(encoding="utf-8"))
+    del record["sittings"][-1]["ended"]
+    info.write_text(json.dumps(record), encoding="utf-8")
+    terminal.ok("eval", run / "none-seed1")
+    assert "done before" not in terminal.ok(*command).err
+    assert "done before" in terminal.ok(*command).err
+    info.unlink()
+    assert "whether this run has ended" in terminal.refused(*command)
+
+
+def test_text_that_has_moved_is_found_where_it_is_said_to_be(
+    terminal: Terminal, corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    run = tmp_path / "cmp"
+    terminal.ok("compare", "--attentions", "none", *settings(corpus), "--run", run)
+    moved = TinyCorpus(corpus.folder.rename(tmp_path / "moved"))
+    answer = terminal.ok("compare", "--attentions", "none", *settings(moved), "--run", run)
+    assert "done before" in answer.err
 
 
 def test_other_settings_or_text_are_not_mixed(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:

@@ -59,13 +59,18 @@ def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: 
     sentences = tiny_sentences()
     target_BT = torch.randint(13, sentences.reads_BT.shape, generator=torch.Generator().manual_seed(3))
     memory, state = model.start(sentences.src_BS, sentences.mask_BS)
-    monkeypatch.setattr(posterior, "ROWS", 5)  # several parts a step
-    weights_BTS = posterior_weights(model, model.embed(sentences.reads_BT), target_BT, memory, state)
+    monkeypatch.setattr(posterior, "POSITIONS", 40)  # several parts a step
+    real_BT = torch.ones_like(target_BT, dtype=torch.bool)
+    real_BT[1, 3:] = False
+    weights_BTS = posterior_weights(model, model.embed(sentences.reads_BT), target_BT, real_BT, memory, state)
+    assert not weights_BTS[1, 3:].any()
     prior_BTS = decode(model, sentences).weights_BTS
     assert weights_BTS.shape == prior_BTS.shape
     assert not weights_BTS[prior_BTS == 0].any()
     for row, positions in enumerate(sentences.mask_BS.sum(1).tolist()):
-        assert_same(weights_BTS[row, :, :positions], slowly(model, sentences, target_BT, row))
+        steps = int(real_BT[row].sum())
+        expected_TS = slowly(model, sentences, target_BT, row)
+        assert_same(weights_BTS[row, :steps, :positions], expected_TS[:steps])
 
 
 @torch.inference_mode()
@@ -83,5 +88,7 @@ def test_a_word_is_found_where_it_comes_from() -> None:
     )
     p_SV = torch.cat([model.log_probs(model.decoder(embedded_BTI, one, state).features_BTF)[0] for one in alone]).exp()
     for token in range(13):
-        weights_BTS = posterior_weights(model, embedded_BTI, torch.tensor([[token]]), memory, state)
+        weights_BTS = posterior_weights(
+            model, embedded_BTI, torch.tensor([[token]]), torch.tensor([[True]]), memory, state
+        )
         torch.testing.assert_close(weights_BTS[0, 0], p_SV[:, token] / p_SV[:, token].sum())

@@ -77,13 +77,14 @@ def compare(
     used = set_threads(settings.training.threads)
     with console.stages() as report:
         prepared = prepared_text(settings, used, report)
+    again = ", without --overwrite" if overwrite else ""
     for number, planned in enumerate(plan, start=1):
         told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
         if planned.is_done(prepared) and not overwrite:
             console.notice(f"{told}: done before")
             continue
         console.notice(told)
-        follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: "the same command")
+        follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: f"the same command{again}")
     with console.status("translating and scoring"):
         comparison = compare_runs(
             [planned.run for planned in plan],

@@ -99,6 +99,7 @@ def training_flags(
         "max_minutes": max_minutes,
         "seed": seed,
         "tensorboard": tensorboard,
+        "guided_alignment": guided_alignment,
         "device": device,
         "precision": precision,
         "threads": threads,

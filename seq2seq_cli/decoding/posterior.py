@@ -7,30 +7,32 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.steps import PLAIN
 from seq2seq_cli.model.types import DecoderState, Memory
 
-ROWS = 512
-"""Source positions weighed at a time: their logits are 16 MiB in float32 at 8,000 pieces."""
+POSITIONS = 16384
+"""Source positions that are copied at a time, a whole source for each one that is weighed: at 32 a sentence 512 are
+weighed, whose logits are 16 MiB in float32 at 8,000 pieces."""
 
 
 def posterior_weights(
-    model: Seq2Seq, embedded_BTI: Tensor, target_BT: Tensor, memory: Memory, state: DecoderState
+    model: Seq2Seq, embedded_BTI: Tensor, target_BT: Tensor, real_BT: Tensor, memory: Memory, state: DecoderState
 ) -> Tensor:
     """weights_BTS: p(a_t = s | y_t) of forced decoding, by Bayes from a_t(s), the weights of the attention, and
     p(y_t | a_t = s), what the same step says of y_t where it sees position s alone (Shankar & Sarawagi 2019, 3).
 
     Attention has to choose before y_t is known, and spreads over all that may come next. The steps before t are as in
     any forced decoding: their contexts are mixtures. ``embedded_BTI``: y_{t-1}, what each step reads; ``state`` is that
-    before the first. A row whose weights are all zero stays so.
+    before the first. Rows of steps that are not ``real_BT``, or whose weights are all zero, are zero.
     """
     step_weights = model.decoder.wiring.step_weights(PLAIN)
+    weighed = max(1, POSITIONS // memory.mask_BS.shape[1])
     steps = []
     for t in range(target_BT.shape[1]):
         embedded_B1I = embedded_BTI[:, t : t + 1]
         output = model.decoder(embedded_B1I, memory, state, step_weights)
         prior_BS = output.weights_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
-        rows_R, positions_R = (prior_BS > 0).nonzero(as_tuple=True)
+        rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)
-        for part in torch.arange(len(rows_R), device=rows_R.device).split(ROWS):
+        for part in torch.arange(len(rows_R), device=rows_R.device).split(weighed):
             rows, positions = rows_R[part], positions_R[part]
             # A memory of one position: whatever the mechanism, its weight is one, and its state the context.
             alone = memory.select(rows).pick(positions[:, None])

@@ -150,7 +150,9 @@ class Translator:
             log_probs_BTV = self.model.log_probs(output.features_BTF)
             weights_BTS = output.weights_BTS
             if posterior:
-                weights_BTS = posterior_weights(self.model, embedded_BTI, target_BT, memory, state)
+                weights_BTS = posterior_weights(
+                    self.model, embedded_BTI, target_BT, wanted.mask_BL.to(self.device), memory, state
+                )
         chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2).cpu()
         log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
         scored = []

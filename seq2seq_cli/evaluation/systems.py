@@ -14,7 +14,7 @@ from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.errors import RunError
+from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
@@ -114,10 +114,18 @@ def evaluate_run(
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
-    own = find_test(translator.config.data)
-    if decoding is None and own is not None and Lines.read(own) == test:
+    if decoding is None and _is_own(translator.config.data, test):
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
+
+
+def _is_own(data: DataConfig, test: Lines) -> bool:
+    """Whether ``test`` is the test set that a run was configured with, if that is still there."""
+    try:
+        own = find_test(data)
+        return own is not None and Lines.read(own) == test
+    except DataError:
+        return False
 
 
 def training_seconds(run: Run) -> float:

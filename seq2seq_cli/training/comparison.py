@@ -16,7 +16,7 @@ from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.runs import ComparisonFiles, Run
 from seq2seq_cli.training.experiment import Happening, Report, experiment
-from seq2seq_cli.training.sitting import BUDGET, check_directory, check_same_settings, check_same_text
+from seq2seq_cli.training.sitting import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 
 ALL = "all"
 """Stands for every kind of the table."""
@@ -47,6 +47,16 @@ class Planned:
         check_directory(self.run, resume, overwrite)
         if resume:
             check_same_settings(self.run, self.config)
+            self._check_same_budget()
+
+    def _check_same_budget(self) -> None:
+        before = configuration.load(self.run.config)
+        for key in (*BUDGET, "training.precision"):
+            old, new = (configuration.value_of(config, key) for config in (before, self.config))
+            if old != new:
+                what = f"this run was begun with {key} = {old}, and all runs of a comparison get the same, now {new}."
+                hint = "Leave it as it was, use --overwrite to start anew, or name another directory with --run."
+                raise ConfigError(what, str(self.run.config), hint)
 
     def experiment(self, overwrite: bool, report: Report | None = None) -> Iterator[Happening]:
         """Train and test it, from where it stopped."""
@@ -54,11 +64,10 @@ class Planned:
 
     def is_done(self, prepared: Prepared) -> bool:
         """Whether it was trained to its end, and tested. Raises DataError where it was on another text."""
-        if not self.run.evaluation.is_file():
+        if not self.begun or not has_ended(self.run):
             return False
         check_same_text(self.run, prepared)
-        before = configuration.load(self.run.config)
-        return all(configuration.value_of(before, key) == configuration.value_of(self.config, key) for key in BUDGET)
+        return True
 
 
 def planned_runs(

@@ -28,7 +28,7 @@ from seq2seq_cli.training.loop import DevScores, Learner, train
 from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
-from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, describe
+from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
 
 PICTURES = 6
 """Dev sentences whose alignments are drawn at the end."""
@@ -135,6 +135,7 @@ def experiment(
         yield evaluate_run(run, prepared.test_lines, translator)
     if config.attention.kind != "none":
         yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
+    conclude(run)
 
 
 def prepared_text(

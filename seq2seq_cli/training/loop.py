@@ -55,7 +55,10 @@ def train(
     clock decides where training ends and how the cosine falls).
     """
     clock = _Clock(progress)
-    # Python's collector would look again and again through all that was imported: 3% of the time.
+    # Python's collector would look again and again through all that was imported: 3% of the time. An earlier training of
+    # this process is not to be kept with it.
+    gc.unfreeze()
+    gc.collect()
     gc.freeze()
     while not (reason := _reason_to_end(config, progress)):
         batches = plan(data, config.batch_tokens, config.seed, progress.epoch)

@@ -66,6 +66,22 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
         raise DataError(what, str(run.directory), "Give it the same one, or name another run directory with --run.")
 
 
+def conclude(run: Run) -> None:
+    """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
+    record = json.loads(run.info.read_text(encoding="utf-8"))
+    record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(run.info, record)
+
+
+def has_ended(run: Run) -> bool:
+    """Whether its last sitting came to the end. Raises RunError where ``run.json`` is missing or damaged."""
+    try:
+        return "ended" in json.loads(run.info.read_text(encoding="utf-8"))["sittings"][-1]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        hint = "Delete this run directory, or start it anew with --overwrite."
+        raise RunError("cannot be read, so it is not known whether this run has ended.", str(run.info), hint) from None
+
+
 def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:
     """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
     before = json.loads(run.info.read_text(encoding="utf-8"))["sittings"] if run.info.is_file() else []
