@@ -82,8 +82,7 @@ def test_keys_are_enough(opened: Watched) -> None:
 def test_runs_sentences_and_beam_are_as_chosen(opened: Watched) -> None:
     page = opened.page
     page.uncheck("[name=run] >> nth=0")
-    page.fill("#nbest", "1")
-    page.fill("#beam", "1")
+    page.fill("#beam", "1")  # fewer than the page's three translations
     with page.expect_request("**/translate") as asked:
         translate(page, f"\n{LINE}\n  \nki\n")
     assert asked.value.post_data_json == {
@@ -123,8 +122,19 @@ def test_what_goes_wrong_is_told(shared: Running, opened: Watched) -> None:
     page.fill("#text", "ta\n" * (MAX_SENTENCES + 1))
     page.click(".go")
     page.locator("[role=alert]", has_text="sentences: List should have at most 32 items").wait_for()
-    # The browser itself writes down every 422.
+    # The browser itself writes down every 422, and the 502 below.
     assert re.search("422", opened.complaints.pop())
+    page.fill("#text", LINE)
+    page.uncheck("[name=run] >> nth=0")
+    page.uncheck("[name=run] >> nth=1")
+    page.click(".go")
+    assert page.inner_text("[role=alert]") == "Choose a run."
+    page.check("[name=run] >> nth=0")
+    page.route("**/translate", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    page.click(".go")
+    page.locator("[role=alert]", has_text="it is no JSON, or was cut off (status 502).").wait_for()
+    assert re.search("502", opened.complaints.pop())
+    page.unroute("**/translate")
     translate(page, LINE)
     assert page.locator("[role=alert]").is_hidden()
 

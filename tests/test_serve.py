@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 from commands import Terminal
 from corpora import sentences
 from hypothesis import given, settings
@@ -28,7 +29,7 @@ from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.runs import Run
 from seq2seq_cli.serving import body, server
 from seq2seq_cli.serving.guard import is_local
-from seq2seq_cli.serving.limits import MAX_BEAM, MAX_BODY, MAX_PIECES, MAX_SENTENCES
+from seq2seq_cli.serving.limits import MAX_BEAM, MAX_BODY, MAX_PIECES, MAX_SENTENCES, MAX_TEXT, MAX_WEIGHTS
 from seq2seq_cli.serving.models import Served, load_runs
 
 LINE = "ta nu ki"
@@ -151,6 +152,33 @@ def test_limits(shared: Running) -> None:
     assert ask_for({"sentences": [LINE] * MAX_SENTENCES}).status == 200
 
 
+def test_the_size_of_an_answer_is_limited(shared: Running, served: list[Served]) -> None:
+    line = "ta nu " * 60
+    pieces = len(served[0].translator.subwords.src.encode([line])[0])
+    lines = MAX_WEIGHTS // (2 * pieces**2 * 5) + 1  # two runs, five translations each
+    assert lines <= MAX_SENTENCES
+    question = {"sentences": [line] * lines, "nbest": 5, "alignment": True}
+    size = f"{2 * 5 * lines * pieces**2:,}"
+    refused(shared.ask(question), 422, f"are {size}; it takes 2,000,000", "sentences", MAX_WEIGHTS)
+    assert shared.ask(question | {"alignment": False}).status == 200
+    assert shared.ask(question | {"runs": ["one"], "nbest": 1}).status == 200
+    question = {"sentences": [line] * MAX_SENTENCES, "nbest": 20}
+    assert 2 * 20 * MAX_SENTENCES * pieces > MAX_TEXT
+    refused(shared.ask(question), 422, "pieces of all .* 100,000", "sentences", MAX_TEXT)
+
+
+def test_a_run_is_translated_with_once(shared: Running) -> None:
+    before = len(shared.models["one"].asked)
+    refused(shared.ask({"sentences": [LINE], "runs": ["one"] * 20_000}), 422, "more than once", "runs")
+    assert len(shared.models["one"].asked) == before
+
+
+def test_more_translations_than_the_beam_is_wide_are_refused(shared: Running) -> None:
+    refused(shared.ask({"sentences": [LINE], "nbest": 3, "beam": 2}), 422, "at least as many, not 2", "nbest", 2)
+    (answer,) = shared.ask({"sentences": [LINE], "nbest": 3, "beam": 3, "runs": ["two"]}).body["answers"]
+    assert len(answer["sentences"][0]["translations"]) == 3
+
+
 def test_what_is_asked_must_be_there(shared: Running) -> None:
     refused(shared.ask({"sentences": [LINE], "runs": ["onne"]}), 422, 'Did you mean "one"', "runs")
     refused(shared.ask({"sentences": [LINE], "runs": []}), 422, "at least 1 item", "runs")
@@ -246,7 +274,9 @@ def test_names_of_this_machine() -> None:
 
 def test_what_is_served_is_described(shared: Running) -> None:
     told = shared.ask(path="/runs").body
-    assert told["limits"] == {"sentences": MAX_SENTENCES, "pieces": MAX_PIECES, "beam": MAX_BEAM}
+    assert told["limits"] == {
+        "sentences": MAX_SENTENCES, "pieces": MAX_PIECES, "beam": MAX_BEAM, "text": MAX_TEXT, "weights": MAX_WEIGHTS,
+    }  # fmt: skip
     expected = {"attention": "bahdanau", "precision": "fp32", "trained_on": 100}
     assert told["runs"] == [
         {"name": "one", "src": "xx", "tgt": "yy", "beam": 3} | expected,
@@ -283,9 +313,24 @@ def test_pages_are_guarded_and_nothing_else_is_there(shared: Running) -> None:
 
 def test_an_error_of_ours_is_told_without_its_inside(small: Running, caplog: pytest.LogCaptureFixture) -> None:
     small.models["one"].model = None  # type: ignore[assignment]
-    refused(small.ask({"sentences": [LINE]}), 500, "an error within the server")
+    reply = small.ask({"sentences": [LINE]})
+    refused(reply, 500, "an error within the server")
+    assert reply.headers["x-content-type-options"] == "nosniff"
     until(lambda: "AttributeError" in caplog.text)
     assert small.ask(path="/health").body["waiting"] == 0
+
+
+def test_an_error_of_one_run_ends_the_work_of_the_others(served: list[Served]) -> None:
+    with running(served) as opened:
+        broken, other = opened.models["one"], opened.models["two"]
+        broken.model = None  # type: ignore[assignment]
+        other.gate.clear()
+        refused(opened.ask({"sentences": ["ta nu " * 45] * 32}), 500, "an error within the server")
+        until(lambda: len(other.asked) == 1)
+        assert len(other.asked[0]) < 32
+        other.gate.set()
+        assert opened.ask({"sentences": ["ki"], "runs": ["two"]}).status == 200
+        assert other.asked[1:] == [["ki"]]
 
 
 def test_a_full_queue_asks_to_come_back(small: Running) -> None:
@@ -352,15 +397,47 @@ def _drip(client: socket.socket) -> None:
 
 def test_a_client_that_does_not_read_is_sent_away(small: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "WRITE_SECONDS", 0.2)
-    question = json.dumps({"sentences": ["ta nu " * 45] * 32, "nbest": 20, "alignment": True}).encode()
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.connect(small.address)
-    client.sendall(JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(question) + question)
+    client = _with_a_small_buffer(small)
     until(lambda: small.desk.waiting == 1)
     until(lambda: small.desk.waiting == 0)
     until(lambda: not small.server.server_state.connections)
     client.close()
+
+
+def _with_a_small_buffer(opened: Running) -> socket.socket:
+    """A client that asks for megabytes."""
+    question = json.dumps({"sentences": ["ta nu " * 45] * 32, "nbest": 5, "alignment": True}).encode()
+    client = socket.socket()
+    client.settimeout(PATIENCE)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(opened.address)
+    client.sendall(JSON_HEAD + b"Content-Length: %d\r\n\r\n" % len(question) + question)
+    return client
+
+
+def test_a_client_that_reads_slowly_is_served_to_the_end(served: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = 0.3
+    monkeypatch.setattr(server, "WRITE_SECONDS", wait)
+    monkeypatch.setattr(servers, "open_socket", _open_with_a_small_buffer)
+    with running(served[:1]) as opened, _with_a_small_buffer(opened) as client:
+        head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+        told = re.search(rb"content-length: (\d+)", head)
+        assert told is not None
+        left = int(told[1]) - len(body)
+        began = time.monotonic()
+        while left:
+            read = client.recv(50_000)
+            assert read
+            left -= len(read)
+            time.sleep(0.002)
+        assert time.monotonic() - began > 3 * wait
+
+
+def _open_with_a_small_buffer(host: str, port: int) -> socket.socket:
+    """The system keeps little of an answer, so that the client's pace is the server's."""
+    listening = server.open_socket(host, port)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    return listening
 
 
 def test_too_many_connections_are_told_so(small: Running, monkeypatch: pytest.MonkeyPatch) -> None:

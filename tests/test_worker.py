@@ -18,12 +18,12 @@ FOUR_AT_A_TIME = DecodingConfig(beam=1, batch_tokens=40)
 
 
 class Echo:
-    """Says what it hears; chokes on "bad"."""
+    """Says what it hears; chokes on "bad", leaves out "lost"."""
 
     def hypotheses(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
         if "bad" in lines:
             raise ZeroDivisionError
-        return [[Hypothesis(line, (), 0.0, 0.0, None)] for line in lines]
+        return [[Hypothesis(line, (), 0.0, 0.0, None)] for line in lines if line != "lost"]
 
 
 class Shop:
@@ -108,6 +108,15 @@ def test_an_error_is_told_to_those_it_concerns(shop: Shop) -> None:
         with pytest.raises(ZeroDivisionError):
             answer.result(PATIENCE)
     assert heard(other) == ["b"]
+    assert heard(shop.submit(["c"])) == ["c"]
+
+
+def test_an_answer_too_few_is_an_error_as_well(shop: Shop) -> None:
+    answers = [shop.submit(["lost"]), shop.submit(["a"])]
+    shop.let_go()
+    for answer in answers:
+        with pytest.raises(ValueError, match="shorter"):
+            answer.result(PATIENCE)
     assert heard(shop.submit(["c"])) == ["c"]
 
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from seq2seq_cli.serving.body import read_json
 from seq2seq_cli.serving.desk import Desk
-from seq2seq_cli.serving.guard import Guard
+from seq2seq_cli.serving.guard import HEADERS, Guard
 from seq2seq_cli.serving.messages import Answer, Health, Question, Refusal, Runs
 from seq2seq_cli.serving.page import TYPES, page_files
 from seq2seq_cli.serving.refusals import RefusedError
@@ -108,4 +108,6 @@ async def _no_such_thing(request: Request, problem: Exception) -> Response:
 
 async def _bug(request: Request, problem: Exception) -> Response:
     """Told without its inside; the server's own output has the traceback."""
-    return RefusedError(500, "an error within the server; its output tells which.").response()
+    response = RefusedError(500, "an error within the server; its output tells which.").response()
+    response.headers.update(HEADERS)  # Starlette answers this one outside of every middleware
+    return response

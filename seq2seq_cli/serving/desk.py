@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from concurrent.futures import Future
 from importlib.metadata import version
 
 from seq2seq_cli.config import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView
-from seq2seq_cli.serving.limits import BATCH_TOKENS, MAX_PIECES
+from seq2seq_cli.serving.limits import BATCH_TOKENS, MAX_PIECES, MAX_TEXT, MAX_WEIGHTS
 from seq2seq_cli.serving.messages import Health, Question, RunDescription, Runs
 from seq2seq_cli.serving.models import Served
 from seq2seq_cli.serving.refusals import RefusedError
@@ -28,24 +29,28 @@ class Desk:
         self.waiting = 0
 
     async def answer(self, question: Question) -> bytes:
-        """The answer as JSON. When it is cancelled, what has not begun of it never does.
+        """The answer as JSON. When it is cancelled or fails, what has not begun of it never does.
 
-        Raises RefusedError: 422 for a run that is not served and a sentence that is too long, 503 where too many wait.
+        Raises RefusedError: 422 for what is not served, contradicts itself or is too much, 503 where too many wait.
         """
         if self.waiting >= self.queue:
             raise RefusedError(503, f"{self.waiting} requests are waiting already. Try again soon.", limit=self.queue)
         self.waiting += 1
+        jobs: list[Future[list[list[Hypothesis]]]] = []
         try:
-            runs = [self._run(name) for name in question.runs or self.served]
+            runs = self._runs(question)
+            _check_beam(question)
             # Beside the event loop, as all that takes more than a moment.
             sizes = await asyncio.to_thread(_sizes, runs, question.sentences)
-            jobs = [
-                self.worker.submit(Search(run.name, _settings(run, question)), question.sentences, sizes_of_run)
-                for run, sizes_of_run in zip(runs, sizes, strict=True)
-            ]
+            _check_size(question, sizes)
+            for run, sizes_of_run in zip(runs, sizes, strict=True):
+                search = Search(run.name, _settings(run, question))
+                jobs.append(self.worker.submit(search, question.sentences, sizes_of_run))
             found = await asyncio.gather(*map(asyncio.wrap_future, jobs))
             return await asyncio.to_thread(_write, question, runs, sizes, found)
         finally:
+            for job in jobs:
+                job.cancel()
             self.waiting -= 1
 
     def health(self) -> Health:
@@ -55,6 +60,12 @@ class Desk:
     def runs(self) -> Runs:
         """What is served."""
         return Runs(runs=[_describe(run) for run in self.served.values()])
+
+    def _runs(self, question: Question) -> list[Served]:
+        names = question.runs or list(self.served)
+        if len(set(names)) < len(names):
+            raise RefusedError(422, "a run is named more than once.", "runs")
+        return [self._run(name) for name in names]
 
     def _run(self, name: str) -> Served:
         if name not in self.served:
@@ -76,6 +87,12 @@ def _describe(run: Served) -> RunDescription:
     )
 
 
+def _check_beam(question: Question) -> None:
+    if question.beam is not None and question.beam < question.nbest:
+        what = f"{question.nbest} translations need a beam of at least as many, not {question.beam}."
+        raise RefusedError(422, what, "nbest", question.beam)
+
+
 def _settings(run: Served, question: Question) -> DecodingConfig:
     """As ``seq2seq translate`` searches with the same options."""
     decoding = run.translator.config.decoding
@@ -92,6 +109,18 @@ def _sizes(runs: Sequence[Served], sentences: list[str]) -> list[list[int]]:
                 what = f"{size:,} pieces to {run.name}; it takes {MAX_PIECES} at a time."
                 raise RefusedError(422, what, f"sentences[{number}]", MAX_PIECES)
     return sizes
+
+
+def _check_size(question: Question, sizes: list[list[int]]) -> None:
+    """Raises RefusedError where the answer could become too large. A translation can be as long as its source, or twice."""
+    if question.alignment:
+        power, limit, of = 2, MAX_WEIGHTS, "squares of the pieces"
+    else:
+        power, limit, of = 1, MAX_TEXT, "pieces"
+    size = question.nbest * sum(pieces**power for sizes_of_run in sizes for pieces in sizes_of_run)
+    if size > limit:
+        what = f"{of} of all sentences for all runs, times nbest, are {size:,}; it takes {limit:,} at a time."
+        raise RefusedError(422, what, "sentences", limit)
 
 
 def _write(

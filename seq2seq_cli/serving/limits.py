@@ -10,9 +10,14 @@ MAX_PIECES = 400
 """Pieces a sentence, in the tokenizer of each run that is to translate it."""
 MAX_BEAM = 20
 """Widest beam, and so the most translations of a sentence."""
+MAX_TEXT = 100_000
+"""Pieces of a request's sentences for each run, times the translations asked for: about half as many as it can get."""
+MAX_WEIGHTS = 2_000_000
+"""The same with alignment, which has a weight for each pair of words: squares of the pieces, times the translations."""
 BATCH_TOKENS = 4000
-"""Source positions times (beam + 1) decoded together, where the run's own setting is not less: four such batches take a
-seventh longer than one, but the first quarter of those who wait, and whoever comes meanwhile, are served much sooner."""
+"""Source positions times (beam + 1) decoded together, where the run's own setting is not less. Four such batches take a
+seventh longer than one of all; in return, the first quarter of those who wait, and whoever comes meanwhile, do not wait
+for all the rest. How much sooner they are answered has not been measured."""
 QUEUE = 512
 """Requests read and not yet answered; one more is told to come back."""
 CONNECTIONS = 900

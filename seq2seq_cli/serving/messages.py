@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from seq2seq_cli.report.views import TranslationView
-from seq2seq_cli.serving.limits import MAX_BEAM, MAX_PIECES, MAX_SENTENCES
+from seq2seq_cli.serving.limits import MAX_BEAM, MAX_PIECES, MAX_SENTENCES, MAX_TEXT, MAX_WEIGHTS
 
 
 class Message(BaseModel):
@@ -21,11 +21,11 @@ class Question(Message):
     sentences: Annotated[list[str], Field(max_length=MAX_SENTENCES)]
     """Each is one sentence to the model: line breaks and control characters in it are read as spaces."""
     runs: Annotated[list[str], Field(min_length=1)] | None = None
-    """Names from /runs; default: all that are served."""
+    """Names from /runs, each once; default: all that are served."""
     nbest: Width = 1
     """Translations of each sentence, best first."""
     beam: Width | None = None
-    """Beam width; default: the run's own, or as many as `nbest` asks for."""
+    """Beam width, at least `nbest`; default: the run's own, or as many as `nbest` asks for."""
     alignment: bool = False
     """Also tell where the model looked."""
 
@@ -74,6 +74,10 @@ class Limits(Message):
     sentences: int = MAX_SENTENCES
     pieces: int = MAX_PIECES
     beam: int = MAX_BEAM
+    text: int = MAX_TEXT
+    """Of a request without alignment: pieces, summed over sentences and runs, times `nbest`."""
+    weights: int = MAX_WEIGHTS
+    """Of a request with alignment: squares of the pieces, summed over sentences and runs, times `nbest`."""
 
 
 class Runs(Message):

@@ -50,13 +50,23 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+        self._await_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+    def _await_reader(self) -> None:
+        self._unread = self.loop.call_later(WRITE_SECONDS, self._check_reader, self.transport.get_write_buffer_size())
+
+    def _check_reader(self, before: int) -> None:
+        """Nothing is added while writing is paused: what is left to send shrinks as long as the client reads."""
+        if self.transport.get_write_buffer_size() < before:
+            self._await_reader()
+        else:
+            self.transport.abort()
 
     def _watch(self) -> None:
         """Begin to count when a request is expected or arriving, stop when it is whole.

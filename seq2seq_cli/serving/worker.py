@@ -105,13 +105,14 @@ class Worker:
             search = batch[0].job.search
             try:
                 found = self.models[search.run].hypotheses([job.lines[i] for job, i in batch], search.settings)
+                # Before any is accepted: were there too few, they could be another sentence's.
+                answered = list(zip(batch, found, strict=True))
+                for (job, number), hypotheses in answered:
+                    job.accept(number, hypotheses)
             except Exception as problem:  # told to those it concerns; the others are still served
                 for job, _ in batch:
                     with suppress(InvalidStateError):
                         job.answer.set_exception(problem)
-                continue
-            for (job, number), hypotheses in zip(batch, found, strict=True):
-                job.accept(number, hypotheses)
 
     def _next(self) -> list[Place]:
         """The next batch, once there is one; none when the worker is closed."""

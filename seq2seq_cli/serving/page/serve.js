@@ -38,7 +38,13 @@
       if (error.name === "AbortError") throw error;
       throw new Error("The server does not answer. Is it still running?");
     }
-    const told = await response.json();
+    let told;
+    try {
+      told = await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Error(`The answer cannot be read: it is no JSON, or was cut off (status ${response.status}).`);
+    }
     if (response.ok) return told;
     throw new Error(told.where ? `${told.where}: ${told.error}` : told.error);
   }
@@ -51,16 +57,26 @@
       alignment: true,
     };
     if (runs.length) asked.runs = runs;
-    if (byId("beam").value) asked.beam = byId("beam").valueAsNumber;
+    if (byId("beam").value) {
+      asked.beam = byId("beam").valueAsNumber;
+      asked.nbest = Math.min(asked.nbest, asked.beam); // a beam finds no more translations than it is wide
+    }
     return asked;
+  }
+
+  // With a single run there is nothing to choose from.
+  function whatIsMissing(asked) {
+    if (!asked.sentences.length) return "There is no sentence to translate.";
+    return asked.runs || !form.querySelector("[name=run]") ? "" : "Choose a run.";
   }
 
   async function translate() {
     const asked = question();
     underWay?.abort();
-    if (!asked.sentences.length) {
+    const missing = whatIsMissing(asked);
+    if (missing) {
       byId("results").replaceChildren();
-      say("", "There is no sentence to translate.");
+      say("", missing);
       return;
     }
     const own = (underWay = new AbortController());
