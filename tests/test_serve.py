@@ -491,7 +491,13 @@ def test_runs_are_called_by_their_directories(trained_run: Run, tmp_path: Path) 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_told_to_stop(trained_run: Run, number: int) -> None:
     words = ["serve", "--run", str(trained_run.directory), "--port", "0", "--threads", "1"]
-    process = subprocess.Popen([sys.executable, "-m", "seq2seq_cli", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seq2seq_cli", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     said = [process.stderr.readline(), process.stderr.readline()]
     assert said[0].startswith("tiny-bahdanau: xx to yy, bahdanau, cpu, ")
