@@ -75,7 +75,7 @@ def test_gzip_reads_the_same(tmp_path: Path) -> None:
     assert list(read_lines(packed)) == list(read_lines(plain)) == ["eins", "zwei \u2028"]
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text" * 999)[:-9]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text" * 999)[:-9]], ids=["no gzip", "cut off"])
 def test_damaged_gzip_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(content)
