@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from seq2seq_cli.errors import RunError
 
@@ -106,10 +107,22 @@ class Run:
         """The tokenizer of ``side`` ("joint", "src" or "tgt")."""
         return self.directory / ("subword.model" if side == "joint" else f"subword.{side}.model")
 
+    def record(self) -> Any:
+        """What ``run.json`` holds. Raises OSError or ValueError where it is missing or damaged."""
+        return json.loads(self.info.read_text(encoding="utf-8"))
+
+    def metrics_lines(self) -> list[str]:
+        """The lines of ``metrics.jsonl``; none where it cannot be read. A training that was cut off may have left half
+        a line."""
+        try:
+            return self.metrics.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return []
+
     def languages(self) -> tuple[str, str]:
         """Source and target language, as ``run.json`` has them. Raises RunError where it is missing or damaged."""
         try:
-            record = json.loads(self.info.read_text(encoding="utf-8"))
+            record = self.record()
             return str(record["src"]), str(record["tgt"])
         except (OSError, ValueError, KeyError, TypeError):
             hint = "Take the whole run directory along when you move it."

@@ -130,12 +130,7 @@ def _is_own(data: DataConfig, test: Lines) -> bool:
 
 def training_seconds(run: Run) -> float:
     """Time spent training and evaluating on dev, over all sittings. Raises RunError where nothing is recorded."""
-    try:
-        lines = run.metrics.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    # A training that was cut off may have left half a line.
-    for line in reversed(lines):
+    for line in reversed(run.metrics_lines()):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return float(json.loads(line)["seconds"])
     raise RunError("there is no record of a training here.", str(run.metrics))

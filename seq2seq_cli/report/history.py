@@ -38,13 +38,9 @@ class History:
 
 
 def read_history(run: Run) -> History:
-    """The run's own record; empty where it has none. A training that was cut off may have left half a line."""
+    """The run's own record; empty where it has none."""
     train, dev, spoilt = list[TrainLoss](), list[DevScore](), 0
-    try:
-        lines = run.metrics.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    for line in lines:
+    for line in run.metrics_lines():
         try:
             record = json.loads(line)
             minutes = record["seconds"] / 60

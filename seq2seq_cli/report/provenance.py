@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +53,7 @@ def provenance(evaluation: Evaluation) -> Provenance:
 
 def _record(evaluation: Evaluation) -> dict[str, Any]:
     try:
-        record = json.loads(evaluation.run.info.read_text(encoding="utf-8"))
+        record = evaluation.run.record()
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from datetime import UTC, datetime
@@ -58,7 +57,7 @@ def check_same_settings(run: Run, config: Config) -> None:
 
 def check_same_text(run: Run, prepared: Prepared) -> None:
     """Raises DataError where training text, dev text or word links are not those that a resumed run began with."""
-    before = json.loads(run.info.read_text(encoding="utf-8"))["data_sha256"]
+    before = run.record()["data_sha256"]
     texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
     changed = [text for name, text in texts.items() if before.get(name) != prepared.hashes.get(name)]
     if changed:
@@ -68,7 +67,7 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
 
 def conclude(run: Run) -> None:
     """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
-    record = json.loads(run.info.read_text(encoding="utf-8"))
+    record = run.record()
     record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run.info, record)
 
@@ -76,7 +75,7 @@ def conclude(run: Run) -> None:
 def has_ended(run: Run) -> bool:
     """Whether its last sitting came to the end. Raises RunError where ``run.json`` is missing or damaged."""
     try:
-        return "ended" in json.loads(run.info.read_text(encoding="utf-8"))["sittings"][-1]
+        return "ended" in run.record()["sittings"][-1]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         hint = "Delete this run directory, or start it anew with --overwrite."
         raise RunError("cannot be read, so it is not known whether this run has ended.", str(run.info), hint) from None
@@ -84,7 +83,7 @@ def has_ended(run: Run) -> bool:
 
 def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:
     """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
-    before = json.loads(run.info.read_text(encoding="utf-8"))["sittings"] if run.info.is_file() else []
+    before = run.record()["sittings"] if run.info.is_file() else []
     sitting = {
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
