@@ -20,6 +20,7 @@ from benchmarks import common
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import DTYPES, set_threads
 from seq2seq_cli.model import products
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -66,9 +67,10 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
     tokens = sum(next(events).target_tokens for _ in range(steps))
     seconds = time.perf_counter() - begin
     memory = common.peak_memory_mib()
-    batches = plan(prepared.train, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
-    flop = _flop_per_token(learner, prepared, batches)
-    per_sentence = sum(prepared.train.tgt_lengths + 1) / len(prepared.train)
+    pairs = next(prepared.train.parts())
+    batches = plan(pairs, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
+    flop = _flop_per_token(learner, pairs, batches)
+    per_sentence = prepared.train.counts.tgt_pieces / len(prepared.train) + 1
     feeding = "-" if config.attention.input_feeding is None else str(config.attention.input_feeding).lower()
     # A second look at the rate: the machine may have become slower or faster meanwhile.
     rate = (rate + common.matrix_rate(DTYPES[learner.precision.name], learner.device)) / 2
@@ -82,7 +84,7 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
         target_tokens_per_second=tokens / seconds,
         sentences_per_second=tokens / seconds / per_sentence,
         milliseconds_per_step=1000 * seconds / steps,
-        loading_share_percent=100 * _loading_seconds(prepared, batches) / (seconds / steps),
+        loading_share_percent=100 * _loading_seconds(pairs, batches) / (seconds / steps),
         peak_memory_mib=memory,
         mflop_per_target_token=flop / 1e6,
         model_gflop_per_second=flop * tokens / seconds / 1e9,
@@ -103,22 +105,22 @@ def _updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[S
             yield event
 
 
-def _loading_seconds(prepared: Prepared, batches: list[np.ndarray]) -> float:
+def _loading_seconds(pairs: TokenisedSplit, batches: list[np.ndarray]) -> float:
     """Seconds to read, pad and mask one batch."""
     begin = time.perf_counter()
     for indices in batches:
-        load_batch(prepared.train, indices)
+        load_batch(pairs, indices)
     return (time.perf_counter() - begin) / len(batches)
 
 
-def _flop_per_token(learner: Learner, prepared: Prepared, batches: list[np.ndarray]) -> float:
+def _flop_per_token(learner: Learner, pairs: TokenisedSplit, batches: list[np.ndarray]) -> float:
     """FLOPs of the products of an update, forward and backward, a target token. Element-wise work is not counted."""
     counter = FlopCounterMode(display=False)
     tokens = 0
     # Without oneDNN and in float32 the recurrent layers are products that the counter sees.
     with counter, _without_onednn():
         for indices in batches:
-            batch = load_batch(prepared.train, indices).to(learner.device)
+            batch = load_batch(pairs, indices).to(learner.device)
             tokens += batch.target_tokens
             pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
             torch.autograd.backward(learner.model.loss(*pieces, 0.1).smoothed)

@@ -139,7 +139,7 @@ def test_a_batch_reads_what_it_is_to_say_one_step_later(tmp_path: Path) -> None:
     config = corpus.config()
     prepared = prepare(config.data, SubwordConfig(vocab_size=60), tmp_path / "cache")
     rows = np.array([11, 3, 40])
-    batch = load_batch(prepared.train, rows)
+    batch = load_batch(next(prepared.train.parts()), rows)
     pairs = list(find_corpus(config.data).train.pairs())
     for row, number in enumerate(rows):
         src, tgt = pairs[number]

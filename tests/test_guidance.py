@@ -215,9 +215,10 @@ def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
     values = {name: str(tmp_path / name) for name in ("train", "dev")} | {"src": "xx", "tgt": "yy", "max_length": 16}
     config = from_dict({"data": values, "subword": {"type": "char", "vocab_size": 30}})
     prepared = prepare(config.data, config.subword, tmp_path / "cache", links=tmp_path / "links")
-    assert prepared.train.numbers.tolist() == [0, 3]
+    [pairs] = prepared.train.parts()
+    assert pairs.numbers.tolist() == [0, 3]
     assert any("guided at 40% of the target pieces" in note for note in prepared.notes)  # 6 of 15
-    batch = load_batch(prepared.train, np.array([1, 0]))
+    batch = load_batch(pairs, np.array([1, 0]))
     assert batch.guided_tokens == 6
     assert batch.guide_BTS is not None
     assert batch.guide_BTS.shape == (*batch.target_BT.shape, batch.src_BS.shape[1])
@@ -415,7 +416,7 @@ def test_links_of_a_table(tiny_corpus: TinyCorpus, links: Path, tmp_path: Path) 
     table = files.data.model_copy(update={"train": str(tmp_path / "train.tsv")})
     one, other = (prepare(data, files.subword, tmp_path / "cache", links=links).train for data in (files.data, table))
     rows = np.arange(20)
-    ours, theirs = (load_batch(split, rows).guide_BTS for split in (one, other))
+    ours, theirs = (load_batch(next(text.parts()), rows).guide_BTS for text in (one, other))
     assert ours is not None
     assert theirs is not None
     assert torch.equal(ours, theirs)

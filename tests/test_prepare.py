@@ -7,15 +7,18 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 
 from seq2seq_cli.config import DataConfig, SubwordConfig
-from seq2seq_cli.data import tokenised
+from seq2seq_cli.data import epochs, tokenised
 from seq2seq_cli.data.cache import STALE_SECONDS, cache_root, cached
-from seq2seq_cli.data.prepare import Prepared, RaggedIds, TokenisedSplit, prepare
-from seq2seq_cli.data.subword import Subwords
+from seq2seq_cli.data.epochs import TrainingText
+from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.subword import UNK, Subwords
+from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit, TokenisedText, write_shards
 from seq2seq_cli.errors import DataError
 
 SUBWORD = SubwordConfig(type="char", vocab_size=30)
@@ -45,19 +48,25 @@ def prepared(data: DataConfig, tmp_path: Path) -> Prepared:
 
 
 def rows(ids: RaggedIds) -> list[list[int]]:
-    assert ids.values.dtype == ids.lengths.dtype == np.int32
-    return [part.tolist() for part in np.split(ids.values, np.cumsum(ids.lengths)[:-1])]
+    assert ids.values.dtype == np.uint16
+    assert ids.lengths.dtype == np.int32
+    return [part.tolist() for part in np.split(ids.values, np.cumsum(ids.lengths))[:-1]]
 
 
-def texts(split: TokenisedSplit, subwords: Subwords) -> list[tuple[str, str]]:
+def texts(split: TokenisedSplit | TrainingText, subwords: Subwords) -> list[tuple[str, str]]:
+    if isinstance(split, TrainingText):
+        return [pair for part in split.parts() for pair in texts(part, subwords)]
     src, tgt = split.gather(np.arange(len(split)))
     return list(zip(map(subwords.src.decode, rows(src)), map(subwords.tgt.decode, rows(tgt)), strict=True))
 
 
 def test_training_leaves_out_empty_sides_and_long_pairs_and_says_so(prepared: Prepared) -> None:
     assert texts(prepared.train, prepared.subwords) == [("ab", "ba"), ("abc", "c"), ("bc a", "a"), ("c", "c")]
-    assert prepared.train.src_lengths.tolist() == [3, 4, 5, 2]  # each with its ▁
-    assert prepared.train.tgt_lengths.tolist() == [3, 2, 2, 2]
+    [pairs] = prepared.train.parts()
+    assert pairs.src_lengths.tolist() == [3, 4, 5, 2]  # each with its ▁
+    assert pairs.tgt_lengths.tolist() == [3, 2, 2, 2]
+    assert (prepared.train.counts.src_pieces, prepared.train.counts.tgt_pieces) == (14, 9)
+    assert len(prepared.train) == 4
     assert prepared.notes == [
         "2 pairs with an empty side: dropped.",
         "2 pairs longer than 5 pieces (data.max_length): left out of training.",
@@ -110,7 +119,7 @@ def test_gather_gives_any_pairs_in_any_order(chunk: int, tmp_path: Path, monkeyp
     data = DataConfig(train=str(tmp_path / "train"), dev=str(tmp_path / "train"), src="de", tgt="en")
     prepared = prepare(data, SUBWORD, tmp_path / f"cache-{chunk}")
     kept = [pair for pair in pairs if all(pair)]
-    for split, expected in ((prepared.train, kept), (prepared.dev, pairs)):
+    for split, expected in ((next(prepared.train.parts()), kept), (prepared.dev, pairs)):
         indices = np.array([rng.randrange(len(split)) for _ in range(30)])
         src, tgt = split.gather(indices)
         assert list(map(prepared.subwords.src.decode, rows(src))) == [expected[i][0] for i in indices]
@@ -121,7 +130,7 @@ def test_gather_gives_any_pairs_in_any_order(chunk: int, tmp_path: Path, monkeyp
 
 
 def test_a_selection_of_a_selection(prepared: Prepared) -> None:
-    chosen = prepared.train.select(np.array([3, 1, 0])).select(np.array([2, 0]))
+    chosen = next(prepared.train.parts()).select(np.array([3, 1, 0])).select(np.array([2, 0]))
     assert texts(chosen, prepared.subwords) == [("ab", "ba"), ("c", "c")]
     assert chosen.src_lengths.tolist() == [3, 2]
     assert len(chosen) == 2
@@ -162,11 +171,24 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     def fail(entry: Path) -> None:
         (entry / "half").write_text("half")
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        cached(tmp_path, "key", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_interrupted_one_leaves_is_taken_up(tmp_path: Path) -> None:
+    def interrupted(entry: Path) -> None:
+        (entry / "half").write_text("half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached(tmp_path, "key", fail)
-    assert list(tmp_path.iterdir()) == []
+        cached(tmp_path, "key", interrupted)
+    assert not (tmp_path / "key").exists()
+    entry = cached(tmp_path, "key", lambda entry: (entry / "whole").touch())
+    assert {path.name for path in entry.iterdir()} == {"half", "whole"}
+    assert list(tmp_path.iterdir()) == [entry]
 
 
 def test_a_killed_process_leaves_no_entry_and_its_rest_is_swept(tmp_path: Path) -> None:
@@ -176,14 +198,14 @@ def test_a_killed_process_leaves_no_entry_and_its_rest_is_swept(tmp_path: Path) 
         "cached(Path(sys.argv[1]), 'key', make)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
-    [rest] = tmp_path.iterdir()
+    [rest] = (path for path in tmp_path.iterdir() if path.is_dir())
     assert rest.name != "key"
     cached(tmp_path, "young", lambda entry: None)
     assert rest.exists()  # another process may still be at it
     long_ago = time.time() - STALE_SECONDS - 60
     os.utime(rest, (long_ago, long_ago))
-    cached(tmp_path, "key", lambda entry: None)
-    assert {path.name for path in tmp_path.iterdir()} == {"key", "young"}
+    cached(tmp_path, "other", lambda entry: None)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"other", "young"}
 
 
 def test_two_at_once_do_no_harm(data: DataConfig, tmp_path: Path) -> None:
@@ -193,19 +215,23 @@ def test_two_at_once_do_no_harm(data: DataConfig, tmp_path: Path) -> None:
     assert all(texts(one.dev, one.subwords) == DEV for one in made)
 
 
-def test_whoever_comes_second_takes_what_the_first_has_made(tmp_path: Path) -> None:
+def test_whoever_comes_second_waits_and_takes_what_the_first_has_made(tmp_path: Path) -> None:
+    begun, waits = Event(), Event()
+
     def first(entry: Path) -> None:
+        begun.set()
+        assert waits.wait(20)
         (entry / "by").write_text("first")
 
-    def overtaken(entry: Path) -> None:
-        (entry / "by").write_text("second")
-        cached(tmp_path, "key", first)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(cached, tmp_path, "key", first)
+        assert begun.wait(20)
+        entry = cached(tmp_path, "key", lambda entry: pytest.fail("made twice"), waits.set)
+    assert entry == made.result()
+    assert (entry / "by").read_text() == "first"
 
-    assert (cached(tmp_path, "key", overtaken) / "by").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
-
-@pytest.mark.parametrize("name", ["train.arrow", "dev.arrow", "subword.model"])
+@pytest.mark.parametrize("name", ["train-00000.arrow", "dev-00000.arrow", "subword.model"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damage_is_named(name: str, damage: str, prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
     path = prepared.directory / name
@@ -223,6 +249,88 @@ def test_a_cache_that_cannot_be_written(data: DataConfig, tmp_path: Path) -> Non
         DataError, match=r"file/cache: prepared data cannot be written here: Not a directory.\nSet SEQ2SEQ"
     ):
         prepare(data, SUBWORD, tmp_path / "file" / "cache")
+
+
+# Many pairs.
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
+    """Twenty-three pairs in shards of five, chunks of two and buffers of four chunks."""
+    monkeypatch.setattr(tokenised, "SHARD", 5)
+    monkeypatch.setattr(tokenised, "CHUNK", 2)
+    monkeypatch.setattr(tokenised, "SLICE", 1)
+    monkeypatch.setattr(epochs, "BUFFER", 4)
+    write_pairs(tmp_path / "many" / "train", [("c" * (i % 5), "ab"[i % 2] + "c" * i) for i in range(23)])
+    write_pairs(tmp_path / "many" / "dev", DEV)
+    files = {split: str(tmp_path / "many" / split) for split in ("train", "dev")}
+    return DataConfig(**files, src="de", tgt="en", max_length=21)
+
+
+def test_shards_and_buffers_hold_every_pair_once(many: DataConfig, tmp_path: Path) -> None:
+    prepared = prepare(many, SUBWORD, tmp_path / "cache")
+    shards = sorted(path.name for path in prepared.directory.glob("train-*"))
+    assert shards == [f"train-0000{number}.arrow" for number in range(5)]
+    kept = [i for i in range(23) if i % 5 and i <= 19]  # ▁, a letter and 19 more are 21 pieces
+    numbers = [number for part in prepared.train.parts() for number in part.numbers.tolist()]
+    assert numbers == kept
+    assert len(prepared.train) == len(kept)
+    everything = texts(prepared.train, prepared.subwords)
+    orders = []
+    for epoch in range(3):
+        buffers = prepared.train.buffers(seed=1, epoch=epoch)
+        assert [len(buffer) for buffer in buffers] == [4, 4, 4, 2]  # a shard of five has chunks of 2, 2 and 1
+        found: dict[int, tuple[str, str]] = {}
+        for buffer in buffers:
+            split = prepared.train.load(buffer)
+            assert len(split.numbers) == len(split)
+            found |= dict(zip(split.numbers.tolist(), texts(split, prepared.subwords), strict=True))
+        assert [found[number] for number in kept] == everything
+        orders.append(buffers)
+    assert orders[0] != orders[1] != orders[2]
+    assert orders[0] == prepared.train.buffers(seed=1, epoch=0)
+    assert orders[0] != prepared.train.buffers(seed=2, epoch=0)
+
+
+def test_a_killed_preparation_goes_on_with_its_shards(
+    many: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if stage == "tokenising" and done > 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(many, SUBWORD, tmp_path / "cache", progress=interrupt)
+    [half] = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    before = {path.name: path.stat().st_mtime_ns for path in half.iterdir()}
+    assert set(before) == {"subword.model", "train-00000.arrow", "train-00001.arrow"}
+    monkeypatch.setattr("seq2seq_cli.data.prepare.train_subword", None)
+    again = prepare(many, SUBWORD, tmp_path / "cache")
+    assert {name: (again.directory / name).stat().st_mtime_ns for name in before} == before
+    monkeypatch.undo()
+    unbroken = prepare(many, SUBWORD, tmp_path / "other")
+    assert texts(again.train, again.subwords) == texts(unbroken.train, unbroken.subwords)
+    assert texts(again.dev, again.subwords) == DEV
+
+
+def test_a_vocabulary_is_learnt_from_every_nth_pair_of_a_large_text(
+    many: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq_cli.data.prepare.VOCABULARY_PAIRS", 12)
+    prepared = prepare(many, SUBWORD, tmp_path / "cache")  # 23 pairs: every second one, whose targets begin with a
+    assert prepared.subwords.tgt.ids(["a", "b"])[0] != UNK
+    assert prepared.subwords.tgt.ids(["a", "b"])[1] == UNK
+
+
+def test_large_vocabularies_have_room(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenised, "SMALL", 7)
+    write_shards(tmp_path, "wide", TRAIN, prepared.subwords)
+    wide = TokenisedText.open(tmp_path, "wide").load()
+    src, _ = wide.gather(np.arange(len(wide)))
+    assert src.values.dtype == np.int32
+    assert [
+        prepared.subwords.src.decode(part.tolist()) for part in np.split(src.values, np.cumsum(src.lengths)[:-1])
+    ] == [pair[0] for pair in TRAIN]
 
 
 # What is said meanwhile, and what cannot be used.

@@ -1,6 +1,7 @@
 """A training that was cut off and resumed is the same, bit for bit, as one that never was."""
 
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from corpora import TinyCorpus
 from learners import Event, Lesson, differing, weights
 
+from seq2seq_cli.data import epochs, tokenised
 from seq2seq_cli.training.checkpoint import load_last, save_last
-from seq2seq_cli.training.progress import Ended, Evaluated, Progress
+from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 
 def timeless(events: list[Event]) -> list[Event]:
@@ -32,11 +34,17 @@ CASES = {
     "evaluations amid the epoch": {"evaluate_every": 2},
     "accumulated batches": {"accumulate": 2, "evaluate_every": 3, "schedule": "plateau"},
     "stopped early": {"patience": 1, "evaluate_every": 1},
+    "text of several buffers": {"evaluate_every": 4},
 }
 
 
-@pytest.mark.parametrize("training", CASES.values(), ids=CASES.keys())
-def test_going_on_from_any_event_is_never_having_stopped(training: dict[str, object], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("case", "training"), CASES.items(), ids=CASES.keys())
+def test_going_on_from_any_event_is_never_having_stopped(
+    case: str, training: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case == "text of several buffers":
+        monkeypatch.setattr(tokenised, "CHUNK", 8)
+        monkeypatch.setattr(epochs, "BUFFER", 3)
     corpus = TinyCorpus.write(tmp_path / "tiny", train=60, dev=4)
     config = corpus.config(training={"epochs": 2, "batch_tokens": 150, **training}, model={"dropout": 0.3})
     lesson = Lesson.prepare(config, tmp_path / "cache")
@@ -47,6 +55,9 @@ def test_going_on_from_any_event_is_never_having_stopped(training: dict[str, obj
         save_last(learner, progress, tmp_path / f"{len(events)}.pt")
     assert isinstance(events[-1], Ended)
     assert sum(isinstance(event, Evaluated) for event in events) >= 2
+    shares = [event.share for event in events if isinstance(event, Stepped)]
+    assert all(one < other for one, other in pairwise(shares))
+    assert 0 <= shares[0] < shares[-1] < 1
 
     for done in range(1, len(events) + 1):
         resumed = lesson.learner(seed=77)  # other weights, another random state

@@ -80,8 +80,9 @@ def test_a_step_is_what_the_configuration_says(lesson: Callable[..., Lesson]) ->
     event = next(one.train(learner, Progress()))
 
     expected, tokens = one.learner().model.train(), 0
-    for rows in plan(one.prepared.train, 150, seed=5, epoch=0)[:2]:
-        batch = load_batch(one.prepared.train, rows)
+    [pairs] = one.prepared.train.parts()
+    for rows in plan(pairs, 150, seed=5, epoch=0)[:2]:
+        batch = load_batch(pairs, rows)
         inputs = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
         expected.loss(*inputs, smoothing=0.3).smoothed.backward()
         tokens += int(batch.target_mask_BT.sum())
@@ -106,7 +107,8 @@ def test_every_epoch_has_its_own_plan(lesson: Callable[..., Lesson], monkeypatch
 
     monkeypatch.setattr(loop, "load_batch", load)
     list(three.train(three.learner(), Progress(), scripted(1, 2, 3)))
-    assert seen == [rows.tolist() for epoch in range(3) for rows in plan(three.prepared.train, 150, 5, epoch)]
+    [pairs] = three.prepared.train.parts()
+    assert seen == [rows.tolist() for epoch in range(3) for rows in plan(pairs, 150, 5, epoch)]
 
 
 def test_dev_is_looked_at_without_dropout(lesson: Callable[..., Lesson]) -> None:

@@ -33,14 +33,15 @@ def prepare(
         prepared = prepare_data(settings.data, settings.subword, progress=report)
     for note in prepared.notes:
         console.notice(note)
+    counts = prepared.train.counts
     rows = [
         ("corpus", f"{prepared.corpus_name} ({prepared.src} to {prepared.tgt})"),
         ("training pairs", f"{len(prepared.train):,}"),
         ("dev pairs", f"{len(prepared.dev):,}"),
         ("test pairs", f"{len(prepared.test_lines.src):,}" if prepared.test_lines else "none"),
         ("pieces", f"{len(prepared.subwords.src):,} / {len(prepared.subwords.tgt):,}"),
-        ("source pieces a sentence", f"{prepared.train.src_lengths.mean():.1f}"),
-        ("target pieces a sentence", f"{prepared.train.tgt_lengths.mean():.1f}"),
+        ("source pieces a sentence", f"{counts.src_pieces / counts.kept:.1f}"),
+        ("target pieces a sentence", f"{counts.tgt_pieces / counts.kept:.1f}"),
         ("written to", str(prepared.directory)),
     ]
     console.facts(rows)

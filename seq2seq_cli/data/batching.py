@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq_cli.data.prepare import TokenisedSplit
 from seq2seq_cli.data.subword import BOS, EOS, PAD
+from seq2seq_cli.data.tokenised import TokenisedSplit
 
 POOL_TOKENS = 300_000
 """Target positions shuffled together before they are sorted by length: the larger, the less padding; the
@@ -95,14 +95,14 @@ def load_batch(split: TokenisedSplit, indices: np.ndarray) -> Batch:
     return replace(batch, guide_BTS=torch.from_numpy(guide_BTS), guided_tokens=int(split.links.guided[numbers].sum()))
 
 
-def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The batches of one epoch, as row numbers of ``split``, in the order they are trained on.
+def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int, buffer: int = 0) -> list[np.ndarray]:
+    """The batches of one buffer of an epoch, as row numbers of ``split``, in the order they are trained on.
 
-    Rows are shuffled from ``seed`` and ``epoch``, sorted by target and then source length inside large pools,
+    Rows are shuffled from ``seed``, ``epoch`` and ``buffer``, sorted by target and then source length inside large pools,
     cut where a batch would exceed ``batch_tokens`` target (or twice as many source) positions, and the batches
     shuffled. A pair longer than that is a batch of its own.
     """
-    rng = np.random.default_rng((seed, epoch))
+    rng = np.random.default_rng((seed, epoch, buffer))
     order = rng.permutation(len(split))
     target, source = split.tgt_lengths[order] + 1, split.src_lengths[order] + 1
     pools = np.searchsorted(np.cumsum(target), np.arange(POOL_TOKENS, int(target.sum()), POOL_TOKENS))

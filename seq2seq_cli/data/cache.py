@@ -2,10 +2,12 @@
 
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from seq2seq_cli.errors import DataError
 
@@ -20,9 +22,10 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2seq"
 
 
-def cached(root: Path, key: str, make: Callable[[Path], None]) -> Path:
+def cached(root: Path, key: str, make: Callable[[Path], None], waiting: Callable[[], None] = lambda: None) -> Path:
     """The folder called ``key`` in ``root``; where there is none, ``make`` fills a new one, which takes its name
-    when it is complete. Where two processes make the same one, the first to end gives it, and both use it.
+    when it is complete. Of several processes that want the same one, one makes it; the others hear that they are
+    ``waiting``. What a killed or interrupted process leaves is given to the next one's ``make``, to go on from.
 
     Raises DataError where the folder cannot be written.
     """
@@ -32,30 +35,50 @@ def cached(root: Path, key: str, make: Callable[[Path], None]) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
-        with tempfile.TemporaryDirectory(prefix=HALF_MADE, dir=root, ignore_cleanup_errors=True) as temporary:
-            inside = Path(temporary) / key
-            inside.mkdir()
-            make(inside)
-            _give_name(inside, entry)
+        with _alone(root / f"{HALF_MADE}{key}.lock", waiting):
+            if not entry.is_dir():
+                _make(root / f"{HALF_MADE}{key}", entry, make)
     except OSError as error:
         hint = "Set SEQ2SEQ_CACHE to a folder that you may write to and that has room."
         raise DataError(f"prepared data cannot be written here: {error.strerror}.", str(root), hint) from error
     return entry
 
 
+@contextmanager
+def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock, which a process that dies lets go."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
+def _make(half_made: Path, entry: Path, make: Callable[[Path], None]) -> None:
+    half_made.mkdir(exist_ok=True)
+    try:
+        make(half_made)
+        _give_name(half_made, entry)
+    except Exception:
+        shutil.rmtree(half_made, ignore_errors=True)
+        raise
+
+
 def _give_name(inside: Path, entry: Path) -> None:
     for path in inside.iterdir():
         with open(path, "rb") as file:
             os.fsync(file.fileno())  # a power cut must not leave a named entry with empty files
-    try:
-        inside.rename(entry)
-    except OSError:
-        if not entry.is_dir():
-            raise
+    inside.rename(entry)
 
 
 def _sweep(root: Path) -> None:
     """Remove what killed processes left, once it is too old to be still in the making."""
     for path in root.glob(f"{HALF_MADE}*"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+        if path.is_dir() and time.time() - path.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, compress, cycle
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import sentencepiece
 
@@ -15,18 +14,21 @@ from seq2seq_cli.config import DataConfig, SubwordConfig
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
+from seq2seq_cli.data.epochs import TrainingText, training_text
 from seq2seq_cli.data.guidance import check_links, read_piece_links
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
 from seq2seq_cli.data.text import clean, sha256
-from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit, write
+from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText, write_shards
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.runs import Run
 
-__all__ = ["Lines", "Prepared", "Progress", "RaggedIds", "TokenisedSplit", "prepare"]
-
-FORMAT = 1
+FORMAT = 2
 """Of a cache entry; raised whenever the same text and settings would give another one."""
+
+VOCABULARY_PAIRS = 100_000
+"""Pairs that a vocabulary is learnt from; of a larger text every second, third ... one: SentencePiece keeps all that it
+is shown in memory, and takes longer for each the more there are."""
 
 REPORT_EVERY = 50_000
 
@@ -45,7 +47,7 @@ class Prepared:
 
     directory: Path
     subwords: Subwords
-    train: TokenisedSplit
+    train: TrainingText
     dev: TokenisedSplit
     dev_lines: Lines
     test_lines: Lines | None
@@ -78,27 +80,32 @@ def prepare(
     hashes = {split: text.digest() for split, text in texts.items()}
     test_lines = Lines.read(corpus.test) if corpus.test else None
 
-    def make(entry: Path) -> None:
-        _make(entry, corpus, subword, subwords, threads or available_cores(), progress or _silent)
+    report = progress or _silent
 
-    directory = cached(cache or cache_root(), _key(data, subword, subwords, hashes), make)
+    def make(entry: Path) -> None:
+        _make(entry, corpus, subword, subwords, threads or available_cores(), report)
+
+    key = _key(data, subword, subwords, hashes)
+    directory = cached(cache or cache_root(), key, make, lambda: report("waiting for another process", 0, 0))
     try:
         pieces = subwords or Subwords.load(Run(directory), subword.joint)
-        every, dev = (TokenisedSplit.open(directory / f"{split}.arrow") for split in ("train", "dev"))
+        every, dev = (TokenisedText.open(directory, split) for split in ("train", "dev"))
+        train = training_text(every, data.max_length)
+        dev_pairs = dev.load()
     except (RunError, pa.ArrowInvalid, OSError) as error:
         raise DataError(
             "the prepared data are damaged.", str(directory), "Delete this folder and try again."
         ) from error
-    train, notes = _for_training(every, data.max_length, corpus.train.where)
+    notes = _left_out(train, corpus.train.where)
     if links is not None:
-        train, note = _guided(train, links, corpus.train, pieces, progress or _silent)
+        train, note = _guided(train, links, corpus.train, pieces, report)
         notes.append(note)
         hashes["links"] = sha256(links)
     if subwords is None:
         notes += _size_notes(pieces, subword)
     lines = Lines.read(corpus.dev)
     return Prepared(
-        directory, pieces, train, dev, lines, test_lines, corpus.src, corpus.tgt, corpus.name, notes, hashes
+        directory, pieces, train, dev_pairs, lines, test_lines, corpus.src, corpus.tgt, corpus.name, notes, hashes
     )
 
 
@@ -126,20 +133,16 @@ def _make(
 ) -> None:
     texts = {"train": corpus.train, "dev": corpus.dev}
     totals = {split: _check(text, progress) for split, text in texts.items()}
-    if given is None:
-        progress("vocabulary", 0, totals["train"])
-        subwords = _train(corpus.train, config)
-        progress("vocabulary", totals["train"], totals["train"])
-    else:
-        subwords = given
-    subwords.save(Run(entry))
+    subwords = given or _vocabulary(Run(entry), corpus.train, totals["train"], config, progress)
+    if given is not None:
+        given.save(Run(entry))
     before = 0
     for split, text in texts.items():
 
         def report(done: int, before: int = before) -> None:
             progress("tokenising", before + done, sum(totals.values()))
 
-        write(entry / f"{split}.arrow", text.pairs(), subwords, threads, report)
+        write_shards(entry, split, text.pairs(), subwords, threads, report)
         before += totals[split]
 
 
@@ -155,43 +158,59 @@ def _check(text: ParallelText, progress: Progress) -> int:
     return count
 
 
-def _train(text: ParallelText, config: SubwordConfig) -> Subwords:
+def _vocabulary(run: Run, text: ParallelText, pairs: int, config: SubwordConfig, progress: Progress) -> Subwords:
+    """Learnt from ``text``; or what a killed preparation has left."""
+    try:
+        return Subwords.load(run, config.joint)
+    except RunError:
+        pass
+    progress("vocabulary", 0, pairs)
+    subwords = _train(text, pairs, config)
+    subwords.save(run)
+    progress("vocabulary", pairs, pairs)
+    return subwords
+
+
+def _train(text: ParallelText, pairs: int, config: SubwordConfig) -> Subwords:
+    every = -(-pairs // VOCABULARY_PAIRS)
+
+    def sample() -> Iterator[tuple[str, str]]:
+        return compress(text.pairs(), cycle([True] + [False] * (every - 1)))
+
     if config.joint:
-        both = train_subword(chain.from_iterable(text.pairs()), config)
+        both = train_subword(chain.from_iterable(sample()), config)
         return Subwords(both, both)
-    src = train_subword((src for src, _ in text.pairs()), config)
-    return Subwords(src, train_subword((tgt for _, tgt in text.pairs()), config))
+    src = train_subword((src for src, _ in sample()), config)
+    return Subwords(src, train_subword((tgt for _, tgt in sample()), config))
 
 
-def _for_training(every: TokenisedSplit, max_length: int, where: str) -> tuple[TokenisedSplit, list[str]]:
-    """The pairs with two sides of at most ``max_length`` pieces, and what to say about the others."""
-    empty = np.minimum(every.src_lengths, every.tgt_lengths) == 0
-    long = ~empty & (np.maximum(every.src_lengths, every.tgt_lengths) > max_length)
-    notes = []
-    if empty.any():
-        notes.append(f"{_pairs(empty)} with an empty side: dropped.")
-    if long.any():
-        notes.append(f"{_pairs(long)} longer than {max_length} pieces (data.max_length): left out of training.")
-    kept = np.flatnonzero(~(empty | long))
-    if not len(kept):
+def _left_out(train: TrainingText, where: str) -> list[str]:
+    """What to say about the pairs that are not trained on. Raises DataError where none is left."""
+    counts, notes = train.counts, []
+    if counts.empty:
+        notes.append(f"{_pairs(counts.empty)} with an empty side: dropped.")
+    if counts.long:
+        notes.append(
+            f"{_pairs(counts.long)} longer than {train.max_length} pieces (data.max_length): left out of training."
+        )
+    if not counts.kept:
         raise DataError(f"no pair is left for training. {' '.join(notes)}", where, "Raise data.max_length.")
-    return every.select(kept), notes
+    return notes
 
 
 def _guided(
-    train: TokenisedSplit, path: Path, text: ParallelText, subwords: Subwords, progress: Progress
-) -> tuple[TokenisedSplit, str]:
+    train: TrainingText, path: Path, text: ParallelText, subwords: Subwords, progress: Progress
+) -> tuple[TrainingText, str]:
     """The pairs with the links of their words, and what to say about them."""
     links = read_piece_links(path, text, subwords, lambda done, total: progress("linking", done, total))
-    guided = int(links.guided[train.numbers].sum())
+    guided = sum(int(links.guided[part.numbers].sum()) for part in train.parts())
     if not guided:
         raise DataError("no word of the pairs that are trained on is linked.", str(path))
-    share = guided / int(train.tgt_lengths.sum())
+    share = guided / train.counts.tgt_pieces
     return replace(train, links=links), f"Attention is guided at {share:.0%} of the target pieces: {path}."
 
 
-def _pairs(chosen: np.ndarray) -> str:
-    count = int(chosen.sum())
+def _pairs(count: int) -> str:
     return f"{count:,} pair" if count == 1 else f"{count:,} pairs"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq_cli.data.prepare import Lines
+from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.report.heatmaps import save_picture
 from seq2seq_cli.runs import Run

@@ -9,7 +9,8 @@ import torch
 
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.batching import cut, load_batch
-from seq2seq_cli.data.prepare import Prepared, TokenisedSplit
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.evaluation.diagnostics import diagnose

@@ -13,7 +13,8 @@ import torch
 
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.data.batching import load_batch, plan
-from seq2seq_cli.data.prepare import TokenisedSplit
+from seq2seq_cli.data.epochs import TrainingText
+from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics
@@ -43,7 +44,7 @@ class Learner(NamedTuple):
 
 def train(
     learner: Learner,
-    data: TokenisedSplit,
+    data: TrainingText,
     config: TrainingConfig,
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
@@ -61,21 +62,39 @@ def train(
     gc.collect()
     gc.freeze()
     while not (reason := _reason_to_end(config, progress)):
-        batches = plan(data, config.batch_tokens, config.seed, progress.epoch)
-        groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
-        learner.model.train()
-        while progress.batch < len(groups) and not _reason_to_end(config, progress):
-            if _evaluation_due(config, progress):
-                yield _evaluate(learner, config, progress, evaluate, clock)
-            else:
-                share = progress.batch / len(groups)
-                yield _step(learner, data, groups[progress.batch], config, progress, share, clock)
-        if progress.batch == len(groups):
-            progress.epoch, progress.batch = progress.epoch + 1, 0
+        buffers = data.buffers(config.seed, progress.epoch)
+        while progress.buffer < len(buffers) and not _reason_to_end(config, progress):
+            yield from _buffer(learner, data, buffers[progress.buffer], config, progress, evaluate, clock)
+        if progress.buffer == len(buffers):
+            progress.epoch, progress.buffer, progress.pairs = progress.epoch + 1, 0, 0
         ending = _reason_to_end(config, progress) or not config.evaluate_every
         if ending and progress.evaluated_step < progress.step:
             yield _evaluate(learner, config, progress, evaluate, clock)
     yield Ended(reason, progress.step, progress.seconds)
+
+
+def _buffer(
+    learner: Learner,
+    data: TrainingText,
+    chunks: list[int],
+    config: TrainingConfig,
+    progress: Progress,
+    evaluate: Callable[[Seq2Seq], DevScores],
+    clock: _Clock,
+) -> Iterator[Stepped | Evaluated]:
+    """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
+    split = data.load(chunks)
+    batches = plan(split, config.batch_tokens, config.seed, progress.epoch, progress.buffer)
+    groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
+    learner.model.train()
+    while progress.batch < len(groups) and not _reason_to_end(config, progress):
+        if _evaluation_due(config, progress):
+            yield _evaluate(learner, config, progress, evaluate, clock)
+        else:
+            share = (progress.pairs + len(split) * (progress.batch / len(groups))) / len(data)
+            yield _step(learner, split, groups[progress.batch], config, progress, share, clock)
+    if progress.batch == len(groups):
+        progress.buffer, progress.batch, progress.pairs = progress.buffer + 1, 0, progress.pairs + len(split)
 
 
 def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:

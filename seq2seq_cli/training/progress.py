@@ -11,13 +11,16 @@ from seq2seq_cli.evaluation.diagnostics import Diagnostics
 class Progress:
     """Changed by the loop alone, saved with every checkpoint.
 
-    ``batch`` is the next step within ``epoch``; ``seconds`` were spent training and evaluating, over all
+    ``batch`` is the next step within the buffer ``buffer`` of ``epoch``, which has trained on ``pairs`` of earlier
+    buffers; ``seconds`` were spent training and evaluating, over all
     sittings; ``evaluated_step`` is the step of the last evaluation; ``stale`` counts the evaluations since the
     best one.
     """
 
     epoch: int = 0
+    buffer: int = 0
     batch: int = 0
+    pairs: int = 0
     step: int = 0
     seconds: float = 0.0
     evaluations: int = 0

@@ -1,0 +1,81 @@
+"""The training text, epoch by epoch: which pairs are in memory together, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from seq2seq_cli.data.guidance import PieceLinks
+from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText
+
+BUFFER = 10
+"""Chunks whose pairs are shuffled together. Their numbers, lengths and batches take 90 bytes a pair."""
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """The pairs of ``text`` with two sides of at most ``max_length`` pieces: as many as its length; with the word
+    ``links`` of the text, where there are any."""
+
+    text: TokenisedText
+    max_length: int
+    counts: Counts
+    links: PieceLinks | None = None
+
+    def __len__(self) -> int:
+        return self.counts.kept
+
+    def buffers(self, seed: int, epoch: int) -> list[list[int]]:
+        """The chunks of each buffer of an epoch. A text of more than one buffer is dealt anew every epoch, chunk by
+        chunk, from ``seed`` and ``epoch``."""
+        chunks = np.arange(len(self.text.chunks))
+        if len(chunks) > BUFFER:
+            chunks = np.random.default_rng((seed, epoch)).permutation(chunks)
+        return [chunks[begin : begin + BUFFER].tolist() for begin in range(0, len(chunks), BUFFER)]
+
+    def load(self, chunks: list[int]) -> TokenisedSplit:
+        """The pairs of ``chunks`` that are trained on."""
+        split = self.text.load(chunks)
+        return replace(split.select(np.flatnonzero(~(_empty(split) | _long(split, self.max_length)))), links=self.links)
+
+    def parts(self) -> Iterator[TokenisedSplit]:
+        """All that is trained on, in the order of the text, buffer by buffer."""
+        count = len(self.text.chunks)
+        for begin in range(0, count, BUFFER):
+            yield self.load(list(range(begin, min(begin + BUFFER, count))))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pairs by what becomes of them, and the pieces of those that are ``kept``."""
+
+    kept: int
+    empty: int
+    long: int
+    src_pieces: int
+    tgt_pieces: int
+
+
+def training_text(text: TokenisedText, max_length: int) -> TrainingText:
+    """The pairs of ``text`` to train on. Looks at the lengths of all, one chunk after the other."""
+    kept = empty = long = src = tgt = 0
+    for number in range(len(text.chunks)):
+        split = text.load([number])
+        is_empty = _empty(split)
+        is_long = ~is_empty & _long(split, max_length)
+        keeps = ~(is_empty | is_long)
+        kept, empty, long = kept + int(keeps.sum()), empty + int(is_empty.sum()), long + int(is_long.sum())
+        src, tgt = src + int(split.src_lengths[keeps].sum()), tgt + int(split.tgt_lengths[keeps].sum())
+    return TrainingText(text, max_length, Counts(kept, empty, long, src, tgt))
+
+
+def _empty(split: TokenisedSplit) -> np.ndarray:
+    empty: np.ndarray = np.minimum(split.src_lengths, split.tgt_lengths) == 0
+    return empty
+
+
+def _long(split: TokenisedSplit, max_length: int) -> np.ndarray:
+    long: np.ndarray = np.maximum(split.src_lengths, split.tgt_lengths) > max_length
+    return long
