@@ -34,7 +34,8 @@ class DataConfig(Section):
     """A built-in corpus; default: tatoeba-de-en, where `train` is not given."""
     train: str | None = None
     """Training text: a prefix (P/train means P/train.SRC and P/train.TGT), a .tsv, .csv, .jsonl or .parquet
-    file with two named columns (any of them gzipped), a dataset folder, or a Hugging Face hub dataset."""
+    file with two named columns (any of them gzipped), a dataset folder, or a Hugging Face hub dataset; a pattern
+    (P/train-*, P/*.parquet) names many files at once."""
     dev: str | None = None
     """Development text, in the same forms: early stopping and choices are made on it."""
     test: str | None = None
@@ -43,6 +44,8 @@ class DataConfig(Section):
     """Source language: file suffix or column name."""
     tgt: str | None = None
     """Target language: file suffix or column name."""
+    streaming: bool = False
+    """Read a hub dataset given as train as it comes, without a copy of it on this machine."""
     max_length: Positive = 100
     """Pairs with more subword pieces than this on either side are left out of training."""
 
@@ -50,6 +53,7 @@ class DataConfig(Section):
     def _complete(self) -> Self:
         if self.train is None:
             extra = [name for name in ("dev", "src", "tgt") if getattr(self, name) is not None]
+            extra += ["streaming"] if self.streaming else []
             if extra:
                 raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
         else:

@@ -53,6 +53,20 @@ def csv(folder: Path, pairs: Pairs) -> str:
     return str(write_lines(folder / "t.csv.gz", ["de,en", *(f'"{de}","{en}"' for de, en in cells), ""]))
 
 
+def shards(folder: Path, pairs: Pairs) -> str:
+    for number, part in enumerate((pairs[:1], pairs[1:])):
+        write_lines(folder / f"train-{number}.de", [de for de, _ in part])
+        write_lines(folder / f"train-{number}.en.gz", [en for _, en in part])
+    write_lines(folder / "train-1.fr", ["not", "of", "these"])
+    return str(folder / "train-*")
+
+
+def tables(folder: Path, pairs: Pairs) -> str:
+    for number, part in enumerate((pairs[:3], pairs[3:])):
+        parquet.write_table(pa.Table.from_pylist(rows(part)), (folder / f"{number}.parquet").absolute())
+    return str(folder / "?.parquet")
+
+
 def jsonl(folder: Path, pairs: Pairs) -> str:
     lines = [{"de": de or None, "en": en} for de, en in pairs[:3]]
     nested = [{"translation": {"en": en, "de": de}} for de, en in pairs[3:]]
@@ -84,7 +98,7 @@ def data_folder(folder: Path, pairs: Pairs) -> str:
 
 
 Form = Callable[[Path, Pairs], str]
-FORMS = [prefix, zipped_prefix, tsv, csv, jsonl, parquet_file, saved_dataset, saved_splits, data_folder]
+FORMS = [prefix, zipped_prefix, shards, tables, tsv, csv, jsonl, parquet_file, saved_dataset, saved_splits, data_folder]
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +117,7 @@ def test_every_form_gives_the_same_pairs(form: Form, tmp_path: Path, capfd: pyte
 @pytest.mark.parametrize("form", FORMS)
 def test_a_missing_language_names_what_there_is(form: Form, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"(column \"xx\"; there are .*de|train\.xx does not exist; there are .*train\.de)"
+        DataError, match=r"(column \"xx\"; there are .*de|train(-0)?\.xx does not exist; there are .*train(-0)?\.de)"
     ):
         list(open_text(form(tmp_path, PAIRS), "train", "xx", "de").pairs())
 
@@ -123,6 +137,46 @@ def test_the_digest_of_files_can_be_had_from_the_shell(tmp_path: Path) -> None:
     text = open_text(prefix(tmp_path, PAIRS), "train", "de", "en")
     joined = (tmp_path / "train.de").read_bytes() + (tmp_path / "train.en").read_bytes()
     assert text.digest() == hashlib.sha256(joined).hexdigest()
+
+
+def test_a_streamed_dataset_gives_the_same_pairs_and_leaves_no_copy(tmp_path: Path) -> None:
+    text = open_text(data_folder(tmp_path, PAIRS), "train", "de", "en", streaming=True)
+    assert list(text.pairs()) == list(text.pairs()) == PAIRS
+    assert text.digest() == open_text(saved_dataset(tmp_path, PAIRS), "train", "de", "en").digest()
+    assert not list((tmp_path / "hf-cache").glob("**/*.arrow"))
+    write_lines(tmp_path / "hub" / "train.jsonl", [])
+    with pytest.raises(DataError, match=r"(no rows in this dataset|cannot be loaded)"):
+        list(open_text(str(tmp_path / "hub"), "train", "de", "en", streaming=True).pairs())
+
+
+def test_parts_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for number in ("02", "10", "01"):
+        write_lines(tmp_path / "parts" / f"train{number}.de", [f"s{number}"])
+        write_lines(tmp_path / "parts" / f"train{number}.en", [f"t{number}"])
+    text = open_text(str(tmp_path / "p*" / "train[01]*"), "train", "de", "en")
+    assert list(text.pairs()) == [("s01", "t01"), ("s02", "t02"), ("s10", "t10")]
+    assert text.where == f"{tmp_path}/p*/train[01]* (3 parts)"
+    (tmp_path / "parts" / "train02.en").unlink()
+    with pytest.raises(DataError, match=r"train02\.en does not exist; there are .*train02\.de"):
+        open_text(str(tmp_path / "parts" / "train*"), "train", "de", "en")
+    with pytest.raises(DataError, match=r"no files are called .*/no\*\.de and .*/no\*\.en"):
+        open_text(str(tmp_path / "parts" / "no*"), "train", "de", "en")
+    with pytest.raises(DataError, match=r"no files are called .*/\*\.parquet\."):
+        open_text(str(tmp_path / "parts" / "*.parquet"), "train", "de", "en")
+
+
+def test_a_file_may_be_called_like_a_pattern(tmp_path: Path) -> None:
+    for side in ("de", "en"):
+        write_lines(tmp_path / f"a[1]b.{side}", [side])
+    assert list(open_text(str(tmp_path / "a[1]b"), "train", "de", "en").pairs()) == [("de", "en")]
+
+
+@pytest.mark.parametrize(
+    ("train", "name"),
+    [("P/multi/train-*", "multi-de-en"), ("P/part-*.parquet", "part-de-en"), ("P/opus*.tsv.gz", "opus-de-en")],
+)
+def test_the_name_of_many_files(train: str, name: str) -> None:
+    assert corpora._name(train, "de", "en").endswith(name)
 
 
 def test_a_dataset_gives_the_split_of_the_role_or_the_named_one(tmp_path: Path) -> None:
@@ -146,7 +200,8 @@ def test_a_hub_dataset_is_asked_for_by_name(
 ) -> None:
     asked = []
 
-    def load(*given: str | None) -> datasets.DatasetDict:
+    def load(*given: str | None, streaming: bool) -> datasets.DatasetDict:
+        assert not streaming
         asked.append(given)
         return datasets.DatasetDict({split: datasets.Dataset.from_list(rows(PAIRS))})
 
@@ -156,7 +211,7 @@ def test_a_hub_dataset_is_asked_for_by_name(
 
 
 def test_a_hub_out_of_reach_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*given: str | None) -> None:
+    def load(*given: str | None, streaming: bool) -> None:
         raise ConnectionError("Couldn't reach the Hub\nand much more")
 
     monkeypatch.setattr(datasets, "load_dataset", load)

@@ -263,8 +263,8 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
     monkeypatch.setattr(epochs, "BUFFER", 4)
     write_pairs(tmp_path / "many" / "train", [("c" * (i % 5), "ab"[i % 2] + "c" * i) for i in range(23)])
     write_pairs(tmp_path / "many" / "dev", DEV)
-    files = {split: str(tmp_path / "many" / split) for split in ("train", "dev")}
-    return DataConfig(**files, src="de", tgt="en", max_length=21)
+    train, dev = (str(tmp_path / "many" / split) for split in ("train", "dev"))
+    return DataConfig(train=train, dev=dev, src="de", tgt="en", max_length=21)
 
 
 def test_shards_and_buffers_hold_every_pair_once(many: DataConfig, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.data.hub import open_dataset
-from seq2seq_cli.data.pairs import LineFiles, ParallelText
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
 from seq2seq_cli.data.tables import Table, table_format
 from seq2seq_cli.errors import DataError, suggestion
 
@@ -21,6 +22,9 @@ BUILT_IN = {"tatoeba-de-en": ("de", "en"), "bible-es-en": ("es", "en")}
 """Source and target language of each corpus that comes with the package."""
 
 PACKAGE = Path(__file__).parents[1]
+
+PATTERN = frozenset("*?[")
+"""Characters that make a name a pattern, where no file is called so."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -42,7 +46,8 @@ def find_corpus(data: DataConfig) -> Corpus:
     if data.train is None or data.dev is None or data.src is None or data.tgt is None:
         return _built_in(data.corpus or DEFAULT_CORPUS, data.test)
     src, tgt = data.src, data.tgt
-    train, dev = open_text(data.train, "train", src, tgt), open_text(data.dev, "dev", src, tgt)
+    train = open_text(data.train, "train", src, tgt, data.streaming)
+    dev = open_text(data.dev, "dev", src, tgt)
     test = None if data.test is None else open_text(data.test, "test", src, tgt)
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
 
@@ -59,26 +64,51 @@ def languages(data: DataConfig) -> tuple[str, str]:
     return (data.src, data.tgt) if data.src and data.tgt else BUILT_IN[data.corpus or DEFAULT_CORPUS]
 
 
-def open_text(form: str, role: Role, src: str, tgt: str) -> ParallelText:
+def open_text(form: str, role: Role, src: str, tgt: str, streaming: bool = False) -> ParallelText:
     """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, a table file, a dataset folder, or
-    a hub dataset; ``name:split`` or ``name:config:split`` picks a part of a dataset, else ``role`` does.
+    a hub dataset; ``name:split`` or ``name:config:split`` picks a part of a dataset, else ``role`` does. A pattern
+    names many files, which are read in the order of their names: P/train-* or P/*.parquet. A dataset that is
+    ``streaming`` is read as it comes, without a copy on this machine.
 
     Raises DataError, naming what is near, where there is no such text.
     """
     path = Path(form).expanduser()
-    if table_format(path):
-        if not path.is_file():
-            raise _missing(path)
+    if table_format(path) and path.is_file():
         return Table(path, src, tgt)
-    files = [_existing(path, suffix) for suffix in (src, tgt)]
-    if all(files):
-        return LineFiles(*(file for file in files if file))
-    if any(files) or _siblings(path):
-        raise _missing(Path(f"{path}.{tgt if files[0] else src}"))
+    if any(_existing(path, suffix) for suffix in (src, tgt)) or _siblings(path):
+        return _pair_of_files(path, src, tgt)
     if path.is_file():
         hint = f"Name two files by their common beginning (P/train for P/train.{src} and P/train.{tgt}), or a table."
         raise DataError("this is one file, without named columns.", form, hint)
-    return _dataset(form, role, src, tgt)
+    if PATTERN & set(form):
+        return _many(path, src, tgt)
+    if table_format(path):
+        raise _missing(path)
+    return _dataset(form, role, src, tgt, streaming)
+
+
+def _many(pattern: Path, src: str, tgt: str) -> ParallelText:
+    """All files that a pattern names, as one text."""
+    fixed = [not PATTERN & set(part) for part in pattern.parts]
+    folder = Path(*pattern.parts[: fixed.index(False)])
+    inside = str(pattern.relative_to(folder))
+    if table_format(pattern):
+        parts: list[ParallelText] = [Table(path, src, tgt) for path in sorted(folder.glob(inside))]
+    else:
+        found = chain.from_iterable(folder.glob(f"{inside}.{side}{gz}") for side in (src, tgt) for gz in ("", ".gz"))
+        prefixes = sorted({path.with_name(path.name.removesuffix(".gz")).with_suffix("") for path in found})
+        parts = [_pair_of_files(prefix, src, tgt) for prefix in prefixes]
+    if not parts:
+        ending = "" if table_format(pattern) else f".{src} and {pattern}.{tgt}"
+        raise DataError(f"no files are called {pattern}{ending}.")
+    return Joined(tuple(parts), f"{pattern} ({len(parts)} {'part' if len(parts) == 1 else 'parts'})")
+
+
+def _pair_of_files(prefix: Path, src: str, tgt: str) -> LineFiles:
+    files = [_existing(prefix, suffix) for suffix in (src, tgt)]
+    if not all(files):
+        raise _missing(Path(f"{prefix}.{tgt if files[0] else src}"))
+    return LineFiles(*(file for file in files if file))
 
 
 def _existing(prefix: Path, suffix: str) -> Path | None:
@@ -86,7 +116,7 @@ def _existing(prefix: Path, suffix: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _dataset(form: str, role: Role, src: str, tgt: str) -> ParallelText:
+def _dataset(form: str, role: Role, src: str, tgt: str, streaming: bool) -> ParallelText:
     name, *parts = form.split(":")
     folder = Path(name).expanduser()
     split = parts[-1] if parts else SPLITS[role]
@@ -95,12 +125,12 @@ def _dataset(form: str, role: Role, src: str, tgt: str) -> ParallelText:
         raise DataError("too many colons: write name:split or name:config:split.", form)
     if folder.is_dir():
         hint = f"Text files are named by their common beginning, for example {folder / role}."
-        return open_dataset(str(folder), split, config, src, tgt, hint)
+        return open_dataset(str(folder), split, config, src, tgt, hint, streaming)
     meant_as_file = folder.name in SPLITS or ("/" in name and folder.parent.is_dir())
     if meant_as_file or not _HUB_NAME.fullmatch(name):
         raise _missing(Path(f"{folder}.{src}"))
     hint = f"There are no files {name}.{src} and {name}.{tgt} either. Check the name, and the connection to the hub."
-    return open_dataset(name, split, config, src, tgt, hint)
+    return open_dataset(name, split, config, src, tgt, hint, streaming)
 
 
 def _missing(path: Path) -> DataError:
@@ -138,7 +168,7 @@ def _built_in(name: str, test: str | None) -> Corpus:
 
 def _name(train: str, src: str, tgt: str) -> str:
     """P/multi30k/train and data.tsv become multi30k-de-en and data-de-en."""
-    path = Path(train.partition(":")[0]).expanduser()
+    path = Path(re.sub(r"[-_.]*[*?[].*?(?=\.\w+$|$)", "", train.partition(":")[0])).expanduser()
     while table_format(path) or path.suffix == ".gz":
         path = path.with_suffix("")
     name = path.resolve().parent.name if path.name == "train" else path.name

@@ -14,7 +14,7 @@ from seq2seq_cli.data.tables import pick
 from seq2seq_cli.errors import DataError, suggestion
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DatasetRows:
     """The rows of one split of a dataset; its columns as in `Table`."""
 
     where: str
-    rows: Dataset
+    rows: Dataset | IterableDataset
     src: str
     tgt: str
 
@@ -33,15 +33,19 @@ class DatasetRows:
         return digest.hexdigest()
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        if not len(self.rows):
-            raise DataError("there are no rows in this dataset.", self.where)
+        number = 0
         tables = self.rows.with_format("arrow").iter(batch_size=1000)
         for number, row in enumerate((row for table in tables for row in table.to_pylist()), start=1):
             yield pick(row, self.src, self.tgt, f"{self.where}: row {number}")
+        if not number:
+            raise DataError("there are no rows in this dataset.", self.where)
 
 
-def open_dataset(name: str, split: str, config: str | None, src: str, tgt: str, hint: str) -> DatasetRows:
-    """The split ``split`` of a dataset: a folder written by ``save_to_disk``, a folder of data files, or a hub name.
+def open_dataset(
+    name: str, split: str, config: str | None, src: str, tgt: str, hint: str, streaming: bool = False
+) -> DatasetRows:
+    """The split ``split`` of a dataset: a folder written by ``save_to_disk`` (which is never copied), a folder of data
+    files, or a hub name; ``streaming`` reads it as it comes.
 
     Raises DataError, whatever the reason that it cannot be loaded, with ``hint``.
     """
@@ -52,7 +56,7 @@ def open_dataset(name: str, split: str, config: str | None, src: str, tgt: str, 
     saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
     try:
         with _silent():
-            found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, config)
+            found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, config, streaming=streaming)
     except Exception as error:  # the hub, the network and every file format have errors of their own
         raise DataError(f"cannot be loaded as a dataset: {_first_line(error)}.", name, hint) from error
     if isinstance(found, datasets.Dataset):

@@ -1,5 +1,6 @@
 """Sentence pairs: what every form of a corpus gives, and the plainest form, two line-aligned files."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -76,6 +77,21 @@ class LineFiles:
             f"  {self.tgt}:{line + 1}: {texts[1]}"
         )
         return DataError(what, self.where, "Line N of one file must translate line N of the other.")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several texts, one after the other."""
+
+    parts: tuple[ParallelText, ...]
+    where: str
+
+    def digest(self) -> str:
+        return hashlib.sha256("".join(part.digest() for part in self.parts).encode()).hexdigest()
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        for part in self.parts:
+            yield from part.pairs()
 
 
 def first_shifted(src: list[str], tgt: list[str]) -> int:

@@ -17,7 +17,7 @@ BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
 MAY_CHANGE = {
     # The place of the text and of its links; that they are the same is seen from their hashes.
-    *("data.train", "data.dev", "data.test", "training.guided_alignment"),
+    *("data.train", "data.dev", "data.test", "data.streaming", "training.guided_alignment"),
     *(*BUDGET, "training.save_minutes"),
     *("training.device", "training.precision", "training.threads", "training.tensorboard"),
 }
