@@ -8,7 +8,12 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_cores() -> int:
-    """Cores this process may run on, no more than its container's quota pays for; at least one."""
+    """Cores this process may run on, no more than its container's quota pays for, and its part of those that it shares
+    with others that ``torchrun`` has started; at least one."""
+    return max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def _cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = QUOTA.read_text(encoding="ascii").split()

@@ -28,6 +28,7 @@ def evaluation(
     """A run that has said ``hypotheses`` where it should have repeated ``source``."""
     return Evaluation(
         run=Run(Path(directory)),
+        kind="luong-general",
         lines=Lines(source, source),
         scores=score_system(hypotheses, source, bootstrap=20),
         by_length=score_by_length(source, hypotheses, source, bootstrap=20),

@@ -1,6 +1,7 @@
 """Comparisons of kinds: the same training but for the attention, taken up where it stopped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from corpora import TinyCorpus, write_lines
 from seq2seq_cli import config as configuration
 from seq2seq_cli import kinds
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.evaluation.seeds import KindSummary, sizes, summaries
 from seq2seq_cli.runs import ComparisonFiles
-from seq2seq_cli.training.comparison import KindSummary, planned_runs, sizes, summaries
+from seq2seq_cli.training.comparison import planned_runs
 
 
 def settings(corpus: TinyCorpus, epochs: int = 1) -> list[str]:
@@ -40,7 +42,11 @@ def test_kinds_are_trained_tested_and_shown_side_by_side(
     assert sorted(made(run)) == ["luong-general-seed1", "none-seed1"]
     assert "run 2 of 2: luong-general, seed 1" in answer.err
     assert "none-seed1" in answer.out
-    record = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
+    whole = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
+    record = whole["runs"]
+    assert [(row["kind"], row["seeds"], row["bleu"]) for row in whole["kinds"]] == [
+        (row["attention"], 1, row["bleu"]) for row in record
+    ]
     assert [Path(row["run"]).name for row in record] == ["none-seed1", "luong-general-seed1"]
     assert "luong-general-seed1" in (run / "report.html").read_text(encoding="utf-8")
     assert record[0]["p_against_first"] is None
@@ -188,10 +194,10 @@ def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:
                 assert configuration.value_of(planned.config, key) == configuration.value_of(plan[0].config, key)
 
 
-def test_seeds_are_averaged_by_hand(corpus: TinyCorpus, tmp_path: Path) -> None:
-    plan = planned_runs("none,luong-dot", 2, ComparisonFiles(tmp_path), flags={"data.corpus": "tatoeba-de-en"})
-    four = [evaluation(f"{i}", lines) for i, lines in enumerate((SOURCE, WORSE, SOURCE, SOURCE))]
-    first, second = summaries(plan, comparison(*four))
+def test_seeds_are_averaged_by_hand() -> None:
+    lines, kinds_of = (SOURCE, WORSE, SOURCE, SOURCE), ("none", "none", "luong-dot", "luong-dot")
+    four = [replace(evaluation(f"{i}", lines[i]), kind=kinds_of[i]) for i in range(4)]
+    first, second = summaries(comparison(*four))
     worse = four[1].scores.bleu.value
     assert (first.kind, first.seeds, second.kind) == ("none", 2, "luong-dot")
     assert first.bleu == pytest.approx((100 + worse) / 2)

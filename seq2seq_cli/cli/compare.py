@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from seq2seq_cli.cli import options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from seq2seq_cli.training.comparison import KindSummary
+    from seq2seq_cli.evaluation.seeds import KindSummary
 
 
 def compare(
@@ -58,11 +59,12 @@ def compare(
     from seq2seq_cli.cli.live import follow
     from seq2seq_cli.cli.results import comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.evaluation.seeds import sizes, summaries
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
-    from seq2seq_cli.training.comparison import planned_runs, sizes, summaries
+    from seq2seq_cli.training.comparison import planned_runs
     from seq2seq_cli.training.experiment import prepared_text
 
     files = ComparisonFiles(run)
@@ -95,14 +97,14 @@ def compare(
             one_source=True,
             keep=lambda source: chosen_rows(source, options.SENTENCES),
         )
-    rows = summaries(plan, comparison)
+    rows = summaries(comparison)
     console.out().print(comparison_table(comparison))
     print_lengths(comparison)
     if seeds > 1:
         console.out().print(_seeds_table(rows))
     for line in (*comparison.signatures, sizes(rows)):
         console.notice(line)
-    write_json(files.results, comparison.to_json())
+    write_json(files.results, {"runs": comparison.to_json(), "kinds": [asdict(row) for row in rows]})
     with console.status("drawing"):
         write_report(comparison, files.report)
     console.notice(f"scores: {files.results}")

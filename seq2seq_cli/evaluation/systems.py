@@ -26,12 +26,13 @@ Keep = Callable[[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run on one test set, ``lines``. ``decoding_seconds``: search and detokenisation, the model already loaded.
+    """One run, of a ``kind`` of attention, on one test set, ``lines``. ``decoding_seconds``: search and detokenisation, the model already loaded.
 
     ``kept``: some rows' hypotheses with all that is known of them, their alignments above all, by row from 0.
     """
 
     run: Run
+    kind: str
     lines: Lines
     scores: Scores
     by_length: list[LengthScores]
@@ -62,7 +63,7 @@ class Evaluation:
     def to_json(self) -> dict[str, object]:
         """Plain keys; scores as numbers, their intervals and signatures beside them."""
         scores = self.scores.all
-        record: dict[str, object] = {"run": str(self.run.directory)}
+        record: dict[str, object] = {"run": str(self.run.directory), "attention": self.kind}
         record |= {score.name.lower(): score.value for score in scores}
         record["signature"] = {score.name.lower(): score.signature for score in scores}
         record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
@@ -98,6 +99,7 @@ def evaluate_run(
     digest = hashlib.sha256("\n".join([*test.src, *test.tgt]).encode()).hexdigest()
     evaluation = Evaluation(
         run=run,
+        kind=translator.config.attention.kind,
         lines=test,
         scores=score_system(hypotheses, test.tgt),
         by_length=score_by_length(test.src, hypotheses, test.tgt),

@@ -12,10 +12,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seq2seq_cli import config as configuration
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.evaluation.lengths import FEW
 from seq2seq_cli.evaluation.metrics import PValues
+from seq2seq_cli.evaluation.seeds import summaries
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.report.assets import asset
 from seq2seq_cli.report.charts import MEASURES, Chart, diagnostic_charts, learning_charts, length_charts
@@ -32,7 +32,6 @@ class Column:
     """All that the page tells of one run; ``p`` is None for the first."""
 
     name: str
-    kind: str
     evaluation: Evaluation
     p: PValues | None
     history: History
@@ -65,7 +64,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
 def render(comparison: Comparison) -> str:
     """The same as text."""
     columns = [
-        Column(name, _kind(one), one, p, read_history(one.run), provenance(one))
+        Column(name, one, p, read_history(one.run), provenance(one))
         for name, one, p in zip(comparison.names, comparison.evaluations, comparison.significance, strict=True)
     ]
     histories = [column.history for column in columns]
@@ -90,6 +89,7 @@ def render(comparison: Comparison) -> str:
         comparison=comparison,
         columns=columns,
         charts=charts,
+        kinds=summaries(comparison),
         told=told,
         data=_embedded(_sentence_data(comparison, columns[0].made, told)),
         measures=[(name, title) for name, title, _ in MEASURES],
@@ -100,10 +100,6 @@ def render(comparison: Comparison) -> str:
         styles=styles,
         policy=_policy(scripts, styles),
     )
-
-
-def _kind(evaluation: Evaluation) -> str:
-    return configuration.load(evaluation.run.config).attention.kind
 
 
 def _sentence_data(comparison: Comparison, made: Provenance, told: ShownSentences) -> dict[str, object]:

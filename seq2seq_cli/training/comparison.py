@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli import kinds
@@ -13,7 +12,6 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.data.corpora import find_test
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.runs import ComparisonFiles, Run
 from seq2seq_cli.training.experiment import Happening, Report, experiment
 from seq2seq_cli.training.sitting import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
@@ -105,53 +103,3 @@ def _kinds(attentions: str) -> list[str]:
         if names.count(name) > 1:
             raise ConfigError(f"{name} is named {names.count(name)} times.", "--attentions", "Name each kind once.")
     return names
-
-
-@dataclass(frozen=True)
-class KindSummary:
-    """One kind over its seeds: means, and the standard deviation of single runs (0 for one)."""
-
-    kind: str
-    seeds: int
-    bleu: float
-    bleu_deviation: float
-    chrf: float
-    chrf_deviation: float
-    training_minutes: float
-    parameters: int
-
-
-def summaries(plan: Sequence[Planned], comparison: Comparison) -> list[KindSummary]:
-    """A row a kind, in the order of the plan, whose runs ``comparison`` evaluates one by one."""
-    by_kind: dict[str, list[Evaluation]] = {}
-    for planned, evaluation in zip(plan, comparison.evaluations, strict=True):
-        by_kind.setdefault(planned.kind, []).append(evaluation)
-    return [_summary(kind, evaluations) for kind, evaluations in by_kind.items()]
-
-
-def _summary(kind: str, evaluations: Sequence[Evaluation]) -> KindSummary:
-    bleu = [evaluation.scores.bleu.value for evaluation in evaluations]
-    chrf = [evaluation.scores.chrf.value for evaluation in evaluations]
-    return KindSummary(
-        kind=kind,
-        seeds=len(evaluations),
-        bleu=mean(bleu),
-        bleu_deviation=_deviation(bleu),
-        chrf=mean(chrf),
-        chrf_deviation=_deviation(chrf),
-        training_minutes=mean(evaluation.training_minutes for evaluation in evaluations),
-        parameters=evaluations[0].parameters,
-    )
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return stdev(values) if len(values) > 1 else 0.0
-
-
-def sizes(rows: Sequence[KindSummary]) -> str:
-    """How much larger or smaller each kind's model is than the first one's, in words."""
-    first, *others = rows
-    if not others:
-        return f"{first.kind} has {first.parameters:,} parameters"
-    told = [f"{row.kind} {(row.parameters - first.parameters) / first.parameters:+.1%}" for row in others]
-    return f"parameters, against the {first.parameters:,} of {first.kind}: {', '.join(told)}"

@@ -1,0 +1,59 @@
+"""Several trainings of the same kind of attention, taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from seq2seq_cli.evaluation.systems import Comparison, Evaluation
+
+
+@dataclass(frozen=True)
+class KindSummary:
+    """One kind over its seeds: means, and the standard deviation of single runs (0 for one)."""
+
+    kind: str
+    seeds: int
+    bleu: float
+    bleu_deviation: float
+    chrf: float
+    chrf_deviation: float
+    training_minutes: float
+    parameters: int
+
+
+def summaries(comparison: Comparison) -> list[KindSummary]:
+    """A row a kind, in the order in which ``comparison`` comes to them."""
+    by_kind: dict[str, list[Evaluation]] = {}
+    for evaluation in comparison.evaluations:
+        by_kind.setdefault(evaluation.kind, []).append(evaluation)
+    return [_summary(kind, evaluations) for kind, evaluations in by_kind.items()]
+
+
+def _summary(kind: str, evaluations: Sequence[Evaluation]) -> KindSummary:
+    bleu = [evaluation.scores.bleu.value for evaluation in evaluations]
+    chrf = [evaluation.scores.chrf.value for evaluation in evaluations]
+    return KindSummary(
+        kind=kind,
+        seeds=len(evaluations),
+        bleu=mean(bleu),
+        bleu_deviation=_deviation(bleu),
+        chrf=mean(chrf),
+        chrf_deviation=_deviation(chrf),
+        training_minutes=mean(evaluation.training_minutes for evaluation in evaluations),
+        parameters=evaluations[0].parameters,
+    )
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def sizes(rows: Sequence[KindSummary]) -> str:
+    """How much larger or smaller each kind's model is than the first one's, in words."""
+    first, *others = rows
+    if not others:
+        return f"{first.kind} has {first.parameters:,} parameters"
+    told = [f"{row.kind} {(row.parameters - first.parameters) / first.parameters:+.1%}" for row in others]
+    return f"parameters, against the {first.parameters:,} of {first.kind}: {', '.join(told)}"

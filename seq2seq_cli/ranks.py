@@ -1,0 +1,114 @@
+"""The processes that ``torchrun`` has started for one job: which of them this one is, and what they tell each other.
+
+Numbers and texts only ever pass between processes of one job, which trust each other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import zip_longest
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(hours=6)
+"""For a process that waits while the first one prepares the text. That another one has died is told at once."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """``rank`` of ``size`` processes, the ``local_rank``-th of ``local_size`` on this machine; the job was begun anew
+    ``restarts`` times since one of them died. The default is a process that is alone."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    restarts: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """What this process does of ``items``: every ``size``-th, so that what is sorted by length is dealt fairly."""
+        return items[self.rank :: self.size]
+
+    def gather(self, done: Sequence[T]) -> list[T]:
+        """What all have made of their shares, in the order of the items."""
+        if self.size == 1:
+            return list(done)
+        import torch.distributed as dist
+
+        parts: list[Sequence[T]] = [[]] * self.size
+        dist.all_gather_object(parts, done)
+        total, rounds = sum(map(len, parts)), zip_longest(*parts)
+        return [item for dealt in rounds for item in dealt][:total]  # only the last round may lack items, at its end
+
+    def sum(self, *values: float) -> list[float]:
+        """The sum of each of ``values`` over all processes; the same everywhere, to the bit."""
+        if self.size == 1:
+            return list(values)
+        import torch
+        import torch.distributed as dist
+
+        total = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def any(self, fact: bool) -> bool:
+        """Whether it is a fact for any process."""
+        return self.sum(float(fact))[0] > 0
+
+    def tell(self, value: T) -> T:
+        """The first process's ``value``, for all."""
+        if self.size == 1:
+            return value
+        import torch.distributed as dist
+
+        told = [value]
+        dist.broadcast_object_list(told, src=0)
+        return told[0]
+
+    @contextmanager
+    def first_goes_ahead(self) -> Iterator[None]:
+        """The first process does what is inside before the others."""
+        if not self.first:
+            self.tell(None)
+        yield
+        if self.first:
+            self.tell(None)
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """This process's place among those that ``torchrun`` has started, or ``ALONE`` where it has not."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1:
+        yield Ranks(restarts=_number("TORCHELASTIC_RESTART_COUNT"))
+        return
+    import torch
+    import torch.distributed as dist
+
+    ranks = Ranks(
+        _number("RANK"), size, _number("LOCAL_RANK"), _number("LOCAL_WORLD_SIZE"), _number("TORCHELASTIC_RESTART_COUNT")
+    )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ranks.local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield ranks
+    finally:
+        dist.destroy_process_group()
+
+
+def _number(name: str) -> int:
+    return int(os.environ.get(name, 0))
