@@ -34,6 +34,10 @@ class RunError(UserError):
     """A run directory or checkpoint that is missing, in the way, damaged, or of another shape."""
 
 
+class DamagedError(RunError):
+    """A checkpoint that is not what was written: cut off, or altered."""
+
+
 def suggestion(word: str, choices: Iterable[str]) -> str | None:
     """``Did you mean "x"?`` for the choice nearest to ``word``, or None where nothing is near."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)

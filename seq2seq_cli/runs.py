@@ -1,8 +1,10 @@
 """The run directory: every file name of a run, once; and writing files whole."""
 
+import errno
 import json
 import os
 import platform
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,10 @@ from seq2seq_cli.errors import RunError
 RUNS = Path("runs")
 PACKAGES = ("seq2seq-cli", "torch", "sentencepiece", "datasets", "sacrebleu", "numpy")
 """Those whose versions may change a result."""
+HALF_WRITTEN = ".tmp"
+"""How the names of files end that are being written."""
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Of an OSError: no room on the disk, in a quota, or in what a file may hold."""
 
 
 def versions() -> dict[str, str]:
@@ -24,16 +30,35 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name once the block has ended well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A temporary path beside ``path`` that takes its name once the block has ended well: after a crash or a power cut
+    there is the old file or the new one, whole."""
+    # One folder at most is made: a run directory that was removed under way does not come back half filled.
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{HALF_WRITTEN}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the new names in ``folder`` last, where the system can (Windows opens no folder)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes | bytearray) -> None:
+    """``data`` into ``path`` in one piece."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,6 +70,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """``value`` as indented JSON into ``path`` in one piece."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def unwritable(problem: OSError, directory: Path) -> RunError:
+    """What to tell of a ``problem`` in writing into a run directory."""
+    where = str(problem.filename or directory)
+    if problem.errno in DISK_FULL:
+        hint = "Make room, then go on with --resume: the last checkpoint is whole."
+        return RunError("there is no room left on the disk.", where, hint)
+    if not directory.is_dir():
+        hint = "Put it back and go on with --resume, or start again."
+        return RunError("this run directory was removed or renamed while it was in use.", str(directory), hint)
+    hint = "Make it writable and go on with --resume, or name another run directory with --run."
+    return RunError(f"cannot be written: {problem.strerror or problem}.", where, hint)
 
 
 @dataclass(frozen=True)
@@ -83,9 +121,32 @@ class Run:
         """Weights and all that exact resumption needs."""
         return self.checkpoints / "last.pt"
 
+    @property
+    def previous(self) -> Path:
+        """An earlier ``last``, for where ``last`` is damaged and for going back."""
+        return self.checkpoints / "previous.pt"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains this run; the file stays, the lock goes with the process."""
+        return self.directory / "train.lock"
+
+    @property
+    def resume_command(self) -> str:
+        return f"seq2seq train --run {shlex.quote(str(self.directory))} --resume"
+
     def kept(self, evaluation: int) -> Path:
         """Weights kept for averaging, of the evaluation with this number."""
         return self.checkpoints / f"evaluation-{evaluation:05d}.safetensors"
+
+    def all_kept(self) -> list[Path]:
+        """Those there are, the newest first."""
+        return sorted(self.checkpoints.glob("evaluation-*.safetensors"), reverse=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes had half written."""
+        for path in self.directory.rglob(f".*{HALF_WRITTEN}"):
+            path.unlink(missing_ok=True)
 
     @property
     def decodes(self) -> Path:
@@ -133,7 +194,7 @@ class Run:
         """Whether there is anything: a file of that name, or one in the directory."""
         if not self.directory.is_dir():
             return self.directory.exists()
-        return any(not path.is_dir() for path in self.directory.rglob("*"))
+        return any(not path.is_dir() and path != self.lock for path in self.directory.rglob("*"))
 
 
 @dataclass(frozen=True)

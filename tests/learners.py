@@ -14,10 +14,10 @@ from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.experiment import new_learner
 from seq2seq_cli.training.loop import DevScores, Learner, train
-from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
+from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
 
 CPU = torch.device("cpu")
-Event = Stepped | Evaluated | Ended
+Event = Stepped | Skipped | Evaluated | Diverged | Ended
 
 
 @dataclass(frozen=True)

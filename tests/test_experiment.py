@@ -92,7 +92,12 @@ def test_metrics_and_log_tell_the_training(trained_run: Run) -> None:
 def test_checkpoints_translations_scores_and_pictures_are_there(trained_run: Run) -> None:
     evaluations = trained_run.metrics.read_text(encoding="utf-8").count('"evaluation"')
     kept = {trained_run.kept(number) for number in range(evaluations - 3, evaluations + 1)}
-    assert set(trained_run.checkpoints.iterdir()) == {trained_run.best, trained_run.last, *kept}
+    assert set(trained_run.checkpoints.iterdir()) == {
+        trained_run.best,
+        trained_run.last,
+        trained_run.previous,
+        *kept,
+    }
     (decoded,) = trained_run.decodes.glob("*.txt")
     assert len(decoded.read_text(encoding="utf-8").splitlines()) == 24
     scores = json.loads(trained_run.evaluation.read_text(encoding="utf-8"))
@@ -239,7 +244,7 @@ def test_without_averaging_no_weights_are_kept_for_it(quick: Config, tmp_path: P
     config = quick.model_copy(update={"training": quick.training.model_copy(update={"average": 1})})
     run = Run(tmp_path / "run")
     assert not any(isinstance(event, Averaged) for event in run_all(config, run.directory))
-    assert set(run.checkpoints.iterdir()) == {run.best, run.last}
+    assert set(run.checkpoints.iterdir()) == {run.best, run.last, run.previous}
 
 
 def test_a_run_goes_where_corpus_and_kind_say(quick: Config) -> None:

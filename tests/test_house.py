@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors",),
     ("kinds",),
-    ("config", "cores", "ranks", "runs"),
+    ("config", "cores", "ranks", "runs", "seal"),
     ("device",),
     ("data", "model"),
     ("decoding",),

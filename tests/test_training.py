@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from seq2seq_cli.data.batching import Batch, load_batch, plan
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.training import loop
+from seq2seq_cli.training import gradients, loop
 from seq2seq_cli.training.loop import DevScores
 from seq2seq_cli.training.progress import Ended, Evaluated, Interval, Intervals, Progress, Stepped
 
@@ -105,7 +104,7 @@ def test_every_epoch_has_its_own_plan(lesson: Callable[..., Lesson], monkeypatch
         seen.append(rows.tolist())
         return load_batch(data, rows)
 
-    monkeypatch.setattr(loop, "load_batch", load)
+    monkeypatch.setattr(gradients, "load_batch", load)
     list(three.train(three.learner(), Progress(), scripted(1, 2, 3)))
     [pairs] = three.prepared.train.parts()
     assert seen == [rows.tolist() for epoch in range(3) for rows in plan(pairs, 150, 5, epoch)]
@@ -226,19 +225,6 @@ def test_accumulated_batches_make_one_step(lesson: Callable[..., Lesson]) -> Non
     )
     tokens = [step.target_tokens for step in single]
     assert [step.target_tokens for step in double] == [tokens[0] + tokens[1], tokens[2]]
-
-
-def test_a_loss_that_is_no_number_ends_training_with_advice(lesson: Callable[..., Lesson]) -> None:
-    broken = lesson()
-    learner = broken.learner()
-    events = broken.train(learner, Progress())
-    next(events)
-    with torch.no_grad():
-        learner.model.output_bias[5] = float("nan")
-    with pytest.raises(RunError, match="no longer a number at step 2") as caught:
-        next(events)
-    assert "training.learning_rate" in str(caught.value)
-    assert "--resume" in str(caught.value)
 
 
 def timeless(events: list[Event]) -> list[Event]:

@@ -302,7 +302,7 @@ def test_weights_of_another_shape(copied: Run) -> None:
 
 def test_weights_missing_or_damaged(copied: Run) -> None:
     copied.best.write_bytes(copied.best.read_bytes()[:1000])
-    with pytest.raises(RunError, match="not readable as safetensors"):
+    with pytest.raises(RunError, match="is damaged: it does not match its checksum"):
         Translator.load(copied.directory)
     copied.best.unlink()
     with pytest.raises(RunError, match="no weights here yet"):

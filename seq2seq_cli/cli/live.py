@@ -15,7 +15,7 @@ from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, Report
-from seq2seq_cli.training.progress import Ended, Evaluated, Intervals, Stepped
+from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, WentBack
 
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
@@ -24,27 +24,57 @@ LIVE_STEPS, PLAIN_STEPS = 5, 100
 def follow(start: Callable[[Report], Iterator[Happening]], config: Config, go_on: Callable[[Run], str]) -> Run:
     """Run the experiment that ``start`` begins, showing what happens; the run that it made. Where it is interrupted,
     ``go_on`` gives the command that goes on with it."""
-    with console.stages() as report:
-        events = start(report)
-        begun = next(events)
-    assert isinstance(begun, Begun)
-    _announce(begun, config)
-    best_bleu = begun.best or 0.0 if config.training.stop_on == "bleu" else 0.0
-    display = _Live(best_bleu) if console.err().is_terminal else _Plain()
+    begun: Happening | None = None
     try:
-        with display:
-            for event in events:
-                if isinstance(event, Stepped | Evaluated | Ended):
-                    display.show(event)
-                if isinstance(event, Ended):
-                    display.close()
-                    console.notice(str(event))
-                if isinstance(event, Averaged | Evaluation | Pictures):
-                    _conclude(event)
+        with console.stages() as report:
+            events = start(report)
+            begun = next(events)
+        assert isinstance(begun, Begun)
+        _announce(begun, config)
+        _show(events, begun, config)
     except KeyboardInterrupt:
-        console.notice(f"Stopped. Go on with: {go_on(begun.run)}")
+        if isinstance(begun, Begun):
+            console.notice(f"Stopped. Go on with: {go_on(begun.run)}")
+        else:
+            console.notice("Stopped before training began. Give the same command again to go on.")
         raise
     return begun.run
+
+
+def _show(events: Iterator[Happening], begun: Begun, config: Config) -> None:
+    best_bleu = begun.best or 0.0 if config.training.stop_on == "bleu" else 0.0
+    display = _Live(best_bleu) if console.err().is_terminal else _Plain()
+    trouble = _Trouble()
+    with display:
+        for event in events:
+            if isinstance(event, Stepped | Skipped | Evaluated | WentBack | Ended):
+                display.show(event)
+                trouble.tell(event)
+            if isinstance(event, Ended):
+                display.close()
+                console.notice(str(event))
+            if isinstance(event, Averaged | Evaluation | Pictures):
+                _conclude(event)
+
+
+class _Trouble:
+    """Warnings of what training mends by itself, each kind once; of going back, every time."""
+
+    def __init__(self) -> None:
+        self.told: set[type] = set()
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, WentBack):
+            console.warn(f"{event}.")
+        if isinstance(event, Skipped) and Skipped not in self.told:
+            self.told.add(Skipped)
+            console.warn(f"{event}. Others that are skipped are counted in the log.")
+        if isinstance(event, Stepped) and event.split_into is not None and Stepped not in self.told:
+            self.told.add(Stepped)
+            console.warn(
+                f"step {event.step} had to be computed in {event.split_into} parts for want of memory; the gradient is the "
+                "same. A smaller training.batch_tokens would be quicker."
+            )
 
 
 def _announce(begun: Begun, config: Config) -> None:
@@ -92,7 +122,7 @@ class _Plain:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, event: Stepped | Evaluated | Ended) -> None:
+    def show(self, event: Event) -> None:
         interval = self.intervals.add(event)
         if interval is not None and isinstance(event, Stepped):
             console.notice(f"{interval}, {memory()}, {_left(event)} left")
@@ -120,7 +150,7 @@ class _Live:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def show(self, event: Stepped | Evaluated | Ended) -> None:
+    def show(self, event: Event) -> None:
         interval = self.intervals.add(event)
         if isinstance(event, Evaluated):
             self.bleu = max(self.bleu, event.bleu)

@@ -70,7 +70,7 @@ def train(
     made = follow(
         lambda report: experiment(settings, run, resume, overwrite, report),
         settings,
-        go_on=lambda begun: f"seq2seq train --run {begun.directory} --resume",
+        go_on=lambda begun: begun.resume_command,
     )
     console.notice(f"Run directory: {made.directory}")
     console.notice(f'Try it: echo "..." | seq2seq translate --run {made.directory}')

@@ -25,7 +25,7 @@ from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.model.build import build, local_radius
 from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
-from seq2seq_cli.model.weights import load_weights
+from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import open_run
 
 
@@ -70,7 +70,7 @@ class Translator:
         subwords = Subwords.load(opened, config.subword.joint)
         chosen = choose_device(device)
         model = build(config, len(subwords.src), len(subwords.tgt))
-        load_weights(model, opened.best)
+        load_best(model, opened)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
 
     @cached_property

@@ -1,5 +1,6 @@
-"""Weights on disk: safetensors, which hold numbers and can hold nothing else."""
+"""Weights on disk: safetensors, which hold numbers and can hold nothing else, with a checksum in their metadata."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,8 +9,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from seq2seq_cli.errors import RunError
-from seq2seq_cli.runs import written_whole
+from seq2seq_cli.errors import DamagedError, RunError
+from seq2seq_cli.runs import Run, write_bytes
+from seq2seq_cli.seal import BLANK, is_whole, seal
+
+CHECKSUM = "sha256"
+"""Its key in the metadata; it is that of the file with zeros in the checksum's place."""
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
@@ -18,25 +23,67 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """``state`` into a safetensors file, in one piece."""
-    with written_whole(path) as temporary:
-        safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+    """``state`` into a sealed safetensors file, in one piece."""
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    data = bytearray(safetensors.torch.save(tensors, {CHECKSUM: BLANK}))
+    seal(data, _checksum_place(data))
+    write_bytes(path, data)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises RunError where it is missing or damaged."""
+    """The tensors of a safetensors file.
+
+    Raises RunError where it is missing, DamagedError where it is not what was written. A file without metadata, as
+    versions before checksums wrote it, is taken as it is.
+    """
     try:
-        return safetensors.torch.load_file(path)
+        data = path.read_bytes()
     except FileNotFoundError:
         hint = "Train the run to its first evaluation, or continue it with --resume."
         raise RunError("there are no weights here yet.", str(path), hint) from None
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"not readable as safetensors: {error}", str(path)) from None
+    except OSError as error:
+        raise RunError(f"cannot be read: {error.strerror}.", str(path)) from None
+    place = _checksum_place(data)
+    if not is_whole(data, place) if place >= 0 else b'"__metadata__"' in _header(data):
+        raise DamagedError("is damaged: it does not match its checksum.", str(path))
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise DamagedError(f"is damaged: not readable as safetensors ({error}).", str(path)) from None
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Weights from ``path`` into ``model``. Raises RunError where names or shapes differ."""
-    restore(model, read_weights(path), str(path))
+def _header(data: bytes | bytearray) -> bytes:
+    """The JSON that says what the file holds; its length is in the first eight bytes."""
+    return bytes(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def _checksum_place(data: bytes | bytearray) -> int:
+    """Where the checksum stands; -1 where there is none."""
+    key = f'"{CHECKSUM}":"'.encode()
+    found = _header(data).find(key)
+    return -1 if found < 0 else 8 + found + len(key)
+
+
+def load_best(model: nn.Module, run: Run) -> None:
+    """The best weights of ``run`` into ``model``. Raises RunError where they are missing or of another shape,
+    DamagedError with what can be used in their place where they are damaged."""
+    try:
+        restore(model, read_weights(run.best), str(run.best))
+    except DamagedError as problem:
+        whole = next((path for path in run.all_kept() if _is_readable(path)), None)
+        hint = "Nothing else of this run can be used in its place: train it again."
+        if whole is not None:
+            command = shlex.join(["cp", str(whole), str(run.best)])
+            hint = f"Copy it from a backup, or use the weights of a late evaluation, which are whole: {command}"
+        raise DamagedError(problem.what, problem.where, hint) from None
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_weights(path)
+    except RunError:
+        return False
+    return True
 
 
 @torch.no_grad()

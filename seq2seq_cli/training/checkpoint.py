@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.errors import RunError
+from seq2seq_cli.errors import DamagedError
 from seq2seq_cli.model.weights import read_weights, restore, state_of
-from seq2seq_cli.runs import written_whole
+from seq2seq_cli.runs import Run, write_bytes
+from seq2seq_cli.seal import BLANK, is_whole, seal
 from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.progress import Progress
 
 
 def save_last(learner: Learner, progress: Progress, path: Path) -> None:
-    """Weights, optimiser, scaler, progress and random state, in one piece."""
+    """Weights, optimiser, scaler, progress and random state, sealed, in one piece."""
     state = {
         "weights": state_of(learner.model),
         "optimizer": learner.optimizer.state_dict(),
@@ -26,22 +30,23 @@ def save_last(learner: Learner, progress: Progress, path: Path) -> None:
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all() if learner.device.type == "cuda" else [],
     }
-    with written_whole(path) as temporary:
-        torch.save(state, temporary)
+    # In memory first: torch tells of a full disk only as a failed assertion of its own.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    place = buffer.tell()
+    buffer.write(BLANK.encode())
+    data = bytearray(buffer.getbuffer())
+    seal(data, place)
+    write_bytes(path, data)
 
 
 def load_last(learner: Learner, path: Path) -> Progress:
     """Bring the learner and torch's random state back to a checkpoint; returns its progress.
 
-    Loads tensors and plain values only, never code. Raises RunError where it is missing, damaged or of another
-    shape.
+    Loads tensors and plain values only, never code. Raises DamagedError where the file is not what was written, with
+    the learner as it was; RunError where it is of another shape.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError("there is no checkpoint to resume from.", str(path), "Start again with --overwrite.") from None
-    except Exception as error:  # torch names no common class for what a damaged file raises
-        raise RunError(f"this checkpoint cannot be read: {error}", str(path)) from None
+    state = _read(path)
     restore(learner.model, state["weights"], str(path))
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])
@@ -49,6 +54,74 @@ def load_last(learner: Learner, path: Path) -> Progress:
     if state["random_cuda"]:
         torch.cuda.set_rng_state_all(state["random_cuda"])
     return Progress(**state["progress"])
+
+
+def _read(path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedError(f"this checkpoint cannot be read: {error.strerror}.", str(path)) from None
+    if not is_whole(data, len(data) - len(BLANK)):
+        what = "this checkpoint is damaged, or of a version without checksums: it does not match its checksum."
+        raise DamagedError(what, str(path))
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names no common class for what it cannot read
+        raise DamagedError(f"this checkpoint cannot be read: {error}", str(path)) from None
+
+
+class LastCheckpoint:
+    """``last`` of a run, and behind it ``previous``: the milestone before (see ``Progress.milestone``)."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.is_milestone = False
+        """Whether ``last`` is whole and a milestone."""
+
+    def save(self, learner: Learner, progress: Progress) -> None:
+        """A new ``last``. The one before becomes ``previous`` where it is a milestone."""
+        if self.is_milestone:
+            os.replace(self.run.last, self.run.previous)
+            self.is_milestone = False
+        save_last(learner, progress, self.run.last)
+        self.is_milestone = progress.milestone
+
+    def load(self, learner: Learner) -> tuple[Progress, list[str]]:
+        """Bring ``learner`` to where the run stopped: its progress, and what is to be told of it.
+
+        That is its beginning where it was cut off before its first checkpoint. Raises DamagedError where ``last`` is
+        damaged and there is no ``previous``, or it is damaged too.
+        """
+        if self.run.last.exists():
+            try:
+                progress = load_last(learner, self.run.last)
+            except DamagedError as problem:
+                earlier, told = self._load_previous(learner, problem), f"{problem.where}: {problem.what}"
+                return earlier, [f"{told} Going on from {self.run.previous}, of step {earlier.step}."]
+            self.is_milestone = progress.milestone
+            return progress, []
+        # The process was killed between the renaming of one checkpoint and the next.
+        return (load_last(learner, self.run.previous) if self.run.previous.exists() else Progress()), []
+
+    def _load_previous(self, learner: Learner, problem: DamagedError) -> Progress:
+        hint = "Copy it from a backup, or start again with --overwrite."
+        if not self.run.previous.exists():
+            raise DamagedError(f"{problem.what} There is no earlier one.", problem.where, hint)
+        try:
+            return load_last(learner, self.run.previous)
+        except DamagedError as other:
+            raise DamagedError(f"{problem.what} So is {other.where}.", problem.where, hint) from None
+
+    def go_back(self, learner: Learner) -> Progress | None:
+        """Bring ``learner`` back to the latest milestone on disk; its progress, or None where there is none yet."""
+        for path in (self.run.last, self.run.previous):
+            try:
+                progress = load_last(learner, path)
+            except DamagedError:
+                continue
+            if progress.milestone:
+                return progress
+        return None
 
 
 def average(paths: Sequence[Path]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,23 +16,27 @@ from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, choose_precision, set_threads
+from seq2seq_cli.errors import RunError
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.report.pictures import Pictures, draw_pictures
-from seq2seq_cli.runs import RUNS, Run
-from seq2seq_cli.training.checkpoint import average, load_last, save_last
+from seq2seq_cli.runs import RUNS, Run, unwritable
+from seq2seq_cli.training.checkpoint import LastCheckpoint, average
 from seq2seq_cli.training.dev import dev_alignments, dev_evaluator
-from seq2seq_cli.training.interruption import Interruption
-from seq2seq_cli.training.loop import DevScores, Learner, train
-from seq2seq_cli.training.optim import make_optimizer
-from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
+from seq2seq_cli.training.interruption import CutShort, Interruption
+from seq2seq_cli.training.lock import sole_training
+from seq2seq_cli.training.loop import SKIPPED_IN_A_ROW, DevScores, Learner, train
+from seq2seq_cli.training.optim import AFTER_SETBACK, make_optimizer
+from seq2seq_cli.training.progress import Diverged, Event, Progress, WentBack
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
 from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
 
 PICTURES = 6
 """Dev sentences whose alignments are drawn at the end."""
+MOST_SETBACKS = 3
+"""How often training goes back to try a lower rate before it gives up."""
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, what is done of it, and how much there is."""
@@ -64,7 +69,7 @@ class Averaged:
     kept: bool
 
 
-Happening = Begun | Stepped | Evaluated | Ended | Averaged | Evaluation | Pictures
+Happening = Begun | Event | Averaged | Evaluation | Pictures
 """What an experiment yields."""
 
 
@@ -78,10 +83,11 @@ def experiment(
 ) -> Iterator[Happening]:
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
 
-    The first SIGINT or SIGTERM ends training after the update or evaluation under way: ``last`` is saved, and
+    The first SIGINT or SIGTERM ends training after the update under way, and all else at once: ``last`` is saved, and
     KeyboardInterrupt raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
-    and neither ``resume`` nor ``overwrite`` is set, ConfigError and DataError where a resumed run is to go on with
-    other settings or text.
+    and neither ``resume`` nor ``overwrite`` is set, is being trained in by another process or cannot be written, and
+    where training diverges again and again; ConfigError and DataError where a resumed run is to go on with other
+    settings or text.
     """
     threads = set_threads(config.training.threads)
     # What cannot work is told before the text is prepared, which may take long.
@@ -90,18 +96,37 @@ def experiment(
     check_directory(run, resume, overwrite)
     if resume:
         check_same_settings(run, config)
-    prepared = _prepare(run, config, resume, threads, report)
-    learner = new_learner(config, prepared.subwords)
-    progress = load_last(learner, run.last) if resume and run.last.is_file() else Progress()
-    if overwrite and run.exists:
-        shutil.rmtree(run.directory)
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    with Interruption() as interruption:
+        prepared = _prepare(run, config, resume, threads, report)
+        learner = new_learner(config, prepared.subwords)
+        with _writing(run), sole_training(run):
+            check_directory(run, resume, overwrite)  # another process may have begun it in the meantime
+            yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption)
+
+
+def _sitting(
+    run: Run,
+    config: Config,
+    prepared: Prepared,
+    learner: Learner,
+    resume: bool,
+    overwrite: bool,
+    threads: int,
+    interruption: Interruption,
+) -> Iterator[Happening]:
+    """What happens from the first write into the run directory on."""
+    if overwrite:
+        _empty(run)
+    run.sweep()
+    last = LastCheckpoint(run)
+    progress, notes = last.load(learner) if resume else (Progress(), [])
+    run.checkpoints.mkdir(exist_ok=True)
     describe(run, config, prepared, learner, threads)
     # What an earlier sitting ended with does not belong to the weights that this one ends with.
     run.evaluation.unlink(missing_ok=True)
     yield Begun(
         run=run,
-        notes=prepared.notes,
+        notes=[*prepared.notes, *notes],
         train_pairs=len(prepared.train),
         dev_pairs=len(prepared.dev),
         vocabulary=len(prepared.subwords.tgt),
@@ -117,15 +142,14 @@ def experiment(
     recorders: list[Recorder] = [Metrics(run, progress), Log(run)]
     if config.training.tensorboard:
         recorders.append(TensorBoard(run, config, progress.step, dev_alignments(prepared, config, learner)))
-    recorders.append(Checkpoints(run, learner, progress, config.training.average, config.training.save_minutes))
-    with Interruption() as interruption:
-        for event in train(learner, prepared.train, config.training, progress, evaluate):
-            for recorder in recorders:
-                recorder.record(event)
-            yield event
-            if interruption.asked:
-                save_last(learner, progress, run.last)
-                raise KeyboardInterrupt
+    recorders.append(Checkpoints(run, learner, progress, config.training.average, config.training.save_minutes, last))
+    for event in _training(learner, prepared, config, progress, interruption.let_through(evaluate), last, interruption):
+        for recorder in recorders:
+            recorder.record(event)
+        yield event
+        if interruption.asked:
+            last.save(learner, progress)
+            raise KeyboardInterrupt
 
     averaged = _average_last(run, learner, progress, config, evaluate)
     if averaged is not None:
@@ -136,6 +160,78 @@ def experiment(
     if config.attention.kind != "none":
         yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
     conclude(run)
+
+
+@contextmanager
+def _writing(run: Run) -> Iterator[None]:
+    """Raises RunError for what goes wrong in writing into the run directory."""
+    try:
+        yield
+    except OSError as problem:
+        raise unwritable(problem, run.directory) from problem
+
+
+def _empty(run: Run) -> None:
+    """Delete all that the run directory holds, but for the lock that this process has on it."""
+    for path in run.directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != run.lock:
+            path.unlink()
+
+
+def _training(
+    learner: Learner,
+    prepared: Prepared,
+    config: Config,
+    progress: Progress,
+    evaluate: Callable[[Seq2Seq], DevScores],
+    last: LastCheckpoint,
+    interruption: Interruption,
+) -> Iterator[Event]:
+    """Train to the end, going back where training diverges. An evaluation that is cut short leaves ``last`` saved."""
+    with interruption.held():
+        while True:
+            diverged = None
+            try:
+                for event in train(learner, prepared.train, config.training, progress, evaluate):
+                    if isinstance(event, Diverged):
+                        diverged = event
+                    else:
+                        yield event
+            except CutShort:
+                last.save(learner, progress)
+                raise
+            if diverged is None:
+                return
+            yield _go_back(learner, prepared, config, progress, last, diverged)
+
+
+def _go_back(
+    learner: Learner, prepared: Prepared, config: Config, progress: Progress, last: LastCheckpoint, diverged: Diverged
+) -> WentBack:
+    """Back to the latest milestone, or to the beginning. Raises RunError where that was done too often."""
+    if diverged.setbacks >= MOST_SETBACKS:
+        what = (
+            f"training diverges: {SKIPPED_IN_A_ROW} steps in a row, up to step {diverged.step}, had no finite loss and "
+            f"gradient, after going back {diverged.setbacks} times, at last with {AFTER_SETBACK**diverged.setbacks:g} of "
+            "the learning rate."
+        )
+        hint = 'Start again with a lower training.learning_rate, training.clip_norm = 1 or training.precision = "fp32".'
+        raise RunError(what, str(last.run.directory), hint)
+    earlier = last.go_back(learner)
+    if earlier is None:
+        _forget(learner, new_learner(config, prepared.subwords))
+        earlier = Progress()
+    progress.go_back(earlier)
+    return WentBack(progress.step, diverged.step, progress.setbacks, AFTER_SETBACK**progress.setbacks, progress.seconds)
+
+
+def _forget(learner: Learner, fresh: Learner) -> None:
+    """Make ``learner`` what ``fresh`` is."""
+    restore(learner.model, state_of(fresh.model), "a new model")
+    learner.optimizer.load_state_dict(fresh.optimizer.state_dict())
+    learner.scaler.load_state_dict(fresh.scaler.state_dict())
 
 
 def prepared_text(

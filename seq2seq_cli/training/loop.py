@@ -6,21 +6,24 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 
 from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.data.batching import load_batch, plan
+from seq2seq_cli.data.batching import plan
 from seq2seq_cli.data.epochs import TrainingText
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.device import Precision
-from seq2seq_cli.errors import RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training import optim
-from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
+from seq2seq_cli.training.gradients import Learner, add_gradients
+from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
+
+__all__ = ["DevScores", "Learner", "train"]
+
+SKIPPED_IN_A_ROW = 10
+"""Steps without a finite loss and gradient after which going on is no use."""
 
 
 class DevScores(NamedTuple):
@@ -32,24 +35,14 @@ class DevScores(NamedTuple):
     attention: Diagnostics | None = None
 
 
-class Learner(NamedTuple):
-    """What training changes, apart from ``Progress`` and torch's random state."""
-
-    model: Seq2Seq
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    device: torch.device
-    precision: Precision
-
-
 def train(
     learner: Learner,
     data: TrainingText,
     config: TrainingConfig,
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
-) -> Iterator[Stepped | Evaluated | Ended]:
-    """Train until the epochs, the minutes or the patience run out.
+) -> Iterator[Stepped | Skipped | Evaluated | Diverged | Ended]:
+    """Train until the epochs, the minutes or the patience run out (``Ended``), or until it is no use (``Diverged``).
 
     At every yield the learner, ``progress`` and torch's random state together are a complete checkpoint:
     training on from them is the same, bit for bit, as never having stopped (under a time limit that bites, the
@@ -63,14 +56,21 @@ def train(
     gc.freeze()
     while not (reason := _reason_to_end(config, progress)):
         buffers = data.buffers(config.seed, progress.epoch)
-        while progress.buffer < len(buffers) and not _reason_to_end(config, progress):
+        while progress.buffer < len(buffers) and not _reason_to_end(config, progress) and not _has_diverged(progress):
             yield from _buffer(learner, data, buffers[progress.buffer], config, progress, evaluate, clock)
+        if _has_diverged(progress):
+            yield Diverged(progress.step, progress.setbacks, progress.seconds)
+            return
         if progress.buffer == len(buffers):
             progress.epoch, progress.buffer, progress.pairs = progress.epoch + 1, 0, 0
         ending = _reason_to_end(config, progress) or not config.evaluate_every
         if ending and progress.evaluated_step < progress.step:
             yield _evaluate(learner, config, progress, evaluate, clock)
-    yield Ended(reason, progress.step, progress.seconds)
+    yield Ended(reason, progress.step, progress.seconds, progress.skipped, progress.setbacks)
+
+
+def _has_diverged(progress: Progress) -> bool:
+    return progress.skipped_in_a_row >= SKIPPED_IN_A_ROW
 
 
 def _buffer(
@@ -81,13 +81,13 @@ def _buffer(
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
     clock: _Clock,
-) -> Iterator[Stepped | Evaluated]:
+) -> Iterator[Stepped | Skipped | Evaluated]:
     """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
     split = data.load(chunks)
     batches = plan(split, config.batch_tokens, config.seed, progress.epoch, progress.buffer)
     groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
     learner.model.train()
-    while progress.batch < len(groups) and not _reason_to_end(config, progress):
+    while progress.batch < len(groups) and not _reason_to_end(config, progress) and not _has_diverged(progress):
         if _evaluation_due(config, progress):
             yield _evaluate(learner, config, progress, evaluate, clock)
         else:
@@ -123,47 +123,34 @@ def _step(
     progress: Progress,
     epoch_share: float,
     clock: _Clock,
-) -> Stepped:
-    tokens, total, guided_tokens, guidance = 0, 0.0, 0, 0.0
+) -> Stepped | Skipped:
     weight = optim.guided_weight(config, optim.share_done(config, progress, epoch_share))
-    for indices in group:
-        batch = load_batch(data, indices).to(learner.device)
-        tokens += batch.target_tokens
-        with learner.precision.autocast(learner.device):
-            loss = learner.model.loss(
-                batch.src_BS,
-                batch.src_mask_BS,
-                batch.reads_BT,
-                batch.target_BT,
-                batch.target_mask_BT,
-                config.label_smoothing,
-                batch.guide_BTS,
-            )
-        objective = loss.smoothed if loss.guidance is None else loss.smoothed + weight * loss.guidance
-        torch.autograd.backward(learner.scaler.scale(objective))
-        total += float(loss.smoothed.detach())
-        if loss.guidance is not None:
-            guided_tokens += batch.guided_tokens
-            guidance += float(loss.guidance.detach())
+    sums = add_gradients(learner, data, group, config, weight)
     rate = optim.learning_rate(config, progress, epoch_share)
-    norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler)
-    if not math.isfinite(total) or (not math.isfinite(norm) and not learner.scaler.is_enabled()):
-        hint = 'Lower training.learning_rate, or set training.precision = "fp32"; --resume goes back to the last checkpoint.'
-        raise RunError(f"the loss is no longer a number at step {progress.step + 1}.", None, hint)
+    finite = math.isfinite(sums.loss)
+    norm = optim.step(learner.optimizer, rate, sums.tokens, config.clip_norm, learner.scaler, finite)
     clock.lap()
     progress.step += 1
     progress.batch += 1
+    # In fp16 a gradient that is not finite says that the scale of the loss is too large, and it has been lowered.
+    if not finite or not (math.isfinite(norm) or learner.scaler.is_enabled()):
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        what: Literal["loss", "gradient"] = "gradient" if finite else "loss"
+        return Skipped(progress.epoch, progress.step, what, progress.skipped, progress.seconds)
+    progress.skipped_in_a_row = 0
     return Stepped(
         epoch=progress.epoch,
         step=progress.step,
-        loss=total / tokens,
-        target_tokens=tokens,
+        loss=sums.loss / sums.tokens,
+        target_tokens=sums.tokens,
         learning_rate=rate,
         gradient_norm=norm,
         seconds=progress.seconds,
         share=optim.share_done(config, progress, epoch_share),
-        guidance=guidance / guided_tokens if guided_tokens else None,
-        guided_tokens=guided_tokens,
+        guidance=sums.guidance / sums.guided_tokens if sums.guided_tokens else None,
+        guided_tokens=sums.guided_tokens,
+        split_into=sums.parts if sums.parts > len(group) else None,
     )
 
 
@@ -180,12 +167,14 @@ def _evaluate(
     progress.evaluations += 1
     progress.evaluated_step = progress.step
     score = scores.bleu if config.stop_on == "bleu" else -scores.loss
+    score = -math.inf if math.isnan(score) else score
     best = progress.best_score is None or score > progress.best_score
     if best:
         progress.best_score, progress.best_step, progress.stale = score, progress.step, 0
     else:
         progress.stale += 1
-    if progress.lowest_loss is None or scores.loss < progress.lowest_loss:
+    lowest = math.inf if progress.lowest_loss is None else progress.lowest_loss
+    if scores.loss < lowest:
         progress.lowest_loss = scores.loss
     else:
         progress.plateau_factor /= 2

@@ -13,6 +13,8 @@ from seq2seq_cli.training.progress import Progress
 
 FLOOR = 0.01
 """Share of the peak rate that the cosine schedule ends on."""
+AFTER_SETBACK = 0.5
+"""What each setback leaves of the rate."""
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -57,27 +59,34 @@ def learning_rate(config: TrainingConfig, progress: Progress, epoch_share: float
             decay = progress.plateau_factor
         case "constant":
             decay = 1.0
-    return config.learning_rate * warmup * decay
+    return config.learning_rate * warmup * decay * AFTER_SETBACK**progress.setbacks
 
 
 def step(
-    optimizer: torch.optim.Optimizer, rate: float, tokens: int, clip_norm: float, scaler: torch.amp.GradScaler
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    tokens: int,
+    clip_norm: float,
+    scaler: torch.amp.GradScaler,
+    finite_loss: bool = True,
 ) -> float:
     """Update from gradients summed over ``tokens`` target tokens; returns the norm of their mean.
 
-    A step whose gradient is not finite is left out by ``scaler`` where it is enabled (fp16).
+    Weights and optimiser stay as they are where the loss or the norm is not finite.
     """
     scaler.unscale_(optimizer)
     gradients = list(_gradients(optimizer))
     norm = torch.nn.utils.get_total_norm(gradients) / tokens
-    shrink = (clip_norm / (norm + 1e-6)).clamp(max=1.0) if clip_norm else torch.ones_like(norm)
-    torch._foreach_mul_(gradients, shrink / tokens)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    scaler.step(optimizer)
+    length = float(norm)
+    if finite_loss and math.isfinite(length):
+        shrink = (clip_norm / (norm + 1e-6)).clamp(max=1.0) if clip_norm else torch.ones_like(norm)
+        torch._foreach_mul_(gradients, shrink / tokens)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return float(norm)
+    return length
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
 
 from seq2seq_cli.evaluation.diagnostics import Diagnostics
+
+MILESTONE_STEPS = 1000
+"""A step is a milestone at least this often."""
 
 
 @dataclass
@@ -14,7 +18,8 @@ class Progress:
     ``batch`` is the next step within the buffer ``buffer`` of ``epoch``, which has trained on ``pairs`` of earlier
     buffers; ``seconds`` were spent training and evaluating, over all
     sittings; ``evaluated_step`` is the step of the last evaluation; ``stale`` counts the evaluations since the
-    best one.
+    best one; ``skipped`` counts the steps that were left out because loss or gradient was not finite, and
+    ``setbacks`` how often training went back for that.
     """
 
     epoch: int = 0
@@ -30,13 +35,30 @@ class Progress:
     stale: int = 0
     lowest_loss: float | None = None
     plateau_factor: float = 1.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    setbacks: int = 0
+
+    @property
+    def milestone(self) -> bool:
+        """Whether training may come back to here. Which steps are milestones does not depend on the clock, so that a
+        resumed training goes back to where an unbroken one does."""
+        return (self.step == self.evaluated_step or self.step % MILESTONE_STEPS == 0) and not self.skipped_in_a_row
+
+    def go_back(self, earlier: Progress) -> None:
+        """Be as ``earlier``, but for what counts over the whole of the training."""
+        kept = self.seconds, self.skipped, self.setbacks + 1
+        for field in fields(self):
+            setattr(self, field.name, getattr(earlier, field.name))
+        self.seconds, self.skipped, self.setbacks = kept
 
 
 @dataclass(frozen=True)
 class Stepped:
     """One update of the weights. ``loss``: smoothed cross-entropy a target token, in nats; ``share``: how much
     of the whole training is done, 0 to 1; ``guidance``: cross-entropy of the attention, in nats a target token with
-    links, of which there were ``guided_tokens`` (None where there were none)."""
+    links, of which there were ``guided_tokens`` (None where there were none); ``split_into``: how many batches memory
+    made of it (None where all had room)."""
 
     epoch: int
     step: int
@@ -48,6 +70,47 @@ class Stepped:
     share: float
     guidance: float | None = None
     guided_tokens: int = 0
+    split_into: int | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A step that changed nothing, because ``what`` says had no finite value; the ``skipped``-th such step."""
+
+    epoch: int
+    step: int
+    what: Literal["loss", "gradient"]
+    skipped: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"step {self.step} skipped: its {self.what} is not a finite number"
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """So many steps in a row were skipped, up to this one, that going on is no use; ``setbacks`` were before."""
+
+    step: int
+    setbacks: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WentBack:
+    """Training goes on from an earlier ``step`` with a lower rate, for the ``setbacks``-th time."""
+
+    step: int
+    diverged_step: int
+    setbacks: int
+    rate_share: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"no finite loss and gradient up to step {self.diverged_step}: back to step {self.step}, with "
+            f"{self.rate_share:g} of the learning rate"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,14 +137,26 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Ended:
-    """Training is over, and why."""
+    """Training is over, and why. Of its steps, ``skipped`` changed nothing; ``setbacks``: how often it went back."""
 
     reason: str
     steps: int
     seconds: float
+    skipped: int = 0
+    setbacks: int = 0
 
     def __str__(self) -> str:
-        return f"training ended after {self.steps} steps and {self.seconds / 60:.1f} minutes: {self.reason}"
+        told = f"training ended after {self.steps} steps and {self.seconds / 60:.1f} minutes: {self.reason}"
+        if not self.skipped:
+            return told
+        steps = "1 step was" if self.skipped == 1 else f"{self.skipped} steps were"
+        times = "once" if self.setbacks == 1 else f"{self.setbacks} times"
+        back = f", going back {times}" if self.setbacks else ""
+        return f"{told}; {steps} skipped, not being finite{back}"
+
+
+Event = Stepped | Skipped | Evaluated | WentBack | Ended
+"""What is recorded and shown of a training."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +184,21 @@ class Interval:
 
 
 class Intervals:
-    """Gathers updates into an ``Interval`` every ``steps`` of them, and before anything else that happens."""
+    """Gathers updates into an ``Interval`` every ``steps`` of them, and before anything else that happens. Skipped
+    steps are in none."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self.gathered: list[Stepped] = []
         self.since: float | None = None
 
-    def add(self, event: Stepped | Evaluated | Ended) -> Interval | None:
+    def add(self, event: Event) -> Interval | None:
         """Take note of an event; the interval that it completes, if any."""
+        if isinstance(event, Skipped):
+            return None
+        if isinstance(event, WentBack):  # what was gathered is undone
+            self.gathered, self.since = [], event.seconds
+            return None
         if isinstance(event, Stepped):
             self.gathered.append(event)
             return self._close() if len(self.gathered) >= self.steps else None

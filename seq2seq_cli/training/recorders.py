@@ -15,14 +15,21 @@ from seq2seq_cli.errors import UserError
 from seq2seq_cli.model.weights import save_weights, state_of
 from seq2seq_cli.report.heatmaps import heatmap_pixels
 from seq2seq_cli.runs import Run, write_text
-from seq2seq_cli.training.checkpoint import save_last
+from seq2seq_cli.training.checkpoint import LastCheckpoint
 from seq2seq_cli.training.loop import Learner
-from seq2seq_cli.training.progress import Ended, Evaluated, Intervals, Progress, Stepped
+from seq2seq_cli.training.progress import (
+    Ended,
+    Evaluated,
+    Event,
+    Intervals,
+    Progress,
+    Skipped,
+    Stepped,
+    WentBack,
+)
 
 RECORD_EVERY = 50
 """Steps between two records of the training loss."""
-
-Event = Stepped | Evaluated | Ended
 
 
 class Recorder(Protocol):
@@ -30,11 +37,19 @@ class Recorder(Protocol):
 
 
 class Checkpoints:
-    """``best`` at every new best, weights of the last evaluations for averaging, and ``last``: at every
-    evaluation and every ``save_minutes`` between them."""
+    """``best`` at every new best, weights of the last evaluations for averaging, and ``last``: at every milestone and
+    every ``save_minutes`` between them."""
 
-    def __init__(self, run: Run, learner: Learner, progress: Progress, keep: int, save_minutes: float) -> None:
-        self.run, self.learner, self.progress = run, learner, progress
+    def __init__(
+        self,
+        run: Run,
+        learner: Learner,
+        progress: Progress,
+        keep: int,
+        save_minutes: float,
+        last: LastCheckpoint,
+    ) -> None:
+        self.run, self.learner, self.progress, self.last = run, learner, progress, last
         self.keep = keep
         self.save_seconds = 60 * save_minutes
         self.saved_at = time.monotonic()
@@ -47,21 +62,20 @@ class Checkpoints:
             if self.keep > 1:
                 save_weights(weights, self.run.kept(event.number))
                 self.run.kept(event.number - self.keep).unlink(missing_ok=True)
-        if not isinstance(event, Stepped) or time.monotonic() - self.saved_at > self.save_seconds:
-            save_last(self.learner, self.progress, self.run.last)
+        due = self.progress.milestone or time.monotonic() - self.saved_at > self.save_seconds
+        if due or isinstance(event, Evaluated | Ended):
+            self.last.save(self.learner, self.progress)
             self.saved_at = time.monotonic()
 
 
 class Metrics:
-    """``metrics.jsonl``: one object an evaluation, and one an interval of steps. Records of what came after
-    ``progress``, made by a sitting that was cut off, are dropped."""
+    """``metrics.jsonl``: one object an evaluation, one an interval of steps, and one for what went wrong. Records of
+    what came after ``progress``, made by a sitting that was cut off or before training went back, are dropped."""
 
     def __init__(self, run: Run, progress: Progress) -> None:
-        self.run = run
+        self.run, self.progress = run, progress
         self.intervals = Intervals(RECORD_EVERY)
-        lines = run.metrics.read_text(encoding="utf-8").splitlines() if run.metrics.exists() else []
-        kept = [line for line in lines if _came_before(line, progress)]
-        write_text(run.metrics, "".join(f"{line}\n" for line in kept))
+        self._drop_later()
 
     def record(self, event: Event) -> None:
         interval = self.intervals.add(event)
@@ -69,6 +83,16 @@ class Metrics:
             self._append({"event": "train", **asdict(interval)})
         if isinstance(event, Evaluated):
             self._append({"event": "evaluation", **asdict(event)})
+        if isinstance(event, Skipped):
+            self._append({"event": "skipped", **asdict(event)})
+        if isinstance(event, WentBack):
+            self._drop_later()
+            self._append({"event": "went-back", **asdict(event)})
+
+    def _drop_later(self) -> None:
+        lines = self.run.metrics.read_text(encoding="utf-8").splitlines() if self.run.metrics.exists() else []
+        kept = [line for line in lines if _came_before(line, self.progress)]
+        write_text(self.run.metrics, "".join(f"{line}\n" for line in kept))
 
     def _append(self, record: dict[str, object]) -> None:
         known = {name: value for name, value in record.items() if value is not None}
@@ -83,6 +107,8 @@ def _came_before(line: str, progress: Progress) -> bool:
         return False
     if record["event"] == "evaluation":
         return bool(record["number"] <= progress.evaluations)
+    if record["event"] == "went-back":
+        return bool(record["setbacks"] <= progress.setbacks)
     return bool(record["step"] <= progress.step)
 
 
