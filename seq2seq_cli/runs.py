@@ -78,7 +78,7 @@ def unwritable(problem: OSError, directory: Path) -> RunError:
     if problem.errno in DISK_FULL:
         hint = "Make room, then go on with --resume: the last checkpoint is whole."
         return RunError("there is no room left on the disk.", where, hint)
-    if not directory.is_dir():
+    if problem.errno == errno.ENOENT and not directory.is_dir():
         hint = "Put it back and go on with --resume, or start again."
         return RunError("this run directory was removed or renamed while it was in use.", str(directory), hint)
     hint = "Make it writable and go on with --resume, or name another run directory with --run."

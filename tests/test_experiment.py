@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Terminal
 from corpora import TinyCorpus
 from learners import CPU, Lesson, differing
 
@@ -25,6 +26,8 @@ from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.report.pictures import Pictures, spread
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import dev as dev_module
+from seq2seq_cli.training import experiment as experiment_module
+from seq2seq_cli.training import optim
 from seq2seq_cli.training.checkpoint import average
 from seq2seq_cli.training.dev import dev_evaluator, dev_loss
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, default_run, experiment
@@ -390,3 +393,88 @@ def test_what_fails_before_training_leaves_no_directory(quick: Config, tmp_path:
     with pytest.raises(ConfigError, match='"nowhere" is unknown'):
         run_all(impossible, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_cuts_an_evaluation_short(
+    quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    run_all(quick, whole.directory)
+    scored: list[int] = []
+    plain = dev_module.bleu
+
+    def interrupted(hypotheses: list[str], references: list[str]) -> float:
+        scored.append(len(hypotheses))
+        if len(scored) == 2:
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("the evaluation went on")
+        return plain(hypotheses, references)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dev_module, "bleu", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(quick, stopped.directory)
+    saved = torch.load(stopped.last, weights_only=True)["progress"]
+    assert (saved["step"], saved["evaluated_step"]) == (2, 1)  # the step is kept, and the look at dev is made up for
+    run_all(quick, stopped.directory, resume=True)
+    for path in (whole.best, *whole.all_kept()):
+        assert differing(read_weights(stopped.checkpoints / path.name), read_weights(path)) == []
+
+
+def test_a_second_signal_amid_an_update_saves_nothing_half_done(
+    quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    run_all(quick, whole.directory)
+    plain = optim.step
+
+    def twice(*arguments: object, **named: object) -> float:
+        norm = plain(*arguments, **named)  # type: ignore[arg-type]
+        if stopped.last.exists():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return norm
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optim, "step", twice)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(quick, stopped.directory)
+    assert torch.load(stopped.last, weights_only=True)["progress"]["step"] == 1
+    run_all(quick, stopped.directory, resume=True)
+    assert differing(read_weights(stopped.best), read_weights(whole.best)) == []
+
+
+def test_a_signal_before_training_says_that_nothing_is_lost(
+    quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    settings = tmp_path / "quick.toml"
+    settings.write_text(quick.to_toml(), encoding="utf-8")
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(experiment_module, "prepared_text", interrupted)
+    answer = terminal.run("train", "--config", settings, "--run", tmp_path / "run")
+    assert answer.status == 130
+    assert "Stopped before training began. Give the same command again to go on." in answer.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stopped_amid_its_averaging_window_a_run_ends_with_the_same_mean(precision: str, tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "quick", train=40, dev=3, test=3)
+    training = {"epochs": 3, "batch_tokens": 100, "evaluate_every": 2, "average": 3, "precision": precision}
+    config = corpus.config(training={**training, "save_minutes": 1e-6}, attention={"kind": "none"})
+    whole = Run(tmp_path / "whole")
+    told = run_all(config, whole.directory)
+    (averaged,) = (event for event in told if isinstance(event, Averaged))
+    for stop in range(len(told) - 9, len(told) - 2):
+        run = Run(tmp_path / f"stopped-{stop}")
+        events = experiment(config, run.directory, resume=False, overwrite=False)
+        for _ in range(stop):
+            next(events)
+        del events
+        rest = run_all(config, run.directory, resume=True)
+        assert [event for event in rest if isinstance(event, Averaged)] == [averaged], told[stop - 1]
+        for path in (whole.best, *whole.all_kept()):
+            assert differing(read_weights(run.checkpoints / path.name), read_weights(path)) == [], told[stop - 1]

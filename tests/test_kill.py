@@ -1,10 +1,18 @@
-"""A training that is killed without warning, and resumed, ends as one that was never killed."""
+"""A training that is killed or asked to stop at any moment, and resumed, ends as one that never was.
 
+SEQ2SEQ_KILLS=100 kills a hundred times.
+"""
+
+import multiprocessing
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -12,49 +20,118 @@ import torch
 from corpora import TinyCorpus
 from learners import differing
 
+from seq2seq_cli.config import Config
+from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
 
+KILLS = int(os.environ.get("SEQ2SEQ_KILLS", "10"))
 
-def command(corpus: TinyCorpus, run: Path, precision: str, *more: str) -> list[str]:
-    data = [f"--{split}={corpus.folder / split}" for split in ("train", "dev", "test")]
-    sizes = {"model.hidden_size": 32, "model.embedding_size": 24, "subword.vocab_size": 60}
-    often = {"training.batch_tokens": 150, "training.save_minutes": 0.001, "training.evaluate_every": 7}
-    overrides = [f"--set={key}={value}" for key, value in {**sizes, **often}.items()]
-    return [
-        sys.executable, "-m", "seq2seq_cli", "train", "--attention=luong-general", *data, "--src=xx", "--tgt=yy",
-        *overrides, f"--run={run}", f"--precision={precision}", "--threads=1", "--epochs=6", *more,
-    ]  # fmt: skip
+
+@pytest.fixture(scope="module")
+def context() -> ForkServerContext:
+    """Processes that have torch loaded already: each begins within milliseconds."""
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(["seq2seq_cli.training.experiment"])
+    return forking
+
+
+def train(config: Config, directory: Path) -> None:
+    """Train and test, from wherever the run is."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from seq2seq_cli.training.experiment import experiment
+
+    run = Run(directory)
+    for event in experiment(config, directory, resume=run.config.is_file(), overwrite=False):
+        if isinstance(event, Evaluation):  # pictures would take longer than all the rest
+            break
+
+
+def finish(process: BaseProcess) -> None:
+    process.join()
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_sigkill_at_any_moment_changes_nothing(precision: str, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
-    whole, killed = Run(tmp_path / "whole"), Run(tmp_path / "killed")
-    subprocess.run(command(tiny_corpus, whole.directory, precision), check=True, capture_output=True)
+def test_sigkill_at_any_moment_changes_nothing(precision: str, context: ForkServerContext, tmp_path: Path) -> None:
+    """Epochs that are shuffled each its own way, evaluations amid them, averaging, and a checkpoint after every step."""
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=40, dev=3, test=3)
+    training = {"epochs": 6, "batch_tokens": 100, "evaluate_every": 4, "save_minutes": 1e-6, "average": 3}
+    config = corpus.config(
+        training={**training, "precision": precision}, model={"dropout": 0.3}, attention={"kind": "luong-general"}
+    )
+    whole = Run(tmp_path / "whole")
+    finish(begin(context, config, whole))
+    began = time.monotonic()
+    finish(begin(context, config, Run(tmp_path / "timed")))
+    seconds = time.monotonic() - began
 
-    seed = time.time_ns()  # another moment each time: the claim is about all of them
-    more: list[str] = []
-    kills = 0
-    for attempt in range(2):
-        process = subprocess.Popen(
-            command(tiny_corpus, killed.directory, precision, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        wait_for_training(process, killed)
-        time.sleep((seed // 7**attempt % 1000) / 1000)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
+    drawn = random.Random(seed := time.time_ns())  # other moments each time: the claim is about all of them
+    kills = number = 0
+    while kills < (KILLS + 1) // 2:
+        number += 1
+        run = Run(tmp_path / f"killed-{number}")
+        while True:
+            process = begin(context, config, run)
+            process.join(drawn.uniform(0, seconds))
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
             kills += 1
-        process.communicate()
-        more = ["--resume"]
-    subprocess.run(command(tiny_corpus, killed.directory, precision, "--resume"), check=True, capture_output=True)
-    assert kills, "every training was over before it was to be killed"
-    assert differing(read_weights(killed.best), read_weights(whole.best)) == [], f"moments drawn from {seed}"
-    last = [torch.load(run.last, weights_only=True)["weights"] for run in (killed, whole)]
-    assert differing(*last) == [], f"moments drawn from {seed}"
+        assert process.exitcode == 0
+        assert same(run, whole), f"moments drawn from {seed}, run {number}"
+    print(f"{precision}: {kills} kills in {number} runs, each run as an unbroken one")
 
 
-def wait_for_training(process: "subprocess.Popen[bytes]", run: Run) -> None:
-    """Until this process has written its first checkpoint, or ended."""
-    before = run.last.stat().st_mtime_ns if run.last.exists() else 0
-    while process.poll() is None and not (run.last.exists() and run.last.stat().st_mtime_ns > before):
+def begin(context: ForkServerContext, config: Config, run: Run) -> BaseProcess:
+    process = context.Process(target=train, args=(config, run.directory))
+    process.start()
+    return process
+
+
+def same(run: Run, whole: Run) -> bool:
+    """Whether all weights, optimiser states and counters are the same bit for bit."""
+    names = [path.name for path in whole.checkpoints.glob("*.safetensors")]
+    pairs = [(read_weights(run.checkpoints / name), read_weights(whole.checkpoints / name)) for name in names]
+    one, other = (torch.load(each.last, weights_only=True) for each in (run, whole))
+    for state in (one, other):
+        state["progress"]["seconds"] = 0
+    rest = [repr({**state, "weights": None}) for state in (one, other)]
+    return (
+        len(names) == 4
+        and all(not differing(*pair) for pair in [*pairs, (one["weights"], other["weights"])])
+        and (rest[0] == rest[1])
+    )
+
+
+def command(corpus: TinyCorpus, run: Path, *more: str) -> list[str]:
+    data = [f"--{split}={corpus.folder / split}" for split in ("train", "dev", "test")]
+    sizes = {"model.hidden_size": 32, "model.embedding_size": 24, "subword.vocab_size": 60}
+    often = {"training.batch_tokens": 150, "training.evaluate_every": 7}
+    overrides = [f"--set={key}={value}" for key, value in {**sizes, **often}.items()]
+    return [
+        sys.executable, "-m", "seq2seq_cli", "train", "--attention=luong-general", *data, "--src=xx", "--tgt=yy",
+        *overrides, f"--run={run}", "--precision=fp32", "--threads=1", "--epochs=500", *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(number: signal.Signals, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+    run = Run(tmp_path / "a run")
+    # Where the tests run in a shell's background, SIGINT is ignored, and a child would inherit that.
+    process = subprocess.Popen(
+        command(tiny_corpus, run.directory),
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while process.poll() is None and not run.last.exists():
         time.sleep(0.01)
+    before = run.last.stat().st_mtime_ns
+    os.kill(process.pid, number)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert f"Go on with: seq2seq train --run '{run.directory}' --resume" in re.sub(r"\s+", " ", told.decode())
+    assert b"Traceback" not in told
+    assert run.last.stat().st_mtime_ns > before
+    assert not list(run.directory.rglob("*.tmp"))
