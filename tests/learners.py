@@ -12,9 +12,9 @@ from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.training.experiment import new_learner
 from seq2seq_cli.training.loop import DevScores, Learner, train
 from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
+from seq2seq_cli.training.setup import new_learner
 
 CPU = torch.device("cpu")
 Event = Stepped | Skipped | Evaluated | Diverged | Ended

@@ -258,10 +258,11 @@ def test_halves_have_the_gradient_of_the_whole(
     plain = Lesson(config, lesson.prepared)
     whole, split = plain.learner(), plain.learner()
     group = [np.arange(9), np.arange(9, 14)]
-    wanted = add_gradients(whole, plain.prepared.train, group, config.training, 1.0)
+    [pairs] = plain.prepared.train.parts()
+    wanted = add_gradients(whole, pairs, group, config.training, 1.0)
     with monkeypatch.context() as patch:
         given = scarce(patch, 3, problem)
-        found = add_gradients(split, plain.prepared.train, group, config.training, 1.0)
+        found = add_gradients(split, pairs, group, config.training, 1.0)
     assert given[0] == 9
     assert sorted(given[-6:]) == [1, 2, 2, 2, 2, 2] or max(given[-6:]) <= 3
     assert found.tokens == wanted.tokens

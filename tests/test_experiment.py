@@ -19,6 +19,7 @@ from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.evaluation import metrics
 from seq2seq_cli.evaluation.diagnostics import STAYS, Diagnostics, diagnose
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -401,7 +402,7 @@ def test_a_signal_cuts_an_evaluation_short(
     whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
     run_all(quick, whole.directory)
     scored: list[int] = []
-    plain = dev_module.bleu
+    plain = metrics.bleu
 
     def interrupted(hypotheses: list[str], references: list[str]) -> float:
         scored.append(len(hypotheses))

@@ -14,8 +14,9 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
-from seq2seq_cli.training.experiment import Averaged, Begun, Happening, Report
+from seq2seq_cli.training.experiment import Averaged, Begun, Happening
 from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, WentBack
+from seq2seq_cli.training.setup import Report
 
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""

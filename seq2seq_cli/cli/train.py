@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,7 @@ def train(
     from seq2seq_cli import console
     from seq2seq_cli.cli.live import follow
     from seq2seq_cli.errors import ConfigError
+    from seq2seq_cli.ranks import joined
     from seq2seq_cli.runs import open_run
 
     for other, given in (("--overwrite", overwrite), ("--config", config is not None)):
@@ -67,10 +69,14 @@ def train(
         # A run keeps its settings; which run it is may follow from the options.
         run = run or default_run(configuration.load(None, overrides or (), flags))
         settings = configuration.load(open_run(run).config, overrides or (), flags)
-    made = follow(
-        lambda report: experiment(settings, run, resume, overwrite, report),
-        settings,
-        go_on=lambda begun: begun.resume_command,
-    )
+    with joined() as ranks:
+        if not ranks.first:
+            deque(experiment(settings, run, resume, overwrite, ranks=ranks), maxlen=0)
+            return
+        made = follow(
+            lambda report: experiment(settings, run, resume, overwrite, report, ranks),
+            settings,
+            go_on=lambda begun: begun.resume_command,
+        )
     console.notice(f"Run directory: {made.directory}")
     console.notice(f'Try it: echo "..." | seq2seq translate --run {made.directory}')

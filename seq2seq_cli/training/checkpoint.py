@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -20,16 +20,36 @@ from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.progress import Progress
 
 
+class State(TypedDict):
+    """What a checkpoint holds: plain values and tensors alone, as torch loads them without running code."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    progress: dict[str, Any]
+
+
+def snapshot(learner: Learner, progress: Progress) -> State:
+    """Weights, optimiser, scaler and progress."""
+    return State(
+        weights=state_of(learner.model),
+        optimizer=learner.optimizer.state_dict(),
+        scaler=learner.scaler.state_dict(),
+        progress=asdict(progress),
+    )
+
+
+def take_over(learner: Learner, state: State, where: str) -> Progress:
+    """Bring the learner to a snapshot; returns its progress. Raises RunError where it is of another shape."""
+    restore(learner.model, state["weights"], where)
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.scaler.load_state_dict(state["scaler"])
+    return Progress(**state["progress"])
+
+
 def save_last(learner: Learner, progress: Progress, path: Path) -> None:
-    """Weights, optimiser, scaler, progress and random state, sealed, in one piece."""
-    state = {
-        "weights": state_of(learner.model),
-        "optimizer": learner.optimizer.state_dict(),
-        "scaler": learner.scaler.state_dict(),
-        "progress": asdict(progress),
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if learner.device.type == "cuda" else [],
-    }
+    """A snapshot, sealed, in one piece."""
+    state = snapshot(learner, progress)
     # In memory first: torch tells of a full disk only as a failed assertion of its own.
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -41,19 +61,12 @@ def save_last(learner: Learner, progress: Progress, path: Path) -> None:
 
 
 def load_last(learner: Learner, path: Path) -> Progress:
-    """Bring the learner and torch's random state back to a checkpoint; returns its progress.
+    """Bring the learner back to a checkpoint; returns its progress.
 
     Loads tensors and plain values only, never code. Raises DamagedError where the file is not what was written, with
     the learner as it was; RunError where it is of another shape.
     """
-    state = _read(path)
-    restore(learner.model, state["weights"], str(path))
-    learner.optimizer.load_state_dict(state["optimizer"])
-    learner.scaler.load_state_dict(state["scaler"])
-    torch.set_rng_state(state["random"])
-    if state["random_cuda"]:
-        torch.cuda.set_rng_state_all(state["random_cuda"])
-    return Progress(**state["progress"])
+    return take_over(learner, _read(path), str(path))
 
 
 def _read(path: Path) -> Any:

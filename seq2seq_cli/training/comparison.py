@@ -13,7 +13,8 @@ from seq2seq_cli.data.corpora import find_test
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.runs import ComparisonFiles, Run
-from seq2seq_cli.training.experiment import Happening, Report, experiment
+from seq2seq_cli.training.experiment import Happening, experiment
+from seq2seq_cli.training.setup import Report
 from seq2seq_cli.training.sitting import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 
 ALL = "all"

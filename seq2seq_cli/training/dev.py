@@ -27,17 +27,21 @@ WATCHED = 3
 
 def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Callable[[Seq2Seq], DevScores]:
     """A function that judges a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
-    the same sentences each time."""
-    greedy = replace_beam(config.decoding, 1)
-    worded = [i for i, line in enumerate(prepared.dev_lines.src) if line.strip()]
-    diagnosed = spread(worded, DIAGNOSED)
+    the same sentences each time. Several processes share the work, and all come to the same scores."""
+    greedy, ranks = replace_beam(config.decoding, 1), learner.ranks
+    lines = prepared.dev_lines.src
+    worded = [i for i, line in enumerate(lines) if line.strip()]
+    diagnosed = set(spread(worded, DIAGNOSED))
+    mine = ranks.share(range(len(lines)))
 
     def evaluate(model: Seq2Seq) -> DevScores:
         loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
         translator = Translator(model, prepared.subwords, config, learner.device, learner.precision)
-        found = [candidates[0] for candidates in translator.hypotheses(prepared.dev_lines.src, greedy)]
-        score = bleu([hypothesis.text for hypothesis in found], prepared.dev_lines.tgt)
-        return DevScores(loss, score, diagnose(found[i].alignment for i in diagnosed))
+        found = [candidates[0] for candidates in translator.hypotheses([lines[i] for i in mine], greedy)]
+        texts = ranks.gather([hypothesis.text for hypothesis in found])
+        looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
+        score = bleu(texts, prepared.dev_lines.tgt)
+        return DevScores(loss, score, diagnose(alignment for alignment in looked if alignment is not None))
 
     return evaluate
 
@@ -63,10 +67,11 @@ def dev_loss(model: Seq2Seq, dev: TokenisedSplit, batch_tokens: int, learner: Le
     """Negative log-likelihood of dev, nats a target token."""
     order = np.lexsort((dev.src_lengths, dev.tgt_lengths))
     total, tokens = 0.0, 0
-    for part in cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, batch_tokens):
+    for part in learner.ranks.share(cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, batch_tokens)):
         batch = load_batch(dev, order[part]).to(learner.device)
         with learner.precision.autocast(learner.device):
             pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
             total += float(model.loss(*pieces, 0.0).nll)
         tokens += batch.target_tokens
-    return total / tokens
+    total, all_tokens = learner.ranks.sum(total, tokens)
+    return total / all_tokens

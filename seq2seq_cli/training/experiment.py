@@ -8,38 +8,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.corpora import find_corpus
-from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.device import choose_device, choose_precision, set_threads
+from seq2seq_cli.device import choose_device, set_threads
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
-from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
+from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.report.pictures import Pictures, draw_pictures
 from seq2seq_cli.runs import RUNS, Run, unwritable
 from seq2seq_cli.training.checkpoint import LastCheckpoint, average
 from seq2seq_cli.training.dev import dev_alignments, dev_evaluator
+from seq2seq_cli.training.distributed import share_state, share_vocabulary, train_along
 from seq2seq_cli.training.interruption import CutShort, Interruption
 from seq2seq_cli.training.lock import sole_training
 from seq2seq_cli.training.loop import SKIPPED_IN_A_ROW, DevScores, Learner, train
-from seq2seq_cli.training.optim import AFTER_SETBACK, make_optimizer
+from seq2seq_cli.training.optim import AFTER_SETBACK
 from seq2seq_cli.training.progress import Diverged, Event, Progress, WentBack
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
+from seq2seq_cli.training.setup import Report, new_learner, prepared_text, with_vocabulary
 from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
 
 PICTURES = 6
 """Dev sentences whose alignments are drawn at the end."""
 MOST_SETBACKS = 3
 """How often training goes back to try a lower rate before it gives up."""
-
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, what is done of it, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,17 @@ def default_run(config: Config) -> Path:
 
 
 def experiment(
-    config: Config, directory: Path | None, resume: bool, overwrite: bool, report: Report | None = None
+    config: Config,
+    directory: Path | None,
+    resume: bool,
+    overwrite: bool,
+    report: Report | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Happening]:
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
+
+    Of several processes (``ranks``) the first one reads and writes the run directory and yields; the others train
+    along. One that was started again after another's death resumes by itself.
 
     The first SIGINT or SIGTERM ends training after the update under way, and all else at once: ``last`` is saved, and
     KeyboardInterrupt raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
@@ -93,12 +98,19 @@ def experiment(
     # What cannot work is told before the text is prepared, which may take long.
     choose_device(config.training.device)
     run = Run(directory or default_run(config))
+    if not ranks.first:
+        with Interruption() as interruption:
+            train_along(config, threads, interruption, ranks)
+        return
+    if ranks.restarts:
+        resume, overwrite = run.config.is_file(), False
     check_directory(run, resume, overwrite)
     if resume:
         check_same_settings(run, config)
     with Interruption() as interruption:
         prepared = _prepare(run, config, resume, threads, report)
-        learner = new_learner(config, prepared.subwords)
+        share_vocabulary(prepared.subwords, ranks)
+        learner = new_learner(config, prepared.subwords, ranks)
         with _writing(run), sole_training(run):
             check_directory(run, resume, overwrite)  # another process may have begun it in the meantime
             yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption)
@@ -138,6 +150,7 @@ def _sitting(
         best=progress.best_score,
     )
 
+    share_state(learner, progress)
     evaluate = dev_evaluator(prepared, config, learner)
     recorders: list[Recorder] = [Metrics(run, progress), Log(run)]
     if config.training.tensorboard:
@@ -147,7 +160,7 @@ def _sitting(
         for recorder in recorders:
             recorder.record(event)
         yield event
-        if interruption.asked:
+        if learner.ranks.any(interruption.asked):
             last.save(learner, progress)
             raise KeyboardInterrupt
 
@@ -224,6 +237,7 @@ def _go_back(
         _forget(learner, new_learner(config, prepared.subwords))
         earlier = Progress()
     progress.go_back(earlier)
+    share_state(learner, progress)
     return WentBack(progress.step, diverged.step, progress.setbacks, AFTER_SETBACK**progress.setbacks, progress.seconds)
 
 
@@ -234,35 +248,13 @@ def _forget(learner: Learner, fresh: Learner) -> None:
     learner.scaler.load_state_dict(fresh.scaler.state_dict())
 
 
-def prepared_text(
-    config: Config, threads: int, report: Report | None = None, subwords: Subwords | None = None
-) -> Prepared:
-    """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
-    guided = config.training.guided_alignment
-    links = None if guided is None else Path(guided).expanduser()
-    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links)
-
-
 def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Report | None) -> Prepared:
-    """The same; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
+    """The text of ``config``; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
     prepared = prepared_text(config, threads, report)
     if not resume or not run.info.is_file():
         return prepared
     check_same_text(run, prepared)
-    saved = Subwords.load(run, config.subword.joint)
-    if (saved.src.model, saved.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
-        return prepared
-    return prepared_text(config, threads, report, saved)
-
-
-def new_learner(config: Config, subwords: Subwords) -> Learner:
-    """An untrained model and its optimiser, where and as precise as ``config`` says; seeds torch's random state."""
-    device = choose_device(config.training.device)
-    precision = choose_precision(config.training.precision, device)
-    torch.manual_seed(config.training.seed)
-    model = build(config, len(subwords.src), len(subwords.tgt)).to(device)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
-    return Learner(model, make_optimizer(model, config.training), scaler, device, precision)
+    return with_vocabulary(prepared, Subwords.load(run, config.subword.joint), config, threads, report)
 
 
 def _average_last(
@@ -270,9 +262,10 @@ def _average_last(
 ) -> Averaged | None:
     numbers = range(max(1, progress.evaluations - config.training.average + 1), progress.evaluations + 1)
     paths = [path for path in map(run.kept, numbers) if path.is_file()]
-    if len(paths) < 2 or progress.best_score is None:
+    if not learner.ranks.tell(len(paths) >= 2) or progress.best_score is None:
         return None
     restore(learner.model, average(paths), "average")
+    share_state(learner, progress)
     learner.model.eval()
     scores = evaluate(learner.model)
     kept = (scores.bleu if config.training.stop_on == "bleu" else -scores.loss) > progress.best_score

@@ -1,28 +1,55 @@
-"""The gradient of a step, however many pieces memory makes of it."""
+"""The gradient of a step, however many processes share it and however many pieces memory makes of it."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.data.batching import load_batch
+from seq2seq_cli.data.batching import Batch, load_batch
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.ranks import ALONE, Ranks
+
+
+class Replica(nn.Module):
+    """The model as ``DistributedDataParallel`` wants it: its forward is the loss."""
+
+    def __init__(self, model: Seq2Seq) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, label_smoothing: float) -> Loss:
+        return self.model.loss(
+            batch.src_BS,
+            batch.src_mask_BS,
+            batch.reads_BT,
+            batch.target_BT,
+            batch.target_mask_BT,
+            label_smoothing,
+            batch.guide_BTS,
+        )
 
 
 class Learner(NamedTuple):
-    """What training changes, apart from ``Progress`` and torch's random state."""
+    """What training changes, apart from ``Progress``. ``replica`` is the model, one of as many as there are ``ranks``:
+    each one's gradient becomes the mean of all in the backward pass."""
 
     model: Seq2Seq
+    replica: Replica | DistributedDataParallel
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     device: torch.device
     precision: Precision
+    ranks: Ranks = ALONE
 
 
 class Sums(NamedTuple):
@@ -39,28 +66,47 @@ class Sums(NamedTuple):
 def add_gradients(
     learner: Learner, data: TokenisedSplit, group: list[np.ndarray], config: TrainingConfig, guided_weight: float
 ) -> Sums:
-    """Gradients of the sum over the batches of ``group`` into the parameters, which have none before.
+    """Gradients of the sum over the batches of ``group`` into the parameters, which have none before: of several
+    processes each takes an equal part of every batch, and all come to the mean of what they have.
 
     Where memory runs out, it begins anew with every batch halved: the sum, and so the gradient, is the same. (Dropout
-    draws other masks.) Raises RunError where a single pair is too large.
+    draws other masks.) Raises RunError where a single pair is too large, and where other processes wait for this one.
     """
-    while (sums := _try(learner, data, group, config, guided_weight)) is None:
+    mine, weighs = _share(learner.ranks, group)
+    while (sums := _try(learner, data, mine, config, guided_weight, weighs)) is None:
         learner.optimizer.zero_grad(set_to_none=True)
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()
-        if all(len(batch) == 1 for batch in group):
+        if learner.ranks.size > 1:
+            what = f"there is not enough memory for process {learner.ranks.rank}'s part of a batch."
+            raise RunError(what, None, "Lower training.batch_tokens.")
+        if all(len(batch) == 1 for batch in mine):
             hint = "Lower data.max_length or the sizes of the model, or close other programs."
             raise RunError("there is not enough memory to train on a single pair.", None, hint)
-        group = [half for batch in group for half in np.array_split(batch, 2) if len(half)]
-    return sums
+        mine = [half for batch in mine for half in np.array_split(batch, 2) if len(half)]
+    tokens, loss, guided_tokens, guidance = learner.ranks.sum(*sums[:4])
+    return Sums(int(tokens), loss, int(guided_tokens), guidance, max(sums.parts, len(group)))
+
+
+def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """A process's part of the batches, and what it weighs: nothing, where there are fewer pairs than processes, and it
+    takes another one's for its gradient to have a shape. Pairs of a batch lie by length: every n-th are as long as
+    others."""
+    mine = [part for batch in group if len(part := batch[ranks.rank :: ranks.size])]
+    return (mine, 1.0) if mine else ([group[0][:1]], 0.0)
 
 
 def _try(
-    learner: Learner, data: TokenisedSplit, group: list[np.ndarray], config: TrainingConfig, guided_weight: float
+    learner: Learner,
+    data: TokenisedSplit,
+    batches: list[np.ndarray],
+    config: TrainingConfig,
+    guided_weight: float,
+    weighs: float,
 ) -> Sums | None:
     """None where memory ran out. A function of its own: with it end all references to what took the room."""
     try:
-        return _add(learner, data, group, config, guided_weight)
+        return _add(learner, data, batches, config, guided_weight, weighs)
     except (RuntimeError, MemoryError) as problem:
         if _is_out_of_memory(problem):
             return None
@@ -73,26 +119,30 @@ def _is_out_of_memory(problem: RuntimeError | MemoryError) -> bool:
 
 
 def _add(
-    learner: Learner, data: TokenisedSplit, group: list[np.ndarray], config: TrainingConfig, guided_weight: float
+    learner: Learner,
+    data: TokenisedSplit,
+    batches: list[np.ndarray],
+    config: TrainingConfig,
+    guided_weight: float,
+    weighs: float,
 ) -> Sums:
     tokens, total, guided_tokens, guidance = 0, 0.0, 0, 0.0
-    for indices in group:
+    for number, indices in enumerate(batches, start=1):
         batch = load_batch(data, indices).to(learner.device)
         tokens += batch.target_tokens
-        with learner.precision.autocast(learner.device):
-            loss = learner.model.loss(
-                batch.src_BS,
-                batch.src_mask_BS,
-                batch.reads_BT,
-                batch.target_BT,
-                batch.target_mask_BT,
-                config.label_smoothing,
-                batch.guide_BTS,
-            )
-        objective = loss.smoothed if loss.guidance is None else loss.smoothed + guided_weight * loss.guidance
-        torch.autograd.backward(learner.scaler.scale(objective))
+        with _together(learner.replica, number == len(batches)):
+            with learner.precision.autocast(learner.device):
+                loss = learner.replica(batch, config.label_smoothing)
+            objective = loss.smoothed if loss.guidance is None else loss.smoothed + guided_weight * loss.guidance
+            torch.autograd.backward(learner.scaler.scale(weighs * objective))
         total += float(loss.smoothed.detach())
         if loss.guidance is not None:
             guided_tokens += batch.guided_tokens
             guidance += float(loss.guidance.detach())
-    return Sums(tokens, total, guided_tokens, guidance, len(group))
+    counted = (tokens, total, guided_tokens, guidance) if weighs else (0, 0.0, 0, 0.0)
+    return Sums(*counted, len(batches))
+
+
+def _together(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:
+    """Processes exchange their gradients once, in the last backward pass of a step."""
+    return nullcontext() if last or isinstance(replica, Replica) else replica.no_sync()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.data.batching import plan
@@ -16,6 +17,7 @@ from seq2seq_cli.data.epochs import TrainingText
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.evaluation.diagnostics import Diagnostics
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.training import optim
 from seq2seq_cli.training.gradients import Learner, add_gradients
 from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
@@ -44,11 +46,10 @@ def train(
 ) -> Iterator[Stepped | Skipped | Evaluated | Diverged | Ended]:
     """Train until the epochs, the minutes or the patience run out (``Ended``), or until it is no use (``Diverged``).
 
-    At every yield the learner, ``progress`` and torch's random state together are a complete checkpoint:
-    training on from them is the same, bit for bit, as never having stopped (under a time limit that bites, the
+    At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is the same, bit for bit, as never having stopped (under a time limit that bites, the
     clock decides where training ends and how the cosine falls).
     """
-    clock = _Clock(progress)
+    clock = _Clock(progress, learner.ranks)
     # Python's collector would look again and again through all that was imported: 3% of the time. An earlier training of
     # this process is not to be kept with it.
     gc.unfreeze()
@@ -125,10 +126,13 @@ def _step(
     clock: _Clock,
 ) -> Stepped | Skipped:
     weight = optim.guided_weight(config, optim.share_done(config, progress, epoch_share))
+    _seed(config.seed, progress, learner.ranks)
     sums = add_gradients(learner, data, group, config, weight)
     rate = optim.learning_rate(config, progress, epoch_share)
     finite = math.isfinite(sums.loss)
-    norm = optim.step(learner.optimizer, rate, sums.tokens, config.clip_norm, learner.scaler, finite)
+    # What the processes have is the mean of their gradients, not the sum.
+    tokens = sums.tokens / learner.ranks.size
+    norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite)
     clock.lap()
     progress.step += 1
     progress.batch += 1
@@ -152,6 +156,12 @@ def _step(
         guided_tokens=sums.guided_tokens,
         split_into=sums.parts if sums.parts > len(group) else None,
     )
+
+
+def _seed(seed: int, progress: Progress, ranks: Ranks) -> None:
+    """What is random in a step depends on where it stands, and on nothing that a checkpoint would have to keep."""
+    place = np.random.SeedSequence((seed, progress.step, progress.setbacks, ranks.rank))
+    torch.manual_seed(int(place.generate_state(1, np.uint64)[0]))
 
 
 def _evaluate(
@@ -192,13 +202,16 @@ def _evaluate(
 
 
 class _Clock:
-    """Adds the time since the last lap to ``progress.seconds``; time between sittings does not count."""
+    """Adds the time since the last lap to ``progress.seconds``; time between sittings does not count. All processes go
+    by the first one's clock."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, ranks: Ranks) -> None:
         self.progress = progress
+        self.ranks = ranks
         self.last = time.monotonic()
 
     def lap(self) -> None:
         now = time.monotonic()
-        self.progress.seconds += now - self.last
+        seconds = self.progress.seconds + now - self.last
         self.last = now
+        [self.progress.seconds] = self.ranks.sum(seconds if self.ranks.first else 0.0)

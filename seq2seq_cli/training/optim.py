@@ -65,7 +65,7 @@ def learning_rate(config: TrainingConfig, progress: Progress, epoch_share: float
 def step(
     optimizer: torch.optim.Optimizer,
     rate: float,
-    tokens: int,
+    tokens: float,
     clip_norm: float,
     scaler: torch.amp.GradScaler,
     finite_loss: bool = True,

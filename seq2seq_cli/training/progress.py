@@ -45,11 +45,15 @@ class Progress:
         resumed training goes back to where an unbroken one does."""
         return (self.step == self.evaluated_step or self.step % MILESTONE_STEPS == 0) and not self.skipped_in_a_row
 
+    def become(self, other: Progress) -> None:
+        """Be as ``other``."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(other, field.name))
+
     def go_back(self, earlier: Progress) -> None:
         """Be as ``earlier``, but for what counts over the whole of the training."""
         kept = self.seconds, self.skipped, self.setbacks + 1
-        for field in fields(self):
-            setattr(self, field.name, getattr(earlier, field.name))
+        self.become(earlier)
         self.seconds, self.skipped, self.setbacks = kept
 
 

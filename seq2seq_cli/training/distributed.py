@@ -1,0 +1,61 @@
+"""Training in several processes: what the others do while the first one keeps the run directory.
+
+The first one tells the vocabulary; then, at the beginning, after each setback and for the averaged weights, its whole
+state, so that the others need no checkpoint of their own.
+"""
+
+from __future__ import annotations
+
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.subword import Subword, Subwords
+from seq2seq_cli.ranks import Ranks
+from seq2seq_cli.training.checkpoint import snapshot, take_over
+from seq2seq_cli.training.dev import dev_evaluator
+from seq2seq_cli.training.gradients import Learner
+from seq2seq_cli.training.interruption import Interruption
+from seq2seq_cli.training.loop import train
+from seq2seq_cli.training.progress import Diverged, Progress
+from seq2seq_cli.training.setup import new_learner, prepared_text, with_vocabulary
+
+
+def share_vocabulary(subwords: Subwords, ranks: Ranks) -> None:
+    """The first process tells the others which one to tokenise with, once the text is prepared."""
+    ranks.tell((subwords.src.model, subwords.tgt.model))
+
+
+def share_state(learner: Learner, progress: Progress) -> None:
+    """The first process tells the others where to train from."""
+    if learner.ranks.size > 1:
+        learner.ranks.tell(snapshot(learner, progress))
+
+
+def train_along(config: Config, threads: int, interruption: Interruption, ranks: Ranks) -> None:
+    """The part of a process that is not the first. Raises KeyboardInterrupt where any is interrupted."""
+    models = ranks.tell((b"", b""))
+    prepared = with_vocabulary(prepared_text(config, threads), _vocabulary(*models), config, threads)
+    learner, progress = new_learner(config, prepared.subwords, ranks), Progress()
+    evaluate = dev_evaluator(prepared, config, learner)
+    _receive_state(learner, progress)
+    with interruption.held():
+        on = True
+        while on:
+            on = False
+            for event in train(learner, prepared.train, config.training, progress, interruption.let_through(evaluate)):
+                if isinstance(event, Diverged):
+                    _receive_state(learner, progress)
+                    on = True
+                if ranks.any(interruption.asked):
+                    raise KeyboardInterrupt
+    if ranks.tell(False):
+        _receive_state(learner, progress)
+        evaluate(learner.model.eval())
+
+
+def _receive_state(learner: Learner, progress: Progress) -> None:
+    state = learner.ranks.tell(snapshot(learner, progress))
+    progress.become(take_over(learner, state, "the first process"))
+
+
+def _vocabulary(src: bytes, tgt: bytes) -> Subwords:
+    both = Subword(src)
+    return Subwords(both, both if src == tgt else Subword(tgt))

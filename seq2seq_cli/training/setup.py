@@ -1,0 +1,52 @@
+"""What training begins with: the text, and an untrained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.subword import Subwords
+from seq2seq_cli.device import choose_device, choose_precision
+from seq2seq_cli.model.build import build
+from seq2seq_cli.ranks import ALONE, Ranks
+from seq2seq_cli.training.gradients import Learner, Replica
+from seq2seq_cli.training.optim import make_optimizer
+
+Report = Callable[[str, int, int], None]
+"""Called with a stage's name, what is done of it, and how much there is."""
+
+
+def prepared_text(
+    config: Config, threads: int, report: Report | None = None, subwords: Subwords | None = None
+) -> Prepared:
+    """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
+    guided = config.training.guided_alignment
+    links = None if guided is None else Path(guided).expanduser()
+    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links)
+
+
+def with_vocabulary(
+    prepared: Prepared, subwords: Subwords, config: Config, threads: int, report: Report | None = None
+) -> Prepared:
+    """``prepared``, or the same text tokenised by ``subwords`` where these are others."""
+    if (subwords.src.model, subwords.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
+        return prepared
+    return prepared_text(config, threads, report, subwords)
+
+
+def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE) -> Learner:
+    """An untrained model and its optimiser, where and as precise as ``config`` says, the same for all ``ranks``; seeds
+    torch's random state."""
+    device = choose_device(config.training.device)
+    precision = choose_precision(config.training.precision, device)
+    torch.manual_seed(config.training.seed)
+    model = build(config, len(subwords.src), len(subwords.tgt)).to(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
+    replica = Replica(model)
+    parallel = replica if ranks.size == 1 else DistributedDataParallel(replica, gradient_as_bucket_view=True)
+    return Learner(model, parallel, make_optimizer(model, config.training), scaler, device, precision, ranks)
