@@ -53,24 +53,28 @@ def train(
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    while not (reason := _reason_to_end(config, progress)):
-        batches = plan(data, config.batch_tokens, config.seed, progress.epoch)
-        groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
-        learner.model.train()
-        while progress.batch < len(groups) and not _reason_to_end(config, progress) and not _has_diverged(progress):
-            if _evaluation_due(config, progress):
-                yield _evaluate(learner, config, progress, evaluate, clock)
-            else:
-                share = progress.batch / len(groups)
-                yield _step(learner, data, groups[progress.batch], config, progress, share, clock)
+    while True:
         if _has_diverged(progress):
             yield Diverged(progress.step, progress.setbacks, progress.seconds)
             return
-        if progress.batch == len(groups):
-            progress.epoch, progress.batch = progress.epoch + 1, 0
-        ending = _reason_to_end(config, progress) or not config.evaluate_every
-        if ending and progress.evaluated_step < progress.step:
+        reason = _reason_to_end(config, progress)
+        if _evaluation_due(config, progress, ending=bool(reason)):
             yield _evaluate(learner, config, progress, evaluate, clock)
+            reason = _reason_to_end(config, progress)
+        if reason:
+            break
+        batches = plan(data, config.batch_tokens, config.seed, progress.epoch)
+        groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
+        learner.model.train()
+        epoch = progress.epoch
+        while progress.epoch == epoch and not _reason_to_end(config, progress) and not _has_diverged(progress):
+            if _evaluation_due(config, progress):
+                yield _evaluate(learner, config, progress, evaluate, clock)
+                continue
+            event = _step(learner, data, groups[progress.batch], config, progress, progress.batch / len(groups), clock)
+            if progress.batch == len(groups):
+                progress.epoch, progress.batch = epoch + 1, 0
+            yield event
     yield Ended(reason, progress.step, progress.seconds, progress.skipped, progress.setbacks)
 
 
@@ -89,11 +93,12 @@ def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
     return ""
 
 
-def _evaluation_due(config: TrainingConfig, progress: Progress) -> bool:
-    """Whether dev is to be looked at before the next step. Read off ``progress`` alone, so that a training
-    resumed between a step and its evaluation makes up for it."""
+def _evaluation_due(config: TrainingConfig, progress: Progress, ending: bool = False) -> bool:
+    """Whether dev is to be looked at before the next step, or before the end. Read off ``progress`` alone, so that a
+    training resumed between a step and its evaluation, or amid it, makes up for it."""
     every = config.evaluate_every
-    return every > 0 and progress.step % every == 0 and progress.evaluated_step < progress.step
+    due = progress.step % every == 0 if every else progress.batch == 0
+    return (due or ending) and progress.evaluated_step < progress.step
 
 
 def _step(
