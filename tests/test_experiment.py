@@ -396,8 +396,9 @@ def test_what_fails_before_training_leaves_no_directory(quick: Config, tmp_path:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("evaluation", [2, 4])
 def test_a_signal_cuts_an_evaluation_short(
-    quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch
+    evaluation: int, quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
     run_all(quick, whole.directory)
@@ -406,7 +407,7 @@ def test_a_signal_cuts_an_evaluation_short(
 
     def interrupted(hypotheses: list[str], references: list[str]) -> float:
         scored.append(len(hypotheses))
-        if len(scored) == 2:
+        if len(scored) == evaluation:
             signal.raise_signal(signal.SIGINT)
             raise AssertionError("the evaluation went on")
         return plain(hypotheses, references)
@@ -416,7 +417,10 @@ def test_a_signal_cuts_an_evaluation_short(
         with pytest.raises(KeyboardInterrupt):
             run_all(quick, stopped.directory)
     saved = torch.load(stopped.last, weights_only=True)["progress"]
-    assert (saved["step"], saved["evaluated_step"]) == (2, 1)  # the step is kept, and the look at dev is made up for
+    assert (saved["step"], saved["evaluated_step"]) == (
+        evaluation,
+        evaluation - 1,
+    )  # the step is kept, and the look at dev is made up for
     run_all(quick, stopped.directory, resume=True)
     for path in (whole.best, *whole.all_kept()):
         assert differing(read_weights(stopped.checkpoints / path.name), read_weights(path)) == []

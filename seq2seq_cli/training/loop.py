@@ -55,18 +55,17 @@ def train(
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    while not (reason := _reason_to_end(config, progress)):
-        buffers = data.buffers(config.seed, progress.epoch)
-        while progress.buffer < len(buffers) and not _reason_to_end(config, progress) and not _has_diverged(progress):
-            yield from _buffer(learner, data, buffers[progress.buffer], config, progress, evaluate, clock)
+    while True:
         if _has_diverged(progress):
             yield Diverged(progress.step, progress.setbacks, progress.seconds)
             return
-        if progress.buffer == len(buffers):
-            progress.epoch, progress.buffer, progress.pairs = progress.epoch + 1, 0, 0
-        ending = _reason_to_end(config, progress) or not config.evaluate_every
-        if ending and progress.evaluated_step < progress.step:
+        reason = _reason_to_end(config, progress)
+        if _evaluation_due(config, progress, ending=bool(reason)):
             yield _evaluate(learner, config, progress, evaluate, clock)
+            reason = _reason_to_end(config, progress)
+        if reason:
+            break
+        yield from _buffer(learner, data, config, progress, evaluate, clock)
     yield Ended(reason, progress.step, progress.seconds, progress.skipped, progress.setbacks)
 
 
@@ -77,25 +76,31 @@ def _has_diverged(progress: Progress) -> bool:
 def _buffer(
     learner: Learner,
     data: TrainingText,
-    chunks: list[int],
     config: TrainingConfig,
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
     clock: _Clock,
 ) -> Iterator[Stepped | Skipped | Evaluated]:
     """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
-    split = data.load(chunks)
+    buffers = data.buffers(config.seed, progress.epoch)
+    split = data.load(buffers[progress.buffer])
     batches = plan(split, config.batch_tokens, config.seed, progress.epoch, progress.buffer)
     groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
+    place = progress.epoch, progress.buffer
+    if not groups:
+        progress.close_buffer(0, len(buffers))
     learner.model.train()
-    while progress.batch < len(groups) and not _reason_to_end(config, progress) and not _has_diverged(progress):
+    while (progress.epoch, progress.buffer) == place:
+        if _reason_to_end(config, progress) or _has_diverged(progress):
+            return
         if _evaluation_due(config, progress):
             yield _evaluate(learner, config, progress, evaluate, clock)
-        else:
-            share = (progress.pairs + len(split) * (progress.batch / len(groups))) / len(data)
-            yield _step(learner, split, groups[progress.batch], config, progress, share, clock)
-    if progress.batch == len(groups):
-        progress.buffer, progress.batch, progress.pairs = progress.buffer + 1, 0, progress.pairs + len(split)
+            continue
+        share = (progress.pairs + len(split) * (progress.batch / len(groups))) / len(data)
+        event = _step(learner, split, groups[progress.batch], config, progress, share, clock)
+        if progress.batch == len(groups):
+            progress.close_buffer(len(split), len(buffers))
+        yield event
 
 
 def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
@@ -109,11 +114,12 @@ def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
     return ""
 
 
-def _evaluation_due(config: TrainingConfig, progress: Progress) -> bool:
-    """Whether dev is to be looked at before the next step. Read off ``progress`` alone, so that a training
-    resumed between a step and its evaluation makes up for it."""
+def _evaluation_due(config: TrainingConfig, progress: Progress, ending: bool = False) -> bool:
+    """Whether dev is to be looked at before the next step, or before the end. Read off ``progress`` alone, so that a
+    training resumed between a step and its evaluation, or amid it, makes up for it."""
     every = config.evaluate_every
-    return every > 0 and progress.step % every == 0 and progress.evaluated_step < progress.step
+    due = progress.step % every == 0 if every else progress.batch == progress.buffer == 0
+    return (due or ending) and progress.evaluated_step < progress.step
 
 
 def _step(
@@ -160,7 +166,7 @@ def _step(
 
 def _seed(seed: int, progress: Progress, ranks: Ranks) -> None:
     """What is random in a step depends on where it stands, and on nothing that a checkpoint would have to keep."""
-    place = np.random.SeedSequence((seed, progress.step, progress.setbacks, ranks.rank))
+    place = np.random.SeedSequence((seed, progress.step, ranks.rank))
     torch.manual_seed(int(place.generate_state(1, np.uint64)[0]))
 
 

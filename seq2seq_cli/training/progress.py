@@ -45,6 +45,12 @@ class Progress:
         resumed training goes back to where an unbroken one does."""
         return (self.step == self.evaluated_step or self.step % MILESTONE_STEPS == 0) and not self.skipped_in_a_row
 
+    def close_buffer(self, pairs: int, buffers: int) -> None:
+        """One of the ``buffers`` of this epoch, of so many pairs, is done."""
+        self.buffer, self.batch, self.pairs = self.buffer + 1, 0, self.pairs + pairs
+        if self.buffer == buffers:
+            self.epoch, self.buffer, self.pairs = self.epoch + 1, 0, 0
+
     def become(self, other: Progress) -> None:
         """Be as ``other``."""
         for field in fields(self):
