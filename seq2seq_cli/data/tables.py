@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq_cli.data.text import read_lines, sha256
+from seq2seq_cli.data.text import Excuse, read_lines, sha256
 from seq2seq_cli.errors import DataError, suggestion
 
 TRANSLATION = "translation"
@@ -34,11 +34,12 @@ class Table:
     def digest(self) -> str:
         return sha256(self.path)
 
-    def pairs(self) -> Iterator[tuple[str, str]]:
+    def pairs(self, excuse: Excuse | None = None) -> Iterator[tuple[str, str]]:
+        """As for every text; ``excuse`` as for `iter_lines`."""
         kind = table_format(self.path)
         assert kind is not None, self.path
         empty = True
-        for where, row in READERS[kind](self.path):
+        for where, row in READERS[kind](self.path, excuse):
             empty = False
             yield pick(row, self.src, self.tgt, where)
         if empty:
@@ -69,13 +70,13 @@ def _text(cell: object, column: str, where: str) -> str:
     return cell.replace("\n", " ")  # or what is one pair here would be two lines in every file written from it
 
 
-def _tsv(path: Path) -> Iterator[Row]:
-    rows = enumerate((line.split("\t") if line else [] for line in read_lines(path)), start=1)
+def _tsv(path: Path, excuse: Excuse | None) -> Iterator[Row]:
+    rows = enumerate((line.split("\t") if line else [] for line in read_lines(path, excuse)), start=1)
     return _with_header(path, rows)
 
 
-def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.reader((f"{line}\n" for line in read_lines(path)), strict=True)
+def _csv(path: Path, excuse: Excuse | None) -> Iterator[Row]:
+    reader = csv.reader((f"{line}\n" for line in read_lines(path, excuse)), strict=True)
     try:
         yield from _with_header(path, ((reader.line_num, cells) for cells in reader))
     except csv.Error as error:
@@ -96,8 +97,8 @@ def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[
             yield f"{path}:{line}", dict(zip(header, cells, strict=True))
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(path), start=1):
+def _jsonl(path: Path, excuse: Excuse | None) -> Iterator[Row]:
+    for number, line in enumerate(read_lines(path, excuse), start=1):
         if not line.strip():
             continue
         try:
@@ -109,7 +110,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         yield f"{path}:{number}", row
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, excuse: Excuse | None) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
@@ -122,7 +123,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise DataError(f"not readable as Parquet: {error}", str(path)) from None
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+READERS: dict[str, Callable[[Path, Excuse | None], Iterator[Row]]] = {
     ".tsv": _tsv,
     ".csv": _csv,
     ".jsonl": _jsonl,
