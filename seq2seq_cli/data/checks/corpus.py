@@ -126,14 +126,15 @@ class _Check:
         )
         self.progress = progress
         self.records, self.repeats, self.flags = (folder / name for name in ("records", "repeats", "flags"))
-        self.duplicates = Duplicates(folder)
+        self.folder = folder
         self.lengths = Lengths()
         self.met = [np.zeros(len(keys), dtype=bool) for keys in self.test.keys] if self.test else []
         self.repeated: dict[Kind, dict[int, int]] = {Kind.DUPLICATE: {}, Kind.DUPLICATE_NORMALISED: {}}
 
     def run(self, processes: int) -> Checked:
-        count = self._look(processes)
-        self._find_duplicates(count)
+        with Duplicates(self.folder) as duplicates:
+            count = self._look(processes, duplicates)
+            self._find_duplicates(count, duplicates)
         lines = self.reading.lines
         blocks = find_blocks(self._read, count, abs(lines[0] - lines[1]), self._stage("alignment", count))
         limits = self.lengths.limits()
@@ -147,7 +148,7 @@ class _Check:
     def _stage(self, name: str, total: int) -> Callable[[int], None]:
         return lambda done: self.progress(name, done, total)
 
-    def _look(self, processes: int) -> int:
+    def _look(self, processes: int, duplicates: Duplicates) -> int:
         """Every pair once; the number of them."""
         chunks = _chunks(self.reading.pairs())
         first = next(chunks)
@@ -156,7 +157,7 @@ class _Check:
         with open(self.records, "wb") as file:
             for seen in looked_at(chain([first], chunks), expected, processes):
                 file.write(seen.records.tobytes())
-                self.duplicates.add(seen.identities)
+                duplicates.add(seen.identities)
                 self.lengths.add(seen.records["chars"])
                 for met, numbers in zip(self.met, seen.met, strict=True):
                     met[numbers] = True
@@ -175,11 +176,11 @@ class _Check:
     def _read(self, begin: int, end: int) -> np.ndarray:
         return np.fromfile(self.records, dtype=RECORD, count=end - begin, offset=begin * RECORD.itemsize)
 
-    def _find_duplicates(self, count: int) -> None:
+    def _find_duplicates(self, count: int, duplicates: Duplicates) -> None:
         """A byte a pair: 0, or the kind of its repetition; and the first rows with those that they repeat."""
         with open(self.repeats, "w+b") as file:
             file.truncate(count)
-            for kind, rows, repeated in self.duplicates.found():
+            for kind, rows, repeated in duplicates.found():
                 _mark(file, rows, kind)
                 order = np.argsort(rows)[:EXAMPLES]
                 known = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Duplicates:
 
     def __init__(self, folder: Path) -> None:
         self._paths = [folder / f"identities-{number}" for number in range(PARTS)]
-        self._files: list[IO[bytes]] = [open(path, "wb") for path in self._paths]  # noqa: SIM115 (closed in found)
+        self._files: list[IO[bytes]] = [open(path, "wb") for path in self._paths]  # noqa: SIM115 (closed by _close)
 
     def add(self, identities: np.ndarray) -> None:
         part = (identities["normalised"] >> np.uint64(57)).astype(np.intp)
@@ -31,13 +31,19 @@ class Duplicates:
         for file, begin, end in zip(self._files, edges[:-1], edges[1:], strict=True):
             file.write(content[begin * size : end * size])
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         for file in self._files:
             file.close()
 
     def found(self) -> Iterator[tuple[Kind, np.ndarray, np.ndarray]]:
         """Kind, the rows that repeat an earlier one, and the first row that they repeat; a part at a time."""
-        self.close()
+        self._close()
         for path in self._paths:
             part = np.fromfile(path, dtype=IDENTITY)
             path.unlink()
