@@ -11,6 +11,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from seq2seq_cli.config import SubwordConfig
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.errors import ConfigError, RunError
+from seq2seq_cli.files import read_bytes
 from seq2seq_cli.runs import Run, written_whole
 
 PAD, UNK, BOS, EOS = range(4)
@@ -18,6 +19,9 @@ END = "</s>"
 
 SPACE = "▁"
 """SentencePiece's sign for the space before a word."""
+
+LARGEST_MODEL = 64 << 20
+"""Bytes of a model's file: two million pieces."""
 
 THREADS = 4
 """Of the trainer; a constant, because sums over threads depend on their number, and so would the model."""
@@ -45,7 +49,7 @@ class Subword:
     def load(cls, path: Path) -> "Subword":
         """The model in a file. Raises RunError where it is missing or no SentencePiece model."""
         try:
-            return cls(path.read_bytes())
+            return cls(read_bytes(path, LARGEST_MODEL))
         except OSError as error:
             raise RunError(f"the tokenizer cannot be read: {error.strerror}.", str(path)) from None
         except RuntimeError:

@@ -1,15 +1,21 @@
 """Sentence pairs in two named columns of a table: .tsv, .csv, .jsonl, .parquet."""
 
 import csv
-import json
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from seq2seq_cli.data.text import Excuse, read_lines, sha256
 from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.files import parse_json
 
 TRANSLATION = "translation"
+SHOWN = 50
+"""Columns that a message names."""
+BATCH = 64
+"""Rows of a Parquet file held at a time: each may be as long as it likes."""
 
 
 def table_format(path: Path) -> str | None:
@@ -57,8 +63,9 @@ def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str
         cells = nested
     for name in (src, tgt):
         if name not in cells:
-            hint = suggestion(name, set(cells) - {src, tgt}) or "Name two of them as --src and --tgt."
-            raise DataError(f'there is no column "{name}"; there are {", ".join(cells)}.', where, hint)
+            names = [str(cell) for cell in islice(cells, SHOWN)]
+            hint = suggestion(name, set(names) - {src, tgt}) or "Name two of them as --src and --tgt."
+            raise DataError(f'there is no column "{name}"; there are {", ".join(names)[:1000]}.', where, hint)
     return _text(cells[src], src, where), _text(cells[tgt], tgt, where)
 
 
@@ -66,7 +73,7 @@ def _text(cell: object, column: str, where: str) -> str:
     if cell is None:
         return ""
     if not isinstance(cell, str):
-        raise DataError(f'column "{column}" holds {cell!r}, which is no text.', where)
+        raise DataError(f'column "{column}" holds {reprlib.repr(cell)}, which is no text.', where)
     return cell.replace("\n", " ")  # or what is one pair here would be two lines in every file written from it
 
 
@@ -102,8 +109,8 @@ def _jsonl(path: Path, excuse: Excuse | None) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise DataError(f"not JSON: {error}.", f"{path}:{number}") from None
         if not isinstance(row, dict):
             raise DataError("not a JSON object with named values.", f"{path}:{number}")
@@ -115,11 +122,11 @@ def _parquet(path: Path, excuse: Excuse | None) -> Iterator[Row]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
-            rows = (row for batch in file.iter_batches(batch_size=1000) for row in batch.to_pylist())
+        with parquet.ParquetFile(path, buffer_size=1 << 20) as file:
+            rows = (row for batch in file.iter_batches(BATCH) for row in batch.to_pylist())
             for number, row in enumerate(rows, start=1):
                 yield f"{path}: row {number}", row
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError, MemoryError, ValueError) as error:
         raise DataError(f"not readable as Parquet: {error}", str(path)) from None
 
 
