@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.runs import written_whole
 
+LARGEST = 1e6
+"""Of weights: those of trained models stay below 100, and with larger ones sums might overflow."""
+
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter once, by its first name, on the CPU (shared matrices are not repeated)."""
@@ -35,8 +38,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Weights from ``path`` into ``model``. Raises RunError where names or shapes differ."""
-    restore(model, read_weights(path), str(path))
+    """Weights from ``path`` into ``model``. Raises RunError where names or shapes differ, or numbers are such that a
+    model cannot compute with them."""
+    state = read_weights(path)
+    for name, tensor in state.items():
+        # Of integers and complex numbers, there are none. NaN fails every comparison.
+        if not tensor.is_floating_point() or not bool((tensor.float().abs() <= LARGEST).all()):
+            hint = "Take the run directory from where it was trained again."
+            raise RunError(f"this checkpoint is damaged: {name} holds what no training leaves.", str(path), hint)
+    restore(model, state, str(path))
 
 
 @torch.no_grad()
