@@ -30,6 +30,7 @@ MOST = 2**31 - 1
 Positive = Annotated[int, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
 Size = Annotated[int, Field(gt=0, le=65_536)]
+Pieces = Annotated[int, Field(ge=0, le=100_000)]
 Layers = Annotated[int, Field(gt=0, le=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -219,11 +220,11 @@ class TrainingConfig(Section):
 class DecodingConfig(Section):
     beam: Annotated[int, Field(gt=0, le=1000)] = 5
     """Hypotheses kept at each step; 1 is greedy search."""
-    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    length_penalty: Annotated[float, Field(ge=0, le=100)] = 1.0
     """alpha in score(y) = log p(y) / |y|^alpha, |y| counting the end of the sentence."""
-    min_length: Count = 0
+    min_length: Pieces = 0
     """Fewest pieces of a translation, its end not counted."""
-    max_length: Count = 0
+    max_length: Pieces = 0
     """Most pieces of a translation, its end not counted; 0: twice the source's plus 20, at most 200 more than it."""
     batch_tokens: Positive = 16000
     """Source positions times (beam + 1) decoded together."""
@@ -332,6 +333,13 @@ _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 
 
+def _shortened(value: object) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+
+
 def all_keys() -> list[str]:
     """Every ``section.key`` there is."""
     return [
@@ -356,4 +364,4 @@ def _explain(detail: Any, where: str | None) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("value_error", "missing") or "input" not in detail:
         return f"{prefix}{key}: {message}" if key else f"{prefix}{message}"
-    return f"{prefix}{key} = {_SHORT.repr(detail['input'])}: {message}"
+    return f"{prefix}{key} = {_shortened(detail['input'])}: {message}"

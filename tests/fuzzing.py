@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import multiprocessing
+import os
 import random
 import re
 import resource
@@ -349,6 +350,18 @@ READERS = {
 }
 
 
+def _broken(act: Callable[[], object]) -> Reader:
+    return Reader(lambda folder: ([b"whole"], lambda content: act() if content != b"whole" else None), 0)
+
+
+BROKEN = {
+    "crashing": _broken(os.abort),
+    "hungry": _broken(lambda: bytearray(4 * MEMORY)),
+    "careless": _broken(lambda: [][0]),
+}
+"""Readers that do what must not be done: whether that would be seen."""
+
+
 def answer_to(read: Callable[[bytes], object], content: bytes) -> tuple[str, str]:
     """ "result", "error" (one of ours) or what else came, with the words for it."""
     try:
@@ -365,10 +378,8 @@ def answer_to(read: Callable[[bytes], object], content: bytes) -> tuple[str, str
 
 def _work(name: str, seed: int, first: int, last: int, pipe: Connection) -> None:
     """Answers to the inputs from ``first`` on, one by one."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # native libraries complain there
-    reader = READERS[name]
+    reader = (READERS | BROKEN)[name]
     with tempfile.TemporaryDirectory(prefix="fuzzing-") as folder:
         contents, read = reader.make(Path(folder))
         for content in contents:

@@ -35,7 +35,8 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
     """
     position = 0
     for number, raw in enumerate(iter(lambda: binary.readline(LONGEST + 1), b""), start=1):
-        left_out = _rest_of_line(binary, raw, f"{name}:{number}", excuse) if len(raw) > LONGEST else 0
+        whole = len(raw) <= LONGEST or raw.endswith(b"\n")
+        left_out = 0 if whole else _rest_of_line(binary, raw, f"{name}:{number}", excuse)
         line = (raw.removeprefix(BOM) if number == 1 else raw).removesuffix(b"\n").removesuffix(b"\r")
         try:
             text = line.decode("utf-8")
