@@ -1,6 +1,7 @@
 """Readers on damaged files: see `fuzzing`, which does more of the same on its own."""
 
 import gzip
+import io
 import random
 import tracemalloc
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from fuzzing import BROKEN, READERS, answer_to, fuzz, mutated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from sentencepiece import SentencePieceTrainer
 
-from seq2seq_cli.config import load
+from seq2seq_cli.config import SubwordConfig, load
 from seq2seq_cli.data import text
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.links import read_marked
+from seq2seq_cli.data.subword import Subword, train_subword
 from seq2seq_cli.data.text import LONGEST, read_lines
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.model.build import build
@@ -185,3 +188,23 @@ def test_records_of_a_run_that_are_monsters(tmp_path: Path) -> None:
     run.info.write_text('{"src": ' + "[" * 100_000)
     with pytest.raises(RunError, match="this run's languages are not known"):
         run.languages()
+
+
+def test_a_tokenizer_of_another_make(tmp_path: Path) -> None:
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["ein Haus", "zwei Hunde"] * 9), model_writer=model, vocab_size=30, hard_vocab_limit=False,
+        minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "subword.model").write_bytes(model.getvalue())
+    with pytest.raises(RunError, match="it numbers its marks otherwise"):
+        Subword.load(tmp_path / "subword.model")
+
+
+def test_a_tokenizer_whose_pieces_are_no_text(tmp_path: Path) -> None:
+    model = train_subword(["ein Haus", "zwei Hunde"] * 9, SubwordConfig(vocab_size=30)).model
+    piece = "▁".encode()
+    assert piece in model
+    (tmp_path / "subword.model").write_bytes(model.replace(piece, b"\xf0\xe1\xf0"))
+    with pytest.raises(RunError, match="not a SentencePiece model"):
+        Subword.load(tmp_path / "subword.model")

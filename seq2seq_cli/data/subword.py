@@ -47,13 +47,21 @@ class Subword:
 
     @classmethod
     def load(cls, path: Path) -> "Subword":
-        """The model in a file. Raises RunError where it is missing or no SentencePiece model."""
+        """The model in a file. Raises RunError where it is missing, no SentencePiece model, or not one made here."""
         try:
-            return cls(read_bytes(path, LARGEST_MODEL))
+            subword = cls(read_bytes(path, LARGEST_MODEL))
+            subword.pieces(list(range(len(subword))))  # text, every one
+            processor = subword._processor
+            special = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
         except OSError as error:
             raise RunError(f"the tokenizer cannot be read: {error.strerror}.", str(path)) from None
-        except RuntimeError:
+        except (RuntimeError, UnicodeDecodeError):
             raise RunError("this is not a SentencePiece model.", str(path)) from None
+        if special != (PAD, UNK, BOS, EOS):
+            raise RunError(
+                "this SentencePiece model was not made by seq2seq: it numbers its marks otherwise.", str(path)
+            )
+        return subword
 
     def save(self, path: Path) -> None:
         """The model into a file, in one piece."""
