@@ -6,6 +6,7 @@ Precedence: the defaults below < a TOML file < ``--set section.key=value`` and t
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from reprlib import Repr
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from seq2seq_cli import kinds
 from seq2seq_cli.errors import ConfigError, suggestion
+from seq2seq_cli.files import read_bytes
 
 RADIUS = 10
 """D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
@@ -21,7 +23,15 @@ MAX_POSITIONS = 128
 GUIDED_WEIGHT = 0.5
 """Weight of word links in the loss where none is set."""
 
-Positive = Annotated[int, Field(gt=0)]
+LARGEST_FILE, LONGEST_LINE = 64 << 10, 8 << 10
+"""Bytes of a configuration. tomllib takes minutes for a key of ten thousand parts."""
+
+MOST = 2**31 - 1
+Positive = Annotated[int, Field(gt=0, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Size = Annotated[int, Field(gt=0, le=65_536)]
+Pieces = Annotated[int, Field(ge=0, le=100_000)]
+Layers = Annotated[int, Field(gt=0, le=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -70,7 +80,7 @@ class DataConfig(Section):
 class SubwordConfig(Section):
     type: Literal["unigram", "bpe", "char", "word"] = "unigram"
     """SentencePiece model type."""
-    vocab_size: Annotated[int, Field(ge=8)] = 8000
+    vocab_size: Annotated[int, Field(ge=8, le=10_000_000)] = 8000
     """Pieces; a corpus too small for this many gets as many as it can feed, and you are told."""
     joint: bool = True
     """One vocabulary for both languages (true), or one each."""
@@ -81,13 +91,13 @@ class SubwordConfig(Section):
 class ModelConfig(Section):
     cell: Literal["lstm", "gru"] = "lstm"
     """Recurrent cell of encoder and decoder."""
-    embedding_size: Positive = 256
+    embedding_size: Size = 256
     """Size of the token embeddings."""
-    hidden_size: Annotated[int, Field(gt=0, multiple_of=2)] = 512
+    hidden_size: Annotated[int, Field(gt=0, le=65_536, multiple_of=2)] = 512
     """Size D of the decoder state; each of the encoder's two directions has half of it."""
-    encoder_layers: Positive = 1
+    encoder_layers: Layers = 1
     """Bidirectional layers of the encoder."""
-    decoder_layers: Positive = 1
+    decoder_layers: Layers = 1
     """Layers of the decoder."""
     dropout: Fraction = 0.4
     """Dropout on embeddings, encoder states, between layers and before the output."""
@@ -109,9 +119,9 @@ class AttentionConfig(Section):
     """Wiring "after" only: join the last attentional vector to the RNN's input (default: true)."""
     radius: Positive | None = None
     """Local windows only: D, positions seen on either side of p_t (default: 10, the paper's)."""
-    size: Positive | None = None
+    size: Size | None = None
     """Additive score only: hidden size of the score (default: model.hidden_size)."""
-    max_positions: Positive | None = None
+    max_positions: Size | None = None
     """Location score only: source positions that can be attended to; later ones never are (default: 128)."""
     summary: Literal["start", "every-step"] | None = None
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
@@ -167,7 +177,7 @@ class TrainingConfig(Section):
     schedule: Literal["cosine", "plateau", "inverse-sqrt", "constant"] = "cosine"
     """cosine: down to a hundredth over the run; plateau: halved when dev loss stops falling;
     inverse-sqrt: by 1/sqrt(step) after the warm-up."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    warmup_steps: Count = 100
     """Steps over which the rate climbs from zero to its peak."""
     label_smoothing: Fraction = 0.1
     """Probability spread evenly over the vocabulary."""
@@ -177,20 +187,20 @@ class TrainingConfig(Section):
     """What the best checkpoint and early stopping are judged by, on dev."""
     patience: Positive = 6
     """Evaluations without a new best before training stops."""
-    evaluate_every: Annotated[int, Field(ge=0)] = 0
+    evaluate_every: Count = 0
     """Steps between evaluations on dev; 0: once an epoch."""
-    average: Annotated[int, Field(ge=1)] = 4
+    average: Positive = 4
     """The weights of this many last evaluations are averaged at the end, and kept as the best where dev
     agrees; 1: no averaging."""
     save_minutes: Annotated[float, Field(gt=0)] = 5.0
     """Longest time between two `last` checkpoints."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Everything random starts from it: two runs with one seed on one machine are the same bit for bit."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto: a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the processor or GPU computes it natively, fp16 on older GPUs, else fp32."""
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 0
     """Processor threads; 0: all cores, at most 8."""
     guided_alignment: str | None = None
     """Word links of the training text, a line a pair, as i-j (Pharaoh format): attention is drawn to them."""
@@ -212,13 +222,13 @@ class TrainingConfig(Section):
 
 
 class DecodingConfig(Section):
-    beam: Positive = 5
+    beam: Annotated[int, Field(gt=0, le=1000)] = 5
     """Hypotheses kept at each step; 1 is greedy search."""
-    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    length_penalty: Annotated[float, Field(ge=0, le=100)] = 1.0
     """alpha in score(y) = log p(y) / |y|^alpha, |y| counting the end of the sentence."""
-    min_length: Annotated[int, Field(ge=0)] = 0
+    min_length: Pieces = 0
     """Fewest pieces of a translation, its end not counted."""
-    max_length: Annotated[int, Field(ge=0)] = 0
+    max_length: Pieces = 0
     """Most pieces of a translation, its end not counted; 0: twice the source's plus 20, at most 200 more than it."""
     batch_tokens: Positive = 16000
     """Source positions times (beam + 1) decoded together."""
@@ -283,10 +293,17 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file as they stand. Raises ConfigError where it is missing or not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path, LARGEST_FILE)
+        if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
+            raise ConfigError(f"a line is longer than {LONGEST_LINE:,} bytes.", str(path))
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file.", str(path)) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise ConfigError("not readable as TOML: nested too deeply.", str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"not readable as TOML: {error.strerror}.", str(path)) from None
+    except ValueError as error:  # of Unicode, of TOML, of numbers with thousands of digits
         raise ConfigError(f"not readable as TOML: {error}", str(path)) from None
 
 
@@ -316,6 +333,17 @@ def _parse_value(text: str) -> object:
         return text
 
 
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+
+
+def _shortened(value: object) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+
+
 def all_keys() -> list[str]:
     """Every ``section.key`` there is."""
     return [
@@ -340,4 +368,4 @@ def _explain(detail: Any, where: str | None) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("value_error", "missing") or "input" not in detail:
         return f"{prefix}{key}: {message}" if key else f"{prefix}{message}"
-    return f"{prefix}{key} = {detail['input']!r}: {message}"
+    return f"{prefix}{key} = {_shortened(detail['input'])}: {message}"

@@ -36,22 +36,29 @@ def result(text: str) -> None:
     print(text)
 
 
+def _harmless(text: str) -> str:
+    """``text`` with what a terminal might obey, or not show, as escapes: names of files can hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def notice(text: str) -> None:
     """A line about what is going on, or what was written where."""
-    err().out(text)
+    err().out(_harmless(text))
 
 
 def warn(text: str) -> None:
     """Something that does not stop the work."""
-    err().print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+    err().print(f"[yellow]warning:[/yellow] {escape(_harmless(text))}", soft_wrap=True)
 
 
 def error(problem: UserError) -> None:
     """What is wrong, where, and what to do about it."""
-    place = f"{escape(problem.where)}: " if problem.where else ""
-    err().print(f"[bold red]error:[/bold red] {place}{escape(problem.what)}", soft_wrap=True)
+    place = f"{escape(_harmless(problem.where))}: " if problem.where else ""
+    err().print(f"[bold red]error:[/bold red] {place}{escape(_harmless(problem.what))}", soft_wrap=True)
     if problem.hint:
-        err().print(escape(problem.hint), soft_wrap=True)
+        err().print(escape(_harmless(problem.hint)), soft_wrap=True)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:

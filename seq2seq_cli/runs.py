@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.files import parse_json, read_bytes, refuse_ways_out
 
 RUNS = Path("runs")
+LARGEST_RECORD = 16 << 20
+"""Bytes of run.json."""
+LARGEST_METRICS = 512 << 20
+"""Bytes of metrics.jsonl: a million evaluations."""
 PACKAGES = ("seq2seq-cli", "torch", "sentencepiece", "datasets", "sacrebleu", "numpy")
 """Those whose versions may change a result."""
 HALF_WRITTEN = ".tmp"
@@ -170,13 +175,13 @@ class Run:
 
     def record(self) -> Any:
         """What ``run.json`` holds. Raises OSError or ValueError where it is missing or damaged."""
-        return json.loads(self.info.read_text(encoding="utf-8"))
+        return parse_json(read_bytes(self.info, LARGEST_RECORD))
 
     def metrics_lines(self) -> list[str]:
         """The lines of ``metrics.jsonl``; none where it cannot be read. A training that was cut off may have left half
         a line."""
         try:
-            return self.metrics.read_text(encoding="utf-8").splitlines()
+            return read_bytes(self.metrics, LARGEST_METRICS).decode("utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             return []
 
@@ -218,17 +223,18 @@ class ComparisonFiles:
 def open_run(directory: Path | None) -> Run:
     """The run in ``directory``, or the newest under ``runs/`` where None.
 
-    Raises RunError where there is no trained run.
+    Raises RunError where there is no trained run, or anything in it leads out of its directory.
     """
     if directory is None:
         found = sorted(RUNS.glob("**/checkpoints/best.safetensors"), key=lambda path: path.stat().st_mtime)
         if not found:
             hint = "Train one with `seq2seq train`, or name one with --run."
             raise RunError("there is no trained run here.", str(RUNS), hint)
-        return Run(found[-1].parents[1])
+        directory = found[-1].parents[1]
     run = Run(directory)
     if not directory.is_dir():
         raise RunError("there is no such run directory.", str(directory), "Train it with `seq2seq train --run ...`.")
     if not run.config.is_file():
         raise RunError(f"{run.config.name} is missing, so this is no run directory.", str(directory))
+    refuse_ways_out(directory)
     return run

@@ -36,6 +36,7 @@ def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
         "train",
         "compare",
         "report",
+        "check-data",
         "prepare",
         "translate",
         "eval",

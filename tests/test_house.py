@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors",),
-    ("kinds",),
+    ("files", "kinds"),
     ("config", "cores", "ranks", "runs", "seal"),
     ("device",),
     ("data", "model"),
@@ -64,8 +64,8 @@ def test_every_room_has_its_floor() -> None:
 
 
 def test_settings_and_tables_load_without_torch() -> None:
-    light = [path for path in modules() if room_of(path) in ("errors", "kinds", "config", "runs")]
-    assert len(light) == 4
+    light = [path for path in modules() if room_of(path) in ("errors", "files", "kinds", "config", "runs")]
+    assert len(light) == 5
     for path in light:
         assert not {name.split(".")[0] for name in imported(path)} & HEAVY, path
 

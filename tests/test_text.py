@@ -43,9 +43,9 @@ def test_lines_come_as_they_arrive() -> None:
     class Pipe(io.BytesIO):
         """Ends in an error where more than one line is asked for."""
 
-        def __next__(self) -> bytes:
+        def readline(self, size: int | None = -1, /) -> bytes:
             assert self.tell() == 0
-            return super().__next__()
+            return super().readline(size)
 
     assert next(iter_lines(Pipe(b"one\ntwo\n"), "pipe")) == "one"
 

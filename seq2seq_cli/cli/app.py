@@ -10,6 +10,7 @@ import typer
 
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
+from seq2seq_cli.cli.check_data import check_data
 from seq2seq_cli.cli.compare import compare
 from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.command("train")(train)
 app.command("compare")(compare)
+app.command("check-data")(check_data)
 app.command("prepare")(prepare)
 app.command("translate")(translate)
 app.command("eval")(evaluate)
@@ -65,7 +67,8 @@ def seq2seq(
 
 
 def main() -> None:
-    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 1 a bug (with its traceback)."""
+    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 1 a bug (with its traceback);
+    3 of check-data: damage was found."""
     try:
         app()
     except UserError as problem:

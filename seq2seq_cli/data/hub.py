@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 
 from seq2seq_cli.data.tables import pick
 from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.files import parse_json, read_bytes
 
 if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
+    from datasets import Dataset, DatasetDict, IterableDataset
+
+
+LARGEST_RECORD = 16 << 20
+"""Bytes of a JSON file of a saved dataset."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ def open_dataset(
     saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
     try:
         with _silent():
-            found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, config, streaming=streaming)
+            found = _saved(folder) if saved else datasets.load_dataset(name, config, streaming=streaming)
+    except DataError:
+        raise
     except Exception as error:  # the hub, the network and every file format have errors of their own
         raise DataError(f"cannot be loaded as a dataset: {_first_line(error)}.", name, hint) from error
     if isinstance(found, datasets.Dataset):
@@ -65,6 +72,21 @@ def open_dataset(
         near = suggestion(split, found) or f"Name one of them: {name}:{next(iter(found), 'SPLIT')}"
         raise DataError(f'there is no split "{split}"; there are {", ".join(found)}.', name, near)
     return DatasetRows(where, found[split], src, tgt)
+
+
+def _saved(folder: Path) -> Dataset | DatasetDict:
+    """A folder written by ``save_to_disk``, which reads what its records name: nothing outside it."""
+    import datasets
+
+    for record in folder.rglob("*.json"):
+        stated = parse_json(read_bytes(record, LARGEST_RECORD))
+        if isinstance(stated, dict):
+            files = [file.get("filename") for file in stated.get("_data_files") or []]
+            names = [*files, *(stated.get("splits") or [])] if record.name != "dataset_info.json" else []
+            for name in map(str, names):
+                if Path(name).name != name or name in ("", ".."):
+                    raise DataError(f"names {name!r}, which is not in its folder.", str(record))
+    return datasets.load_from_disk(str(folder))
 
 
 def _first_line(error: Exception) -> str:

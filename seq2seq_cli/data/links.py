@@ -26,9 +26,13 @@ def read_marked(path: Path, sizes: Sequence[tuple[int, int]], marks: str) -> Ite
     ``sizes``: how many source and target words each pair has. Raises DataError where there are not as many lines, and
     for a link that is malformed or outside its pair.
     """
-    lines = list(read_lines(path))
-    if len(lines) != len(sizes):
-        what = f"{len(lines):,} line{'s' * (len(lines) != 1)} of links for {len(sizes):,} sentence pairs."
+    lines: list[str] = []
+    count = 0
+    for count, line in enumerate(read_lines(path), start=1):
+        if count <= len(sizes):
+            lines.append(line)
+    if count != len(sizes):
+        what = f"{count:,} line{'s' * (count != 1)} of links for {len(sizes):,} sentence pairs."
         raise DataError(what, str(path), "Line n links the words of pair n; it is empty where none are linked.")
     for number, (line, size) in enumerate(zip(lines, sizes, strict=True), start=1):
         yield [_link(text, size, marks, f"{path}:{number}") for text in line.split()]

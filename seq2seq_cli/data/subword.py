@@ -11,6 +11,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from seq2seq_cli.config import SubwordConfig
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.errors import ConfigError, RunError
+from seq2seq_cli.files import read_bytes
 from seq2seq_cli.runs import Run, written_whole
 
 PAD, UNK, BOS, EOS = range(4)
@@ -18,6 +19,9 @@ END = "</s>"
 
 SPACE = "▁"
 """SentencePiece's sign for the space before a word."""
+
+LARGEST_MODEL = 64 << 20
+"""Bytes of a model's file: two million pieces."""
 
 THREADS = 4
 """Of the trainer; a constant, because sums over threads depend on their number, and so would the model."""
@@ -43,13 +47,21 @@ class Subword:
 
     @classmethod
     def load(cls, path: Path) -> "Subword":
-        """The model in a file. Raises RunError where it is missing or no SentencePiece model."""
+        """The model in a file. Raises RunError where it is missing, no SentencePiece model, or not one made here."""
         try:
-            return cls(path.read_bytes())
+            subword = cls(read_bytes(path, LARGEST_MODEL))
+            subword.pieces(list(range(len(subword))))  # text, every one
+            processor = subword._processor
+            special = processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id()
         except OSError as error:
             raise RunError(f"the tokenizer cannot be read: {error.strerror}.", str(path)) from None
-        except RuntimeError:
+        except (RuntimeError, UnicodeDecodeError):
             raise RunError("this is not a SentencePiece model.", str(path)) from None
+        if special != (PAD, UNK, BOS, EOS):
+            raise RunError(
+                "this SentencePiece model was not made by seq2seq: it numbers its marks otherwise.", str(path)
+            )
+        return subword
 
     def save(self, path: Path) -> None:
         """The model into a file, in one piece."""

@@ -1,15 +1,21 @@
 """Sentence pairs in two named columns of a table: .tsv, .csv, .jsonl, .parquet."""
 
 import csv
-import json
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from seq2seq_cli.data.text import read_lines, sha256
+from seq2seq_cli.data.text import Excuse, read_lines, sha256
 from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.files import parse_json
 
 TRANSLATION = "translation"
+SHOWN = 50
+"""Columns that a message names."""
+BATCH = 64
+"""Rows of a Parquet file held at a time: each may be as long as it likes."""
 
 
 def table_format(path: Path) -> str | None:
@@ -34,11 +40,12 @@ class Table:
     def digest(self) -> str:
         return sha256(self.path)
 
-    def pairs(self) -> Iterator[tuple[str, str]]:
+    def pairs(self, excuse: Excuse | None = None) -> Iterator[tuple[str, str]]:
+        """As for every text; ``excuse`` as for `iter_lines`."""
         kind = table_format(self.path)
         assert kind is not None, self.path
         empty = True
-        for where, row in READERS[kind](self.path):
+        for where, row in READERS[kind](self.path, excuse):
             empty = False
             yield pick(row, self.src, self.tgt, where)
         if empty:
@@ -56,8 +63,9 @@ def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str
         cells = nested
     for name in (src, tgt):
         if name not in cells:
-            hint = suggestion(name, set(cells) - {src, tgt}) or "Name two of them as --src and --tgt."
-            raise DataError(f'there is no column "{name}"; there are {", ".join(cells)}.', where, hint)
+            names = [str(cell) for cell in islice(cells, SHOWN)]
+            hint = suggestion(name, set(names) - {src, tgt}) or "Name two of them as --src and --tgt."
+            raise DataError(f'there is no column "{name}"; there are {", ".join(names)[:1000]}.', where, hint)
     return _text(cells[src], src, where), _text(cells[tgt], tgt, where)
 
 
@@ -65,17 +73,17 @@ def _text(cell: object, column: str, where: str) -> str:
     if cell is None:
         return ""
     if not isinstance(cell, str):
-        raise DataError(f'column "{column}" holds {cell!r}, which is no text.', where)
+        raise DataError(f'column "{column}" holds {reprlib.repr(cell)}, which is no text.', where)
     return cell.replace("\n", " ")  # or what is one pair here would be two lines in every file written from it
 
 
-def _tsv(path: Path) -> Iterator[Row]:
-    rows = enumerate((line.split("\t") if line else [] for line in read_lines(path)), start=1)
+def _tsv(path: Path, excuse: Excuse | None) -> Iterator[Row]:
+    rows = enumerate((line.split("\t") if line else [] for line in read_lines(path, excuse)), start=1)
     return _with_header(path, rows)
 
 
-def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.reader((f"{line}\n" for line in read_lines(path)), strict=True)
+def _csv(path: Path, excuse: Excuse | None) -> Iterator[Row]:
+    reader = csv.reader((f"{line}\n" for line in read_lines(path, excuse)), strict=True)
     try:
         yield from _with_header(path, ((reader.line_num, cells) for cells in reader))
     except csv.Error as error:
@@ -96,33 +104,33 @@ def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[
             yield f"{path}:{line}", dict(zip(header, cells, strict=True))
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(path), start=1):
+def _jsonl(path: Path, excuse: Excuse | None) -> Iterator[Row]:
+    for number, line in enumerate(read_lines(path, excuse), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise DataError(f"not JSON: {error}.", f"{path}:{number}") from None
         if not isinstance(row, dict):
             raise DataError("not a JSON object with named values.", f"{path}:{number}")
         yield f"{path}:{number}", row
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, excuse: Excuse | None) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
-            rows = (row for batch in file.iter_batches(batch_size=1000) for row in batch.to_pylist())
+        with parquet.ParquetFile(path, buffer_size=1 << 20) as file:
+            rows = (row for batch in file.iter_batches(BATCH) for row in batch.to_pylist())
             for number, row in enumerate(rows, start=1):
                 yield f"{path}: row {number}", row
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError, MemoryError, ValueError) as error:
         raise DataError(f"not readable as Parquet: {error}", str(path)) from None
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+READERS: dict[str, Callable[[Path, Excuse | None], Iterator[Row]]] = {
     ".tsv": _tsv,
     ".csv": _csv,
     ".jsonl": _jsonl,

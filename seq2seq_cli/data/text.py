@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import re
 import unicodedata
 import zlib
@@ -12,6 +13,10 @@ from typing import BinaryIO
 from seq2seq_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
+LONGEST = 8 << 20
+"""Bytes of a line. No sentence is as long; a file of something else might be one line of any length, and is not read
+into memory."""
+GZIP_BUFFER = 1 << 17
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 # Control characters, the zero-width space, a BOM in mid-text, and surrogates (which no UTF-8 can hold).
@@ -19,7 +24,7 @@ _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 
 
 Excuse = Callable[[DataError], None]
-"""Told of a line that is not UTF-8 and is read all the same, with U+FFFD for what cannot be decoded."""
+"""Told of a line that is read all the same: not UTF-8, with U+FFFD for what cannot be decoded; or too long, cut off."""
 
 
 def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Iterator[str]:
@@ -27,11 +32,13 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
 
     A line is what ``\n`` ends, and nothing else: U+2028, U+0085, ``\v``, ``\f`` and NUL stay inside their line. One
     ``\r`` before the ``\n`` goes with it, and so does a byte order mark at the very start.
-    Raises DataError with file, line and byte where the text is not UTF-8, or hands it to ``excuse`` where there is
-    one; ``name`` is what it calls the stream.
+    Raises DataError with file, line and byte where the text is not UTF-8, and with file and line where a line is longer
+    than LONGEST bytes, or hands it to ``excuse`` where there is one; ``name`` is what it calls the stream.
     """
     position = 0
-    for number, raw in enumerate(binary, start=1):
+    for number, raw in enumerate(iter(lambda: binary.readline(LONGEST + 1), b""), start=1):
+        whole = len(raw) <= LONGEST or raw.endswith(b"\n")
+        left_out = 0 if whole else _rest_of_line(binary, raw, f"{name}:{number}", excuse)
         line = (raw.removeprefix(BOM) if number == 1 else raw).removesuffix(b"\n").removesuffix(b"\r")
         try:
             text = line.decode("utf-8")
@@ -45,16 +52,34 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
                 raise problem from None
             excuse(problem)
             text = line.decode("utf-8", errors="replace")
-        position += len(raw)
+        position += len(raw) + left_out
         yield text
+
+
+def _rest_of_line(binary: BinaryIO, raw: bytes, where: str, excuse: Excuse | None) -> int:
+    """Skip what is left of a line that is too long, of which ``raw`` was read; the bytes skipped."""
+    hint = "Is it text with a sentence a line? Then part it, or leave it out."
+    problem = DataError(f"this line is longer than {LONGEST >> 20} MiB.", where, hint)
+    if excuse is None:
+        raise problem
+    excuse(problem)
+    skipped, part = 0, raw
+    while part and not part.endswith(b"\n"):
+        part = binary.readline(LONGEST)
+        skipped += len(part)
+    return skipped
 
 
 def read_lines(path: Path, excuse: Excuse | None = None) -> Iterator[str]:
     """The lines of a file, of a gzipped one where its name ends in .gz; see `iter_lines`."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as binary:
-            # GzipFile is a BinaryIO in all but name.
-            yield from iter_lines(binary, str(path), excuse)  # type: ignore[arg-type]
+        if path.suffix != ".gz":
+            with open(path, "rb") as binary:
+                yield from iter_lines(binary, str(path), excuse)
+            return
+        # The buffer finds lines in C, GzipFile alone in Python.
+        with gzip.open(path) as packed, io.BufferedReader(packed, GZIP_BUFFER) as binary:
+            yield from iter_lines(binary, str(path), excuse)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", str(path)) from None
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
+from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text
 
 Keep = Callable[[Sequence[str]], Sequence[int]]
@@ -133,8 +133,8 @@ def _is_own(data: DataConfig, test: Lines) -> bool:
 def training_seconds(run: Run) -> float:
     """Time spent training and evaluating on dev, over all sittings. Raises RunError where nothing is recorded."""
     for line in reversed(run.metrics_lines()):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            return float(json.loads(line)["seconds"])
+        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+            return float(parse_json(line)["seconds"])
     raise RunError("there is no record of a training here.", str(run.metrics))
 
 

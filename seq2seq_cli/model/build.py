@@ -1,9 +1,11 @@
 """From a configuration to a module: the only place that does it."""
 
+import torch
 from torch import nn
 
 from seq2seq_cli import kinds
 from seq2seq_cli.config import MAX_POSITIONS, RADIUS, AttentionConfig, Config, ModelConfig, SubwordConfig
+from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.none import NoAttention
 from seq2seq_cli.model.attention.normalisers import Softmax
 from seq2seq_cli.model.attention.scored import ScoredAttention
@@ -14,12 +16,31 @@ from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention
 
+MOST_PARAMETERS = 2_000_000_000
+"""Of a model. A configuration may come with a run from anywhere."""
+
 
 def build(config: Config, src_vocabulary: int, tgt_vocabulary: int) -> Seq2Seq:
     """The model of ``config``, freshly initialised from torch's current random state.
 
-    ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces.
+    ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces. Raises ConfigError where it would have more than
+    MOST_PARAMETERS, before any memory is taken, or there is no memory for them.
     """
+    with torch.device("meta"):
+        parameters = _build(config, src_vocabulary, tgt_vocabulary).parameter_count()
+    what = f"a model of these sizes has {parameters:,} parameters"
+    hint = "Check the sizes and layers of the section model."
+    if parameters > MOST_PARAMETERS:
+        raise ConfigError(f"{what}; at most {MOST_PARAMETERS:,} are built.", "model", hint)
+    try:
+        return _build(config, src_vocabulary, tgt_vocabulary)
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        raise ConfigError(f"{what}, for which there is no memory.", "model", hint) from None
+
+
+def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int) -> Seq2Seq:
     model = config.model
     tying = resolve_tying(model, config.subword)
     target = nn.Embedding(tgt_vocabulary, model.embedding_size)

@@ -16,6 +16,9 @@ from seq2seq_cli.seal import BLANK, is_whole, seal
 CHECKSUM = "sha256"
 """Its key in the metadata; it is that of the file with zeros in the checksum's place."""
 
+LARGEST = 1e6
+"""Of weights: those of trained models stay below 100, and with larger ones sums might overflow."""
+
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter once, by its first name, on the CPU (shared matrices are not repeated)."""
@@ -47,9 +50,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not is_whole(data, place) if place >= 0 else b'"__metadata__"' in _header(data):
         raise DamagedError("is damaged: it does not match its checksum.", str(path))
     try:
-        return safetensors.torch.load(data)
+        weights = safetensors.torch.load(data)
     except SafetensorError as error:
         raise DamagedError(f"is damaged: not readable as safetensors ({error}).", str(path)) from None
+    for name, tensor in weights.items():
+        # Of integers and complex numbers, there are none. NaN fails every comparison.
+        if not tensor.is_floating_point() or not bool((tensor.float().abs() <= LARGEST).all()):
+            raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
+    return weights
 
 
 def _header(data: bytes | bytearray) -> bytes:

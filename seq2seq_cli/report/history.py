@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run
 
 
@@ -42,7 +42,7 @@ def read_history(run: Run) -> History:
     train, dev, spoilt = list[TrainLoss](), list[DevScore](), 0
     for line in run.metrics_lines():
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             minutes = record["seconds"] / 60
             if record["event"] == "evaluation":
                 told = record.get("attention") or {}
@@ -50,6 +50,6 @@ def read_history(run: Run) -> History:
                 dev.append(DevScore(record["step"], minutes, record["loss"], record["bleu"], figures))
             elif record["event"] == "train":
                 train.append(TrainLoss(record["step"], minutes, record["loss"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             spoilt += 1
     return History(train, dev, spoilt)

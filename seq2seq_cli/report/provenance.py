@@ -46,7 +46,7 @@ def provenance(evaluation: Evaluation) -> Provenance:
         *((f"{split} pairs", str(count)) for split, count in _items(record, "pairs")),
         *((name, str(record[name])) for name in ("corpus", "src", "tgt", "seed") if name in record),
     ]
-    sittings = [_sitting(one) for one in record.get("sittings", []) if isinstance(one, dict)]
+    sittings = [_sitting(one) for one in _list(record, "sittings") if isinstance(one, dict)]
     settings = run.config.read_text(encoding="utf-8") if run.config.is_file() else ""
     return Provenance(settings, facts, sittings, str(record.get("src", "")), str(record.get("tgt", "")))
 
@@ -62,6 +62,11 @@ def _record(evaluation: Evaluation) -> dict[str, Any]:
 def _items(record: dict[str, Any], name: str) -> list[tuple[str, Any]]:
     found = record.get(name)
     return list(found.items()) if isinstance(found, dict) else []
+
+
+def _list(record: dict[str, Any], name: str) -> list[Any]:
+    found = record.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _sitting(record: dict[str, Any]) -> Sitting:

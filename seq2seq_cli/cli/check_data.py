@@ -1,0 +1,197 @@
+"""``seq2seq check-data``: what is wrong with parallel text, and a cleaned copy."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2seq_cli.cli import options
+
+if TYPE_CHECKING:
+    from seq2seq_cli.data.checks.cleaning import Cleaned
+    from seq2seq_cli.data.checks.corpus import Checked, Example, Finding
+
+DAMAGED = 3
+"""Exit status where something was found that is never right, and no cleaned copy was asked for."""
+
+
+def check_data(
+    train_text: options.TrainText = None,
+    test: options.Test = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    corpus: options.Corpus = None,
+    fix: Annotated[str | None, typer.Option(metavar="OUT", help="Write a cleaned copy: OUT.SRC and OUT.TGT.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --fix replace files that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Look for what is wrong with training text, before a model learns it.
+
+    Every finding tells how many pairs it concerns, on which side, and shows the first three. Those marked ! are never
+    right. With --test, also what the training text shares with the test text. --fix writes a copy with both sides kept
+    parallel, and says what it removed and repaired; the text itself is never written to.
+
+    Exit status: 0 nothing marked ! was found, or a cleaned copy was written; 3 it was; 2 the text cannot be read.
+
+    Examples:
+
+        seq2seq check-data --train P/train --test P/test --src de --tgt en
+
+        seq2seq check-data --train P/train --src de --tgt en --fix clean/train
+    """
+    from seq2seq_cli import console
+    from seq2seq_cli.config import DataConfig
+    from seq2seq_cli.data.checks.cleaning import Copy, check_copy, write_copy
+    from seq2seq_cli.data.checks.corpus import check
+    from seq2seq_cli.data.corpora import find_corpus, open_text
+    from seq2seq_cli.errors import ConfigError
+
+    options.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
+    if train_text is None:
+        options.refuse(True, {"--src": src, "--tgt": tgt}, "needs --train")
+        found = find_corpus(DataConfig(corpus=corpus, test=test))
+        text, against, languages = found.train, found.test, (found.src, found.tgt)
+    else:
+        options.refuse(True, {"--corpus": corpus}, "is not for --train: the built-in text and your own")
+        if src is None or tgt is None or src == tgt:
+            raise ConfigError("two languages are needed with --train.", "command line", "Name them as --src and --tgt.")
+        text, languages = open_text(train_text, "train", src, tgt), (src, tgt)
+        against = None if test is None else open_text(test, "test", src, tgt)
+    copy = None if fix is None else Copy.at(fix, languages)
+    if copy is not None:
+        check_copy(copy, [text, *([against] if against else [])], overwrite)
+    cleaned = None
+    with console.stages() as report, check(text, languages, against, report) as checked:
+        if copy is not None:
+            cleaned = write_copy(checked, copy, report)
+    if as_json:
+        console.result(json.dumps(_as_json(checked, cleaned), ensure_ascii=True, indent=2))
+    else:
+        _show(checked)
+    if copy is not None and cleaned is not None:
+        _tell(cleaned, copy.src, copy.tgt)
+    elif checked.damaged:
+        raise typer.Exit(DAMAGED)
+
+
+def _show(checked: Checked) -> None:
+    from rich.table import Table
+
+    from seq2seq_cli import console
+
+    table = Table(title=f"{checked.pairs:,} pairs", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in ("", "finding", "pairs", "%", "source", "target", "in a copy", "meaning"):
+        table.add_column(name, justify="right" if name in ("pairs", "%", "source", "target") else "left")
+    unpaired = checked.unpaired
+    if unpaired:
+        table.add_row(
+            "!",
+            "unequal",
+            f"{unpaired:,}",
+            "",
+            *map("{:,}".format, checked.lines),
+            "removed",
+            "lines without a partner",
+        )
+    for finding in checked.findings:
+        if finding.kind.row.name.startswith("overlap") and not checked.test_pairs:
+            continue
+        row, per_side = finding.kind.row, [f"{count:,}" for count in finding.sides]
+        mark = "!" if row.damage and finding.pairs else ""
+        share = f"{100 * finding.pairs / checked.pairs:.2f}"
+        table.add_row(mark, row.name, f"{finding.pairs:,}", share, *per_side, row.remedy, row.meaning)
+    console.out().print(table)
+    for line in _details(checked):
+        console.result(line)
+
+
+def _details(checked: Checked) -> list[str]:
+    """What stands below the table: counts of lines, blocks, examples."""
+    lines = []
+    if checked.unpaired:
+        lines.append(f"unequal: {checked.lines[0]:,} source lines and {checked.lines[1]:,} target lines")
+    for block in checked.blocks:
+        where = f"lines {block.first + 1:,} to {block.last + 1:,}"
+        how = (
+            "no neighbour fits either" if block.offset is None else f"the translation stands {block.offset:+d} lines on"
+        )
+        lines.append(f"shifted: {where}: {how}")
+    if checked.test_met:
+        lines.append(f"overlap: {checked.test_met:,} of {checked.test_pairs:,} test pairs have a side in this text")
+    for finding in checked.findings:
+        lines += [f"{finding.kind.row.name}: {_example(example)}" for example in finding.examples]
+    return ["", *lines] if lines else []
+
+
+def _example(example: Example) -> str:
+    from seq2seq_cli.data.text import shorten
+
+    texts = [shorten(text) for text, chosen in zip(example.texts, example.sides, strict=True) if chosen]
+    side = "" if all(example.sides) else (" source" if example.sides[0] else " target")
+    like = "" if example.repeats is None else f" (as line {example.repeats + 1})"
+    return f"line {example.row + 1}{side}{like}: {' | '.join(texts)}"
+
+
+def _tell(cleaned: Cleaned, *files: object) -> None:
+    """What a copy lacks and what is mended in it."""
+    from seq2seq_cli import console
+
+    for word, kinds in (("removed", cleaned.removed), ("repaired", cleaned.repaired)):
+        said = ", ".join(f"{kind.row.name} {count:,}" for kind, count in kinds.items())
+        console.notice(
+            f"{word}: {sum(kinds.values()):,} pairs{f' ({said})' if said else ''}"
+            if word == "removed"
+            else f"{word}: {said or 'nothing'}"
+        )
+    if cleaned.unpaired:
+        console.notice(f"left out: {cleaned.unpaired:,} lines without a partner")
+    console.notice(f"{cleaned.written:,} pairs written to {' and '.join(map(str, files))}")
+
+
+def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:
+    """Plain keys; lines are counted from 1."""
+    record: dict[str, object] = {
+        "text": checked.text.where,
+        "pairs": checked.pairs,
+        "lines": list(checked.lines),
+        "unpaired": checked.unpaired,
+        "damaged": checked.damaged,
+        "findings": [_finding(finding, checked.pairs) for finding in checked.findings],
+        "blocks": [
+            {"first": block.first + 1, "last": block.last + 1, "offset": block.offset} for block in checked.blocks
+        ],
+        "test_pairs": checked.test_pairs,
+        "test_pairs_met": checked.test_met,
+    }
+    if cleaned is not None:
+        record["copy"] = {
+            "written": cleaned.written,
+            "removed": {kind.row.name: count for kind, count in cleaned.removed.items()},
+            "repaired": {kind.row.name: count for kind, count in cleaned.repaired.items()},
+        }
+    return record
+
+
+def _finding(finding: Finding, pairs: int) -> dict[str, object]:
+    row = finding.kind.row
+    return {
+        "name": row.name,
+        "meaning": row.meaning,
+        "damage": row.damage,
+        "remedy": row.remedy,
+        "pairs": finding.pairs,
+        "percent": 100 * finding.pairs / pairs,
+        "source": finding.sides[0],
+        "target": finding.sides[1],
+        "examples": [
+            {
+                "line": example.row + 1,
+                "source": example.texts[0] if example.sides[0] else None,
+                "target": example.texts[1] if example.sides[1] else None,
+                "repeats_line": None if example.repeats is None else example.repeats + 1,
+            }
+            for example in finding.examples
+        ],
+    }

@@ -1,0 +1,128 @@
+"""What can be said of a stretch of pairs by itself: the work of one process for a fraction of a second."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from seq2seq_cli.data.checks.characters import CAPITALS, CLASSES, Character, codes_of, counts_by_class
+from seq2seq_cli.data.checks.keys import exact_keys, normalised_keys, of_pairs
+from seq2seq_cli.data.checks.kinds import REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.overlap import TestKeys
+from seq2seq_cli.data.checks.repair import repaired
+from seq2seq_cli.data.checks.scripts import in_another_script, letters_by_script
+
+FEATURES = 7
+"""Of a line, beside its characters: blanks, digits, commas, questions, exclamations, quotes and colons, capitals."""
+
+RECORD = np.dtype([("flags", "<u4"), ("chars", "<u4", 2), ("features", "u1", (2, FEATURES))])
+"""What is kept of each pair until all are known."""
+IDENTITY = np.dtype([("normalised", "<u8"), ("exact", "<u8"), ("row", "<u8")])
+"""What tells whether two pairs are the same."""
+
+
+class Chunk(NamedTuple):
+    """Pairs in the order of the text, and the row (from 0) of the first."""
+
+    first: int
+    src: Sequence[str]
+    tgt: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What lines are held against: the scripts of both languages, and the test text, where there is one."""
+
+    scripts: tuple[frozenset[str], frozenset[str]]
+    test: TestKeys | None
+
+
+class Seen(NamedTuple):
+    """``records`` (RECORD) of a chunk's pairs, their ``identities`` (IDENTITY; of those that have two sides), and which
+    keys of the test text were met, as `TestKeys.met` gives them."""
+
+    records: np.ndarray
+    identities: np.ndarray
+    met: list[np.ndarray]
+
+
+class _Side(NamedTuple):
+    flags: np.ndarray
+    chars: np.ndarray
+    features: np.ndarray
+    exact: np.ndarray
+    normalised: np.ndarray
+    wordless: np.ndarray
+
+
+_FLAGGED = {
+    Kind.NUL: Character.NUL,
+    Kind.CONTROL: Character.CONTROL,
+    Kind.BIDI: Character.BIDI,
+    Kind.SEPARATOR: Character.SEPARATOR,
+    Kind.UNDECODABLE: Character.LOST,
+}
+_INVISIBLE = [Character.NUL, Character.CONTROL, Character.BIDI, Character.SEPARATOR, Character.SPACE]
+_COUNTED: list[list[Character]] = [
+    [Character.SPACE],
+    [Character.DIGIT],
+    [Character.COMMA],
+    [Character.QUESTION],
+    [Character.EXCLAMATION],
+    [Character.QUOTE, Character.COLON],
+    list(CAPITALS.values()),
+]
+
+
+def look_at(chunk: Chunk, expected: Expected) -> Seen:
+    """Flags, sizes and keys of every pair of a chunk."""
+    src = _side(chunk.src, SOURCE, expected.scripts[SOURCE])
+    tgt = _side(chunk.tgt, TARGET, expected.scripts[TARGET])
+    records = np.zeros(len(chunk.src), dtype=RECORD)
+    flags = src.flags | tgt.flags
+    flags[(src.exact == tgt.exact) & ~src.wordless] |= Kind.IDENTICAL.bits
+    met: list[np.ndarray] = []
+    if expected.test is not None:
+        overlap, met = expected.test.compare((src.exact, tgt.exact), (src.normalised, tgt.normalised))
+        flags |= overlap
+    records["flags"] = flags
+    records["chars"] = np.stack((src.chars, tgt.chars), axis=1)
+    records["features"] = np.stack((src.features, tgt.features), axis=1)
+    identities = np.empty(len(records), dtype=IDENTITY)
+    identities["exact"] = of_pairs(src.exact, tgt.exact)
+    both = ~(src.wordless | tgt.wordless)
+    identities["normalised"] = np.where(both, of_pairs(src.normalised, tgt.normalised), identities["exact"])
+    identities["row"] = np.arange(chunk.first, chunk.first + len(records))
+    return Seen(records, identities[flags & Kind.EMPTY.bits == 0], met)
+
+
+def _side(lines: Sequence[str], side: int, scripts: frozenset[str]) -> _Side:
+    codes = codes_of(lines)
+    counts = counts_by_class(codes)
+    flags = np.zeros(len(lines), dtype=np.uint32)
+    for kind, character in _FLAGGED.items():
+        flags[counts[:, character] > 0] |= kind.bit(side)
+    flags[codes.lengths == counts[:, _INVISIBLE].sum(1)] |= Kind.EMPTY.bit(side)
+    flags[in_another_script(letters_by_script(counts), counts, scripts)] |= Kind.SCRIPT.bit(side)
+    flags[_not_composed(lines)] |= Kind.NORMALISATION.bit(side)
+    wrong = np.flatnonzero(flags & REPAIRED)
+    if len(wrong):  # what is the same after repair is the same
+        lines = list(lines)
+        for row in wrong.tolist():
+            lines[row] = repaired(lines[row])
+        exact = exact_keys(codes_of(lines))
+    else:
+        exact = exact_keys(codes)
+    features = np.stack([np.minimum(counts[:, some].sum(1), 255) for some in _COUNTED], axis=1).astype(np.uint8)
+    wordless = counts[:, Character.LATIN_CAPITAL : CLASSES].sum(1) == 0
+    return _Side(flags, codes.lengths, features, exact, normalised_keys(lines), wordless)
+
+
+def _not_composed(lines: Sequence[str]) -> list[int]:
+    if unicodedata.is_normalized("NFC", "\n".join(lines)):
+        return []
+    return [row for row, line in enumerate(lines) if not unicodedata.is_normalized("NFC", line)]

@@ -1,0 +1,106 @@
+"""A cleaned copy of a text that was checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress
+from seq2seq_cli.data.checks.kinds import REMOVED, REPAIRED, Kind
+from seq2seq_cli.data.checks.reading import Reading
+from seq2seq_cli.data.checks.repair import repaired
+from seq2seq_cli.data.pairs import LineFiles, ParallelText
+from seq2seq_cli.data.tables import Table
+from seq2seq_cli.errors import DataError
+from seq2seq_cli.runs import written_whole
+
+
+class Copy(NamedTuple):
+    """The two files of a cleaned copy."""
+
+    src: Path
+    tgt: Path
+
+    @classmethod
+    def at(cls, prefix: str, languages: tuple[str, str]) -> Copy:
+        src, tgt = (Path(f"{Path(prefix).expanduser()}.{language}") for language in languages)
+        return cls(src, tgt)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was done: pairs removed, each under the first of its reasons; pairs of those kept that were repaired, under
+    each of theirs; lines left out that had no partner; pairs ``written``."""
+
+    removed: dict[Kind, int]
+    repaired: dict[Kind, int]
+    unpaired: int
+    written: int
+
+
+def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
+    """Raises DataError where a file of the copy is one of the ``texts``, is there already and not to be overwritten, or
+    has no folder: before any work is done."""
+    inputs = [path for text in texts for path in _files(text)]
+    for path in copy:
+        if path.exists() and any(path.samefile(given) for given in inputs):
+            raise DataError(
+                "is the text itself, which is never written to.", str(path), "Name another copy with --fix."
+            )
+        if path.is_dir():
+            raise DataError("is a folder.", str(path), "Name another copy with --fix.")
+        if path.exists() and not overwrite:
+            raise DataError("exists already.", str(path), "Name another copy with --fix, or use --overwrite.")
+        if not path.absolute().parent.is_dir():
+            raise DataError("its folder does not exist.", str(path), "Make it first, or name another copy with --fix.")
+
+
+def write_copy(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
+    """The pairs worth keeping, repaired, line by line in two files, each written whole. Raises DataError where it cannot
+    be written, or the text has changed since it was checked."""
+    removed: Counter[Kind] = Counter()
+    mended: Counter[Kind] = Counter()
+    written = 0
+    try:
+        with ExitStack() as stack:
+            paths = [stack.enter_context(written_whole(path)) for path in copy]
+            files = [stack.enter_context(open(path, "w", encoding="utf-8", newline="\n")) for path in paths]
+            pairs = Reading(checked.text).pairs()
+            for row, (pair, flags) in enumerate(zip(pairs, _flags(checked), strict=True), start=1):
+                if flags & REMOVED:
+                    removed[_first(flags & REMOVED)] += 1
+                else:
+                    mended.update(kind for kind in Kind if flags & REPAIRED & kind.bits)
+                    for file, line in zip(files, pair, strict=True):
+                        file.write(f"{repaired(line) if flags & REPAIRED else line}\n")
+                    written += 1
+                if row % PAGE == 0:
+                    progress("writing", row, checked.pairs)
+            for file in files:
+                file.close()  # before the files take their names
+    except ValueError:
+        raise DataError("has changed since it was checked.", checked.text.where, "Start again.") from None
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror}.", str(copy.src.parent)) from None
+    return Cleaned(dict(sorted(removed.items())), dict(sorted(mended.items())), checked.unpaired, written)
+
+
+def _flags(checked: Checked) -> Iterator[int]:
+    for begin in range(0, checked.pairs, PAGE):
+        yield from np.fromfile(checked.flags, dtype="<u4", count=PAGE, offset=begin * 4).tolist()
+
+
+def _first(flags: int) -> Kind:
+    return next(kind for kind in Kind if flags & kind.bits)
+
+
+def _files(text: ParallelText) -> list[Path]:
+    if isinstance(text, LineFiles):
+        return [text.src, text.tgt]
+    return [text.path] if isinstance(text, Table) else []

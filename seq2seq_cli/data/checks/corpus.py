@@ -1,0 +1,266 @@
+"""A whole text checked: every pair once, then what only all of them together can tell."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from seq2seq_cli.cores import available_cores
+from seq2seq_cli.data.checks.characters import codes_of, counts_by_class
+from seq2seq_cli.data.checks.chunk import RECORD, Chunk, Expected
+from seq2seq_cli.data.checks.duplicates import Duplicates
+from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.lengths import Lengths, Limits
+from seq2seq_cli.data.checks.overlap import TestKeys
+from seq2seq_cli.data.checks.reading import Reading
+from seq2seq_cli.data.checks.scripts import common_scripts, letters_by_script, scripts_of
+from seq2seq_cli.data.checks.shifts import Block, find_blocks
+from seq2seq_cli.data.checks.workers import looked_at
+from seq2seq_cli.data.pairs import ParallelText
+from seq2seq_cli.errors import DataError
+
+PAIRS, CHARACTERS = 4096, 1 << 20
+"""A chunk ends with the pair that fills the one or the other."""
+PAGE = 1 << 18
+"""Records held at a time."""
+EXAMPLES = 3
+
+Progress = Callable[[str, int, int], None]
+"""Hears (stage, done, total), in pairs; total is 0 where it is not known yet."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair that was found: its row (from 0), the text of both sides, whether each is concerned, and the row of the
+    pair that it repeats."""
+
+    row: int
+    texts: tuple[str, str]
+    sides: tuple[bool, bool]
+    repeats: int | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How many pairs are of one kind, on which side, and the first of them."""
+
+    kind: Kind
+    pairs: int
+    sides: tuple[int, int]
+    examples: list[Example]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found in a text of so many ``pairs``, whose sides have ``lines``; one finding a kind.
+
+    ``test_pairs`` of the test text, of which ``test_met`` have a side in the text; 0 without one. ``flags``: a file with
+    the flags of every pair (little-endian uint32), there as long as `check` is.
+    """
+
+    text: ParallelText
+    pairs: int
+    lines: tuple[int, int]
+    findings: list[Finding]
+    blocks: list[Block]
+    limits: Limits
+    test_pairs: int
+    test_met: int
+    flags: Path
+
+    @property
+    def unpaired(self) -> int:
+        """Lines that have no partner."""
+        return abs(self.lines[0] - self.lines[1])
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything was found that is never right."""
+        return bool(self.unpaired) or any(finding.pairs for finding in self.findings if finding.kind.row.damage)
+
+
+@contextmanager
+def check(
+    text: ParallelText,
+    languages: tuple[str, str],
+    test: ParallelText | None,
+    progress: Progress,
+    processes: int | None = None,
+) -> Iterator[Checked]:
+    """Check a training text, against a test text where there is one.
+
+    Takes as much memory for a long text as for a short one, beside 64 bytes a pair of the test text, and 55 bytes a
+    pair of the temporary folder. Raises DataError where there is no text to be read, or no room.
+    """
+    with tempfile.TemporaryDirectory(prefix="seq2seq-check-") as folder:
+        try:
+            found = _Check(text, languages, test, progress, Path(folder)).run(processes or available_cores())
+        except OSError as error:
+            hint = "It takes 55 bytes a pair there; TMPDIR names another folder."
+            raise DataError(f"what is found cannot be kept: {error.strerror}.", folder, hint) from error
+        yield found
+
+
+class _Check:
+    """The work of `check`: its files, and what is counted on the way."""
+
+    def __init__(
+        self,
+        text: ParallelText,
+        languages: tuple[str, str],
+        test: ParallelText | None,
+        progress: Progress,
+        folder: Path,
+    ) -> None:
+        self.reading = Reading(text)
+        self.languages = languages
+        self.test = (
+            None if test is None else TestKeys.of((chunk.src, chunk.tgt) for chunk in _chunks(Reading(test).pairs()))
+        )
+        self.progress = progress
+        self.records, self.repeats, self.flags = (folder / name for name in ("records", "repeats", "flags"))
+        self.folder = folder
+        self.lengths = Lengths()
+        self.met = [np.zeros(len(keys), dtype=bool) for keys in self.test.keys] if self.test else []
+        self.repeated: dict[Kind, dict[int, int]] = {Kind.DUPLICATE: {}, Kind.DUPLICATE_NORMALISED: {}}
+
+    def run(self, processes: int) -> Checked:
+        with Duplicates(self.folder) as duplicates:
+            count = self._look(processes, duplicates)
+            self._find_duplicates(count, duplicates)
+        lines = self.reading.lines
+        blocks = find_blocks(self._read, count, abs(lines[0] - lines[1]), self._stage("alignment", count))
+        limits = self.lengths.limits()
+        sides, rows = self._conclude(count, limits, blocks)
+        examples = self._examples(rows)
+        findings = [Finding(kind, sides[kind][2], (sides[kind][0], sides[kind][1]), examples[kind]) for kind in Kind]
+        met = self.test.lines_met(self.met) if self.test else 0
+        tested = len(self.test) if self.test else 0
+        return Checked(self.reading.text, count, lines, findings, blocks, limits, tested, met, self.flags)
+
+    def _stage(self, name: str, total: int) -> Callable[[int], None]:
+        return lambda done: self.progress(name, done, total)
+
+    def _look(self, processes: int, duplicates: Duplicates) -> int:
+        """Every pair once; the number of them."""
+        chunks = _chunks(self.reading.pairs())
+        first = next(chunks)
+        expected = Expected(self._scripts(first), self.test)
+        count = 0
+        with open(self.records, "wb") as file:
+            for seen in looked_at(chain([first], chunks), expected, processes):
+                file.write(seen.records.tobytes())
+                duplicates.add(seen.identities)
+                self.lengths.add(seen.records["chars"])
+                for met, numbers in zip(self.met, seen.met, strict=True):
+                    met[numbers] = True
+                count += len(seen.records)
+                self.progress("checking", count, 0)
+        return count
+
+    def _scripts(self, chunk: Chunk) -> tuple[frozenset[str], frozenset[str]]:
+        """What both languages are written in: by their codes, else by what the text begins with."""
+        src, tgt = (
+            scripts_of(language) or common_scripts(letters_by_script(counts_by_class(codes_of(lines))))
+            for language, lines in zip(self.languages, (chunk.src, chunk.tgt), strict=True)
+        )
+        return src, tgt
+
+    def _read(self, begin: int, end: int) -> np.ndarray:
+        return np.fromfile(self.records, dtype=RECORD, count=end - begin, offset=begin * RECORD.itemsize)
+
+    def _find_duplicates(self, count: int, duplicates: Duplicates) -> None:
+        """A byte a pair: 0, or the kind of its repetition; and the first rows with those that they repeat."""
+        with open(self.repeats, "w+b") as file:
+            file.truncate(count)
+            for kind, rows, repeated in duplicates.found():
+                _mark(file, rows, kind)
+                order = np.argsort(rows)[:EXAMPLES]
+                known = [
+                    *self.repeated[kind].items(),
+                    *zip(rows[order].tolist(), repeated[order].tolist(), strict=True),
+                ]
+                self.repeated[kind] = dict(sorted(known)[:EXAMPLES])
+
+    def _conclude(
+        self, count: int, limits: Limits, blocks: list[Block]
+    ) -> tuple[dict[Kind, tuple[int, int, int]], dict[Kind, list[tuple[int, int]]]]:
+        """The flags of all pairs, into their file. For each kind: how many pairs have it on the source side, the target
+        side and any; and the first rows of them, with their flags."""
+        totals = np.zeros((len(Kind), 3), dtype=np.int64)
+        rows: dict[Kind, list[tuple[int, int]]] = {kind: [] for kind in Kind}
+        with open(self.flags, "wb") as file:
+            for begin in range(0, count, PAGE):
+                end = min(begin + PAGE, count)
+                records = self._read(begin, end)
+                flags = records["flags"] | limits.flags(records["chars"])
+                repeats = np.fromfile(self.repeats, dtype=np.uint8, count=end - begin, offset=begin)
+                for kind in self.repeated:
+                    flags[repeats == kind] |= kind.bits
+                for block in blocks:
+                    flags[max(0, block.first - begin) : max(0, block.last + 1 - begin)] |= Kind.SHIFTED.bits
+                file.write(flags.astype("<u4").tobytes())
+                for kind in Kind:
+                    src, tgt, both = (flags & bits != 0 for bits in (kind.bit(SOURCE), kind.bit(TARGET), kind.bits))
+                    totals[kind] += [src.sum(), tgt.sum(), both.sum()]
+                    wanted = np.flatnonzero(both)[: EXAMPLES - len(rows[kind])].tolist()
+                    rows[kind] += [(begin + row, int(flags[row])) for row in wanted]
+        return {kind: (int(totals[kind][0]), int(totals[kind][1]), int(totals[kind][2])) for kind in Kind}, rows
+
+    def _examples(self, rows: dict[Kind, list[tuple[int, int]]]) -> dict[Kind, list[Example]]:
+        """The text of those rows, for which the corpus is read again as far as the last of them."""
+        wanted = {row for found in rows.values() for row, _ in found}
+        texts: dict[int, tuple[str, str]] = {}
+        if wanted:
+            last = max(wanted)
+            for row, pair in enumerate(Reading(self.reading.text).pairs()):
+                if row in wanted:
+                    texts[row] = pair
+                if row == last:
+                    break
+        return {
+            kind: [
+                Example(
+                    row,
+                    texts[row],
+                    (bool(flags & kind.bit(SOURCE)), bool(flags & kind.bit(TARGET))),
+                    self.repeated.get(kind, {}).get(row),
+                )
+                for row, flags in found
+            ]
+            for kind, found in rows.items()
+        }
+
+
+def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[Chunk]:
+    src: list[str] = []
+    tgt: list[str] = []
+    characters = first = 0
+    for source, target in pairs:
+        src.append(source)
+        tgt.append(target)
+        characters += len(source) + len(target)
+        if len(src) == PAIRS or characters >= CHARACTERS:
+            yield Chunk(first, src, tgt)
+            first += len(src)
+            src, tgt, characters = [], [], 0
+    if src:
+        yield Chunk(first, src, tgt)
+
+
+def _mark(file: BinaryIO, rows: np.ndarray, value: int) -> None:
+    """Write ``value`` at the places ``rows`` of a file of bytes, a page at a time."""
+    pages = rows // PAGE
+    for page in np.unique(pages).tolist():
+        file.seek(page * PAGE)
+        content = np.frombuffer(file.read(PAGE), dtype=np.uint8).copy()
+        content[rows[pages == page] - page * PAGE] = value
+        file.seek(page * PAGE)
+        file.write(content.tobytes())

@@ -1,0 +1,63 @@
+"""Pairs that stand in a text more than once, found through files so that memory does not grow with the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Self
+
+import numpy as np
+
+from seq2seq_cli.data.checks.chunk import IDENTITY
+from seq2seq_cli.data.checks.kinds import Kind
+
+PARTS = 128
+"""Files that pairs are parted into by their keys: all that are the same are in one. Each is held in memory in turn;
+of a thousand million pairs that takes 200 MB."""
+
+
+class Duplicates:
+    """Write the identities of all pairs first, then ask for those that repeat another one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [folder / f"identities-{number}" for number in range(PARTS)]
+        self._files: list[IO[bytes]] = [open(path, "wb") for path in self._paths]  # noqa: SIM115 (closed by _close)
+
+    def add(self, identities: np.ndarray) -> None:
+        part = (identities["normalised"] >> np.uint64(57)).astype(np.intp)
+        order = np.argsort(part, kind="stable")
+        edges = np.searchsorted(part[order], np.arange(PARTS + 1)).tolist()
+        content, size = identities[order].tobytes(), IDENTITY.itemsize
+        for file, begin, end in zip(self._files, edges[:-1], edges[1:], strict=True):
+            file.write(content[begin * size : end * size])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def found(self) -> Iterator[tuple[Kind, np.ndarray, np.ndarray]]:
+        """Kind, the rows that repeat an earlier one, and the first row that they repeat; a part at a time."""
+        self._close()
+        for path in self._paths:
+            part = np.fromfile(path, dtype=IDENTITY)
+            path.unlink()
+            again, first = _repeats(part["exact"])
+            yield Kind.DUPLICATE, part["row"][again], part["row"][first]
+            rest = np.delete(part, again)
+            again, first = _repeats(rest["normalised"])
+            yield Kind.DUPLICATE_NORMALISED, rest["row"][again], rest["row"][first]
+
+
+def _repeats(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places whose key stood before, and for each the first place that has it."""
+    order = np.argsort(keys, kind="stable")
+    begins = np.flatnonzero(np.concatenate(([True], np.diff(keys[order]) != 0)))[: len(keys)]
+    first = np.repeat(order[begins], np.diff(np.append(begins, len(keys))))
+    again = order != first
+    return order[again], first[again]

@@ -1,0 +1,77 @@
+"""The table of what is looked for: names, meanings, and what a cleaned copy does about each."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+Remedy = Literal["removed", "repaired", "kept"]
+
+SOURCE, TARGET = 0, 1
+
+
+class Kind(IntEnum):
+    """Numbered as in ``TABLE``. A pair's flags have two bits for each: the source's, then the target's."""
+
+    UNDECODABLE = 0
+    NUL = 1
+    CONTROL = 2
+    BIDI = 3
+    SEPARATOR = 4
+    NORMALISATION = 5
+    SCRIPT = 6
+    EMPTY = 7
+    LONG = 8
+    IDENTICAL = 9
+    RATIO = 10
+    SHIFTED = 11
+    DUPLICATE = 12
+    DUPLICATE_NORMALISED = 13
+    OVERLAP = 14
+    OVERLAP_NORMALISED = 15
+
+    def bit(self, side: int) -> int:
+        """The flag of this kind on one side."""
+        return 1 << (2 * self + side)
+
+    @property
+    def bits(self) -> int:
+        """The flags of both sides."""
+        return 3 << (2 * self)
+
+    @property
+    def row(self) -> "Row":
+        return TABLE[self]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What people read of a kind. ``damage``: never right, where the others may be; it decides the exit status."""
+
+    name: str
+    meaning: str
+    remedy: Remedy
+    damage: bool
+
+
+TABLE = (
+    Row("undecodable", "bytes that are not UTF-8, or the U+FFFD and lone surrogates they have left", "removed", True),
+    Row("nul", "the character NUL", "repaired", True),
+    Row("control", "control characters, a byte order mark in mid-text", "repaired", True),
+    Row("bidi", "characters that override or embed the direction of writing", "repaired", True),
+    Row("separator", "line ends that are none here: lone CR, VT, FF, NEL, U+2028, U+2029, U+001C to 1E", "repaired", True),
+    Row("normalisation", "letters with their accents apart (not Unicode NFC)", "repaired", False),
+    Row("script", "mostly letters of a script that the language is not written in", "removed", True),
+    Row("empty", "nothing to be seen on one side", "removed", True),
+    Row("long", "over 500 characters and ten times as long as the median line", "removed", False),
+    Row("identical", "the same text on both sides", "removed", False),
+    Row("ratio", "one side far longer than the other, as these languages go", "removed", False),
+    Row("shifted", "a block of lines that translate other lines than their own", "removed", True),
+    Row("duplicate", "a pair that stood there before", "removed", False),
+    Row("duplicate-normalised", "the same but for case, punctuation and spaces", "kept", False),
+    Row("overlap", "a side that is also in the test text", "removed", True),
+    Row("overlap-normalised", "the same but for case, punctuation and spaces", "removed", True),
+)  # fmt: skip
+
+REMOVED = sum(kind.bits for kind in Kind if kind.row.remedy == "removed")
+"""Flags of pairs that a cleaned copy lacks."""
+REPAIRED = sum(kind.bits for kind in Kind if kind.row.remedy == "repaired")

@@ -1,0 +1,62 @@
+"""Lines of the training text that the test text holds too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seq2seq_cli.data.checks.characters import codes_of
+from seq2seq_cli.data.checks.keys import NOTHING, exact_keys, normalised_keys
+from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.repair import repaired
+
+_LOOKED_FOR = tuple((kind, side) for kind in (Kind.OVERLAP, Kind.OVERLAP_NORMALISED) for side in (SOURCE, TARGET))
+
+
+@dataclass(frozen=True)
+class TestKeys:
+    """The different keys of a test text, sorted, for each of ``_LOOKED_FOR``; and for each of its lines the number of
+    its key among them. Takes 64 bytes a pair of the test text."""
+
+    keys: tuple[np.ndarray, ...]
+    numbers: tuple[np.ndarray, ...]
+
+    __test__ = False  # pytest takes the name for a test's
+
+    @classmethod
+    def of(cls, chunks: Iterable[tuple[Sequence[str], Sequence[str]]]) -> TestKeys:
+        """Those of a text that comes in chunks of source and target lines."""
+        parts: list[list[np.ndarray]] = []
+        for both in chunks:
+            sides = [[repaired(line) for line in lines] for lines in both]
+            parts.append([*(exact_keys(codes_of(side)) for side in sides), *map(normalised_keys, sides)])
+        found = [np.unique(np.concatenate(keys), return_inverse=True) for keys in zip(*parts, strict=True)]
+        return cls(tuple(keys for keys, _ in found), tuple(numbers for _, numbers in found))
+
+    def __len__(self) -> int:
+        return len(self.numbers[0])
+
+    def compare(
+        self, exact: tuple[np.ndarray, np.ndarray], normalised: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Flags for lines with those keys, by side; and the numbers of the keys that were met. What is the same exactly
+        is not said to be so normalised."""
+        flags = np.zeros(len(exact[0]), dtype=np.uint32)
+        met = []
+        for (kind, side), known, keys in zip(_LOOKED_FOR, self.keys, (*exact, *normalised), strict=True):
+            places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+            same = (known[places] == keys) & (keys != NOTHING)
+            met.append(np.unique(places[same]))
+            if kind is Kind.OVERLAP_NORMALISED:
+                same &= flags & Kind.OVERLAP.bits == 0
+            flags[same] |= kind.bit(side)
+        return flags, met
+
+    def lines_met(self, met: Sequence[np.ndarray]) -> int:
+        """How many of the test text's pairs have a side that was met; ``met``: True for each key met."""
+        seen = np.zeros(len(self), dtype=bool)
+        for numbers, of_key in zip(self.numbers, met, strict=True):
+            seen |= of_key[numbers]
+        return int(seen.sum())

@@ -1,0 +1,50 @@
+"""Chunks looked at by several processes, their results in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
+
+from seq2seq_cli.data.checks.chunk import Chunk, Expected, Seen, look_at
+
+FEW = 4
+"""Chunks that are looked at sooner than processes have started."""
+AHEAD = 2
+"""Chunks a process that wait for it or for those before them."""
+
+_expected: list[Expected] = []
+
+
+def looked_at(chunks: Iterable[Chunk], expected: Expected, processes: int) -> Iterator[Seen]:
+    """`look_at` of each chunk, in order. No more than a few chunks are held at any time."""
+    iterator = iter(chunks)
+    first = list(islice(iterator, FEW + 1))
+    if len(first) <= FEW or processes < 2:
+        yield from (look_at(chunk, expected) for chunk in chain(first, iterator))
+        return
+    # Not forked: threads (of the progress display) do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(expected,))
+    try:
+        waiting: deque[Future[Seen]] = deque()
+        for chunk in chain(first, iterator):
+            waiting.append(pool.submit(_look_at, chunk))
+            if len(waiting) > AHEAD * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(expected: Expected) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    _expected.append(expected)
+
+
+def _look_at(chunk: Chunk) -> Seen:
+    return look_at(chunk, _expected[0])
