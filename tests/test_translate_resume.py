@@ -23,6 +23,9 @@ from seq2seq_cli.decoding.unfinished import Done, Unfinished
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.runs import Run
 
+LINES = int(os.environ.get("SEQ2SEQ_LINES", "8000"))
+"""Of the translation that is killed."""
+
 
 def test_groups_of_a_file_are_always_the_same() -> None:
     assert list(groups_of("abcdefg", 3)) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
@@ -125,7 +128,7 @@ def test_a_translation_killed_three_times_is_that_of_an_unbroken_one(
     options: list[str], trained_run: Run, tmp_path: Path
 ) -> None:
     text, whole, killed = (tmp_path / name for name in ("in", "whole", "killed"))
-    write_lines(text, sentences(8_000, seed=7))
+    write_lines(text, sentences(LINES, seed=7, longest=3))
     words = [
         sys.executable,
         "-m",
@@ -135,18 +138,20 @@ def test_a_translation_killed_three_times_is_that_of_an_unbroken_one(
         "--threads=1",
         f"--run={trained_run.directory}",
     ]
-    words += options or ["--beam=1"]
+    words += options or ["--beam=1", "--max-length=4"]
     subprocess.run([*words, "-o", str(whole)], check=True, capture_output=True)
-    kill_translations([*words, "-o", str(killed)], killed, [1, 2001, 4001], random.Random(time.time_ns()))
+    kill_translations(
+        [*words, "-o", str(killed)], killed, [1, LINES // 4 + 1, LINES // 2 + 1], random.Random(time.time_ns())
+    )
     assert killed.read_bytes() == whole.read_bytes()
-    assert whole.read_bytes().count(b"\n") >= 8_000
+    assert whole.read_bytes().count(b"\n") >= LINES
     assert set(tmp_path.iterdir()) == {text, whole, killed}
 
 
 def test_a_full_disk_is_told_and_the_rest_made_up_for(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
     text, out = tmp_path / "in", tmp_path / "out"
-    write_lines(text, sentences(3000, seed=8))
-    words = ["translate", text, "--run", trained_run.directory, "--beam", 1]
+    write_lines(text, sentences(2100, seed=8))
+    words = ["translate", text, "--run", trained_run.directory, "--beam", 1, "--max-length", 4]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
     try:

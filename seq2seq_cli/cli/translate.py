@@ -149,7 +149,7 @@ def _unfinished(
     if source is None or output is None or not source.is_file() or (output.exists() and not output.is_file()):
         return None
     tokenizers = [path for side in ("joint", "src", "tgt") if (path := run.subword(side)).is_file()]
-    description = {
+    description: dict[str, object] = {
         "model": sha256(run.best, *tokenizers),
         "input text": sha256(source),
         "settings": {**asdict(wanted), "decoding": wanted.decoding.model_dump()},
