@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from seq2seq_cli.errors import UserError
+from seq2seq_cli.runs import DISK_FULL
 
 WIDE = 200
 """Columns of output that goes to a file or a pipe: tables are not to be squeezed there."""
@@ -118,15 +119,21 @@ def standard_input() -> BinaryIO:
 
 
 @contextmanager
-def text_output(path: Path | None) -> Iterator[TextIO]:
-    r"""A file to write lines to, or standard output for None or ``-``: UTF-8, lines ended by ``\n``."""
+def text_output(path: Path | None, append: bool = False) -> Iterator[TextIO]:
+    r"""A file to write lines to, or standard output for None or ``-``: UTF-8, lines ended by ``\n``. ``append``: behind
+    what the file holds. Raises UserError where it cannot be written, or there is no room left."""
     if path is None or str(path) == "-":
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
         yield sys.stdout
         return
     try:
-        file = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (an error later on is not ours)
+        file = open(path, "a" if append else "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (an error later on is not ours)
     except OSError as problem:
         raise UserError(f"cannot be written: {problem.strerror}.", str(path)) from None
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except OSError as problem:
+        if problem.errno not in DISK_FULL:
+            raise
+        raise UserError("there is no room left on the disk.", str(path), "Make room and try again.") from None

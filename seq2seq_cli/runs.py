@@ -46,6 +46,9 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+    except OSError as problem:
+        problem.filename = str(path)  # that of the temporary file, or none, would say little
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

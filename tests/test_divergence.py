@@ -18,6 +18,7 @@ from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights
+from seq2seq_cli.report.history import read_history
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import loop
 from seq2seq_cli.training.experiment import Happening, experiment
@@ -297,6 +298,13 @@ def test_trouble_is_said_once(
     assert answer.err.count("skipped: its loss is not a finite number") == 1
     assert answer.err.count("back to step 3, with 0.5 of the learning rate") == 1
     assert "4 steps were skipped, not being finite, going back once" in answer.err
+    metrics, log = (
+        path.read_text(encoding="utf-8") for path in (Run(tmp_path / "run").metrics, Run(tmp_path / "run").log)
+    )
+    assert metrics.count('"split"') >= 1
+    assert log.count("parts for want of memory") >= metrics.count('"split"')
+    assert log.count("skipped: its loss") == 4
+    assert read_history(Run(tmp_path / "run")).spoilt == 0
 
 
 def test_counters_come_back(tmp_path: Path) -> None:

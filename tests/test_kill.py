@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from corpora import TinyCorpus
 from learners import differing
 
 from seq2seq_cli.config import Config
-from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
 
@@ -37,13 +37,13 @@ def context() -> ForkServerContext:
 
 
 def train(config: Config, directory: Path) -> None:
-    """Train and test, from wherever the run is."""
+    """Train, from wherever the run is, to the mean of the last weights."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    from seq2seq_cli.training.experiment import experiment
+    from seq2seq_cli.training.experiment import Averaged, experiment
 
     run = Run(directory)
     for event in experiment(config, directory, resume=run.config.is_file(), overwrite=False):
-        if isinstance(event, Evaluation):  # pictures would take longer than all the rest
+        if isinstance(event, Averaged):  # intervals and pictures would take longer than all the rest
             break
 
 
@@ -81,6 +81,7 @@ def test_sigkill_at_any_moment_changes_nothing(precision: str, context: ForkServ
             kills += 1
         assert process.exitcode == 0
         assert same(run, whole), f"moments drawn from {seed}, run {number}"
+        shutil.rmtree(run.directory)
     print(f"{precision}: {kills} kills in {number} runs, each run as an unbroken one")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Terminal
 from corpora import TinyCorpus
 from learners import Lesson, differing
 
@@ -146,3 +147,18 @@ def test_a_dead_process_holds_no_lock(whole: Run, quick: Config) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
     list(experiment(quick, whole.directory, resume=True, overwrite=False))
+
+
+def test_a_full_disk_is_told_by_every_command(terminal: Terminal, whole: Run) -> None:
+    with largest_file(10):
+        told = terminal.refused("eval", whole.directory)
+    assert f"error: {whole.decodes}" in told
+    assert "there is no room left on the disk" in told
+
+
+def test_a_full_standard_output_is_told(whole: Run) -> None:
+    words = [sys.executable, "-m", "seq2seq_cli", "translate", "--run", str(whole.directory)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(words, input=b"ta\n", stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"error: output: there is no room left on the disk.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -22,6 +23,7 @@ from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
 from seq2seq_cli.errors import UserError
+from seq2seq_cli.runs import DISK_FULL
 
 app = typer.Typer(
     name="seq2seq",
@@ -78,7 +80,22 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader has gone. Point standard output away, or closing it at exit would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone
+        _leave_standard_output()
         sys.exit(141)
+    except OSError as problem:
+        if problem.errno not in (*DISK_FULL, errno.EROFS, errno.EACCES):
+            raise
+        from seq2seq_cli import console
+
+        full = problem.errno in DISK_FULL
+        what = "there is no room left on the disk." if full else f"cannot be used: {problem.strerror}."
+        console.error(UserError(what, str(problem.filename or "output")))
+        if problem.filename is None:
+            _leave_standard_output()
+        sys.exit(2)
+
+
+def _leave_standard_output() -> None:
+    """Point it away, or closing it at exit would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +13,12 @@ import typer
 from seq2seq_cli.cli import options
 
 if TYPE_CHECKING:
+    from seq2seq_cli.config import DecodingConfig
     from seq2seq_cli.decoding.hypothesis import Hypothesis
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.unfinished import Unfinished
     from seq2seq_cli.errors import DataError
+    from seq2seq_cli.runs import Run
 
 
 def translate(
@@ -22,6 +28,10 @@ def translate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write; default: standard output.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with an OUTPUT that was cut off, without repeating or losing a line."),
+    ] = False,
     run: options.RunOption = None,
     beam: options.Beam = None,
     nbest: Annotated[
@@ -54,25 +64,29 @@ def translate(
 ) -> None:
     """Translate a file, or standard input line by line. An empty line gives an empty line.
 
-    What is not UTF-8 becomes the replacement character U+FFFD, with a warning: every line has its translation.
+    What is not UTF-8 becomes the replacement character U+FFFD, with a warning. A line of more than 2,000 pieces, or on
+    which the search fails, gives an empty line, with a warning: every line has its line.
 
     Examples:
 
         seq2seq translate input.txt -o output.txt --run runs/x
 
+        seq2seq translate input.txt -o output.txt --run runs/x --resume
+
         echo "Guten Morgen!" | seq2seq translate --beam 5 --nbest 3
     """
     from seq2seq_cli import console
-    from seq2seq_cli.decoding.stream import gather_ready
-    from seq2seq_cli.decoding.translator import Sampling, Translator
+    from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
+    from seq2seq_cli.runs import open_run
 
     options.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     options.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     options.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads or 0)
-    translator = Translator.load(run, device or "auto", precision or "auto")
+    opened = open_run(run)
+    translator = Translator.load(opened.directory, device or "auto", precision or "auto")
     shown = nbest or 1
     settings = options.decoding_settings(
         translator.config,
@@ -89,25 +103,89 @@ def translate(
         raise ConfigError("this run has no attention to tell which word an <unk> stands for.", "--replace-unk")
     drawing = {"temperature": temperature, "top_k": top_k, "seed": seed}
     given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}
-    number = 0
+    wanted = _Wanted(settings, given if sample else None, shown, scores or shown > 1, pieces, replace_unk)
+    unfinished = _unfinished(opened, translator, wanted, source, output)
+    if resume and unfinished is None:
+        raise ConfigError(
+            "goes on with a file that a file is translated into.", "--resume", "Name both: INPUT -o OUTPUT."
+        )
+    done = 0
+    if unfinished is not None:
+        done = unfinished.go_on().lines if resume else unfinished.begin().lines
+    try:
+        number = _write(translator, wanted, source, output, done, in_groups=unfinished is not None)
+    except KeyboardInterrupt:
+        if unfinished is not None:
+            console.notice("Stopped. The same command with --resume goes on.")
+        raise
+    if unfinished is not None:
+        unfinished.finish()
+    if output is not None:
+        before = f", {done:,} of them before" if done else ""
+        console.notice(f"{number:,} lines translated into {output}{before}")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be written of each line: the ``shown`` best translations, found by ``decoding`` or, where ``drawing``
+    is not None, drawn with it."""
+
+    decoding: DecodingConfig
+    drawing: dict[str, Any] | None
+    shown: int
+    numbered: bool
+    pieces: bool
+    replace_unk: bool
+
+
+def _unfinished(
+    run: Run, translator: Translator, wanted: _Wanted, source: Path | None, output: Path | None
+) -> Unfinished | None:
+    """What is noted of the translation while it is not finished; None where it cannot be gone on with."""
+    from seq2seq_cli.data.text import sha256
+    from seq2seq_cli.decoding.stream import WAITING
+    from seq2seq_cli.decoding.unfinished import Unfinished
+
+    if source is None or output is None or not source.is_file() or (output.exists() and not output.is_file()):
+        return None
+    tokenizers = [path for side in ("joint", "src", "tgt") if (path := run.subword(side)).is_file()]
+    description: dict[str, object] = {
+        "model": sha256(run.best, *tokenizers),
+        "input text": sha256(source),
+        "settings": {**asdict(wanted), "decoding": wanted.decoding.model_dump()},
+        "precision": translator.precision.name,
+    }
+    return Unfinished(output, description, WAITING, wanted.numbered)
+
+
+def _write(
+    translator: Translator, wanted: _Wanted, source: Path | None, output: Path | None, done: int, in_groups: bool
+) -> int:
+    """Translate what is behind the first ``done`` lines, and write it as it is made; the number of all lines."""
+    from seq2seq_cli import console
+    from seq2seq_cli.decoding.every_line import translate_every_line
+    from seq2seq_cli.decoding.stream import gather_ready, groups_of
+    from seq2seq_cli.decoding.translator import Sampling
+
+    number = done
     mended = _Warnings("are not UTF-8")
     longer = _Warnings("are longer than any the model was trained on")
-    limit = translator.config.data.max_length
-    with console.text_output(output) as file:
-        for group in gather_ready(_lines(source, mended)):
-            for i, length in enumerate(map(len, translator.subwords.src.encode(group)), start=number + 1):
-                if length > limit:
-                    longer.add(f"line {i} has {length:,} pieces; the model was trained on at most {limit}.")
-            drawn = Sampling(**given, first=number) if sample else None
-            for hypotheses in translator.hypotheses(group, settings, drawn, replace_unk):
+    left_out = _Warnings("were left empty", " It is left empty.")
+    with console.text_output(output, append=in_groups) as file:
+        lines = islice(_lines(source, mended), done, None)
+        for group in groups_of(lines) if in_groups else gather_ready(lines):
+            sampling = None if wanted.drawing is None else Sampling(**wanted.drawing, first=number)
+            tellers = {"long": longer.of_group(number + 1), "left_out": left_out.of_group(number + 1)}
+            for hypotheses in translate_every_line(
+                translator, group, wanted.decoding, sampling, wanted.replace_unk, **tellers
+            ):
                 number += 1
-                for hypothesis in hypotheses[:shown]:
-                    file.write(_format(hypothesis, number, scores or shown > 1, pieces) + "\n")
+                for hypothesis in hypotheses[: wanted.shown]:
+                    file.write(_format(hypothesis, number, wanted.numbered, wanted.pieces) + "\n")
             file.flush()
-    mended.conclude()
-    longer.conclude()
-    if output is not None:
-        console.notice(f"{number:,} lines translated into {output}")
+    for warnings in (mended, longer, left_out):
+        warnings.conclude()
+    return number
 
 
 def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> str:
@@ -121,9 +199,13 @@ class _Warnings:
 
     SHOWN = 5
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, consequence: str = "") -> None:
+        self.kind, self.consequence = kind, consequence
         self.count = 0
+
+    def of_group(self, first: int) -> Callable[[int, str], None]:
+        """Takes warnings of lines by their place in a group whose first line has this number."""
+        return lambda i, what: self.add(f"line {first + i} {what}{self.consequence}")
 
     def add(self, text: str) -> None:
         from seq2seq_cli import console

@@ -5,9 +5,17 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 WAITING = 2000
 """Most lines read ahead, and most handed on together: enough for full batches, little enough to hold in memory."""
+
+
+def groups_of(lines: Iterable[str], size: int = WAITING) -> Iterator[list[str]]:
+    """All of ``lines``, in order, in groups of ``size``; the last may be smaller."""
+    remaining = iter(lines)
+    while group := list(islice(remaining, size)):
+        yield group
 
 
 def gather_ready(lines: Iterable[str], most: int = WAITING) -> Iterator[list[str]]:

@@ -96,7 +96,7 @@ class Translator:
         """
         settings = decoding or self.config.decoding
         sources = self.subwords.src.encode(list(lines))
-        results: list[list[Hypothesis]] = [[_nothing()] for _ in sources]
+        results: list[list[Hypothesis]] = [[nothing()] for _ in sources]
         for indices in _batches([len(ids) for ids in sources], settings):
             batch = [sources[i] for i in indices]
             found = self._search(batch, settings, sampling, indices)
@@ -227,7 +227,8 @@ class Translator:
         )
 
 
-def _nothing() -> Hypothesis:
+def nothing() -> Hypothesis:
+    """The translation of a line without a word."""
     return Hypothesis("", (), 0.0, 0.0, None)
 
 

@@ -85,6 +85,8 @@ class Metrics:
             self._append({"event": "evaluation", **asdict(event)})
         if isinstance(event, Skipped):
             self._append({"event": "skipped", **asdict(event)})
+        if isinstance(event, Stepped) and event.split_into is not None:
+            self._append({"event": "split", **asdict(event)})
         if isinstance(event, WentBack):
             self._drop_later()
             self._append({"event": "went-back", **asdict(event)})
@@ -125,6 +127,8 @@ class Log:
             self.write(str(interval))
         if not isinstance(event, Stepped):
             self.write(str(event))
+        elif event.split_into is not None:
+            self.write(f"step {event.step} split into {event.split_into} parts for want of memory")
         if isinstance(event, Evaluated) and event.attention is not None:
             self.write(f"attention: {event.attention.figures}")
 

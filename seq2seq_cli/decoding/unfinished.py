@@ -1,0 +1,101 @@
+"""A translation of a file that may be cut off and gone on with: what is there of it, and whether it is the same one."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from seq2seq_cli.errors import DataError
+from seq2seq_cli.runs import write_json
+
+
+class Done(NamedTuple):
+    """Input ``lines`` whose translations are whole, and the ``size`` in bytes that these take of the output."""
+
+    lines: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The translation into ``output`` that ``description`` is of: hashes of model and input, and every setting that the
+    translations depend on. While it is not finished, the description lies beside the output.
+
+    ``group``: input lines that are translated together. What a translation is may depend on those beside it (in bf16),
+    so that one goes on from the end of a group. ``numbered``: output lines begin with the number of their input line,
+    and there may be several to one.
+    """
+
+    output: Path
+    description: dict[str, object]
+    group: int
+    numbered: bool
+
+    @property
+    def sidecar(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.unfinished.json")
+
+    def begin(self) -> Done:
+        """Empty the output, and note what it will be."""
+        # In this order: with another description, what the output held would be gone on with.
+        open(self.output, "wb").close()
+        with suppress(OSError):  # a folder where only the output may be written: then it cannot be gone on with
+            write_json(self.sidecar, self.description)
+        return Done(0, 0)
+
+    def go_on(self) -> Done:
+        """Cut the output back to the last whole group of what was asked for; nothing where nothing was begun.
+
+        Raises DataError where the output is that of something else, or there is no knowing.
+        """
+        if not self.output.exists() or not self.output.stat().st_size:
+            return self.begin()
+        self._check()
+        done = self._whole_groups()
+        os.truncate(self.output, done.size)
+        return done
+
+    def finish(self) -> None:
+        """The output is whole."""
+        self.sidecar.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        anew = "Leave out --resume to translate all of it anew."
+        try:
+            before = json.loads(self.sidecar.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            what = "there is no unfinished translation here: it is whole, or was not begun by this command."
+            raise DataError(what, str(self.output), anew) from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read: {error}", str(self.sidecar), anew) from None
+        wanted = json.loads(json.dumps(self.description))
+        changed = [name for name in wanted if not isinstance(before, dict) or before.get(name) != wanted[name]]
+        if changed:
+            what = f"was begun with another {', '.join(changed)}."
+            raise DataError(what, str(self.output), f"Give it the same, or {anew[0].lower()}{anew[1:]}")
+
+    def _whole_groups(self) -> Done:
+        done, size, number = Done(0, 0), 0, 0
+        with open(self.output, "rb") as file:
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    break
+                before, number = number, self._number(raw, number)
+                if number != before and before % self.group == 0:
+                    done = Done(before, size)
+                size += len(raw)
+        # Whether a numbered line has all of its translations is known only once the next one is there.
+        return Done(number, size) if not self.numbered and number % self.group == 0 else done
+
+    def _number(self, raw: bytes, before: int) -> int:
+        """The number, from 1, of the input line whose translation this is."""
+        if not self.numbered:
+            return before + 1
+        digits = raw.partition(b"\t")[0]
+        if not digits.isdigit() or int(digits) not in (before, before + 1):
+            raise DataError(f"does not go on with a translation of line {before + 1}.", str(self.output))
+        return int(digits)
