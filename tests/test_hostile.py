@@ -119,6 +119,13 @@ def test_a_folder_that_is_a_link_out_is_not_written_to(
     assert [file.name for file in outside.iterdir()] == ["secret"]
 
 
+def test_a_comparison_leads_nowhere_else_either(tmp_path: Path, outside: Path, terminal: Terminal) -> None:
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "comparison" / "bahdanau-seed1").symlink_to(outside, target_is_directory=True)
+    said = terminal.refused("compare", "--attentions", "none,bahdanau", "--run", tmp_path / "comparison")
+    assert "leads out of the run directory" in said
+
+
 @pytest.mark.parametrize("target", ["../../outside/secret", "b", "/dev/zero"])
 def test_other_links_out(target: str, hostile: Run, outside: Path) -> None:
     (hostile.plots / "b").symlink_to(hostile.plots / "c")

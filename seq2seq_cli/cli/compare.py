@@ -61,6 +61,7 @@ def compare(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.seeds import sizes, summaries
     from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.files import refuse_ways_out
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
@@ -68,6 +69,8 @@ def compare(
     from seq2seq_cli.training.setup import prepared_text
 
     files = ComparisonFiles(run)
+    if run.is_dir():
+        refuse_ways_out(run)
     flags = {
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
         **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),

@@ -226,7 +226,7 @@ def _lines(source: Path | None, mended: _Warnings) -> Iterator[str]:
     from seq2seq_cli.data.text import iter_lines, read_lines
 
     def excuse(problem: DataError) -> None:
-        mended.add(f"{problem.where}: {problem.what} Read with U+FFFD in its place.")
+        mended.add(f"{problem.where}: {problem.what} Read all the same.")
 
     if source is None or str(source) == "-":
         return iter_lines(standard_input(), "standard input", excuse)
