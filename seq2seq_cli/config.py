@@ -18,6 +18,8 @@ RADIUS = 10
 """D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
 MAX_POSITIONS = 128
 """Rows of the location score's table where none are set."""
+TOP_K = 5
+"""Scores that the top-k normaliser keeps where no number is set."""
 GUIDED_WEIGHT = 0.5
 """Weight of word links in the loss where none is set."""
 
@@ -99,6 +101,14 @@ class AttentionConfig(Section):
     """A name of the table of kinds: see `seq2seq attentions`."""
     score: kinds.Score | None = None
     """Another score than the kind's own."""
+    window: kinds.Window | None = None
+    """Which source positions a step may see, if not those of the kind: all (global), or a local window."""
+    normaliser: kinds.Normaliser | None = None
+    """How scores become weights; default: the kind's own, softmax for most. sparsemax and entmax15 make exact zeros."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Normalisers softmax and top-k only: T in exp(e/T); below 1 weights are sharper (default: 1)."""
+    top_k: Positive | None = None
+    """Normaliser top-k only: the largest scores that get a weight (default: 5)."""
     wiring: kinds.Wiring | None = None
     """Where the context enters: before the RNN (Bahdanau) or after it (Luong); default: the kind's own."""
     input_feeding: bool | None = None
@@ -122,27 +132,50 @@ class AttentionConfig(Section):
             raise ValueError(str(problem).replace("\n", " ")) from None
         return kind
 
+    @property
+    def row(self) -> kinds.Kind:
+        """Its row of the table."""
+        return kinds.find(self.kind)
+
+    @property
+    def choices(self) -> kinds.Choices:
+        """The user's choices and, where there are none, those of the row."""
+        row = self.row
+        return kinds.Choices(
+            score=self.score or row.score,
+            window=self.window or row.window,
+            normaliser=self.normaliser or row.normaliser,
+            wiring=self.wiring or row.wiring,
+            input_feeding=self.input_feeding is not False,
+        )
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        row = kinds.find(self.kind)
-        score, wiring = self.score or row.score, self.wiring or row.wiring
+        row, chosen = self.row, self.choices
         given = {name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None}
-        wrong = given - row.options
-        reasons = {f"{name} is not an option of {row.name}" for name in wrong}
-        given -= wrong
-        if "radius" in given and row.window == "global":
+        reasons = {_means_nothing(name, row) for name in given - row.options}
+        given &= row.options
+        if "radius" in given and chosen.window == "global":
             reasons.add(f"radius belongs to local windows; {row.name} is global")
-        if "size" in given and score != "additive":
-            reasons.add(f"size belongs to the additive score; this one is {score}")
-        if "max_positions" in given and score != "location":
-            reasons.add(f"max_positions belongs to the location score; this one is {score}")
-        if score == "location" and row.window != "global":
-            reasons.add(f"the location score knows its first positions only, which a window of {row.name} may leave")
-        if "input_feeding" in given and wiring != "after":
+        if "temperature" in given and chosen.normaliser not in ("softmax", "top-k"):
+            reasons.add(f"temperature belongs to the normalisers softmax and top-k; this one is {chosen.normaliser}")
+        if "top_k" in given and chosen.normaliser != "top-k":
+            reasons.add(f"top_k belongs to the normaliser top-k; this one is {chosen.normaliser}")
+        if "size" in given and chosen.score != "additive":
+            reasons.add(f"size belongs to the additive score; this one is {chosen.score}")
+        if "max_positions" in given and chosen.score != "location":
+            reasons.add(f"max_positions belongs to the location score; this one is {chosen.score}")
+        if "input_feeding" in given and chosen.wiring != "after":
             reasons.add('input_feeding belongs to the wiring "after"; "before" feeds the context itself')
+        reasons |= {reason for reason, clash in kinds.CLASHES if clash(chosen)}
         if reasons:
             raise ValueError("; ".join(sorted(reasons)))
         return self
+
+
+def _means_nothing(name: str, row: kinds.Kind) -> str:
+    why = row.why_not.get(name)
+    return f"{name} is not an option of {row.name}" + (f": {why}" if why else "")
 
 
 class TrainingConfig(Section):

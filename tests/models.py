@@ -101,7 +101,14 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
             small["max_positions"] = 4
         cells.append((kind.name, {**small, "wiring": "before"}))
         cells += [(kind.name, {**small, "wiring": "after", "input_feeding": feeding}) for feeding in (True, False)]
-    return cells
+    return [
+        *cells,
+        ("luong-general", {"normaliser": "sparsemax"}),
+        ("luong-general", {"normaliser": "top-k", "top_k": 2, "temperature": 0.5}),
+        ("bahdanau", {"temperature": 2.0}),
+        ("local-p", {"normaliser": "entmax15", "radius": 2}),
+        ("scaled-dot", {"normaliser": "sparsemax", "window": "local-m", "radius": 2}),
+    ]
 
 
 def wiring_name(case: tuple[str, dict[str, object]]) -> str:

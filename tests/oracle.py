@@ -25,6 +25,9 @@ class Choices:
     wiring: str
     input_feeding: bool = True
     radius: int = 0
+    normaliser: str = "softmax"
+    temperature: float = 1.0
+    top_k: int = 5
     summary: str = "every-step"
     cell: str = "lstm"
     layers: int = 1
@@ -130,10 +133,9 @@ class Oracle:
             for s, state in enumerate(source.states)
             if centre is None or centre - self.choices.radius <= s <= centre + self.choices.radius
         }
-        total = sum(math.exp(energy) for energy in energies.values())
         weights = np.zeros(length)
-        for s, energy in energies.items():
-            weights[s] = math.exp(energy) / total
+        for s, weight in self.normalise(energies).items():
+            weights[s] = weight
             if self.choices.window == "local-p":
                 assert centre is not None
                 sigma = self.choices.radius / 2
@@ -142,6 +144,23 @@ class Oracle:
         for weight, state in zip(weights, source.states, strict=True):
             context = context + weight * state
         return context, weights
+
+    def normalise(self, energies: dict[int, float]) -> dict[int, float]:
+        """Weights of the positions (Martins & Astudillo 2016; Peters, Niculae & Martins 2019): those of alpha-entmax sum
+        to one for one threshold only, which is found by halving where it may lie."""
+        chosen = self.choices
+        if chosen.normaliser in ("softmax", "top-k"):
+            best = sorted(energies, key=lambda s: -energies[s])
+            kept = best[: chosen.top_k] if chosen.normaliser == "top-k" else best
+            total = sum(math.exp(energies[s] / chosen.temperature) for s in kept)
+            return {s: math.exp(energies[s] / chosen.temperature) / total for s in kept}
+        scale, power = (1.0, 1) if chosen.normaliser == "sparsemax" else (0.5, 2)
+        low, high = scale * max(energies.values()) - 1, scale * max(energies.values())
+        for _ in range(200):
+            middle = (low + high) / 2
+            total = sum(max(scale * energy - middle, 0.0) ** power for energy in energies.values())
+            low, high = (middle, high) if total > 1 else (low, middle)
+        return {s: max(scale * energy - low, 0.0) ** power for s, energy in energies.items()}
 
     def centre(self, query: Vector, length: int, t: int) -> float | None:
         if self.choices.window == "global":

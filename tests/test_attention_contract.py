@@ -32,9 +32,9 @@ SENTENCES = tiny_sentences()
 
 
 class Wired(NamedTuple):
-    """A model, the row of the table and the options it was built from, and what it says of ``SENTENCES``."""
+    """A model, what it was built from, and what it says of ``SENTENCES``."""
 
-    kind: kinds.Kind
+    choices: kinds.Choices
     options: dict[str, Any]
     model: Seq2Seq
     whole: DecoderOutput
@@ -55,8 +55,9 @@ def recurrence(request: pytest.FixtureRequest) -> tuple[str, int]:
 def wired(request: pytest.FixtureRequest, recurrence: tuple[str, int]) -> Wired:
     kind, options = request.param
     model = model_of(kind, options, *recurrence)
+    choices = tiny_config(kind, attention=options).attention.choices
     with torch.no_grad():
-        return Wired(kinds.find(kind), options, model, decode(model, SENTENCES))
+        return Wired(choices, options, model, decode(model, SENTENCES))
 
 
 def splits(steps: int) -> list[list[int]]:
@@ -104,7 +105,7 @@ def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
     padded = decode(wired.model, Sentences(src_BS, mask_BS, SENTENCES.reads_BT))
     assert_same(padded.features_BTF, wired.whole.features_BTF)
     assert_same(padded.centre_BT, wired.whole.centre_BT)
-    if wired.kind.score is not None:
+    if wired.choices.score is not None:
         assert_same(padded.weights_BTS, nn.functional.pad(wired.whole.weights_BTS, (0, 3)))
 
 
@@ -160,7 +161,7 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
     features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state).features_BTF
     model.log_probs(features_BTF)[..., 3].sum().backward()
     gradients = [embedded_BSI.grad]
-    if wired.kind.score is not None:
+    if wired.choices.score is not None:
         gradients.append(encoded.states_BSE.grad)
     for gradient in gradients:
         assert gradient is not None
@@ -169,22 +170,26 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
 
 
 def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None:
-    kind, options, weights_BTS = wired.kind, wired.options, wired.whole.weights_BTS
-    if kind.score is None:
+    choices, options, weights_BTS = wired.choices, wired.options, wired.whole.weights_BTS
+    if choices.score is None:
         assert weights_BTS.shape == (*SENTENCES.reads_BT.shape, 0)
         return
     positions_S = torch.arange(SENTENCES.src_BS.shape[1])
     seen_BTS = SENTENCES.mask_BS[:, None].expand_as(weights_BTS)
-    if kind.score == "location":
+    if choices.score == "location":
         seen_BTS = seen_BTS & (positions_S < options["max_positions"])
-    if kind.window != "global":
+    if choices.window != "global":
         assert wired.whole.centre_BT is not None
         distance_BTS = (positions_S - wired.whole.centre_BT[..., None]).abs()
         seen_BTS = seen_BTS & (distance_BTS <= options["radius"])
-    assert (weights_BTS[seen_BTS] > 0).all()
+    assert (weights_BTS >= 0).all()
+    if choices.normaliser == "softmax":
+        assert (weights_BTS[seen_BTS] > 0).all()
+    if choices.normaliser == "top-k":
+        assert ((weights_BTS > 0).sum(-1) <= options["top_k"]).all()
     assert (weights_BTS[~seen_BTS] == 0).all()
     total_BT = weights_BTS.sum(-1)
-    if kind.window == "local-p":
+    if choices.window == "local-p":
         assert (total_BT < 1 - 1e-6).any()
         assert (total_BT < 1 + 1e-9).all()
     else:
@@ -210,6 +215,11 @@ OTHERWISE: list[tuple[str, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
     ("luong-general", {}, {"attention": {"input_feeding": False}}),
     ("local-m", {"attention": {"radius": 2}}, {"attention": {"radius": 1}}),
     ("local-p", {"attention": {"radius": 2}}, {"attention": {"radius": 1}}),
+    *(("luong-general", {}, {"attention": {"normaliser": n}}) for n in ("sparsemax", "entmax15", "top-k")),
+    *(("luong-general", {}, {"attention": {"window": w, "radius": 2}}) for w in ("local-m", "local-p")),
+    ("luong-general", {}, {"attention": {"temperature": 0.5}}),
+    ("luong-general", {"attention": {"normaliser": "top-k"}}, {"attention": {"top_k": 2}}),
+    ("luong-general", {"attention": {"normaliser": "top-k"}}, {"attention": {"temperature": 2.0}}),
     ("bahdanau", {"attention": {"size": 8}}, {"attention": {"size": 5}}),
     ("luong-location", {"attention": {"max_positions": 6}}, {"attention": {"max_positions": 5}}),
     ("none", {"attention": {"summary": "start"}}, {"attention": {"summary": "every-step"}}),

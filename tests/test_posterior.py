@@ -16,6 +16,8 @@ ATTENDING = [case for case in wirings() if case[0] != "none"]
 class Staring(nn.Module):
     """Looks at one position, whatever it is asked."""
 
+    bounded = True
+
     def __init__(self, state_E: Tensor) -> None:
         super().__init__()
         self.state_E = state_E
