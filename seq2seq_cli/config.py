@@ -20,6 +20,17 @@ MAX_POSITIONS = 128
 """Rows of the location score's table where none are set."""
 TOP_K = 5
 """Scores that the top-k normaliser keeps where no number is set."""
+HEADS = 8
+"""Of multi-head attention where no number is set: Vaswani et al. 2017, 3.2.2."""
+SLOTS = 8
+"""Slots of an external memory where no number is set."""
+CHANNEL_SIZE = 128
+"""Hidden size of the score of `channel` where none is set."""
+SEGMENT_LENGTH = 10
+"""Pieces of a segment where segments have a length and none is set."""
+SENTENCE_MARKS = ".!?…。！？؟।"
+"""What ends a sentence; and a clause, as well:"""
+CLAUSE_MARKS = SENTENCE_MARKS + ",;:—–،؛、，；："
 GUIDED_WEIGHT = 0.5
 """Weight of word links in the loss where none is set."""
 
@@ -116,9 +127,21 @@ class AttentionConfig(Section):
     radius: Positive | None = None
     """Local windows only: D, positions seen on either side of p_t (default: 10, the paper's)."""
     size: Positive | None = None
-    """Additive score only: hidden size of the score (default: model.hidden_size)."""
+    """Additive score only: hidden size of the score (default: model.hidden_size; of kind "channel": 128)."""
     max_positions: Positive | None = None
     """Location score only: source positions that can be attended to; later ones never are (default: 128)."""
+    heads: Positive | None = None
+    """Kind "multi-head" only: heads, which share model.hidden_size evenly (default: 8)."""
+    slots: Positive | None = None
+    """Kind "memory" only: learned slots beside the source (default: 8)."""
+    split: kinds.Split | None = None
+    """Kind "hierarchical" only: what a segment of the source is: a sentence (up to a piece that ends in . ! ? or the like),
+    a clause (the same, or , ; : or a dash; the default), or a number of pieces (length)."""
+    segment_length: Positive | None = None
+    """With split "length" only: pieces of a segment (default: 10)."""
+    estimator: kinds.Estimator | None = None
+    """Kind "hard" only: how it learns which position to look at: straight-through (the default), reinforce, or by the exact
+    marginal likelihood, which needs `wiring` "after" without input_feeding and a readout for every source position."""
     summary: Literal["start", "every-step"] | None = None
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
     step as well (Cho et al. 2014; the default)."""
@@ -141,13 +164,21 @@ class AttentionConfig(Section):
     def choices(self) -> kinds.Choices:
         """The user's choices and, where there are none, those of the row."""
         row = self.row
+        estimator = self.estimator or row.estimator
         return kinds.Choices(
             score=self.score or row.score,
             window=self.window or row.window,
             normaliser=self.normaliser or row.normaliser,
             wiring=self.wiring or row.wiring,
-            input_feeding=self.input_feeding is not False,
+            input_feeding=self.input_feeding is not False and (self.input_feeding or estimator != "marginal"),
+            estimator=estimator,
+            split=self.split or row.split,
         )
+
+    @property
+    def segment_marks(self) -> str:
+        """What a piece that ends a segment ends with; nothing where punctuation ends none."""
+        return {"sentences": SENTENCE_MARKS, "clauses": CLAUSE_MARKS}.get(self.choices.split or "", "")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -165,6 +196,8 @@ class AttentionConfig(Section):
             reasons.add(f"size belongs to the additive score; this one is {chosen.score}")
         if "max_positions" in given and chosen.score != "location":
             reasons.add(f"max_positions belongs to the location score; this one is {chosen.score}")
+        if "segment_length" in given and chosen.split != "length":
+            reasons.add(f'segment_length belongs to split = "length"; this one is {chosen.split}')
         if "input_feeding" in given and chosen.wiring != "after":
             reasons.add('input_feeding belongs to the wiring "after"; "before" feeds the context itself')
         reasons |= {reason for reason, clash in kinds.CLASHES if clash(chosen)}
@@ -267,6 +300,9 @@ class Config(Section):
     def _fits_together(self) -> Self:
         if self.model.tying == "all" and not self.subword.joint:
             raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
+        heads = self.attention.heads or HEADS
+        if "heads" in self.attention.row.options and self.model.hidden_size % heads:
+            raise ValueError(f"attention.heads = {heads} does not divide model.hidden_size = {self.model.hidden_size}")
         if self.training.guided_alignment is not None and kinds.find(self.attention.kind).score is None:
             raise ValueError(
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '

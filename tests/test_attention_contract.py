@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from models import (
+    SEGMENT_ENDS,
     VOCABULARY,
     Sentences,
     assert_same,
@@ -135,7 +136,10 @@ def test_every_parameter_learns(wired: Wired) -> None:
     real_BT = torch.ones_like(SENTENCES.reads_BT, dtype=torch.bool)
     target_BT = SENTENCES.reads_BT.flip(1)
     wired.model.zero_grad()
+    torch.manual_seed(0)  # some draw where to look
+    wired.model.train()
     wired.model.loss(*SENTENCES, target_BT, real_BT, 0.1).smoothed.backward()
+    wired.model.eval()
     for name, parameter in wired.model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -144,7 +148,7 @@ def test_every_parameter_learns(wired: Wired) -> None:
 
 def test_projections_made_ready_beforehand_change_nothing(wired: Wired) -> None:
     model, attention = wired.model, wired.model.decoder.attention
-    encoded = model.encoder(model.source_embedding(SENTENCES.src_BS), SENTENCES.mask_BS)
+    encoded, _ = model.encode(SENTENCES.src_BS, SENTENCES.mask_BS)
     own, ready = attention.prepare(encoded), attention.prepare(encoded, attention.search_weights(PLAIN))
     state, embedded_BTE = model.decoder.initial_state(encoded, own), model.embed(SENTENCES.reads_BT)
     expected, actual = (model.decoder(embedded_BTE, memory, state).features_BTF for memory in (own, ready))
@@ -154,7 +158,7 @@ def test_projections_made_ready_beforehand_change_nothing(wired: Wired) -> None:
 def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
     model = wired.model
     embedded_BSI = model.source_embedding(SENTENCES.src_BS).detach().requires_grad_()
-    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS)
+    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS)._replace(tokens_BS=SENTENCES.src_BS)
     encoded.states_BSE.retain_grad()
     memory = model.decoder.attention.prepare(encoded)
     state = model.decoder.initial_state(encoded, memory)
@@ -183,7 +187,9 @@ def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None
         distance_BTS = (positions_S - wired.whole.centre_BT[..., None]).abs()
         seen_BTS = seen_BTS & (distance_BTS <= options["radius"])
     assert (weights_BTS >= 0).all()
-    if choices.normaliser == "softmax":
+    if choices.estimator is not None:
+        assert (weights_BTS.amax(-1) == 1).all()
+    elif choices.normaliser == "softmax":
         assert (weights_BTS[seen_BTS] > 0).all()
     if choices.normaliser == "top-k":
         assert ((weights_BTS > 0).sum(-1) <= options["top_k"]).all()
@@ -222,6 +228,10 @@ OTHERWISE: list[tuple[str, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
     ("luong-general", {"attention": {"normaliser": "top-k"}}, {"attention": {"temperature": 2.0}}),
     ("bahdanau", {"attention": {"size": 8}}, {"attention": {"size": 5}}),
     ("luong-location", {"attention": {"max_positions": 6}}, {"attention": {"max_positions": 5}}),
+    ("multi-head", {"attention": {"heads": 2}}, {"attention": {"heads": 4}}),
+    ("memory", {}, {"attention": {"slots": 3}}),
+    ("channel", {"attention": {"size": 8}}, {"attention": {"size": 5}}),
+    *(("hierarchical", {}, {"attention": {"split": "length", "segment_length": n}}) for n in (1, 2)),
     ("none", {"attention": {"summary": "start"}}, {"attention": {"summary": "every-step"}}),
     *(
         ("bahdanau", {"model": {"tying": "all"}}, {"model": change})
@@ -248,7 +258,7 @@ def test_every_option_changes_the_output(
     changed = {name: {**base.get(name, {}), **change.get(name, {})} for name in base | change}
     outputs = []
     for sections in (base, changed):
-        model = build(tiny_config(kind, **sections), VOCABULARY, VOCABULARY).double().eval()
+        model = build(tiny_config(kind, **sections), VOCABULARY, VOCABULARY, SEGMENT_ENDS).double().eval()
         set_by_name(model)
         outputs.append(log_probs(model, SENTENCES))
     assert (outputs[0] - outputs[1]).abs().max() > 1e-6
@@ -259,7 +269,9 @@ def test_every_kind_is_another_one() -> None:
     outputs = {}
     for kind in kinds.KINDS:
         options: dict[str, object] = {} if kind.window == "global" else {"radius": 2}
-        model = build(tiny_config(kind.name, attention=options), VOCABULARY, VOCABULARY).double().eval()
+        if "size" in kind.options and kind.score == "additive":
+            options["size"] = 8
+        model = build(tiny_config(kind.name, attention=options), VOCABULARY, VOCABULARY, SEGMENT_ENDS).double().eval()
         set_by_name(model)
         outputs[kind.name] = log_probs(model, SENTENCES)
     for one in outputs:

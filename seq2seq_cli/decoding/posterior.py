@@ -28,7 +28,7 @@ def posterior_weights(
     for t in range(target_BT.shape[1]):
         embedded_B1I = embedded_BTI[:, t : t + 1]
         output = model.decoder(embedded_B1I, memory, state, step_weights)
-        prior_BS = output.weights_BTS[:, 0]
+        prior_BS = output.attended.soft_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)

@@ -69,7 +69,8 @@ class Translator:
         config = configuration.load(opened.config)
         subwords = Subwords.load(opened, config.subword.joint)
         chosen = choose_device(device)
-        model = build(config, len(subwords.src), len(subwords.tgt))
+        ends = subwords.src.ending(config.attention.segment_marks)
+        model = build(config, len(subwords.src), len(subwords.tgt), ends)
         load_weights(model, opened.best)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
 

@@ -1,5 +1,6 @@
 """From a configuration to a module: the only place that does it."""
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from torch import nn
@@ -12,17 +13,18 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention
 
 
-def build(config: Config, src_vocabulary: int, tgt_vocabulary: int) -> Seq2Seq:
+def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int] = ()) -> Seq2Seq:
     """The model of ``config``, freshly initialised from torch's current random state.
 
-    ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces.
+    ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces; ``segment_ends``, the source pieces that end with one of
+    ``config.attention.segment_marks``.
     """
     model = config.model
     tying = resolve_tying(model, config.subword)
     target = nn.Embedding(tgt_vocabulary, model.embedding_size)
     source = target if tying == "all" else nn.Embedding(src_vocabulary, model.embedding_size)
     encoder = Encoder(model)
-    attention = build_attention(config.attention, model.hidden_size, encoder.output_size)
+    attention = build_attention(config.attention, model.hidden_size, encoder.output_size, segment_ends)
     readout_size = model.hidden_size if tying == "none" else model.embedding_size
     wiring = build_wiring(config.attention, model, attention, readout_size)
     decoder = Decoder(model, wiring, attention, encoder.output_size)
@@ -45,10 +47,12 @@ def build_wiring(config: AttentionConfig, model: ModelConfig, attention: Attenti
     return AttendAfter(model, attention, readout_size, choices.input_feeding)
 
 
-def build_attention(config: AttentionConfig, query_size: int, encoder_size: int) -> Attention:
+def build_attention(
+    config: AttentionConfig, query_size: int, encoder_size: int, segment_ends: Sequence[int] = ()
+) -> Attention:
     """The mechanism of a row of the table of kinds, with the user's options: made by the file that the row names."""
     module = import_module(f"seq2seq_cli.model.attention.{config.row.module}")
-    attention: Attention = module.build(Parts(config, query_size, encoder_size))
+    attention: Attention = module.build(Parts(config, query_size, encoder_size, segment_ends))
     return attention
 
 

@@ -6,23 +6,29 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
 
+if TYPE_CHECKING:
+    from seq2seq_cli.model.forced import Forced
+    from seq2seq_cli.model.loss import Loss
+
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
 
 
 class EncoderOutput(NamedTuple):
-    """``states_BSE``, one a source position; ``summary_BE``, the two directions' final states; ``mask_BS``."""
+    """``states_BSE``, one a source position; ``summary_BE``, the two directions' final states; ``mask_BS``; and the
+    ``tokens_BS`` that were encoded."""
 
     states_BSE: Tensor
     summary_BE: Tensor
     mask_BS: Tensor
+    tokens_BS: Tensor | None = None
 
 
 class Keys(Protocol):
@@ -87,13 +93,21 @@ class Attended(NamedTuple):
     """What attention returns. ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
 
     None where a mechanism has no such thing: ``centre_BT``, the middle p_t of a local window; ``heads_BTHS``, the weights
-    of each head, of which ``weights_BTS`` are the mean.
+    of each head, of which ``weights_BTS`` are the mean; of a mechanism that looks at one position, ``chances_BTS``, how
+    likely it was to look at each, and ``baseline_BT``, what it expected of looking.
     """
 
     context_BTE: Tensor
     weights_BTS: Tensor
     centre_BT: Tensor | None = None
     heads_BTHS: Tensor | None = None
+    chances_BTS: Tensor | None = None
+    baseline_BT: Tensor | None = None
+
+    @property
+    def soft_BTS(self) -> Tensor:
+        """Weights that say where a model might look."""
+        return self.weights_BTS if self.chances_BTS is None else self.chances_BTS
 
     @classmethod
     def joined(cls, parts: list[Attended]) -> Attended:
@@ -106,13 +120,16 @@ class Attended(NamedTuple):
     def spread(self, positions_BP: Tensor, mask_BTS: Tensor) -> Attended:
         """What a single step says of the positions ``positions_BP``, as of all of ``mask_BTS``."""
 
-        def everywhere(weights_P: Tensor) -> Tensor:
+        def everywhere(weights_P: Tensor | None) -> Tensor | None:
+            if weights_P is None:
+                return None
             shape = (*weights_P.shape[:-1], mask_BTS.shape[-1])
             index_P = positions_BP.reshape(len(positions_BP), *(1 for _ in shape[1:-1]), -1).expand_as(weights_P)
             return weights_P.new_zeros(shape).scatter(-1, index_P, weights_P)
 
-        heads_BTHS = None if self.heads_BTHS is None else everywhere(self.heads_BTHS)
-        return self._replace(weights_BTS=everywhere(self.weights_BTS), heads_BTHS=heads_BTHS)
+        weights_BTS, heads_BTHS, chances_BTS = map(everywhere, (self.weights_BTS, self.heads_BTHS, self.chances_BTS))
+        assert weights_BTS is not None
+        return self._replace(weights_BTS=weights_BTS, heads_BTHS=heads_BTHS, chances_BTS=chances_BTS)
 
 
 class DecoderState(NamedTuple):
@@ -175,6 +192,10 @@ class Attention(Protocol):
 
     def pick(self, state: AttentionState, positions_RP: Tensor) -> AttentionState:
         """The state for ``Memory.pick`` of the same positions."""
+        ...
+
+    def objective(self, forced: Forced) -> Loss:
+        """What training makes as small as it can."""
         ...
 
     def __call__(

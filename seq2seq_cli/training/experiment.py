@@ -164,7 +164,8 @@ def new_learner(config: Config, subwords: Subwords) -> Learner:
     device = choose_device(config.training.device)
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
-    model = build(config, len(subwords.src), len(subwords.tgt)).to(device)
+    ends = subwords.src.ending(config.attention.segment_marks)
+    model = build(config, len(subwords.src), len(subwords.tgt), ends).to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
     return Learner(model, make_optimizer(model, config.training), scaler, device, precision)
 

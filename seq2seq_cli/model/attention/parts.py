@@ -1,5 +1,6 @@
 """What mechanisms are made of, as a configuration chooses it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import nn
@@ -11,11 +12,13 @@ from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWind
 
 
 class Parts(NamedTuple):
-    """The settings, and the sizes of queries and encoder states. Every call makes new modules."""
+    """The settings, the sizes of queries and encoder states, and the pieces that end a segment. Every call makes new
+    modules."""
 
     config: AttentionConfig
     query_size: int
     encoder_size: int
+    segment_ends: Sequence[int] = ()
 
     @property
     def size(self) -> int:

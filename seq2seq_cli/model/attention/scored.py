@@ -10,7 +10,7 @@ from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers, StepMatrix
-from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, precise
+from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, Values, precise
 
 
 def build(parts: Parts) -> "ScoredAttention":
@@ -43,10 +43,14 @@ class ScoredAttention(Mechanism):
 
     def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
         states_BSE = encoded.states_BSE
-        values = StepMatrix(precise(states_BSE), dtype=precise(states_BSE).dtype)
         keys_BSA = self.score.keys(states_BSE) if weights.key is None else weights.key.product(states_BSE)
         keys = self.score.shared(precise(keys_BSA), weights.query)
-        return Memory(values, keys, encoded.mask_BS, encoded.summary_BE)
+        return Memory(self.values(states_BSE), keys, encoded.mask_BS, encoded.summary_BE)
+
+    def values(self, states_BSE: Tensor) -> Values:
+        """What is mixed: the encoder's states."""
+        states_BSE = precise(states_BSE)
+        return StepMatrix(states_BSE, dtype=states_BSE.dtype)
 
     def forward(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
