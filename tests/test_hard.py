@@ -96,7 +96,7 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
             mixed_TV = mixed_TV + output.attended.chances_BTS[row, :, s, None] * seen_TV
         for t in range(int(REAL_BT[row].sum())):
             log_TV = mixed_TV[t].log()
-            expected -= float(0.8 * log_TV[TARGET_BT[row, t]] + 0.2 * log_TV.mean())
+            expected -= (0.8 * log_TV[TARGET_BT[row, t]] + 0.2 * log_TV.mean()).detach().item()
     del model.decoder.attention.choose  # type: ignore[attr-defined]
     loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.2)
     assert loss.smoothed.item() == pytest.approx(expected, abs=1e-9)
@@ -125,7 +125,7 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
         loss = model.loss(*one, TARGET_BT[:1], REAL_BT[:1], 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
-            total += chance.item() * gradient
+            total += chance.detach() * gradient
     exact = torch.autograd.grad(-expectation, list(learned.values()))
     for name, a, b in zip(learned, estimate, exact, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-9, msg=name)
@@ -141,7 +141,8 @@ def test_the_baseline_learns_what_follows() -> None:
     assert baseline_BT is not None
     # Half of the square of what is missing, over the real steps: its slope by the bias is minus what is missing.
     missing = sum(
-        (said_BT[b, t:][REAL_BT[b, t:]].sum() - baseline_BT[b, t]).item() for b, t in REAL_BT.nonzero().tolist()
+        (said_BT[b, t:][REAL_BT[b, t:]].sum() - baseline_BT[b, t]).detach().item()
+        for b, t in REAL_BT.nonzero().tolist()
     )
     model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.1).smoothed.backward()
     bias = model.decoder.attention.get_parameter("baseline.bias")  # type: ignore[attr-defined]
