@@ -19,14 +19,18 @@ SENTENCES = tiny_sentences((4, 1, 3), steps=3)
 MECHANISMS: tuple[tuple[str, dict[str, object]], ...] = (
     ("none", {}),
     ("luong-general", {}),
-    *(("multi-head", {"heads": heads}) for heads in (1, 2, 4)),
+    ("multi-head", {"heads": 1}),
+    ("multi-head", {"heads": 2}),
+    ("multi-head", {"heads": 4}),
     ("coverage", {}),
     ("temporal", {}),
     ("memory", {}),
     ("channel", {}),
     ("hierarchical", {"split": "clauses"}),
     ("hierarchical", {"split": "length", "segment_length": 2}),
-    *(("hard", {"estimator": estimator}) for estimator in get_args(kinds.Estimator)),
+    ("hard", {"estimator": "straight-through"}),
+    ("hard", {"estimator": "marginal"}),
+    ("hard", {"estimator": "reinforce"}),
 )
 WIRINGS: tuple[dict[str, object], ...] = (
     {"wiring": "before"},

@@ -12,6 +12,7 @@ import torch
 from corpora import TinyCorpus, sentences, translation
 
 from seq2seq_cli import config as configuration
+from seq2seq_cli import kinds
 from seq2seq_cli.config import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
@@ -118,7 +119,7 @@ def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Transl
             assert scored.log_prob == pytest.approx(found.log_prob, abs=20 * tolerance)
 
 
-KINDS = ["bahdanau", "luong-dot", "luong-location", "scaled-dot", "local-m", "local-p"]
+KINDS = [kind.name for kind in kinds.KINDS if kind.score is not None]
 
 
 @pytest.mark.parametrize("kind", KINDS)
