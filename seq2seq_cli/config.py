@@ -303,7 +303,7 @@ class Config(Section):
         heads = self.attention.heads or HEADS
         if "heads" in self.attention.row.options and self.model.hidden_size % heads:
             raise ValueError(f"attention.heads = {heads} does not divide model.hidden_size = {self.model.hidden_size}")
-        if self.training.guided_alignment is not None and kinds.find(self.attention.kind).score is None:
+        if self.training.guided_alignment is not None and not self.attention.row.attends:
             raise ValueError(
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
                 "leave it out, or train it without links"

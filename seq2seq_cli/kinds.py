@@ -31,7 +31,7 @@ SCORES = frozenset({"score", "size", "max_positions"})
 class Kind:
     """One row: a name, its choices, and where it comes from.
 
-    ``score`` is None for the kind that attends to nothing. ``wiring`` is the paper's own place for the
+    ``score`` is None where none of the named ones is its own. ``wiring`` is the paper's own place for the
     context: "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of
     ``model/attention/`` whose ``build`` makes it. ``own``: its settings beside those of ``EVERY`` kind; ``why_not``: why
     another one means nothing here. ``cost``: of a step, beside the decoder's own. ``estimator``: how one that looks at one
@@ -54,9 +54,14 @@ class Kind:
     split: Split | None = None
 
     @property
+    def attends(self) -> bool:
+        """Whether there are weights at all."""
+        return self.module != "none"
+
+    @property
     def options(self) -> frozenset[str]:
         """Names of the settings under ``[attention]`` that mean something for this kind."""
-        return self.own if self.score is None else self.own | EVERY
+        return self.own | EVERY if self.attends else self.own
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
     """
     cells: list[tuple[str, dict[str, object]]] = []
     for kind in kinds.KINDS:
-        if kind.score is None:
+        if not kind.attends:
             cells += [(kind.name, {"summary": summary}) for summary in ("start", "every-step")]
             continue
         small: dict[str, object] = {} if kind.window == "global" else {"radius": 2}

@@ -35,6 +35,7 @@ SENTENCES = tiny_sentences()
 class Wired(NamedTuple):
     """A model, what it was built from, and what it says of ``SENTENCES``."""
 
+    attends: bool
     choices: kinds.Choices
     options: dict[str, Any]
     model: Seq2Seq
@@ -58,7 +59,7 @@ def wired(request: pytest.FixtureRequest, recurrence: tuple[str, int]) -> Wired:
     model = model_of(kind, options, *recurrence)
     choices = tiny_config(kind, attention=options).attention.choices
     with torch.no_grad():
-        return Wired(choices, options, model, decode(model, SENTENCES))
+        return Wired(kinds.find(kind).attends, choices, options, model, decode(model, SENTENCES))
 
 
 def splits(steps: int) -> list[list[int]]:
@@ -106,7 +107,7 @@ def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
     padded = decode(wired.model, Sentences(src_BS, mask_BS, SENTENCES.reads_BT))
     assert_same(padded.features_BTF, wired.whole.features_BTF)
     assert_same(padded.centre_BT, wired.whole.centre_BT)
-    if wired.choices.score is not None:
+    if wired.attends:
         assert_same(padded.weights_BTS, nn.functional.pad(wired.whole.weights_BTS, (0, 3)))
 
 
@@ -165,7 +166,7 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
     features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state).features_BTF
     model.log_probs(features_BTF)[..., 3].sum().backward()
     gradients = [embedded_BSI.grad]
-    if wired.choices.score is not None:
+    if wired.attends:
         gradients.append(encoded.states_BSE.grad)
     for gradient in gradients:
         assert gradient is not None
@@ -175,7 +176,7 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
 
 def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None:
     choices, options, weights_BTS = wired.choices, wired.options, wired.whole.weights_BTS
-    if choices.score is None:
+    if not wired.attends:
         assert weights_BTS.shape == (*SENTENCES.reads_BT.shape, 0)
         return
     positions_S = torch.arange(SENTENCES.src_BS.shape[1])

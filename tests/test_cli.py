@@ -73,7 +73,7 @@ def test_each_attention_is_explained(terminal: Terminal, kind: kinds.Kind) -> No
     assert kind.paper in said
     for option in kind.options:
         assert f"  {option}\t" in said
-    assert ("Wenn" in said) == (kind.score is not None)
+    assert ("Wenn" in said) == (kind.attends)
     assert said == terminal.ok("attentions", *kind.aliases[:1] or [kind.name]).out
 
 
@@ -247,6 +247,9 @@ def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Pat
     )
     assert "missing.txt: cannot be read" in terminal.refused("translate", *run, tmp_path / "missing.txt")
     assert "there is no word in this sentence" in terminal.refused("plot", *run, " ")
+    assert "there is no head 1: this model's attention has no heads" in terminal.refused(
+        "plot", *run, "ta", "--head", "1"
+    )
     assert "written as .png, .svg or .pdf" in terminal.refused("plot", *run, "ta", "-o", tmp_path / "x.gif")
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("ta\n")

@@ -41,7 +41,7 @@ SPARSE = {"sparsemax", "entmax15", "top-k"}
 GUIDED = [
     (kind, options)
     for kind, options in wirings()
-    if kinds.find(kind).score is not None and not {kinds.find(kind).normaliser, options.get("normaliser")} & SPARSE
+    if kinds.find(kind).attends and not {kinds.find(kind).normaliser, options.get("normaliser")} & SPARSE
 ]
 
 

@@ -65,7 +65,7 @@ def _explain(kind: Kind) -> None:
     fields = AttentionConfig.model_fields
     names = [name for name in fields if name in kind.options]
     console.facts([(f"  {name}", " ".join((fields[name].description or "").split())) for name in names])
-    if kind.score is None:
+    if not kind.attends:
         return
     from seq2seq_cli.report.example import example
     from seq2seq_cli.report.terminal import terminal_heatmap
