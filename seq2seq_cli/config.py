@@ -123,7 +123,8 @@ class AttentionConfig(Section):
     wiring: kinds.Wiring | None = None
     """Where the context enters: before the RNN (Bahdanau) or after it (Luong); default: the kind's own."""
     input_feeding: bool | None = None
-    """Wiring "after" only: join the last attentional vector to the RNN's input (default: true)."""
+    """Wiring "after" only: join the last attentional vector to the RNN's input (default: true, but for the estimator
+    marginal, which allows no such thing)."""
     radius: Positive | None = None
     """Local windows only: D, positions seen on either side of p_t (default: 10, the paper's)."""
     size: Positive | None = None
@@ -170,7 +171,7 @@ class AttentionConfig(Section):
             window=self.window or row.window,
             normaliser=self.normaliser or row.normaliser,
             wiring=self.wiring or row.wiring,
-            input_feeding=self.input_feeding is not False and (self.input_feeding or estimator != "marginal"),
+            input_feeding=estimator != "marginal" if self.input_feeding is None else self.input_feeding,
             estimator=estimator,
             split=self.split or row.split,
         )

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from seq2seq_cli.config import CHANNEL_SIZE
 from seq2seq_cli.model.attention.parts import Parts
-from seq2seq_cli.model.attention.scored import Scene
+from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import Score
-from seq2seq_cli.model.attention.several import SeveralWeights
 from seq2seq_cli.model.products import pick
 from seq2seq_cli.model.steps import Linear, Map, StepMatrix
 from seq2seq_cli.model.types import Attended, Keys, Memory, Values, precise
@@ -20,39 +19,40 @@ def build(parts: Parts) -> ChannelAttention:
 
 
 class ChannelKeys:
-    """The projected keys k, for V tanh(q + k) at each step, and the maps of the queries and to the energies."""
+    """The projected keys k, for V tanh(q + k) at each step, and the map of the queries."""
 
-    def __init__(self, keys_BSA: Tensor, query: Map, energy: Map) -> None:
-        self.plain, self.query, self.energy = keys_BSA, query, energy
+    def __init__(self, keys_BSA: Tensor, query: Map, energy_EA: Tensor) -> None:
+        self.plain, self.query, self.energy_EA = keys_BSA, query, energy_EA
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
-        """R x T x E x S."""
+        """E x R x T x S: channels first, so that one product makes them with their positions side by side."""
         by_keys_BN1A = queries_RTA.reshape(len(self.plain), -1, 1, queries_RTA.shape[-1])
         # tanh(x) = 2 sigmoid(2x) - 1, which on a CPU takes a seventh of the time.
         inner_BNSA = 2 * torch.sigmoid(2 * (by_keys_BN1A + self.plain[:, None])) - 1
-        energies_BNSE = self.energy.product(inner_BNSA)
-        return energies_BNSE.transpose(2, 3).reshape(*queries_RTA.shape[:2], -1, self.plain.shape[1])
+        energies_EX = self.energy_EA @ inner_BNSA.flatten(0, 2).T
+        return energies_EX.view(-1, *queries_RTA.shape[:2], self.plain.shape[1])
 
     def select(self, rows: Tensor) -> ChannelKeys:
         """Those of the sentences ``rows``."""
-        return ChannelKeys(self.plain.index_select(0, rows), self.query, self.energy)
+        return ChannelKeys(self.plain.index_select(0, rows), self.query, self.energy_EA)
 
     def pick(self, positions_RP: Tensor) -> ChannelKeys:
         """Some positions of each sentence."""
-        return ChannelKeys(pick(self.plain, positions_RP), self.query, self.energy)
+        return ChannelKeys(pick(self.plain, positions_RP), self.query, self.energy_EA)
 
 
 class ChannelValues:
     """Encoder states, each dimension of which is mixed by weights of its own."""
 
     def __init__(self, states_BSE: Tensor) -> None:
-        self.plain = states_BSE
+        self.plain, self.by_channel_EBS = states_BSE, states_BSE.permute(2, 0, 1).contiguous()
 
-    def mixture(self, weights_RTES: Tensor) -> Tensor:
+    def mixture(self, weights_ERTS: Tensor) -> Tensor:
         """R x T x E."""
-        by_sentence_BNES = weights_RTES.reshape(len(self.plain), -1, *weights_RTES.shape[2:])
-        mixed_BNE = (by_sentence_BNES * self.plain.mT[:, None]).sum(-1)
-        return mixed_BNE.view(weights_RTES.shape[:3])
+        channels, rows, steps, positions = weights_ERTS.shape
+        weights_EBNS = weights_ERTS.view(channels, len(self.plain), -1, positions)
+        mixed_EBN = (weights_EBNS * self.by_channel_EBS.unsqueeze(2)).sum(-1)
+        return mixed_EBN.view(channels, rows, steps).permute(1, 2, 0)
 
     def select(self, rows: Tensor) -> ChannelValues:
         """Those of the sentences ``rows``."""
@@ -77,15 +77,14 @@ class ChannelScore(Score):
         return keys_BSA
 
     def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
-        energy = StepMatrix(self.energy.weight, dtype=keys_BSA.dtype)
-        return ChannelKeys(keys_BSA, query or StepMatrix(self.query.weight), energy)
+        return ChannelKeys(keys_BSA, query or StepMatrix(self.query.weight), self.energy.weight)
 
     def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
         assert isinstance(memory.keys, ChannelKeys)
         return memory.keys.query.product(query_BTD)
 
 
-class ChannelAttention(SeveralWeights):
+class ChannelAttention(ScoredAttention):
     """c_t[d] = sum_s a_t(s, d) h_s[d], a_t(., d) the normalised d-th energies (Choi, Cho & Bengio 2018, 3.1).
 
     ``weights_BTS`` is the mean over d.
@@ -98,6 +97,6 @@ class ChannelAttention(SeveralWeights):
     def values(self, states_BSE: Tensor) -> Values:
         return ChannelValues(precise(states_BSE))
 
-    def attend(self, scene: Scene) -> Attended:
-        # All steps' would be as many numbers as all contexts of all source positions.
-        return super().attend(scene)._replace(heads_BTHS=None)
+    def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:
+        weights_ERTS = self.weigh(energies_BTS, scene.view)
+        return Attended(scene.memory.values.mixture(weights_ERTS), weights_ERTS.mean(0))

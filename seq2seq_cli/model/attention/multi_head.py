@@ -8,11 +8,11 @@ from torch import Tensor
 
 from seq2seq_cli.config import HEADS
 from seq2seq_cli.model.attention.parts import Parts
+from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import Score
-from seq2seq_cli.model.attention.several import SeveralWeights
 from seq2seq_cli.model.products import pick
 from seq2seq_cli.model.steps import AttentionWeights, Linear, Makers, Map, StepMatrix
-from seq2seq_cli.model.types import Keys, Memory, Values, precise
+from seq2seq_cli.model.types import Attended, Keys, Memory, Values, precise
 
 
 def build(parts: Parts) -> MultiHeadAttention:
@@ -90,7 +90,7 @@ class HeadScore(Score):
         return memory.keys.shared.product(query_BTD)
 
 
-class MultiHeadAttention(SeveralWeights):
+class MultiHeadAttention(ScoredAttention):
     """head_i = Attention(q W_i^Q, H W_i^K, H W_i^V), a scaled dot inside; c = [head_1; ...; head_h] W^O, as large as an
     encoder state (Vaswani et al. 2017, 3.2.2). The queries' size is shared among the heads."""
 
@@ -104,3 +104,10 @@ class MultiHeadAttention(SeveralWeights):
 
     def values(self, states_BSE: Tensor) -> Values:
         return HeadValues(precise(self.value(states_BSE)), self.heads, StepMatrix(self.output.weight))
+
+    def attend(self, scene: Scene) -> Attended:
+        mask_BTS, factor_BTS = scene.view.mask_BTS, scene.view.factor_BTS
+        factor_BT1S = None if factor_BTS is None else factor_BTS.unsqueeze(-2)
+        view = scene.view._replace(mask_BTS=mask_BTS.unsqueeze(-2), factor_BTS=factor_BT1S)
+        attended = super().attend(scene._replace(view=view))
+        return attended._replace(weights_BTS=attended.weights_BTS.mean(2), heads_BTHS=attended.weights_BTS)
