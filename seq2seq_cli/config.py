@@ -20,6 +20,19 @@ RADIUS = 10
 """D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
 MAX_POSITIONS = 128
 """Rows of the location score's table where none are set."""
+TOP_K = 5
+"""Scores that the top-k normaliser keeps where no number is set."""
+HEADS = 8
+"""Of multi-head attention where no number is set: Vaswani et al. 2017, 3.2.2."""
+SLOTS = 8
+"""Slots of an external memory where no number is set."""
+CHANNEL_SIZE = 128
+"""Hidden size of the score of `channel` where none is set."""
+SEGMENT_LENGTH = 10
+"""Pieces of a segment where segments have a length and none is set."""
+SENTENCE_MARKS = ".!?…。！？؟।"
+"""What ends a sentence; and a clause, as well:"""
+CLAUSE_MARKS = SENTENCE_MARKS + ",;:—–،؛、，；："
 GUIDED_WEIGHT = 0.5
 """Weight of word links in the loss where none is set."""
 
@@ -113,16 +126,37 @@ class AttentionConfig(Section):
     """A name of the table of kinds: see `seq2seq attentions`."""
     score: kinds.Score | None = None
     """Another score than the kind's own."""
+    window: kinds.Window | None = None
+    """Which source positions a step may see, if not those of the kind: all (global), or a local window."""
+    normaliser: kinds.Normaliser | None = None
+    """How scores become weights; default: the kind's own, softmax for most. sparsemax and entmax15 make exact zeros."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Normalisers softmax and top-k only: T in exp(e/T); below 1 weights are sharper (default: 1)."""
+    top_k: Positive | None = None
+    """Normaliser top-k only: the largest scores that get a weight (default: 5)."""
     wiring: kinds.Wiring | None = None
     """Where the context enters: before the RNN (Bahdanau) or after it (Luong); default: the kind's own."""
     input_feeding: bool | None = None
-    """Wiring "after" only: join the last attentional vector to the RNN's input (default: true)."""
+    """Wiring "after" only: join the last attentional vector to the RNN's input (default: true, but for the estimator
+    marginal, which allows no such thing)."""
     radius: Positive | None = None
     """Local windows only: D, positions seen on either side of p_t (default: 10, the paper's)."""
     size: Size | None = None
-    """Additive score only: hidden size of the score (default: model.hidden_size)."""
+    """Additive score only: hidden size of the score (default: model.hidden_size; of kind "channel": 128)."""
     max_positions: Size | None = None
     """Location score only: source positions that can be attended to; later ones never are (default: 128)."""
+    heads: Positive | None = None
+    """Kind "multi-head" only: heads, which share model.hidden_size evenly (default: 8)."""
+    slots: Size | None = None
+    """Kind "memory" only: learned slots beside the source (default: 8)."""
+    split: kinds.Split | None = None
+    """Kind "hierarchical" only: what a segment of the source is: a sentence (up to a piece that ends in . ! ? or the like),
+    a clause (the same, or , ; : or a dash; the default), or a number of pieces (length)."""
+    segment_length: Positive | None = None
+    """With split "length" only: pieces of a segment (default: 10)."""
+    estimator: kinds.Estimator | None = None
+    """Kind "hard" only: how it learns which position to look at: straight-through (the default), reinforce, or by the exact
+    marginal likelihood, which needs `wiring` "after" without input_feeding and a readout for every source position."""
     summary: Literal["start", "every-step"] | None = None
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
     step as well (Cho et al. 2014; the default)."""
@@ -136,27 +170,60 @@ class AttentionConfig(Section):
             raise ValueError(str(problem).replace("\n", " ")) from None
         return kind
 
+    @property
+    def row(self) -> kinds.Kind:
+        """Its row of the table."""
+        return kinds.find(self.kind)
+
+    @property
+    def choices(self) -> kinds.Choices:
+        """The user's choices and, where there are none, those of the row."""
+        row = self.row
+        estimator = self.estimator or row.estimator
+        return kinds.Choices(
+            score=self.score or row.score,
+            window=self.window or row.window,
+            normaliser=self.normaliser or row.normaliser,
+            wiring=self.wiring or row.wiring,
+            input_feeding=estimator != "marginal" if self.input_feeding is None else self.input_feeding,
+            estimator=estimator,
+            split=self.split or row.split,
+        )
+
+    @property
+    def segment_marks(self) -> str:
+        """What a piece that ends a segment ends with; nothing where punctuation ends none."""
+        return {"sentences": SENTENCE_MARKS, "clauses": CLAUSE_MARKS}.get(self.choices.split or "", "")
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        row = kinds.find(self.kind)
-        score, wiring = self.score or row.score, self.wiring or row.wiring
+        row, chosen = self.row, self.choices
         given = {name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None}
-        wrong = given - row.options
-        reasons = {f"{name} is not an option of {row.name}" for name in wrong}
-        given -= wrong
-        if "radius" in given and row.window == "global":
+        reasons = {_means_nothing(name, row) for name in given - row.options}
+        given &= row.options
+        if "radius" in given and chosen.window == "global":
             reasons.add(f"radius belongs to local windows; {row.name} is global")
-        if "size" in given and score != "additive":
-            reasons.add(f"size belongs to the additive score; this one is {score}")
-        if "max_positions" in given and score != "location":
-            reasons.add(f"max_positions belongs to the location score; this one is {score}")
-        if score == "location" and row.window != "global":
-            reasons.add(f"the location score knows its first positions only, which a window of {row.name} may leave")
-        if "input_feeding" in given and wiring != "after":
+        if "temperature" in given and chosen.normaliser not in ("softmax", "top-k"):
+            reasons.add(f"temperature belongs to the normalisers softmax and top-k; this one is {chosen.normaliser}")
+        if "top_k" in given and chosen.normaliser != "top-k":
+            reasons.add(f"top_k belongs to the normaliser top-k; this one is {chosen.normaliser}")
+        if "size" in given and chosen.score != "additive":
+            reasons.add(f"size belongs to the additive score; this one is {chosen.score}")
+        if "max_positions" in given and chosen.score != "location":
+            reasons.add(f"max_positions belongs to the location score; this one is {chosen.score}")
+        if "segment_length" in given and chosen.split != "length":
+            reasons.add(f'segment_length belongs to split = "length"; this one is {chosen.split}')
+        if "input_feeding" in given and chosen.wiring != "after":
             reasons.add('input_feeding belongs to the wiring "after"; "before" feeds the context itself')
+        reasons |= {reason for reason, clash in kinds.CLASHES if clash(chosen)}
         if reasons:
             raise ValueError("; ".join(sorted(reasons)))
         return self
+
+
+def _means_nothing(name: str, row: kinds.Kind) -> str:
+    why = row.why_not.get(name)
+    return f"{name} is not an option of {row.name}" + (f": {why}" if why else "")
 
 
 class TrainingConfig(Section):
@@ -248,7 +315,10 @@ class Config(Section):
     def _fits_together(self) -> Self:
         if self.model.tying == "all" and not self.subword.joint:
             raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
-        if self.training.guided_alignment is not None and kinds.find(self.attention.kind).score is None:
+        heads = self.attention.heads or HEADS
+        if "heads" in self.attention.row.options and self.model.hidden_size % heads:
+            raise ValueError(f"attention.heads = {heads} does not divide model.hidden_size = {self.model.hidden_size}")
+        if self.training.guided_alignment is not None and not self.attention.row.attends:
             raise ValueError(
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
                 "leave it out, or train it without links"

@@ -1,29 +1,41 @@
-"""The table of attention kinds: what a user may write after ``--attention``.
+"""The table of attention kinds: what a user may write after ``--attention``, and what goes together.
 
-A kind is a row of independent choices, score x window x wiring (and a normaliser), under a name; the code
-of each choice stands in ``model/attention/``. This file is plain data, so that ``config`` and the command
-line can read it without importing torch.
+A kind is a row of independent choices, score x window x normaliser x wiring, and the file of ``model/attention/`` that
+makes a mechanism of them. This file is plain data, so that ``config`` and the command line can read it without
+importing torch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from seq2seq_cli.errors import ConfigError, suggestion
 
 Score = Literal["dot", "general", "additive", "location", "scaled-dot"]
 Window = Literal["global", "local-m", "local-p"]
+Normaliser = Literal["softmax", "sparsemax", "entmax15", "top-k"]
 Wiring = Literal["before", "after"]
+Estimator = Literal["straight-through", "marginal", "reinforce"]
+Split = Literal["sentences", "clauses", "length"]
 
 BAHDANAU = "Bahdanau, Cho & Bengio 2015"
 LUONG = "Luong, Pham & Manning 2015"
+
+EVERY = frozenset({"wiring", "input_feeding", "window", "radius", "normaliser", "temperature", "top_k"})
+"""Settings of every kind that attends to anything."""
+SCORES = frozenset({"score", "size", "max_positions"})
+"""Those of a kind that takes any score."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """One row: a name, its choices, and where it comes from.
 
-    ``score`` is None for the kind that attends to nothing. ``wiring`` is the paper's own place for the
-    context: "before" the RNN reads (Bahdanau) or "after" it has read (Luong).
+    ``score`` is None where none of the named ones is its own. ``wiring`` is the paper's own place for the
+    context: "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of
+    ``model/attention/`` whose ``build`` makes it. ``own``: its settings beside those of ``EVERY`` kind; ``why_not``: why
+    another one means nothing here. ``cost``: of a step, beside the decoder's own. ``estimator``: how one that looks at one
+    position learns; ``split``: into which segments the source is split.
     """
 
     name: str
@@ -33,29 +45,103 @@ class Kind:
     formula: str
     paper: str
     aliases: tuple[str, ...] = ()
+    normaliser: Normaliser = "softmax"
+    module: str = "scored"
+    own: frozenset[str] = SCORES
+    why_not: Mapping[str, str] = field(default_factory=dict, compare=False)
+    cost: str = "S scores and a mixture of S states"
+    estimator: Estimator | None = None
+    split: Split | None = None
+
+    @property
+    def attends(self) -> bool:
+        """Whether there are weights at all."""
+        return self.module != "none"
 
     @property
     def options(self) -> frozenset[str]:
         """Names of the settings under ``[attention]`` that mean something for this kind."""
-        if self.score is None:
-            return frozenset({"summary"})
-        return frozenset({"score", "wiring", "input_feeding", "radius", "size", "max_positions"})
+        return self.own | EVERY if self.attends else self.own
 
+
+@dataclass(frozen=True)
+class Choices:
+    """What a configuration comes to: the kind's own choice where the user made none."""
+
+    score: Score | None
+    window: Window
+    normaliser: Normaliser
+    wiring: Wiring
+    input_feeding: bool
+    estimator: Estimator | None
+    split: Split | None
+
+
+CLASHES: tuple[tuple[str, Callable[[Choices], bool]], ...] = (
+    ("the location score knows its first positions only, which a local window may leave",
+     lambda it: it.score == "location" and it.window != "global"),
+    ("the location score scores positions: the segments of a source have none",
+     lambda it: it.score == "location" and it.split is not None),
+    ("a position is chosen by weights that sum to one: those of local-p do not",
+     lambda it: it.estimator is not None and it.window == "local-p"),
+    ('the marginal of a step sums over its own positions: with wiring "before" or input feeding, later steps depend on them, '
+     "and the sum would go over all their histories",
+     lambda it: it.estimator == "marginal" and (it.wiring == "before" or it.input_feeding)),
+)  # fmt: skip
+"""Choices that make sense by themselves but not together, and why."""
+
+ADDITIVE_COST = "S x A sigmoids, A the score's size, and a mixture of S states"
 
 KINDS: tuple[Kind, ...] = (
     Kind("none", None, "global", "before", "c_t = c: the same fixed-size summary of the source at every step",
-         "Sutskever, Vinyals & Le 2014; Cho et al. 2014"),
-    Kind("bahdanau", "additive", "global", "before", "v^T tanh(W_1 s_{t-1} + W_2 h_s)", f"{BAHDANAU}, A.1.2"),
+         "Sutskever, Vinyals & Le 2014; Cho et al. 2014", module="none", own=frozenset({"summary"}), cost="nothing"),
+    Kind("bahdanau", "additive", "global", "before", "v^T tanh(W_1 s_{t-1} + W_2 h_s)", f"{BAHDANAU}, A.1.2",
+         cost=ADDITIVE_COST),
     Kind("luong-dot", "dot", "global", "after", "h_t . h_s", f"{LUONG}, 3.1"),
     Kind("luong-general", "general", "global", "after", "h_t^T W h_s", f"{LUONG}, 3.1", ("luong",)),
-    Kind("luong-concat", "additive", "global", "after", "v^T tanh(W_1 h_t + W_2 h_s)", f"{LUONG}, 3.1"),
-    Kind("luong-location", "location", "global", "after", "(W_a h_t)_s, from the query alone", f"{LUONG}, 3.1"),
+    Kind("luong-concat", "additive", "global", "after", "v^T tanh(W_1 h_t + W_2 h_s)", f"{LUONG}, 3.1",
+         cost=ADDITIVE_COST),
+    Kind("luong-location", "location", "global", "after", "(W_a h_t)_s, from the query alone", f"{LUONG}, 3.1",
+         cost="a product with the table, a mixture of S states"),
     Kind("local-m", "general", "local-m", "after", "h_t^T W h_s for s in [p_t - D, p_t + D], p_t = min(t, S-1)",
-         f"{LUONG}, 3.2"),
+         f"{LUONG}, 3.2", cost="2 D + 1 scores and states of a long source, not S"),
     Kind("local-p", "general", "local-p", "after",
          "softmax of h_t^T W h_s in [p_t - D, p_t + D], times exp(-2 (s - p_t)^2 / D^2), "
-         "p_t = (S-1) sigmoid(v_p^T tanh(W_p h_t))", f"{LUONG}, 3.2", ("local",)),
+         "p_t = (S-1) sigmoid(v_p^T tanh(W_p h_t))", f"{LUONG}, 3.2", ("local",),
+         cost="2 D + 1 scores and states of a long source, not S, and p_t"),
     Kind("scaled-dot", "scaled-dot", "global", "after", "h_t . h_s / sqrt(D)", "Vaswani et al. 2017, 3.2.1"),
+    Kind("sparse", "general", "global", "after",
+         "1.5-entmax of h_t^T W h_s: [(e_s / 2 - tau)_+]^2, tau such that they sum to one; most are exactly zero",
+         "Peters, Niculae & Martins 2019, 3; Martins & Astudillo 2016", normaliser="entmax15",
+         cost="S scores, sorted, and a mixture of S states"),
+    Kind("multi-head", "scaled-dot", "global", "after",
+         "[head_1; ...; head_h] W^O, head_i = softmax(Q W_i^Q (H W_i^K)^T / sqrt(d)) H W_i^V", "Vaswani et al. 2017, 3.2.2",
+         module="multi_head", own=frozenset({"heads"}), why_not={"score": "every head's is a scaled dot product"},
+         cost="two more projections a step and two a source; h times S scores of size D / h, h mixtures"),
+    Kind("coverage", "additive", "global", "before",
+         "v^T tanh(W_1 s_{t-1} + W_2 h_s + w_c C_t(s)), C_t(s) = the sum of a_j(s) before step t",
+         "Tu et al. 2016, 3.1; See, Liu & Manning 2017, 2.3", module="coverage", own=frozenset({"size"}),
+         why_not={"score": "the coverage is an input of the additive one"}, cost=ADDITIVE_COST),
+    Kind("temporal", "general", "global", "after",
+         "softmax of h_t^T W h_s - log sum_{j<t} exp(h_j^T W h_s): what was scored high before is scored down",
+         "Sankaran et al. 2016; Paulus, Xiong & Socher 2017, 2.1", module="temporal"),
+    Kind("memory", "general", "global", "after",
+         "[sum_s a_t(s) h_s; sum_k w_t(k) m_k], w_t = softmax(h_t . m_k); m_k <- m_k (1 - w_t(k) f_t) + w_t(k) u_t",
+         "Weston, Chopra & Bordes 2015; Meng et al. 2018", module="memory", own=SCORES | {"slots"},
+         cost="S scores and a mixture of S states; M of each, two gates, and M slots written"),
+    Kind("channel", "additive", "global", "after",
+         "c_t[d] = sum_s a_t(s, d) h_s[d], the energies of all d being V tanh(W_1 h_t + W_2 h_s)",
+         "Choi, Cho & Bengio 2018", module="channel", own=frozenset({"size"}),
+         why_not={"score": "a vector of energies takes an additive network of its own"},
+         cost="S x A x E products and S x E weights: the dearest of all that train in one pass"),
+    Kind("hierarchical", "general", "global", "after",
+         "b_t(g) a_t(s | g): words within segments g, by h_t^T W h_s, times segments within the source, by h_t^T U u_g, "
+         "u_g = sum_s a_t(s | g) h_s", "Yang et al. 2016, 2.2; Nallapati et al. 2016, 2.4", module="hierarchical",
+         own=SCORES | {"split", "segment_length"}, split="clauses",
+         cost="S scores, G sums of S keys, G scores, G the segments, and a mixture of S states"),
+    Kind("hard", "general", "global", "after", "c_t = h_s at one s: the largest a_t(s) = softmax of h_t^T W h_s",
+         "Xu et al. 2015, 4.1; Wu, Shapiro & Cotterell 2018", module="hard", own=SCORES | {"estimator"},
+         estimator="straight-through", cost="S scores and one state; learning by the marginal, S readouts"),
 )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput
 
 VOCABULARY = 13
+SEGMENT_ENDS = (1, 4, 6, 11)
+"""Tokens that end a segment of the source."""
 
 
 class Sentences(NamedTuple):
@@ -37,7 +39,7 @@ def tiny_config(kind: str, **sections: dict[str, object]) -> Config:
 def tiny_model(config: Config, seed: int = 0, dtype: torch.dtype = torch.float64) -> Seq2Seq:
     """The model of ``config``, in eval mode, with weights large enough that every part of it matters."""
     torch.manual_seed(seed)
-    model = build(config, VOCABULARY, VOCABULARY).to(dtype).eval()
+    model = build(config, VOCABULARY, VOCABULARY, SEGMENT_ENDS).to(dtype).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -93,15 +95,35 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
     """
     cells: list[tuple[str, dict[str, object]]] = []
     for kind in kinds.KINDS:
-        if kind.score is None:
+        if not kind.attends:
             cells += [(kind.name, {"summary": summary}) for summary in ("start", "every-step")]
             continue
         small: dict[str, object] = {} if kind.window == "global" else {"radius": 2}
         if kind.score == "location":
             small["max_positions"] = 4
+        if "heads" in kind.options:
+            small["heads"] = 2
         cells.append((kind.name, {**small, "wiring": "before"}))
         cells += [(kind.name, {**small, "wiring": "after", "input_feeding": feeding}) for feeding in (True, False)]
-    return cells
+    return [
+        *cells,
+        ("luong-general", {"normaliser": "sparsemax"}),
+        ("luong-general", {"normaliser": "top-k", "top_k": 2, "temperature": 0.5}),
+        ("bahdanau", {"temperature": 2.0}),
+        ("local-p", {"normaliser": "entmax15", "radius": 2}),
+        ("scaled-dot", {"normaliser": "sparsemax", "window": "local-m", "radius": 2}),
+        ("multi-head", {"heads": 4, "normaliser": "entmax15", "window": "local-p", "radius": 2}),
+        ("coverage", {"window": "local-m", "radius": 2}),
+        ("temporal", {"score": "location", "max_positions": 4}),
+        ("temporal", {"score": "additive", "window": "local-p", "radius": 2}),
+        ("memory", {"slots": 3, "window": "local-m", "radius": 2}),
+        ("channel", {"size": 5, "normaliser": "sparsemax", "window": "local-p", "radius": 2}),
+        ("hierarchical", {"score": "additive", "split": "length", "segment_length": 2}),
+        ("hierarchical", {"score": "dot", "window": "local-p", "radius": 1}),
+        ("hard", {"estimator": "marginal"}),
+        ("hard", {"estimator": "reinforce"}),
+        ("hard", {"estimator": "reinforce", "wiring": "before", "normaliser": "sparsemax"}),
+    ]
 
 
 def wiring_name(case: tuple[str, dict[str, object]]) -> str:

@@ -4,7 +4,7 @@ It shares nothing with the package but the numbers of the parameters.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,15 @@ class Choices:
     wiring: str
     input_feeding: bool = True
     radius: int = 0
+    normaliser: str = "softmax"
+    temperature: float = 1.0
+    top_k: int = 5
+    kind: str = ""
+    heads: int = 1
+    estimator: str | None = None
+    split: str | None = None
+    segment_length: int = 10
+    segment_ends: tuple[int, ...] = ()
     summary: str = "every-step"
     cell: str = "lstm"
     layers: int = 1
@@ -33,10 +42,15 @@ class Choices:
 
 @dataclass(frozen=True)
 class Source:
-    """An encoded sentence."""
+    """An encoded sentence, and what its decoder has done so far: the weights of past steps (coverage), their scores
+    (temporal), and the slots beside it (memory)."""
 
     states: list[Vector]
     summary: Vector
+    tokens: list[int]
+    past_weights: list[Vector] = field(default_factory=list)
+    past_scores: list[dict[int, float]] = field(default_factory=list)
+    slots: list[Vector] = field(default_factory=list)
 
 
 class Oracle:
@@ -51,7 +65,7 @@ class Oracle:
 
     def log_probs(self, source: list[int], reads: list[int]) -> tuple[list[Vector], list[Vector]]:
         """For each target step log p of every token, and the weights of the source positions."""
-        encoded = self.encode([self["source_embedding.weight"][token] for token in source])
+        encoded = self.encode(source)
         layers = self.first_state(encoded.summary)
         feed = np.zeros(self.size if self.choices.wiring == "after" and self.choices.input_feeding else 0)
         answers, looks = [], []
@@ -75,7 +89,8 @@ class Oracle:
             looks.append(weights)
         return answers, looks
 
-    def encode(self, inputs: list[Vector]) -> Source:
+    def encode(self, tokens: list[int]) -> Source:
+        inputs = [self["source_embedding.weight"][token] for token in tokens]
         half = self.size // 2
         for layer in range(self.choices.layers):
             ahead: list[Vector] = []
@@ -89,7 +104,8 @@ class Oracle:
                 state = self.recur(f"encoder.backwards.{layer}", x, state)
                 back.insert(0, state[0][0])
             inputs = [np.concatenate(both) for both in zip(ahead, back, strict=True)]
-        return Source(inputs, np.concatenate([ahead[-1], back[0]]))
+        slots = list(self["decoder.attention.slots_MD"]) if self.choices.kind == "memory" else []
+        return Source(inputs, np.concatenate([ahead[-1], back[0]]), tokens, slots=slots)
 
     def first_state(self, summary: Vector) -> Layers:
         zeros = np.zeros(self.choices.layers * self.size)
@@ -123,25 +139,138 @@ class Oracle:
         if self.choices.score is None:
             kept = len(source.summary) if self.choices.summary == "every-step" else 0
             return source.summary[:kept], np.zeros(0)
-        length = len(source.states)
-        centre = self.centre(query, length, t)
-        energies = {
-            s: self.score(query, state, s)
-            for s, state in enumerate(source.states)
-            if centre is None or centre - self.choices.radius <= s <= centre + self.choices.radius
-        }
-        total = sum(math.exp(energy) for energy in energies.values())
-        weights = np.zeros(length)
-        for s, energy in energies.items():
-            weights[s] = math.exp(energy) / total
-            if self.choices.window == "local-p":
-                assert centre is not None
-                sigma = self.choices.radius / 2
-                weights[s] *= math.exp(-((s - centre) ** 2) / (2 * sigma**2))
-        context = np.zeros(self.size)
-        for weight, state in zip(weights, source.states, strict=True):
-            context = context + weight * state
+        match self.choices.kind:
+            case "multi-head":
+                return self.attend_by_heads(query, source, t)
+            case "channel":
+                return self.attend_by_channels(query, source, t)
+            case "hierarchical":
+                weights = self.weigh_segments(query, source, t)
+            case _:
+                weights = self.weigh(self.scores(query, source), query, source, t)
+        if self.choices.kind == "hard":
+            weights = np.eye(len(weights))[max(range(len(weights)), key=lambda s: weights[s])]
+        source.past_weights.append(weights)
+        context = mixture(weights, source.states)
+        if self.choices.kind == "memory":
+            context = np.concatenate([context, self.read_and_write(query, source)])
         return context, weights
+
+    def scores(self, query: Vector, source: Source) -> dict[int, float]:
+        """How well each position fits; those past the table of a location score are left out."""
+        found = {s: self.score(query, state, s, source) for s, state in enumerate(source.states)}
+        found = {s: energy for s, energy in found.items() if energy > -math.inf}
+        if self.choices.kind != "temporal":
+            return found
+        source.past_scores.append(found)
+        before = source.past_scores[:-1]
+        if not before:
+            return found
+        return {s: energy - math.log(sum(math.exp(past[s]) for past in before)) for s, energy in found.items()}
+
+    def weigh(self, energies: dict[int, float], query: Vector, source: Source, t: int) -> Vector:
+        """Weights of the positions that the window shows."""
+        centre = self.centre(query, len(source.states), t)
+        seen = {s: energy for s, energy in energies.items() if self.sees(centre, s)}
+        weights = np.zeros(len(source.states))
+        for s, weight in self.normalise(seen).items():
+            weights[s] = weight * self.gaussian(centre, s)
+        return weights
+
+    def sees(self, centre: float | None, s: int) -> bool:
+        return centre is None or centre - self.choices.radius <= s <= centre + self.choices.radius
+
+    def gaussian(self, centre: float | None, s: int) -> float:
+        if self.choices.window != "local-p":
+            return 1.0
+        assert centre is not None
+        sigma = self.choices.radius / 2
+        return math.exp(-((s - centre) ** 2) / (2 * sigma**2))
+
+    def attend_by_heads(self, query: Vector, source: Source, t: int) -> tuple[Vector, Vector]:
+        name, heads = "decoder.attention", self.choices.heads
+        queries = np.split(self[f"{name}.score.query.weight"] @ query, heads)
+        keys = [np.split(self[f"{name}.score.key.weight"] @ state, heads) for state in source.states]
+        values = [np.split(self[f"{name}.value.weight"] @ state, heads) for state in source.states]
+        looks, mixed = [], []
+        for i, q in enumerate(queries):
+            energies = {s: float(q @ key[i]) / math.sqrt(len(q)) for s, key in enumerate(keys)}
+            looks.append(self.weigh(energies, query, source, t))
+            mixed.append(mixture(looks[-1], [value[i] for value in values]))
+        return self[f"{name}.output.weight"] @ np.concatenate(mixed), np.mean(looks, axis=0)
+
+    def attend_by_channels(self, query: Vector, source: Source, t: int) -> tuple[Vector, Vector]:
+        name = "decoder.attention.score"
+        inner = [
+            np.tanh(self[f"{name}.query.weight"] @ query + self[f"{name}.key.weight"] @ state)
+            for state in source.states
+        ]
+        energies = [self[f"{name}.energy.weight"] @ x for x in inner]
+        looks = [
+            self.weigh({s: float(energy[d]) for s, energy in enumerate(energies)}, query, source, t)
+            for d in range(len(source.states[0]))
+        ]
+        context = [mixture(look, [state[[d]] for state in source.states])[0] for d, look in enumerate(looks)]
+        return np.array(context), np.mean(looks, axis=0)
+
+    def segments(self, source: Source) -> list[list[int]]:
+        """The positions of each segment; the last of a source is </s>, which stays with those before it."""
+        if self.choices.split == "length":
+            whole = list(range(max(1, len(source.tokens) - 1)))
+            parts = [whole[i : i + self.choices.segment_length] for i in whole[:: self.choices.segment_length]]
+            parts[-1] += list(range(len(whole), len(source.tokens)))
+            return parts
+        parts = [[]]
+        for s, token in enumerate(source.tokens):
+            parts[-1].append(s)
+            rest = source.tokens[s + 1 :]
+            if token in self.choices.segment_ends and len(rest) > 1 and rest[0] not in self.choices.segment_ends:
+                parts.append([])
+        return parts
+
+    def weigh_segments(self, query: Vector, source: Source, t: int) -> Vector:
+        centre = self.centre(query, len(source.states), t)
+        within: dict[int, dict[int, float]] = {}
+        for g, part in enumerate(self.segments(source)):
+            level = "decoder.attention.score.word"
+            energies = {s: self.score(query, source.states[s], s, source, level) for s in part if self.sees(centre, s)}
+            if energies:
+                within[g] = self.normalise(energies)
+        summaries = {
+            g: mixture(np.array(list(inner.values())), [source.states[s] for s in inner]) for g, inner in within.items()
+        }
+        level = "decoder.attention.score.segment"
+        among = self.normalise({g: self.score(query, u, g, source, level) for g, u in summaries.items()})
+        weights = np.zeros(len(source.states))
+        for g, weight in among.items():
+            for s, inner_weight in within[g].items():
+                weights[s] = weight * inner_weight * self.gaussian(centre, s)
+        return weights
+
+    def read_and_write(self, query: Vector, source: Source) -> Vector:
+        likeness = [math.exp(float(query @ slot)) for slot in source.slots]
+        weights = [x / sum(likeness) for x in likeness]
+        read = mixture(np.array(weights), source.slots)
+        erase, add = np.split(sigmoid(self["decoder.attention.gates.weight"] @ query), 2)
+        source.slots[:] = [m * (1 - w * erase) + w * add for w, m in zip(weights, source.slots, strict=True)]
+        return read
+
+    def normalise(self, energies: dict[int, float]) -> dict[int, float]:
+        """Weights of the positions (Martins & Astudillo 2016; Peters, Niculae & Martins 2019): those of alpha-entmax sum
+        to one for one threshold only, which is found by halving where it may lie."""
+        chosen = self.choices
+        if chosen.normaliser in ("softmax", "top-k"):
+            best = sorted(energies, key=lambda s: -energies[s])
+            kept = best[: chosen.top_k] if chosen.normaliser == "top-k" else best
+            total = sum(math.exp(energies[s] / chosen.temperature) for s in kept)
+            return {s: math.exp(energies[s] / chosen.temperature) / total for s in kept}
+        scale, power = (1.0, 1) if chosen.normaliser == "sparsemax" else (0.5, 2)
+        low, high = scale * max(energies.values()) - 1, scale * max(energies.values())
+        for _ in range(200):
+            middle = (low + high) / 2
+            total = sum(max(scale * energy - middle, 0.0) ** power for energy in energies.values())
+            low, high = (middle, high) if total > 1 else (low, middle)
+        return {s: max(scale * energy - low, 0.0) ** power for s, energy in energies.items()}
 
     def centre(self, query: Vector, length: int, t: int) -> float | None:
         if self.choices.window == "global":
@@ -151,8 +280,9 @@ class Oracle:
         inner = np.tanh(self["decoder.attention.window.hidden.weight"] @ query)
         return (length - 1) * float(sigmoid(self["decoder.attention.window.position.weight"][0] @ inner))
 
-    def score(self, query: Vector, state: Vector, s: int) -> float:
-        name = "decoder.attention.score"
+    def score(
+        self, query: Vector, state: Vector, s: int, source: Source, name: str = "decoder.attention.score"
+    ) -> float:
         match self.choices.score:
             case "dot":
                 return float(query @ state)
@@ -161,7 +291,11 @@ class Oracle:
             case "general":
                 return float(query @ (self[f"{name}.key.weight"] @ state))
             case "additive":
-                inner = np.tanh(self[f"{name}.query.weight"] @ query + self[f"{name}.key.weight"] @ state)
+                inner = self[f"{name}.query.weight"] @ query + self[f"{name}.key.weight"] @ state
+                if self.choices.kind == "coverage":
+                    covered = sum(float(weights[s]) for weights in source.past_weights)
+                    inner = inner + covered * self["decoder.attention.coverage_A"]
+                inner = np.tanh(inner)
                 return float(self[f"{name}.energy.weight"][0] @ inner)
             case "location":
                 table = self[f"{name}.position.weight"]
@@ -172,6 +306,13 @@ class Oracle:
         name = "decoder.wiring.readout.linear"
         first, second = np.split(self[f"{name}.weight"] @ features + self[f"{name}.bias"], 2)
         return np.maximum(first, second)
+
+
+def mixture(weights: Vector, vectors: list[Vector]) -> Vector:
+    total = np.zeros(len(vectors[0]))
+    for weight, vector in zip(weights, vectors, strict=True):
+        total = total + weight * vector
+    return total
 
 
 def sigmoid(x: Vector) -> Vector:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from models import (
+    SEGMENT_ENDS,
     VOCABULARY,
     Sentences,
     assert_same,
@@ -32,9 +33,10 @@ SENTENCES = tiny_sentences()
 
 
 class Wired(NamedTuple):
-    """A model, the row of the table and the options it was built from, and what it says of ``SENTENCES``."""
+    """A model, what it was built from, and what it says of ``SENTENCES``."""
 
-    kind: kinds.Kind
+    attends: bool
+    choices: kinds.Choices
     options: dict[str, Any]
     model: Seq2Seq
     whole: DecoderOutput
@@ -55,8 +57,9 @@ def recurrence(request: pytest.FixtureRequest) -> tuple[str, int]:
 def wired(request: pytest.FixtureRequest, recurrence: tuple[str, int]) -> Wired:
     kind, options = request.param
     model = model_of(kind, options, *recurrence)
+    choices = tiny_config(kind, attention=options).attention.choices
     with torch.no_grad():
-        return Wired(kinds.find(kind), options, model, decode(model, SENTENCES))
+        return Wired(kinds.find(kind).attends, choices, options, model, decode(model, SENTENCES))
 
 
 def splits(steps: int) -> list[list[int]]:
@@ -104,7 +107,7 @@ def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
     padded = decode(wired.model, Sentences(src_BS, mask_BS, SENTENCES.reads_BT))
     assert_same(padded.features_BTF, wired.whole.features_BTF)
     assert_same(padded.centre_BT, wired.whole.centre_BT)
-    if wired.kind.score is not None:
+    if wired.attends:
         assert_same(padded.weights_BTS, nn.functional.pad(wired.whole.weights_BTS, (0, 3)))
 
 
@@ -134,7 +137,10 @@ def test_every_parameter_learns(wired: Wired) -> None:
     real_BT = torch.ones_like(SENTENCES.reads_BT, dtype=torch.bool)
     target_BT = SENTENCES.reads_BT.flip(1)
     wired.model.zero_grad()
+    torch.manual_seed(0)  # some draw where to look
+    wired.model.train()
     wired.model.loss(*SENTENCES, target_BT, real_BT, 0.1).smoothed.backward()
+    wired.model.eval()
     for name, parameter in wired.model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -143,7 +149,7 @@ def test_every_parameter_learns(wired: Wired) -> None:
 
 def test_projections_made_ready_beforehand_change_nothing(wired: Wired) -> None:
     model, attention = wired.model, wired.model.decoder.attention
-    encoded = model.encoder(model.source_embedding(SENTENCES.src_BS), SENTENCES.mask_BS)
+    encoded, _ = model.encode(SENTENCES.src_BS, SENTENCES.mask_BS)
     own, ready = attention.prepare(encoded), attention.prepare(encoded, attention.search_weights(PLAIN))
     state, embedded_BTE = model.decoder.initial_state(encoded, own), model.embed(SENTENCES.reads_BT)
     expected, actual = (model.decoder(embedded_BTE, memory, state).features_BTF for memory in (own, ready))
@@ -153,14 +159,14 @@ def test_projections_made_ready_beforehand_change_nothing(wired: Wired) -> None:
 def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
     model = wired.model
     embedded_BSI = model.source_embedding(SENTENCES.src_BS).detach().requires_grad_()
-    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS)
+    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS)._replace(tokens_BS=SENTENCES.src_BS)
     encoded.states_BSE.retain_grad()
     memory = model.decoder.attention.prepare(encoded)
     state = model.decoder.initial_state(encoded, memory)
     features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state).features_BTF
     model.log_probs(features_BTF)[..., 3].sum().backward()
     gradients = [embedded_BSI.grad]
-    if wired.kind.score is not None:
+    if wired.attends:
         gradients.append(encoded.states_BSE.grad)
     for gradient in gradients:
         assert gradient is not None
@@ -169,22 +175,28 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
 
 
 def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None:
-    kind, options, weights_BTS = wired.kind, wired.options, wired.whole.weights_BTS
-    if kind.score is None:
+    choices, options, weights_BTS = wired.choices, wired.options, wired.whole.weights_BTS
+    if not wired.attends:
         assert weights_BTS.shape == (*SENTENCES.reads_BT.shape, 0)
         return
     positions_S = torch.arange(SENTENCES.src_BS.shape[1])
     seen_BTS = SENTENCES.mask_BS[:, None].expand_as(weights_BTS)
-    if kind.score == "location":
+    if choices.score == "location":
         seen_BTS = seen_BTS & (positions_S < options["max_positions"])
-    if kind.window != "global":
+    if choices.window != "global":
         assert wired.whole.centre_BT is not None
         distance_BTS = (positions_S - wired.whole.centre_BT[..., None]).abs()
         seen_BTS = seen_BTS & (distance_BTS <= options["radius"])
-    assert (weights_BTS[seen_BTS] > 0).all()
+    assert (weights_BTS >= 0).all()
+    if choices.estimator is not None:
+        assert (weights_BTS.amax(-1) == 1).all()
+    elif choices.normaliser == "softmax":
+        assert (weights_BTS[seen_BTS] > 0).all()
+    if choices.normaliser == "top-k":
+        assert ((weights_BTS > 0).sum(-1) <= options["top_k"]).all()
     assert (weights_BTS[~seen_BTS] == 0).all()
     total_BT = weights_BTS.sum(-1)
-    if kind.window == "local-p":
+    if choices.window == "local-p":
         assert (total_BT < 1 - 1e-6).any()
         assert (total_BT < 1 + 1e-9).all()
     else:
@@ -210,8 +222,17 @@ OTHERWISE: list[tuple[str, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
     ("luong-general", {}, {"attention": {"input_feeding": False}}),
     ("local-m", {"attention": {"radius": 2}}, {"attention": {"radius": 1}}),
     ("local-p", {"attention": {"radius": 2}}, {"attention": {"radius": 1}}),
+    *(("luong-general", {}, {"attention": {"normaliser": n}}) for n in ("sparsemax", "entmax15", "top-k")),
+    *(("luong-general", {}, {"attention": {"window": w, "radius": 2}}) for w in ("local-m", "local-p")),
+    ("luong-general", {}, {"attention": {"temperature": 0.5}}),
+    ("luong-general", {"attention": {"normaliser": "top-k"}}, {"attention": {"top_k": 2}}),
+    ("luong-general", {"attention": {"normaliser": "top-k"}}, {"attention": {"temperature": 2.0}}),
     ("bahdanau", {"attention": {"size": 8}}, {"attention": {"size": 5}}),
     ("luong-location", {"attention": {"max_positions": 6}}, {"attention": {"max_positions": 5}}),
+    ("multi-head", {"attention": {"heads": 2}}, {"attention": {"heads": 4}}),
+    ("memory", {}, {"attention": {"slots": 3}}),
+    ("channel", {"attention": {"size": 8}}, {"attention": {"size": 5}}),
+    *(("hierarchical", {}, {"attention": {"split": "length", "segment_length": n}}) for n in (1, 2)),
     ("none", {"attention": {"summary": "start"}}, {"attention": {"summary": "every-step"}}),
     *(
         ("bahdanau", {"model": {"tying": "all"}}, {"model": change})
@@ -238,7 +259,7 @@ def test_every_option_changes_the_output(
     changed = {name: {**base.get(name, {}), **change.get(name, {})} for name in base | change}
     outputs = []
     for sections in (base, changed):
-        model = build(tiny_config(kind, **sections), VOCABULARY, VOCABULARY).double().eval()
+        model = build(tiny_config(kind, **sections), VOCABULARY, VOCABULARY, SEGMENT_ENDS).double().eval()
         set_by_name(model)
         outputs.append(log_probs(model, SENTENCES))
     assert (outputs[0] - outputs[1]).abs().max() > 1e-6
@@ -249,7 +270,9 @@ def test_every_kind_is_another_one() -> None:
     outputs = {}
     for kind in kinds.KINDS:
         options: dict[str, object] = {} if kind.window == "global" else {"radius": 2}
-        model = build(tiny_config(kind.name, attention=options), VOCABULARY, VOCABULARY).double().eval()
+        if "size" in kind.options and kind.score == "additive":
+            options["size"] = 8
+        model = build(tiny_config(kind.name, attention=options), VOCABULARY, VOCABULARY, SEGMENT_ENDS).double().eval()
         set_by_name(model)
         outputs[kind.name] = log_probs(model, SENTENCES)
     for one in outputs:

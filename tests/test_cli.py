@@ -10,6 +10,7 @@ from commands import Terminal
 from corpora import TinyCorpus, translation
 from matplotlib.image import imread
 
+from seq2seq_cli import kinds
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.config import all_keys
 from seq2seq_cli.data.text import read_lines
@@ -62,8 +63,23 @@ def test_version(terminal: Terminal) -> None:
 
 def test_attentions_in_a_pipe_is_a_table_of_tabs(terminal: Terminal) -> None:
     rows = [line.split("\t") for line in terminal.ok("attentions").out.splitlines()]
-    assert {len(row) for row in rows} == {4}
+    assert {len(row) for row in rows} == {5}
     assert {"bahdanau", "luong-general, luong", "local-p, local", "none"} <= {row[0] for row in rows}
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
+def test_each_attention_is_explained(terminal: Terminal, kind: kinds.Kind) -> None:
+    said = terminal.ok("attentions", kind.name).out
+    assert kind.formula in said
+    assert kind.paper in said
+    for option in kind.options:
+        assert f"  {option}\t" in said
+    assert ("Wenn" in said) == (kind.attends)
+    assert said == terminal.ok("attentions", *kind.aliases[:1] or [kind.name]).out
+
+
+def test_an_attention_that_is_none_of_them(terminal: Terminal) -> None:
+    assert 'KIND: attention kind "harrd" is unknown.' in terminal.refused("attentions", "harrd")
 
 
 def test_config_show_and_check(terminal: Terminal, tmp_path: Path) -> None:
@@ -232,6 +248,9 @@ def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Pat
     )
     assert "missing.txt: cannot be read" in terminal.refused("translate", *run, tmp_path / "missing.txt")
     assert "there is no word in this sentence" in terminal.refused("plot", *run, " ")
+    assert "there is no head 1: this model's attention has no heads" in terminal.refused(
+        "plot", *run, "ta", "--head", "1"
+    )
     assert "written as .png, .svg or .pdf" in terminal.refused("plot", *run, "ta", "-o", tmp_path / "x.gif")
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("ta\n")

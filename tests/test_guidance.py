@@ -36,7 +36,13 @@ from seq2seq_cli.training.experiment import Begun, Happening, experiment
 from seq2seq_cli.training.optim import guided_weight
 from seq2seq_cli.training.progress import Interval, Intervals, Progress, Stepped
 
-GUIDED = [(kind, options) for kind, options in wirings() if kinds.find(kind).score is not None]
+SPARSE = {"sparsemax", "entmax15", "top-k"}
+"""Near the threshold where their weights come to be zero, differences are no gradients."""
+GUIDED = [
+    (kind, options)
+    for kind, options in wirings()
+    if kinds.find(kind).attends and not {kinds.find(kind).normaliser, options.get("normaliser")} & SPARSE
+]
 
 
 def test_the_loss_by_hand() -> None:
@@ -105,6 +111,21 @@ def assert_gradients_are_differences(model: Seq2Seq, sentences: Sentences) -> No
             gradient = gradients[which][number]
             along = 0.0 if gradient is None else float((gradient * direction).sum())
             assert along == pytest.approx(float((above - below)[which]) / 2e-6, rel=1e-5, abs=1e-6), (name, which)
+
+
+@pytest.mark.parametrize("normaliser", sorted(SPARSE))
+def test_exact_zeros_are_guided_without_infinities(normaliser: str) -> None:
+    options: dict[str, object] = {"top_k": 1} if normaliser == "top-k" else {}
+    model = tiny_model(tiny_config("luong-general", attention={"normaliser": normaliser, **options}))
+    with torch.no_grad():
+        dict(model.named_parameters())["decoder.wiring.attention.score.key.weight"].mul_(20)
+    sentences = tiny_sentences()
+    weights_BTS = decode(model, sentences).weights_BTS
+    assert ((weights_BTS == 0) & (guide(sentences) > 0)).any()
+    loss = losses(model, sentences)[1]
+    assert loss.isfinite()
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])

@@ -9,6 +9,7 @@ from seq2seq_cli import kinds
 from seq2seq_cli.config import Config, ModelConfig, SubwordConfig
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.none import NoAttention
+from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
@@ -27,6 +28,12 @@ WINDOWS: dict[kinds.Window, type[nn.Module]] = {
     "global": GlobalWindow,
     "local-m": LocalMonotonicWindow,
     "local-p": LocalPredictiveWindow,
+}
+NORMALISERS: dict[kinds.Normaliser, type[nn.Module]] = {
+    "softmax": Softmax,
+    "sparsemax": Sparsemax,
+    "entmax15": Entmax15,
+    "top-k": TopK,
 }
 
 
@@ -65,12 +72,14 @@ def test_an_unknown_kind_unlike_any_other_lists_them_all() -> None:
 def test_a_model_is_what_its_row_says(kind: kinds.Kind) -> None:
     decoder = model_of(tiny_config(kind.name)).decoder
     assert isinstance(decoder.wiring, AttendBefore if kind.wiring == "before" else AttendAfter)
-    if kind.score is None:
+    if not kind.attends:
         assert isinstance(decoder.attention, NoAttention)
         return
     assert isinstance(decoder.attention, ScoredAttention)
-    assert type(decoder.attention.score) is SCORES[kind.score]
+    if kind.score is not None and "score" in kind.options and kind.split is None:
+        assert type(decoder.attention.score) is SCORES[kind.score]
     assert type(decoder.attention.window) is WINDOWS[kind.window]
+    assert type(decoder.attention.normaliser) is NORMALISERS[kind.normaliser]
 
 
 def test_options_reach_their_parts() -> None:

@@ -1,5 +1,8 @@
 """Attention corrected by what was said: Bayes' rule, step by step, for every mechanism."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
@@ -7,6 +10,8 @@ from torch import Tensor, nn
 
 from seq2seq_cli.decoding import posterior
 from seq2seq_cli.decoding.posterior import posterior_weights
+from seq2seq_cli.model.attention.memory import MemoryAttention
+from seq2seq_cli.model.attention.multi_head import MultiHeadAttention
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attended, AttentionState, Memory
 
@@ -14,16 +19,30 @@ ATTENDING = [case for case in wirings() if case[0] != "none"]
 
 
 class Staring(nn.Module):
-    """Looks at one position, whatever it is asked."""
+    """Looks at one position, whatever it is asked; ``beside`` what a mechanism makes of it, given query and state."""
 
-    def __init__(self, state_E: Tensor) -> None:
+    bounded = True
+
+    def __init__(self, state_E: Tensor, beside: Callable[[Tensor, Tensor, AttentionState], Tensor]) -> None:
         super().__init__()
-        self.state_E = state_E
+        self.state_E, self.beside = state_E, beside
 
     def forward(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
     ) -> tuple[Attended, AttentionState]:
-        return Attended(self.state_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
+        context_E = self.beside(self.state_E, query_BTD[0, 0], state)
+        return Attended(context_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
+
+
+def context_of(model: Seq2Seq, state_E: Tensor, query_D: Tensor, state: AttentionState) -> Tensor:
+    """What each mechanism makes of the only state that it sees."""
+    attention = model.decoder.attention
+    if isinstance(attention, MultiHeadAttention):
+        return attention.output.weight @ (attention.value.weight @ state_E)
+    if isinstance(attention, MemoryAttention):
+        slots_MD = state[0][0]
+        return torch.cat([state_E, (slots_MD @ query_D).softmax(0) @ slots_MD])
+    return state_E
 
 
 def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) -> Tensor:
@@ -42,9 +61,9 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
         after = model.decoder(read_11I, memory, state)
         joint = []
         for s in range(positions):
-            wiring.attention = Staring(encoded.states_BSE[0, s])
+            wiring.attention = Staring(encoded.states_BSE[0, s], partial(context_of, model))
             seen = model.decoder(read_11I, memory, state)
-            joint.append(after.weights_BTS[0, 0, s] * model.log_probs(seen.features_BTF)[0, 0, token].exp())
+            joint.append(after.attended.soft_BTS[0, 0, s] * model.log_probs(seen.features_BTF)[0, 0, token].exp())
         wiring.attention = attention
         rows.append(torch.stack(joint) / sum(joint))
         state = after.state
@@ -64,7 +83,7 @@ def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: 
     real_BT[1, 3:] = False
     weights_BTS = posterior_weights(model, model.embed(sentences.reads_BT), target_BT, real_BT, memory, state)
     assert not weights_BTS[1, 3:].any()
-    prior_BTS = decode(model, sentences).weights_BTS
+    prior_BTS = decode(model, sentences).attended.soft_BTS
     assert weights_BTS.shape == prior_BTS.shape
     assert not weights_BTS[prior_BTS == 0].any()
     for row, positions in enumerate(sentences.mask_BS.sum(1).tolist()):

@@ -12,11 +12,12 @@ import torch
 from corpora import TinyCorpus, sentences, translation
 
 from seq2seq_cli import config as configuration
+from seq2seq_cli import kinds
 from seq2seq_cli.config import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator
-from seq2seq_cli.errors import DataError, RunError
+from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.model.build import build
 from seq2seq_cli.runs import Run
 
@@ -118,7 +119,7 @@ def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Transl
             assert scored.log_prob == pytest.approx(found.log_prob, abs=20 * tolerance)
 
 
-KINDS = ["bahdanau", "luong-dot", "luong-location", "scaled-dot", "local-m", "local-p"]
+KINDS = [kind.name for kind in kinds.KINDS if kind.attends]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,6 +150,24 @@ def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, 
                 assert found.alignment.centre_T is None
             if kind != "local-p":  # whose Gaussian is laid over the softmax
                 np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+
+
+def test_one_head_may_be_looked_at(translator: Translator) -> None:
+    model = untrained(translator, "multi-head", heads=2)
+    found = model.hypotheses(["ta nu ki"], settings(model, beam=2, max_length=5))[0][0]
+    targets = [target_ids(model, found)]
+    heads = []
+    for head in (0, 1):
+        alignment = model.score_pieces(["ta nu ki"], targets, head=head)[0].alignment
+        assert alignment is not None
+        heads.append(alignment.weights_TS)
+    assert found.alignment is not None
+    np.testing.assert_allclose(sum(heads) / 2, found.alignment.weights_TS, atol=1e-5)
+    assert np.abs(heads[0] - heads[1]).max() > 0.01
+    with pytest.raises(ConfigError, match=r"there is no head 3: this model's attention has 2 heads\."):
+        model.score_pieces(["ta nu ki"], targets, head=2)
+    with pytest.raises(ConfigError, match="has no heads of which one could be shown"):
+        translator.score_pieces(["ta nu ki"], targets, head=0)
 
 
 def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:

@@ -1,28 +1,80 @@
-"""``seq2seq attentions``: the table of kinds."""
+"""``seq2seq attentions``: the table of kinds, and each of them explained."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from seq2seq_cli.kinds import Kind
 
 
-def attentions() -> None:
-    """List the attention kinds: name, formula, wiring and paper.
+def attentions(
+    kind: Annotated[str | None, typer.Argument(help="One of them, to be explained; default: list them all.")] = None,
+) -> None:
+    """List the attention kinds: name, formula, wiring, paper and cost; or explain one, with its options and an example.
 
-    Example:
+    Examples:
 
         seq2seq attentions
+
+        seq2seq attentions hard
     """
+    from seq2seq_cli.kinds import find
+
+    if kind is None:
+        _list_all()
+    else:
+        _explain(find(kind, "KIND"))
+
+
+def _list_all() -> None:
     from rich.table import Table
 
     from seq2seq_cli import console
     from seq2seq_cli.kinds import KINDS
 
-    rows = [(", ".join((kind.name, *kind.aliases)), kind.formula, kind.wiring, kind.paper) for kind in KINDS]
+    rows = [(", ".join((kind.name, *kind.aliases)), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in KINDS]
     if not sys.stdout.isatty():
         for row in rows:
             console.result("\t".join(row))
         return
-    table = Table("kind", "formula", "context enters the RNN step", "paper")
+    table = Table("kind", "formula", "context enters the RNN step", "paper", "costs a step")
     for row in rows:
         table.add_row(*row)
     console.out().print(table, markup=False)
+
+
+def _explain(kind: Kind) -> None:
+    from seq2seq_cli import console
+    from seq2seq_cli.config import AttentionConfig
+
+    console.facts(
+        [
+            ("kind", ", ".join((kind.name, *kind.aliases))),
+            ("formula", kind.formula),
+            ("paper", kind.paper),
+            ("costs a step", kind.cost),
+            ("context enters", f"{kind.wiring} the RNN step"),
+            ("file", f"seq2seq_cli/model/attention/{kind.module}.py"),
+        ]
+    )
+    console.result("\noptions, as --set attention.NAME=VALUE:")
+    fields = AttentionConfig.model_fields
+    names = [name for name in fields if name in kind.options]
+    console.facts([(f"  {name}", " ".join((fields[name].description or "").split())) for name in names])
+    if not kind.attends:
+        return
+    from seq2seq_cli.report.example import example
+    from seq2seq_cli.report.terminal import terminal_heatmap
+
+    # A window that is as wide as the sentence would show nothing.
+    radius = {} if kind.window == "global" else {"radius": 2}
+    chosen = ", radius 2" if radius else ""
+    console.result(
+        f"\nexample (weights in percent; a small one that has just learned this sentence by itself{chosen}):"
+    )
+    alignment = example(AttentionConfig.model_validate({"kind": kind.name, **radius}))
+    console.out().print(terminal_heatmap(alignment, merge=False))

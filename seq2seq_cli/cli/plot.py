@@ -18,6 +18,9 @@ def plot(
     ] = None,
     run: options.RunOption = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Show subword pieces, not words.")] = False,
+    head: Annotated[
+        int | None, typer.Option(help="One head of multi-head attention, 1 the first; default: their mean.", min=1)
+    ] = None,
     beam: options.Beam = None,
     device: options.Device = "auto",
 ) -> None:
@@ -30,6 +33,8 @@ def plot(
         seq2seq plot --run runs/x "Ein Hund schläft." -o alignment.png
 
         seq2seq plot "Ein Hund schläft." --target "A dog is asleep."
+
+        seq2seq plot --run runs/multi-head "Ein Hund schläft." --head 2
     """
     from seq2seq_cli import console
     from seq2seq_cli.data.text import clean
@@ -46,6 +51,10 @@ def plot(
         hypothesis = translator.hypotheses([sentence], settings)[0][0]
     else:
         hypothesis = translator.score([sentence], [target])[0]
+    if head is not None:
+        pieces_of = translator.subwords.tgt
+        ids = pieces_of.encode([target])[0] if target is not None else pieces_of.ids(list(hypothesis.pieces))
+        hypothesis = translator.score_pieces([sentence], [ids], head=head - 1)[0]
     assert hypothesis.alignment is not None
     if output is None:
         console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))

@@ -23,6 +23,9 @@ SPACE = "▁"
 LARGEST_MODEL = 64 << 20
 """Bytes of a model's file: two million pieces."""
 
+CLOSING = "\"'”’»)]}"
+"""What may follow the end of a sentence and still belong to it."""
+
 THREADS = 4
 """Of the trainer; a constant, because sums over threads depend on their number, and so would the model."""
 
@@ -97,6 +100,12 @@ class Subword:
         """The ids of pieces written as `pieces` gives them; an unknown one's is UNK."""
         numbers: list[int] = self._processor.piece_to_id(pieces)
         return numbers
+
+    def ending(self, marks: str) -> list[int]:
+        """The ids of the pieces whose text ends with one of the characters ``marks``, or so before closing quotes and
+        brackets. Where pieces are words, "house." is one, and so is "Mr."."""
+        texts = (piece.rstrip(CLOSING) for piece in self.pieces(list(range(len(self)))))
+        return [number for number, text in enumerate(texts) if text.endswith(tuple(marks))]
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,17 @@ def posterior_weights(
     for t in range(target_BT.shape[1]):
         embedded_B1I = embedded_BTI[:, t : t + 1]
         output = model.decoder(embedded_B1I, memory, state, step_weights)
-        prior_BS = output.weights_BTS[:, 0]
+        prior_BS = output.attended.soft_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)
         for part in torch.arange(len(rows_R), device=rows_R.device).split(weighed):
             rows, positions = rows_R[part], positions_R[part]
             # A memory of one position: whatever the mechanism, its weight is one, and its state the context.
-            alone = memory.select(rows).pick(positions[:, None])
-            seen = model.decoder(embedded_B1I[rows], alone, state.select(rows), step_weights)
+            at_R1 = positions[:, None]
+            alone, before = memory.select(rows).pick(at_R1), state.select(rows)
+            before = before._replace(attention=model.decoder.attention.pick(before.attention, at_R1))
+            seen = model.decoder(embedded_B1I[rows], alone, before, step_weights)
             log_probs_RV = model.log_probs(seen.features_BTF[:, 0])
             chosen_R = log_probs_RV.gather(1, target_BT[rows, t, None]).squeeze(1)
             evidence_BS[rows, positions] = (chosen_R + prior_BS[rows, positions].log()).to(evidence_BS.dtype)

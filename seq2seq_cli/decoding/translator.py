@@ -22,7 +22,7 @@ from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
-from seq2seq_cli.errors import DataError
+from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.model.build import build, local_radius
 from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
 from seq2seq_cli.model.weights import load_best
@@ -69,7 +69,8 @@ class Translator:
         config = configuration.load(opened.config)
         subwords = Subwords.load(opened, config.subword.joint)
         chosen = choose_device(device)
-        model = build(config, len(subwords.src), len(subwords.tgt))
+        ends = subwords.src.ending(config.attention.segment_marks)
+        model = build(config, len(subwords.src), len(subwords.tgt), ends)
         load_best(model, opened)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
 
@@ -118,10 +119,12 @@ class Translator:
         targets: Sequence[Sequence[int]],
         alpha: float | None = None,
         posterior: bool = False,
+        head: int | None = None,
     ) -> list[Hypothesis]:
-        """As ``score``, of translations given as piece ids without ``</s>``.
+        """As ``score``, of translations given as piece ids without ``</s>``. ``head``: the weights of that one alone, 0 the
+        first, where attention has several.
 
-        Raises DataError where there are not as many targets as sources.
+        Raises DataError where there are not as many targets as sources, ConfigError where there is no such head.
         """
         if len(sources) != len(targets):
             raise DataError(f"{len(sources)} source lines but {len(targets)} translations.")
@@ -131,13 +134,13 @@ class Translator:
         results: list[Hypothesis | None] = [None] * len(encoded)
         for indices in _batches(lengths, replace_beam(self.config.decoding, 1), keep_empty=True):
             batch = [encoded[i] for i in indices], [list(targets[i]) for i in indices]
-            scored = self._score_batch(*batch, exponent, posterior)
+            scored = self._score_batch(*batch, exponent, posterior, head)
             for i, hypothesis in zip(indices, scored, strict=True):
                 results[i] = hypothesis
         return [hypothesis for hypothesis in results if hypothesis is not None]
 
     def _score_batch(
-        self, sources: list[list[int]], targets: list[list[int]], alpha: float, posterior: bool
+        self, sources: list[list[int]], targets: list[list[int]], alpha: float, posterior: bool, head: int | None
     ) -> list[Hypothesis]:
         source = pad_sources(sources)
         lengths = np.array([len(ids) for ids in targets])
@@ -148,7 +151,7 @@ class Translator:
             embedded_BTI, target_BT = self.model.embed(reads.ids_BL.to(self.device)), wanted.ids_BL.to(self.device)
             output = self.model.decoder(embedded_BTI, memory, state)
             log_probs_BTV = self.model.log_probs(output.features_BTF)
-            weights_BTS = output.weights_BTS
+            weights_BTS = output.weights_BTS if head is None else _of_head(output.attended.heads_BTHS, head)
             if posterior:
                 weights_BTS = posterior_weights(
                     self.model, embedded_BTI, target_BT, wanted.mask_BL.to(self.device), memory, state
@@ -225,6 +228,14 @@ class Translator:
             centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
             radius=local_radius(self.config.attention),
         )
+
+
+def _of_head(heads_BTHS: Tensor | None, head: int) -> Tensor:
+    heads = 0 if heads_BTHS is None else heads_BTHS.shape[2]
+    if heads_BTHS is None or not 0 <= head < heads:
+        has = f"has {heads} heads" if heads else "has no heads of which one could be shown"
+        raise ConfigError(f"there is no head {head + 1}: this model's attention {has}.", "--head")
+    return heads_BTHS[:, :, head]
 
 
 def nothing() -> Hypothesis:

@@ -81,7 +81,7 @@ class AttendBefore(Wiring):
         super().__init__()
         self.attention = attention
         self.stepwise = attention.recurrent or not attention.static
-        self.recurrence = Recurrence(config, attention.context_size, self.stepwise)
+        self.recurrence = Recurrence(config, attention.context_size, self.stepwise, attention.bounded)
         features_size = config.hidden_size + attention.context_size + config.embedding_size
         self.sizes = [config.hidden_size, features_size - config.hidden_size]
         self.dropout = Dropout(config.dropout)
@@ -130,7 +130,8 @@ class AttendAfter(Wiring):
         self.dropout = Dropout(config.dropout)
 
     def step_weights(self, make: Makers) -> StepWeights:
-        return super().step_weights(make)._replace(combine=self.combine.shared(make.bounded))
+        combine = self.combine.shared(make.bounded if self.attention.bounded else make.free)
+        return super().step_weights(make)._replace(combine=combine)
 
     def readout_map(self, make: Makers) -> Map | None:
         return self.readout.shared(make.bounded) if isinstance(self.readout, Linear) else None
@@ -178,15 +179,13 @@ class Decoder(nn.Module):
             step_weights = self.wiring.step_weights(PLAIN)
         inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE, step_weights)
         span = inputs_BTI.shape[1] if step_weights is None else 1
-        outputs, weights, centres = [], [], []
+        outputs, looks = [], []
         for inputs_BUI in torch.split(inputs_BTI, span, 1):
             block = self.wiring(inputs_BUI, memory, state, step_weights)
             state = block.state
             outputs.append(block.outputs_BUF)
-            weights.append(block.attended.weights_BTS)
-            if block.attended.centre_BT is not None:
-                centres.append(block.attended.centre_BT)
+            looks.append(block.attended)
         features_BTF = joined(outputs)
         if self.wiring.reads_token:
             features_BTF = torch.cat([features_BTF, embedded_BTE], -1)
-        return DecoderOutput(features_BTF, joined(weights), torch.cat(centres, 1) if centres else None, state)
+        return DecoderOutput(features_BTF, Attended.joined(looks), state)

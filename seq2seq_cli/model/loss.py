@@ -43,9 +43,18 @@ def linear_cross_entropy(
 
     Gradients are computed along with the loss, chunk by chunk, when any input needs one.
     """
+    smoothed, nll_N = cross_entropies(rows_NR, weight_VR, bias_V, target_N, smoothing)
+    return Loss(smoothed, nll_N.sum())
+
+
+def cross_entropies(
+    rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """The same, with the negative log-likelihood of each row, which has no gradient."""
     with torch.autocast(rows_NR.device.type, enabled=False):
         wanted = torch.is_grad_enabled()  # within, it is always off
-        return Loss(*_LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing, wanted))  # type: ignore[no-untyped-call]
+        smoothed, nll_N = _LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing, wanted)  # type: ignore[no-untyped-call]
+        return smoothed, nll_N
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -88,15 +97,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         lost = (p_N < torch.finfo(compute).tiny).nonzero().squeeze(1)
         log_probs = linear(rows_NR[lost], weight, bias).log_softmax(-1, dtype=precise)
         nll_N[lost] = -log_probs.gather(1, target_N[lost, None]).squeeze(1)
-        nll = nll_N.sum()
-        ctx.mark_non_differentiable(nll)
+        ctx.mark_non_differentiable(nll_N)
         # The mean logit of a row is its product with the mean of the weights.
         mean_N = rows_NR.to(precise) @ mean_R + bias.to(precise).mean()
         log_total_N = logit_N.to(precise) + nll_N
-        return (1 - smoothing) * nll + smoothing * (log_total_N - mean_N).sum(), nll
+        return (1 - smoothing) * nll_N.sum() + smoothing * (log_total_N - mean_N).sum(), nll_N
 
     @staticmethod
-    def backward(ctx, grad_smoothed, _grad_nll):  # type: ignore[no-untyped-def]
+    def backward(ctx, grad_smoothed, _):  # type: ignore[no-untyped-def]
         grad_rows, grad_weight, grad_bias = ctx.saved_tensors
         return (
             # Float16 cannot hold the loss scale that it is multiplied by.

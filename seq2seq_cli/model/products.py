@@ -49,3 +49,9 @@ def pick(x_BSI: Tensor, positions_RP: Tensor) -> Tensor:
     rows_R = torch.arange(len(positions_RP), device=x_BSI.device) // (len(positions_RP) // len(x_BSI))
     picked_NI: Tensor = x_BSI.flatten(0, 1).index_select(0, (rows_R[:, None] * x_BSI.shape[1] + positions_RP).flatten())
     return picked_NI.view(*positions_RP.shape, -1)
+
+
+def mixtures(weights_RTGS: Tensor, x_BSI: Tensor) -> Tensor:
+    """G sums of each row's vectors for each of T steps, weighted: R T x G x I (R as in ``pick``)."""
+    by_sentence_BNS = weights_RTGS.reshape(len(x_BSI), -1, weights_RTGS.shape[-1])
+    return (by_sentence_BNS @ x_BSI).view(-1, weights_RTGS.shape[2], x_BSI.shape[2])

@@ -42,11 +42,13 @@ class Recurrence(nn.Module):
 
     ``inputs`` prepares what is known of all steps at once (x), before the steps are taken; ``forward`` takes
     U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. With ``step_weights``
-    U is 1, and the product W x moves out of the loop over steps. ``stepwise``: whether they are always given.
+    U is 1, and the product W x moves out of the loop over steps. ``stepwise``: whether they are always given;
+    ``bounded``: whether extra_t lies in [-1, 1].
     """
 
-    def __init__(self, config: ModelConfig, extra_size: int, stepwise: bool) -> None:
+    def __init__(self, config: ModelConfig, extra_size: int, stepwise: bool, bounded: bool = True) -> None:
         super().__init__()
+        self.bounded = bounded
         self.input_size = config.embedding_size
         self.layers = config.decoder_layers
         self.has_cell = config.cell == "lstm"
@@ -64,9 +66,9 @@ class Recurrence(nn.Module):
         weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
             [self.input_size, self.rnn.input_size - self.input_size], dim=1
         )
-        has_extra = weight_GX.shape[1] > 0
+        make_extra = make.bounded if self.bounded else make.free
         first = StepLayer(
-            make.bounded(weight_GX, None) if has_extra else None, make.bounded(*self._parameters_of("hh", 0))
+            make_extra(weight_GX, None) if weight_GX.shape[1] else None, make.bounded(*self._parameters_of("hh", 0))
         )
         others = (
             StepLayer(make.bounded(*self._parameters_of("ih", layer)), make.bounded(*self._parameters_of("hh", layer)))

@@ -10,8 +10,9 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder, Layers
+from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.int8 import INT8
-from seq2seq_cli.model.loss import Loss, guidance_loss, linear_cross_entropy
+from seq2seq_cli.model.loss import Loss, guidance_loss
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.recurrence import StepWeights
 from seq2seq_cli.model.steps import OWN, PLAIN, AttentionWeights, Map
@@ -74,6 +75,7 @@ class Seq2Seq(nn.Module):
     ) -> tuple[EncoderOutput, Memory]:
         """The encoder's output, and the memory that attention reads."""
         encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, weights and weights.layers)
+        encoded = encoded._replace(tokens_BS=src_BS)
         return encoded, self.decoder.attention.prepare(encoded, weights.attention if weights else OWN)
 
     def start(
@@ -96,13 +98,22 @@ class Seq2Seq(nn.Module):
         """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing), ``guide_BTS`` where
         its attention is to lie."""
         memory, state = self.start(src_BS, mask_BS)
-        output = self.decoder(self.embed(reads_BT), memory, state)
-        real_N = real_BT.flatten().nonzero().squeeze(1)
-        rows_NR = self.readout(output.features_BTF.flatten(0, 1).index_select(0, real_N))
-        loss = linear_cross_entropy(
-            rows_NR, self.output_embedding.weight, self.output_bias, target_BT.flatten()[real_N], smoothing
+        forced = Forced(
+            decoder=self.decoder,
+            readout=self.readout,
+            output_VR=self.output_embedding.weight,
+            output_V=self.output_bias,
+            embedded_BTI=self.embed(reads_BT),
+            memory=memory,
+            state=state,
+            target_BT=target_BT,
+            real_BT=real_BT,
+            smoothing=smoothing,
         )
-        return loss if guide_BTS is None else loss._replace(guidance=guidance_loss(output.weights_BTS, guide_BTS))
+        loss = self.decoder.attention.objective(forced)
+        if guide_BTS is None:
+            return loss
+        return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
         return self._embed(self.target_embedding, tokens_BT)

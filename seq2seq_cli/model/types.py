@@ -6,23 +6,29 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers, StepMatrix
+from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
+
+if TYPE_CHECKING:
+    from seq2seq_cli.model.forced import Forced
+    from seq2seq_cli.model.loss import Loss
 
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
 
 
 class EncoderOutput(NamedTuple):
-    """``states_BSE``, one a source position; ``summary_BE``, the two directions' final states; ``mask_BS``."""
+    """``states_BSE``, one a source position; ``summary_BE``, the two directions' final states; ``mask_BS``; and the
+    ``tokens_BS`` that were encoded."""
 
     states_BSE: Tensor
     summary_BE: Tensor
     mask_BS: Tensor
+    tokens_BS: Tensor | None = None
 
 
 class Keys(Protocol):
@@ -43,14 +49,26 @@ class Keys(Protocol):
         ...
 
 
+class Values(Protocol):
+    """What is mixed to contexts."""
+
+    def mixture(self, weights_RTS: Tensor) -> Tensor:
+        """Their sums, weighted: R x T x S -> R x T x E (rows as in ``Memory``)."""
+        ...
+
+    def select(self, rows: Tensor) -> Values: ...
+
+    def pick(self, positions_RP: Tensor) -> Values: ...
+
+
 class Memory(NamedTuple):
     """What attention reads, made once a source batch: the keys are projected here and never again.
 
-    ``values`` are the encoder's states, B x S x E. In beam search R = K B rows read it, K hypotheses of each sentence
+    ``values`` are the encoder's states, B x S x E, or what a mechanism reads in their place. In beam search R = K B rows read it, K hypotheses of each sentence
     one after another: mask and summary then have R rows, values and keys still B.
     """
 
-    values: StepMatrix
+    values: Values
     keys: Keys
     mask_BS: Tensor
     summary_BE: Tensor
@@ -72,14 +90,46 @@ class Memory(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """What attention returns. ``centre_BT``: the middle p_t of a local window, None for a global one.
+    """What attention returns. ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
 
-    ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
+    None where a mechanism has no such thing: ``centre_BT``, the middle p_t of a local window; ``heads_BTHS``, the weights
+    of each head, of which ``weights_BTS`` are the mean; of a mechanism that looks at one position, ``chances_BTS``, how
+    likely it was to look at each, and ``baseline_BT``, what it expected of looking.
     """
 
     context_BTE: Tensor
     weights_BTS: Tensor
     centre_BT: Tensor | None = None
+    heads_BTHS: Tensor | None = None
+    chances_BTS: Tensor | None = None
+    baseline_BT: Tensor | None = None
+
+    @property
+    def soft_BTS(self) -> Tensor:
+        """Weights that say where a model might look."""
+        return self.weights_BTS if self.chances_BTS is None else self.chances_BTS
+
+    @classmethod
+    def joined(cls, parts: list[Attended]) -> Attended:
+        """Steps one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        fields = (None if tensors[0] is None else torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
+        return cls(*fields)  # type: ignore[arg-type]
+
+    def spread(self, positions_BP: Tensor, mask_BTS: Tensor) -> Attended:
+        """What a single step says of the positions ``positions_BP``, as of all of ``mask_BTS``."""
+
+        def everywhere(weights_P: Tensor | None) -> Tensor | None:
+            if weights_P is None:
+                return None
+            shape = (*weights_P.shape[:-1], mask_BTS.shape[-1])
+            index_P = positions_BP.reshape(len(positions_BP), *(1 for _ in shape[1:-1]), -1).expand_as(weights_P)
+            return weights_P.new_zeros(shape).scatter(-1, index_P, weights_P)
+
+        weights_BTS, heads_BTHS, chances_BTS = map(everywhere, (self.weights_BTS, self.heads_BTHS, self.chances_BTS))
+        assert weights_BTS is not None
+        return self._replace(weights_BTS=weights_BTS, heads_BTHS=heads_BTHS, chances_BTS=chances_BTS)
 
 
 class DecoderState(NamedTuple):
@@ -106,30 +156,47 @@ class DecoderState(NamedTuple):
 
 
 class DecoderOutput(NamedTuple):
-    """``features_BTF`` go through the readout to the vocabulary; the weights and centres as in ``Attended``."""
+    """``features_BTF`` go through the readout to the vocabulary; ``attended`` is that of all steps."""
 
     features_BTF: Tensor
-    weights_BTS: Tensor
-    centre_BT: Tensor | None
+    attended: Attended
     state: DecoderState
+
+    @property
+    def weights_BTS(self) -> Tensor:
+        return self.attended.weights_BTS
+
+    @property
+    def centre_BT(self) -> Tensor | None:
+        return self.attended.centre_BT
 
 
 class Attention(Protocol):
-    """The contract of every mechanism.
+    """The contract of every mechanism. `model.attention.mechanism.Mechanism` has all of it that most share.
 
-    ``context_size`` is E; ``recurrent`` says whether step t needs step t-1's attention state; ``static`` that
-    the context is the same whatever the query, so that no step waits for another one's query.
+    ``context_size`` is E; ``recurrent`` says whether step t needs step t-1's attention state, so that the mechanism is
+    given one query at a time; ``static`` that the context is the same whatever the query, so that no step waits for
+    another one's query; ``bounded`` that contexts lie in [-1, 1] as mixtures of encoder states do.
     """
 
     context_size: int
     recurrent: bool
     static: bool
+    bounded: bool
 
     def search_weights(self, make: Makers) -> AttentionWeights: ...
 
     def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory: ...
 
     def initial_state(self, memory: Memory) -> AttentionState: ...
+
+    def pick(self, state: AttentionState, positions_RP: Tensor) -> AttentionState:
+        """The state for ``Memory.pick`` of the same positions."""
+        ...
+
+    def objective(self, forced: Forced) -> Loss:
+        """What training makes as small as it can."""
+        ...
 
     def __call__(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int

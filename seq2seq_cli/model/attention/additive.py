@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.model.products import pick
+from seq2seq_cli.model.products import mixtures, pick
 from seq2seq_cli.model.steps import Map, link
 
 LIMIT = 40.0
@@ -80,6 +80,10 @@ class AdditiveKeys:
         """Some positions of each sentence alone (R as in ``energies``)."""
         grown_RPA = pick(self.grown_BSA, positions_RP)
         return AdditiveKeys(pick(self.plain, positions_RP), self.vector_A, self.query, grown_RPA)
+
+    def mixed(self, weights_RTGS: Tensor) -> AdditiveKeys:
+        """G mixtures of them for each query, in a row of its own: R T rows."""
+        return AdditiveKeys(mixtures(weights_RTGS, self.plain), self.vector_A, self.query)
 
 
 def _grow(x: Tensor) -> Tensor:

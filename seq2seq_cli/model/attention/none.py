@@ -2,33 +2,32 @@
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from seq2seq_cli.model.attention.mechanism import Mechanism
+from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import ProductKeys
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
+from seq2seq_cli.model.steps import OWN, AttentionWeights
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
 
 
-class NoAttention(nn.Module):
+def build(parts: Parts) -> "NoAttention":
+    return NoAttention(parts.encoder_size, parts.config.summary or "every-step")
+
+
+class NoAttention(Mechanism):
     """The context is the encoder's summary at every step (Cho et al. 2014), or nothing beyond the decoder's
     initial state (``summary="start"``, Sutskever, Vinyals & Le 2014)."""
 
-    recurrent = False
     static = True
 
     def __init__(self, encoder_size: int, summary: Literal["start", "every-step"]) -> None:
         super().__init__()
         self.context_size = encoder_size if summary == "every-step" else 0
 
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return OWN
-
     def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
         nothing = ProductKeys(encoded.states_BSE[..., :0])
         return Memory(nothing, nothing, encoded.mask_BS, encoded.summary_BE)
-
-    def initial_state(self, memory: Memory) -> AttentionState:
-        return ()
 
     def forward(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int

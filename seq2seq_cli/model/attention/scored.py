@@ -1,39 +1,56 @@
-"""Score x window x normaliser: every mechanism that weighs source positions."""
+"""Score x window x normaliser: every mechanism that weighs source positions by one number each."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.model.attention.mechanism import Mechanism
+from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers, StepMatrix
-from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, precise
+from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, Values, precise
 
 
-class ScoredAttention(nn.Module):
-    """c_t = sum_s a_t(s) h_s, a_t the normalised scores of the positions that the window shows."""
+def build(parts: Parts) -> "ScoredAttention":
+    return ScoredAttention(parts)
 
-    recurrent = False
-    static = False
 
-    def __init__(self, encoder_size: int, score: Score, window: nn.Module, normaliser: nn.Module) -> None:
+class Scene(NamedTuple):
+    """What T queries are to look at."""
+
+    queries_BTA: Tensor
+    memory: Memory
+    view: View
+
+
+class ScoredAttention(Mechanism):
+    """c_t = sum_s a_t(s) h_s, a_t the normalised scores of the positions that the window shows.
+
+    A mechanism that does one of it otherwise overrides ``attend`` or, where it carries a state, ``step``.
+    """
+
+    def __init__(self, parts: Parts, score: Score | None = None) -> None:
         super().__init__()
-        self.context_size = encoder_size
-        self.score = score
-        self.window = window
-        self.normaliser = normaliser
+        self.context_size = parts.encoder_size
+        self.score: Score = score or parts.score()
+        self.window: nn.Module = parts.window()
+        self.normaliser: nn.Module = parts.normaliser()
 
     def search_weights(self, make: Makers) -> AttentionWeights:
         return self.score.search_weights(make)
 
     def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
         states_BSE = encoded.states_BSE
-        values = StepMatrix(precise(states_BSE), dtype=precise(states_BSE).dtype)
         keys_BSA = self.score.keys(states_BSE) if weights.key is None else weights.key.product(states_BSE)
         keys = self.score.shared(precise(keys_BSA), weights.query)
-        return Memory(values, keys, encoded.mask_BS, encoded.summary_BE)
+        return Memory(self.values(states_BSE), keys, encoded.mask_BS, encoded.summary_BE)
 
-    def initial_state(self, memory: Memory) -> AttentionState:
-        return ()
+    def values(self, states_BSE: Tensor) -> Values:
+        """What is mixed: the encoder's states."""
+        states_BSE = precise(states_BSE)
+        return StepMatrix(states_BSE, dtype=states_BSE.dtype)
 
     def forward(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
@@ -44,17 +61,28 @@ class ScoredAttention(nn.Module):
         # small differences between positions, which 8 bits round away while the attention is still flat, so
         # that it takes epochs longer to form.
         with torch.autocast(query_BTD.device.type, enabled=False):
-            near_BP = view.near()
-            if near_BP is None:
-                context_BTE, weights_BTS = self._attend(queries_BTA, memory, view)
-            else:
-                context_BTE, weights_B1P = self._attend(queries_BTA, memory.pick(near_BP), view.pick(near_BP))
-                everywhere_B1S = weights_B1P.new_zeros(view.mask_BTS.shape)
-                weights_BTS = everywhere_B1S.scatter(2, near_BP[:, None], weights_B1P)
-        return Attended(context_BTE, weights_BTS, view.centre_BT), state
+            attended, state = self.step(Scene(queries_BTA, memory, view), state)
+        return attended._replace(centre_BT=view.centre_BT), state
 
-    def _attend(self, queries_BTA: Tensor, memory: Memory, view: View) -> tuple[Tensor, Tensor]:
-        weights_BTS = self.normaliser(self.score(queries_BTA, memory), view.mask_BTS)
-        if view.factor_BTS is not None:
-            weights_BTS = weights_BTS * view.factor_BTS
-        return memory.values.mixture(weights_BTS), weights_BTS
+    def step(self, scene: Scene, state: AttentionState) -> tuple[Attended, AttentionState]:
+        """What is seen, and the state after it."""
+        queries_BTA, memory, view = scene
+        near_BP = view.near()
+        if near_BP is None:
+            return self.attend(scene), state
+        attended = self.attend(Scene(queries_BTA, memory.pick(near_BP), view.pick(near_BP)))
+        return attended.spread(near_BP, view.mask_BTS), state
+
+    def attend(self, scene: Scene) -> Attended:
+        """What is seen of the memory."""
+        return self.read(self.score(scene.queries_BTA, scene.memory), scene)
+
+    def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:
+        """The mixture of the values by these energies."""
+        weights_BTS = self.weigh(energies_BTS, scene.view)
+        return Attended(scene.memory.values.mixture(weights_BTS), weights_BTS)
+
+    def weigh(self, energies_BTS: Tensor, view: View) -> Tensor:
+        """Energies to weights, within the window."""
+        weights_BTS: Tensor = self.normaliser(energies_BTS, view.mask_BTS)
+        return weights_BTS if view.factor_BTS is None else weights_BTS * view.factor_BTS

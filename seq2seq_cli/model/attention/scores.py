@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.additive import AdditiveKeys
+from seq2seq_cli.model.products import mixtures
 from seq2seq_cli.model.steps import OWN, AttentionWeights, Linear, Makers, Map, StepMatrix
 from seq2seq_cli.model.types import Keys, Memory
 
@@ -15,6 +16,10 @@ class ProductKeys(StepMatrix):
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
         return self.product(queries_RTA)
+
+    def mixed(self, weights_RTGS: Tensor) -> "ProductKeys":
+        """G mixtures of them for each query, in a row of its own: R T rows."""
+        return ProductKeys(mixtures(weights_RTGS, self.plain), dtype=self.matrix.dtype)
 
 
 class Score(nn.Module):

@@ -1,0 +1,134 @@
+"""Words within segments, segments within the source (Yang et al. 2016; in a decoder Nallapati et al. 2016, 2.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import SEGMENT_LENGTH
+from seq2seq_cli.model.attention.parts import Parts
+from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
+from seq2seq_cli.model.attention.scores import Score
+from seq2seq_cli.model.attention.segments import SplitAtMarks, SplitByLength
+from seq2seq_cli.model.attention.windows import View
+from seq2seq_cli.model.products import pick
+from seq2seq_cli.model.steps import OWN, AttentionWeights, Map
+from seq2seq_cli.model.types import Attended, EncoderOutput, Keys, Memory
+
+
+def build(parts: Parts) -> HierarchicalAttention:
+    config = parts.config
+    by_length = config.choices.split == "length"
+    splitter = SplitByLength(config.segment_length or SEGMENT_LENGTH) if by_length else SplitAtMarks(parts.segment_ends)
+    return HierarchicalAttention(parts, splitter)
+
+
+@runtime_checkable
+class MixableKeys(Keys, Protocol):
+    """Keys of which mixtures are made."""
+
+    def mixed(self, weights_RTGS: Tensor) -> Keys:
+        """G mixtures for each query, in a row of its own: R T rows."""
+        ...
+
+
+@dataclass
+class LevelKeys:
+    """The keys of the words; what those of the segments are mixed of; and the number of each word's segment, B x S."""
+
+    words: Keys
+    segments: Keys
+    number_BS: Tensor
+
+    def __post_init__(self) -> None:
+        self.plain = self.words.plain
+
+    def energies(self, queries_RTA: Tensor) -> Tensor:
+        """Of the words."""
+        return self.words.energies(queries_RTA)
+
+    def select(self, rows: Tensor) -> LevelKeys:
+        """Those of the sentences ``rows``."""
+        return LevelKeys(self.words.select(rows), self.segments.select(rows), self.number_BS.index_select(0, rows))
+
+    def pick(self, positions_RP: Tensor) -> LevelKeys:
+        """Some positions of each sentence."""
+        number_RP = pick(self.number_BS[..., None], positions_RP).squeeze(-1)
+        return LevelKeys(self.words.pick(positions_RP), self.segments.pick(positions_RP), number_RP)
+
+    def members(self, view: View) -> Tensor:
+        """Which positions of each segment are seen, R x T x G x S."""
+        rows, segments = len(view.mask_BTS), torch.arange(int(self.number_BS.max()) + 1, device=view.mask_BTS.device)
+        number_RS = self.number_BS.repeat_interleave(rows // len(self.number_BS), 0)
+        return (number_RS[:, None, None] == segments[:, None]) & view.mask_BTS.unsqueeze(2)
+
+
+class LevelScore(Score):
+    """Two scores side by side: of words and of segments, each with queries and keys of its own."""
+
+    def __init__(self, word: Score, segment: Score) -> None:
+        super().__init__()
+        self.word = word
+        self.segment = segment
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        return torch.cat([self.word.keys(states_BSE), self.segment.keys(states_BSE)], -1)
+
+    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
+        words_BSA, segments_BSA = keys_BSA.chunk(2, -1)
+        words, segments = self.word.shared(words_BSA), self.segment.shared(segments_BSA)
+        return LevelKeys(words, segments, torch.zeros(keys_BSA.shape[:2], dtype=torch.long, device=keys_BSA.device))
+
+    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
+        keys = memory.keys
+        assert isinstance(keys, LevelKeys)
+        words = self.word.queries(query_BTD, memory._replace(keys=keys.words))
+        return torch.cat([words, self.segment.queries(query_BTD, memory._replace(keys=keys.segments))], -1)
+
+
+class HierarchicalAttention(ScoredAttention):
+    """Within each segment g the words' weights a_t(s | g), normalised scores of the words, make a summary
+    u_g = sum_s a_t(s | g) h_s; the segments' weights b_t(g) are normalised scores of the summaries;
+    c_t = sum_g b_t(g) u_g, so that the weight of a word is b_t(g) a_t(s | g) (Yang et al. 2016, 2.2; with weights that
+    depend on the decoder's state Nallapati et al. 2016, 2.4).
+
+    Keys are linear in what they are keys of: the key of u_g is the mixture of its words' keys.
+    """
+
+    def __init__(self, parts: Parts, splitter: nn.Module) -> None:
+        super().__init__(parts, LevelScore(parts.score(), parts.score()))
+        self.splitter = splitter
+
+    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
+        memory = super().prepare(encoded, weights)
+        assert encoded.tokens_BS is not None
+        assert isinstance(memory.keys, LevelKeys)
+        number_BS = self.splitter(encoded.tokens_BS, encoded.mask_BS)
+        return memory._replace(keys=replace(memory.keys, number_BS=number_BS))
+
+    def attend(self, scene: Scene) -> Attended:
+        memory, view, keys = scene.memory, scene.view, scene.memory.keys
+        assert isinstance(self.score, LevelScore)
+        assert isinstance(keys, LevelKeys)
+        assert isinstance(keys.segments, MixableKeys)
+        words_BTA, segments_BTA = scene.queries_BTA.chunk(2, -1)
+        members_BTGS = keys.members(view)
+        some_BTG = members_BTGS.any(-1)
+        # A segment of which nothing is seen has the first word for one, and a weight of zero.
+        members_BTGS = members_BTGS | (_first_of(members_BTGS) & ~some_BTG[..., None])
+        energies_BTS = self.score.word(words_BTA, memory._replace(keys=keys.words))
+        within_BTGS = self.normaliser(energies_BTS.unsqueeze(2), members_BTGS)
+        summaries = memory._replace(keys=keys.segments.mixed(within_BTGS))
+        segments_N1G = self.score.segment(segments_BTA.flatten(0, 1).unsqueeze(1), summaries)
+        among_BTG = self.normaliser(segments_N1G.view(within_BTGS.shape[:-1]), some_BTG)
+        weights_BTS = (among_BTG[..., None] * within_BTGS).sum(2)
+        if view.factor_BTS is not None:
+            weights_BTS = weights_BTS * view.factor_BTS
+        return Attended(memory.values.mixture(weights_BTS), weights_BTS)
+
+
+def _first_of(members_BTGS: Tensor) -> Tensor:
+    return torch.arange(members_BTGS.shape[-1], device=members_BTGS.device) == 0

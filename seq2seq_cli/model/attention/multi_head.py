@@ -1,0 +1,113 @@
+"""Several heads: multi-head attention (Vaswani et al. 2017, 3.2.2)."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import Tensor
+
+from seq2seq_cli.config import HEADS
+from seq2seq_cli.model.attention.parts import Parts
+from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
+from seq2seq_cli.model.attention.scores import Score
+from seq2seq_cli.model.products import pick
+from seq2seq_cli.model.steps import AttentionWeights, Linear, Makers, Map, StepMatrix
+from seq2seq_cli.model.types import Attended, Keys, Memory, Values, precise
+
+
+def build(parts: Parts) -> MultiHeadAttention:
+    return MultiHeadAttention(parts, parts.config.heads or HEADS)
+
+
+class Heads:
+    """Vectors B x S x A, head i having the i-th part of each, and a map that all steps share: of the queries before they
+    meet the heads, or of what comes from the heads."""
+
+    def __init__(self, plain_BSA: Tensor, heads: int, shared: Map) -> None:
+        self.plain, self.heads, self.shared = plain_BSA, heads, shared
+        split_BHSI = plain_BSA.unflatten(2, (heads, -1)).transpose(1, 2)
+        self.matrix = StepMatrix(split_BHSI.flatten(0, 1), dtype=plain_BSA.dtype)
+
+    def select(self, rows: Tensor) -> Self:
+        """Those of the sentences ``rows``."""
+        return type(self)(self.plain.index_select(0, rows), self.heads, self.shared)
+
+    def pick(self, positions_RP: Tensor) -> Self:
+        """Some positions of each sentence."""
+        return type(self)(pick(self.plain, positions_RP), self.heads, self.shared)
+
+    def folded(self, x_RTHI: Tensor) -> Tensor:
+        """A row for each sentence and head, of all who read that sentence."""
+        by_sentence_BNHI = x_RTHI.reshape(len(self.plain), -1, self.heads, x_RTHI.shape[3])
+        return by_sentence_BNHI.transpose(1, 2).flatten(0, 1)
+
+    def unfolded(self, x_NTI: Tensor, rows: int) -> Tensor:
+        """The reverse of it, R x T x H x I."""
+        by_sentence_BHNI = x_NTI.view(-1, self.heads, *x_NTI.shape[1:])
+        return by_sentence_BHNI.transpose(1, 2).reshape(rows, -1, self.heads, x_NTI.shape[2])
+
+
+class HeadKeys(Heads):
+    """K W_i^K, scaled."""
+
+    def energies(self, queries_RTA: Tensor) -> Tensor:
+        """R x T x H x S."""
+        split_RTHI = queries_RTA.unflatten(2, (self.heads, -1))
+        return self.unfolded(self.matrix.product(self.folded(split_RTHI)), len(queries_RTA))
+
+
+class HeadValues(Heads):
+    """V W_i^V, and W^O."""
+
+    def mixture(self, weights_RTHS: Tensor) -> Tensor:
+        """The heads' mixtures, concatenated and projected: R x T x E."""
+        mixed_NTI = self.matrix.mixture(self.folded(weights_RTHS))
+        return precise(self.shared.product(self.unfolded(mixed_NTI, len(weights_RTHS)).flatten(2)))
+
+
+class HeadScore(Score):
+    """(q W_i^Q) . (h_s W_i^K) / sqrt(d) for each head i of size d."""
+
+    def __init__(self, query_size: int, encoder_size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = (query_size // heads) ** -0.5
+        self.query = Linear(query_size, query_size, bias=False)
+        self.key = Linear(encoder_size, query_size, bias=False)
+
+    def search_weights(self, make: Makers) -> AttentionWeights:
+        return AttentionWeights(self.key.shared(make.bounded), self.query.shared(make.bounded))
+
+    def keys(self, states_BSE: Tensor) -> Tensor:
+        keys_BSA: Tensor = self.key(states_BSE)
+        return keys_BSA
+
+    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
+        return HeadKeys(keys_BSA * self.scale, self.heads, query or StepMatrix(self.query.weight))
+
+    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
+        assert isinstance(memory.keys, HeadKeys)
+        return memory.keys.shared.product(query_BTD)
+
+
+class MultiHeadAttention(ScoredAttention):
+    """head_i = Attention(q W_i^Q, H W_i^K, H W_i^V), a scaled dot inside; c = [head_1; ...; head_h] W^O, as large as an
+    encoder state (Vaswani et al. 2017, 3.2.2). The queries' size is shared among the heads."""
+
+    bounded = False
+
+    def __init__(self, parts: Parts, heads: int) -> None:
+        super().__init__(parts, HeadScore(parts.query_size, parts.encoder_size, heads))
+        self.heads = heads
+        self.value = Linear(parts.encoder_size, parts.query_size, bias=False)
+        self.output = Linear(parts.query_size, parts.encoder_size, bias=False)
+
+    def values(self, states_BSE: Tensor) -> Values:
+        return HeadValues(precise(self.value(states_BSE)), self.heads, StepMatrix(self.output.weight))
+
+    def attend(self, scene: Scene) -> Attended:
+        mask_BTS, factor_BTS = scene.view.mask_BTS, scene.view.factor_BTS
+        factor_BT1S = None if factor_BTS is None else factor_BTS.unsqueeze(-2)
+        view = scene.view._replace(mask_BTS=mask_BTS.unsqueeze(-2), factor_BTS=factor_BT1S)
+        attended = super().attend(scene._replace(view=view))
+        return attended._replace(weights_BTS=attended.weights_BTS.mean(2), heads_BTHS=attended.weights_BTS)

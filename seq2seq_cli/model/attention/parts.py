@@ -1,0 +1,65 @@
+"""What mechanisms are made of, as a configuration chooses it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from seq2seq_cli.config import MAX_POSITIONS, RADIUS, TOP_K, AttentionConfig
+from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
+from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
+from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
+
+
+class Parts(NamedTuple):
+    """The settings, the sizes of queries and encoder states, and the pieces that end a segment. Every call makes new
+    modules."""
+
+    config: AttentionConfig
+    query_size: int
+    encoder_size: int
+    segment_ends: Sequence[int] = ()
+
+    @property
+    def size(self) -> int:
+        """Hidden size of an additive score."""
+        return self.config.size or self.query_size
+
+    def score(self) -> Score:
+        """The chosen score."""
+        match self.config.choices.score:
+            case "dot":
+                return DotScore(self.query_size, self.encoder_size)
+            case "scaled-dot":
+                return DotScore(self.query_size, self.encoder_size, scale=self.query_size**-0.5)
+            case "general":
+                return GeneralScore(self.query_size, self.encoder_size)
+            case "additive":
+                return AdditiveScore(self.query_size, self.encoder_size, self.size)
+            case "location":
+                return LocationScore(self.query_size, self.config.max_positions or MAX_POSITIONS)
+        raise AssertionError(self.config.kind)
+
+    def window(self) -> nn.Module:
+        """The chosen window."""
+        radius = self.config.radius or RADIUS
+        match self.config.choices.window:
+            case "global":
+                return GlobalWindow()
+            case "local-m":
+                return LocalMonotonicWindow(radius)
+            case "local-p":
+                return LocalPredictiveWindow(self.query_size, radius)
+
+    def normaliser(self) -> nn.Module:
+        """The chosen normaliser."""
+        temperature = self.config.temperature or 1.0
+        match self.config.choices.normaliser:
+            case "softmax":
+                return Softmax(temperature)
+            case "sparsemax":
+                return Sparsemax()
+            case "entmax15":
+                return Entmax15()
+            case "top-k":
+                return TopK(self.config.top_k or TOP_K, temperature)

@@ -1,0 +1,41 @@
+"""Temporal attention: what was scored high before is scored down (Sankaran et al. 2016; Paulus, Xiong & Socher 2017)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.model.attention.parts import Parts
+from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
+from seq2seq_cli.model.types import Attended, AttentionState, Memory, precise
+
+
+def build(parts: Parts) -> "TemporalAttention":
+    return TemporalAttention(parts)
+
+
+class TemporalAttention(ScoredAttention):
+    """e'_t(s) = exp(e_t(s)) / sum_{j<t} exp(e_j(s)), at the first step exp(e_t(s)); the weights are e'_t(s) over their sum
+    (Paulus, Xiong & Socher 2017, 2.1).
+
+    The normaliser is given log e'_t(s), which is no large number. The state is the log of the sum below, B x S, of all
+    positions whether or not they were seen; minus infinity where nothing was summed.
+    """
+
+    recurrent = True
+
+    def initial_state(self, memory: Memory) -> AttentionState:
+        dtype = precise(memory.summary_BE).dtype
+        return (torch.full_like(memory.mask_BS, -math.inf, dtype=dtype),)
+
+    def pick(self, state: AttentionState, positions_RP: Tensor) -> AttentionState:
+        return (state[0].gather(1, positions_RP),)
+
+    def step(self, scene: Scene, state: AttentionState) -> tuple[Attended, AttentionState]:
+        (past_BS,) = state
+        energies_BS = self.score(scene.queries_BTA, scene.memory).squeeze(1)
+        tempered_BS = energies_BS - past_BS.masked_fill(past_BS.isneginf(), 0)
+        # A location past the table has an energy of minus infinity, at every step: the gradient of a sum of two such is none.
+        never_BS = energies_BS.isneginf()
+        past_BS = torch.logaddexp(past_BS, energies_BS.masked_fill(never_BS, 0)).masked_fill(never_BS, -math.inf)
+        return self.read(tempered_BS[:, None], scene), (past_BS,)

@@ -1,0 +1,52 @@
+"""Forced decoding: target sentences that a model is made to say, and what its loss is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from seq2seq_cli.model.loss import Loss, cross_entropies
+from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memory
+
+if TYPE_CHECKING:
+    from seq2seq_cli.model.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class Forced:
+    """``embedded_BTI``: what each step reads; ``target_BT``: what it is to say, where ``real_BT``. ``readout``: from
+    features to what ``output_VR`` and ``output_V`` make logits of."""
+
+    decoder: Decoder
+    readout: Callable[[Tensor], Tensor]
+    output_VR: Tensor
+    output_V: Tensor
+    embedded_BTI: Tensor
+    memory: Memory
+    state: DecoderState
+    target_BT: Tensor
+    real_BT: Tensor
+    smoothing: float
+
+    @cached_property
+    def output(self) -> DecoderOutput:
+        """What the decoder says of all steps."""
+        output: DecoderOutput = self.decoder(self.embedded_BTI, self.memory, self.state)
+        return output
+
+    def cross_entropies(self) -> tuple[Tensor, Tensor]:
+        """Label-smoothed cross-entropy of the steps' targets, each given all before it, summed; and the negative
+        log-likelihood of each, N real tokens, without a gradient."""
+        real_N = self.real_BT.flatten().nonzero().squeeze(1)
+        rows_NR = self.readout(self.output.features_BTF.flatten(0, 1).index_select(0, real_N))
+        target_N = self.target_BT.flatten()[real_N]
+        return cross_entropies(rows_NR, self.output_VR, self.output_V, target_N, self.smoothing)
+
+    def cross_entropy(self) -> Loss:
+        """The same as a loss."""
+        smoothed, nll_N = self.cross_entropies()
+        return Loss(smoothed, nll_N.sum())

@@ -1,0 +1,69 @@
+"""One sentence that a mechanism of a few numbers learns to look at: what its weights are like."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.data.subword import END
+from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.model.build import build_attention, local_radius
+from seq2seq_cli.model.loss import guidance_loss
+from seq2seq_cli.model.types import Attended, Attention, EncoderOutput
+
+SOURCE = ("Wenn", "es", "regnet", ",", "lese", "ich", "zu", "Hause", "ein", "Buch", ".", END)
+TARGET = ("I", "read", "a", "book", "at", "home", "when", "it", "rains", ".", END)
+LINKS = (5, 4, 8, 9, 6, 7, 0, 1, 2, 10, 11)
+"""Which source word each target word came from."""
+SIZE = 16
+STEPS = 100
+ENOUGH = 0.7
+"""Share of the weight on the right words from which it has learned: there is still something to be seen beside them."""
+
+
+class Pupil(NamedTuple):
+    """A mechanism, and a state for each source word and a query for each target word, in place of an encoder and decoder."""
+
+    attention: Attention
+    states_1SE: Tensor
+    query_1TD: Tensor
+
+    def look(self) -> Attended:
+        """All steps."""
+        states_1SE, query_1TD = self.states_1SE.tanh(), self.query_1TD.tanh()
+        mask_1S, tokens_1S = torch.ones(1, len(SOURCE), dtype=torch.bool), torch.arange(len(SOURCE))[None]
+        memory = self.attention.prepare(EncoderOutput(states_1SE, states_1SE.mean(1), mask_1S, tokens_1S))
+        state, steps = self.attention.initial_state(memory), []
+        for t, query_11D in enumerate(query_1TD.split(1, 1)):
+            attended, state = self.attention(query_11D, memory, state, t)
+            steps.append(attended)
+        return Attended.joined(steps)
+
+
+def example(config: AttentionConfig) -> Alignment:
+    """Where the mechanism of ``config`` looks once it has been drawn, step by step, to the words that each word of a
+    translation came from. The same at every call; some tenths of a second. (It begins with small numbers: where sparse
+    weights are zero, nothing is learned.)"""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        ends = [i for i, word in enumerate(SOURCE) if word.endswith(tuple(config.segment_marks))]
+        attention = build_attention(config, SIZE, SIZE, ends)
+        assert isinstance(attention, nn.Module)
+        states_1SE, query_1TD = ((0.1 * torch.randn(1, n, SIZE)).requires_grad_() for n in (len(SOURCE), len(TARGET)))
+        pupil = Pupil(attention.eval(), states_1SE, query_1TD)
+        optimiser = torch.optim.Adam([states_1SE, query_1TD, *attention.parameters()], lr=0.02)
+        guide_1TS = nn.functional.one_hot(torch.tensor([LINKS]), len(SOURCE)).float()
+        for _ in range(STEPS):
+            optimiser.zero_grad()
+            soft_1TS = pupil.look().soft_BTS
+            if (soft_1TS * guide_1TS).sum() > ENOUGH * len(TARGET):
+                break
+            guidance_loss(soft_1TS, guide_1TS).backward()
+            optimiser.step()
+        with torch.no_grad():
+            attended = pupil.look()
+    centre_T = None if attended.centre_BT is None else attended.centre_BT[0].float().numpy()
+    return Alignment(SOURCE, TARGET, attended.weights_BTS[0].numpy(), centre_T, local_radius(config))
