@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seq2seq_cli.config import Config
 from seq2seq_cli.ranks import ALONE
+from seq2seq_cli.runs import Run
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 """Meets over the loopback device."""
@@ -80,6 +81,30 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     unbroken, killed = last_weights(tmp_path / "unbroken"), last_weights(tmp_path / "killed")
     for name, weight in unbroken.items():
         assert torch.equal(killed[name], weight), name
+
+
+def command(launcher: list[str], *words: object) -> str:
+    module = MODULE if launcher is not SINGLE else MODULE[:2]
+    answer = subprocess.run(
+        [*launcher, *module, *map(str, words)], capture_output=True, text=True, timeout=120, env=os.environ
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stderr
+
+
+def test_two_processes_translate_and_score_in_order(trained_run: Run, tmp_path: Path) -> None:
+    source = TinyCorpus.write(tmp_path / "text", train=47).folder / "train.xx"
+    pair = [*TORCHRUN, "--nproc-per-node=2"]
+    shown: dict[str, list[str]] = {}
+    for name, launcher in (("one", SINGLE), ("two", pair)):
+        output, scores = tmp_path / f"{name}.txt", tmp_path / f"{name}.scores"
+        told = command(launcher, "translate", source, "-o", output, "--run", trained_run.directory, "--nbest", 2)
+        assert told.count("47 lines translated") == 1
+        best = [line.split("\t")[2] for line in output.read_text(encoding="utf-8").splitlines()[::2]]
+        (tmp_path / f"{name}.best").write_text("".join(f"{line}\n" for line in best), encoding="utf-8")
+        command(launcher, "score", source, tmp_path / f"{name}.best", "-o", scores, "--run", trained_run.directory)
+        shown[name] = [output.read_text(encoding="utf-8"), scores.read_text(encoding="utf-8")]
+    assert shown["one"] == shown["two"]
 
 
 @pytest.mark.parametrize("items", [0, 1, 5, 6])

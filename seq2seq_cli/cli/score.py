@@ -40,19 +40,24 @@ def score(
     from seq2seq_cli.data.text import read_lines
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.ranks import joined
 
     options.check_paths([source, target], {"-o": output})
     options.refuse_int8(precision)
     set_threads(threads or 0)
     sources, targets = list(read_lines(source)), list(read_lines(target))
     translator = Translator.load(run, device or "auto", precision or "fp32")
-    if pieces:
-        ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in targets]
-        scored = translator.score_pieces(sources, ids, length_penalty)
-    else:
-        scored = translator.score(sources, targets, length_penalty)
+    with joined() as ranks:
+        src, tgt = list(ranks.share(sources)), list(ranks.share(targets))
+        if pieces:
+            ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in tgt]
+            scored = translator.score_pieces(src, ids, length_penalty)
+        else:
+            scored = translator.score(src, tgt, length_penalty)
+        lines = ranks.gather([f"{one.score:.6f}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored])
+    if not ranks.first:
+        return
     with console.text_output(output) as file:
-        for hypothesis in scored:
-            file.write(f"{hypothesis.score:.6f}\t{hypothesis.log_prob:.6f}\t{len(hypothesis.pieces) + 1}\n")
+        file.writelines(lines)
     if output is not None:
-        console.notice(f"{len(scored):,} scores written to {output}")
+        console.notice(f"{len(lines):,} scores written to {output}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.decoding.unfinished import Unfinished
     from seq2seq_cli.errors import DataError
+    from seq2seq_cli.ranks import Ranks
     from seq2seq_cli.runs import Run
 
 
@@ -79,6 +82,7 @@ def translate(
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
+    from seq2seq_cli.ranks import joined
     from seq2seq_cli.runs import open_run
 
     options.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
@@ -109,15 +113,23 @@ def translate(
         raise ConfigError(
             "goes on with a file that a file is translated into.", "--resume", "Name both: INPUT -o OUTPUT."
         )
-    done = 0
-    if unfinished is not None:
-        done = unfinished.go_on().lines if resume else unfinished.begin().lines
-    try:
-        number = _write(translator, wanted, source, output, done, in_groups=unfinished is not None)
-    except KeyboardInterrupt:
-        if unfinished is not None:
-            console.notice("Stopped. The same command with --resume goes on.")
-        raise
+    with joined() as ranks:
+        if ranks.size > 1 and unfinished is None:
+            raise ConfigError(
+                "several processes translate a file into a file.", "torchrun", "Name both: INPUT -o OUTPUT."
+            )
+        done = 0
+        if unfinished is not None and ranks.first:
+            done = unfinished.go_on().lines if resume or ranks.restarts else unfinished.begin().lines
+        done = ranks.tell(done)
+        try:
+            number = _write(translator, wanted, source, output, done, unfinished is not None, ranks)
+        except KeyboardInterrupt:
+            if unfinished is not None and ranks.first:
+                console.notice("Stopped. The same command with --resume goes on.")
+            raise
+    if not ranks.first:
+        return
     if unfinished is not None:
         unfinished.finish()
     if output is not None:
@@ -159,9 +171,18 @@ def _unfinished(
 
 
 def _write(
-    translator: Translator, wanted: _Wanted, source: Path | None, output: Path | None, done: int, in_groups: bool
+    translator: Translator,
+    wanted: _Wanted,
+    source: Path | None,
+    output: Path | None,
+    done: int,
+    in_groups: bool,
+    ranks: Ranks,
 ) -> int:
-    """Translate what is behind the first ``done`` lines, and write it as it is made; the number of all lines."""
+    """Translate what is behind the first ``done`` lines, and write it as it is made; the number of all lines.
+
+    Several processes take a group each, and the first one writes them in their order.
+    """
     from seq2seq_cli import console
     from seq2seq_cli.decoding.every_line import translate_every_line
     from seq2seq_cli.decoding.stream import gather_ready, groups_of
@@ -171,17 +192,25 @@ def _write(
     mended = _Warnings("are not UTF-8")
     longer = _Warnings("are longer than any the model was trained on")
     left_out = _Warnings("were left empty", " It is left empty.")
-    with console.text_output(output, append=in_groups) as file:
+
+    def translated(group: list[str], before: int) -> Iterator[str]:
+        sampling = None if wanted.drawing is None else Sampling(**wanted.drawing, first=before)
+        tellers = {"long": longer.of_group(before + 1), "left_out": left_out.of_group(before + 1)}
+        found = translate_every_line(translator, group, wanted.decoding, sampling, wanted.replace_unk, **tellers)
+        for line, hypotheses in enumerate(found, start=before + 1):
+            for hypothesis in hypotheses[: wanted.shown]:
+                yield _format(hypothesis, line, wanted.numbered, wanted.pieces) + "\n"
+
+    with console.text_output(output, append=in_groups) if ranks.first else nullcontext(io.StringIO()) as file:
         lines = islice(_lines(source, mended), done, None)
-        for group in groups_of(lines) if in_groups else gather_ready(lines):
-            sampling = None if wanted.drawing is None else Sampling(**wanted.drawing, first=number)
-            tellers = {"long": longer.of_group(number + 1), "left_out": left_out.of_group(number + 1)}
-            for hypotheses in translate_every_line(
-                translator, group, wanted.decoding, sampling, wanted.replace_unk, **tellers
-            ):
-                number += 1
-                for hypothesis in hypotheses[: wanted.shown]:
-                    file.write(_format(hypothesis, number, wanted.numbered, wanted.pieces) + "\n")
+        groups = groups_of(lines) if in_groups else gather_ready(lines)
+        while together := list(islice(groups, ranks.size)):
+            before = number + sum(map(len, together[: ranks.rank]))
+            mine = ranks.share(together)
+            for text in ranks.gather(["".join(translated(group, before)) for group in mine]):
+                if ranks.first:
+                    file.write(text)
+            number += sum(map(len, together))
             file.flush()
     for warnings in (mended, longer, left_out):
         warnings.conclude()

@@ -66,7 +66,12 @@ def load_last(learner: Learner, path: Path) -> Progress:
     Loads tensors and plain values only, never code. Raises DamagedError where the file is not what was written, with
     the learner as it was; RunError where it is of another shape.
     """
-    return take_over(learner, _read(path), str(path))
+    state = _read(path)
+    try:
+        return take_over(learner, state, str(path))
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        # A file with a right checksum that no training has written.
+        raise DamagedError(f"this checkpoint holds what no training leaves: {error!r}", str(path)) from None
 
 
 def _read(path: Path) -> Any:
