@@ -46,7 +46,7 @@ def written(folder: Path, sides: Sides, name: str = "train") -> Path:
 
 def found(terminal: Terminal, prefix: object, *options: object) -> tuple[int, dict[str, Any]]:
     """The exit status, and the JSON by kind."""
-    answer = terminal.run("check-data", "--train", prefix, "--src", "de", "--tgt", "en", "--json", *options)
+    answer = terminal.run("check-data", prefix, "--src", "de", "--tgt", "en", "--json", *options)
     assert answer.status in (0, 3), answer.err
     record = json.loads(answer.out)
     return answer.status, record | {finding["name"]: finding for finding in record["findings"]}
@@ -156,7 +156,7 @@ def test_the_table_is_safe_to_print(clean: Sides, tmp_path: Path, terminal: Term
     sides = list(clean[0]), list(clean[1])
     sides[0][AT] = "\x1b]0;evil\x07 \u202e\x9b31m Tag"
     prefix = written(tmp_path, sides)
-    answer = terminal.run("check-data", "--train", prefix, "--src", "de", "--tgt", "en")
+    answer = terminal.run("check-data", prefix, "--src", "de", "--tgt", "en")
     assert answer.status == 3
     assert f"line {AT + 1} source: " in answer.out
     assert not [character for character in answer.out if not character.isprintable() and character != "\n"]
@@ -175,7 +175,7 @@ def test_a_cleaned_copy(clean: Sides, tmp_path: Path, terminal: Terminal) -> Non
     src, tgt = [*src, src[5], "zu viel"], [*tgt, tgt[5]]
     prefix = written(tmp_path, (src, tgt))
     before = [(tmp_path / f"train.{language}").read_bytes() for language in ("de", "en")]
-    answer = terminal.ok("check-data", "--train", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy")
+    answer = terminal.ok("check-data", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy")
     assert "removed: 3 pairs (undecodable 1, empty 1, duplicate 1)" in answer.err
     assert "repaired: control 1, separator 1, normalisation 1" in answer.err
     assert "left out: 1 lines without a partner" in answer.err
@@ -187,11 +187,9 @@ def test_a_cleaned_copy(clean: Sides, tmp_path: Path, terminal: Terminal) -> Non
     assert [(tmp_path / f"train.{language}").read_bytes() for language in ("de", "en")] == before
     assert counts(found(terminal, tmp_path / "copy")[1]) == {}
     assert "exists already" in terminal.refused(
-        "check-data", "--train", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy"
+        "check-data", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy"
     )
-    terminal.ok(
-        "check-data", "--train", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy", "--overwrite"
-    )
+    terminal.ok("check-data", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy", "--overwrite")
 
 
 def test_the_text_itself_is_never_written_to(clean: Sides, tmp_path: Path, terminal: Terminal) -> None:
@@ -202,19 +200,17 @@ def test_the_text_itself_is_never_written_to(clean: Sides, tmp_path: Path, termi
         (tmp_path / "other", "the text itself"),
         (tmp_path / "x" / "y", "folder does not exist"),
     ):
-        said = terminal.refused(
-            "check-data", "--train", prefix, "--src", "de", "--tgt", "en", "--fix", out, "--overwrite"
-        )
+        said = terminal.refused("check-data", prefix, "--src", "de", "--tgt", "en", "--fix", out, "--overwrite")
         assert what in said
 
 
 def test_wrong_options(tmp_path: Path, terminal: Terminal) -> None:
     assert "needs --fix" in terminal.refused("check-data", "--overwrite")
-    assert "needs --train" in terminal.refused("check-data", "--src", "de")
-    assert "two languages" in terminal.refused("check-data", "--train", "x", "--src", "de", "--tgt", "de")
-    assert "is not for --train" in terminal.refused("check-data", "--train", "x", "--corpus", "tatoeba-de-en")
+    assert "needs a text of your own" in terminal.refused("check-data", "--src", "de")
+    assert "two languages" in terminal.refused("check-data", "x", "--src", "de", "--tgt", "de")
+    assert "is the built-in text" in terminal.refused("check-data", "x", "--corpus", "tatoeba-de-en")
     written(tmp_path, ([], []))
-    said = terminal.refused("check-data", "--train", tmp_path / "train", "--src", "de", "--tgt", "en")
+    said = terminal.refused("check-data", tmp_path / "train", "--src", "de", "--tgt", "en")
     assert "there are no pairs here" in said
 
 
@@ -251,7 +247,7 @@ def test_no_room_for_what_is_found(
 
     monkeypatch.setattr("seq2seq_cli.data.checks.duplicates.Duplicates.add", full)
     prefix = written(tmp_path, clean)
-    said = terminal.refused("check-data", "--train", prefix, "--src", "de", "--tgt", "en")
+    said = terminal.refused("check-data", prefix, "--src", "de", "--tgt", "en")
     assert "No space left" in said
     assert "TMPDIR" in said
 

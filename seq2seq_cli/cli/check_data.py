@@ -18,7 +18,12 @@ DAMAGED = 3
 
 
 def check_data(
-    train_text: options.TrainText = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]", help="P/train, a table, a dataset: what `train --train` takes; none: built-in."
+        ),
+    ] = None,
     test: options.Test = None,
     src: options.Src = None,
     tgt: options.Tgt = None,
@@ -37,9 +42,9 @@ def check_data(
 
     Examples:
 
-        seq2seq check-data --train P/train --test P/test --src de --tgt en
+        seq2seq check-data P/train --test P/test --src de --tgt en
 
-        seq2seq check-data --train P/train --src de --tgt en --fix clean/train
+        seq2seq check-data P/train --src de --tgt en --fix clean/train
     """
     from seq2seq_cli import console
     from seq2seq_cli.config import DataConfig
@@ -49,21 +54,21 @@ def check_data(
     from seq2seq_cli.errors import ConfigError
 
     options.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
-    if train_text is None:
-        options.refuse(True, {"--src": src, "--tgt": tgt}, "needs --train")
+    if text is None:
+        options.refuse(True, {"--src": src, "--tgt": tgt}, "needs a text of your own")
         found = find_corpus(DataConfig(corpus=corpus, test=test))
-        text, against, languages = found.train, found.test, (found.src, found.tgt)
+        pairs, against, languages = found.train, found.test, (found.src, found.tgt)
     else:
-        options.refuse(True, {"--corpus": corpus}, "is not for --train: the built-in text and your own")
+        options.refuse(True, {"--corpus": corpus}, "is the built-in text, and you name your own")
         if src is None or tgt is None or src == tgt:
-            raise ConfigError("two languages are needed with --train.", "command line", "Name them as --src and --tgt.")
-        text, languages = open_text(train_text, "train", src, tgt), (src, tgt)
+            raise ConfigError("two languages are needed.", "command line", "Name them as --src and --tgt.")
+        pairs, languages = open_text(text, "train", src, tgt), (src, tgt)
         against = None if test is None else open_text(test, "test", src, tgt)
     copy = None if fix is None else Copy.at(fix, languages)
     if copy is not None:
-        check_copy(copy, [text, *([against] if against else [])], overwrite)
+        check_copy(copy, [pairs, *([against] if against else [])], overwrite)
     cleaned = None
-    with console.stages() as report, check(text, languages, against, report) as checked:
+    with console.stages() as report, check(pairs, languages, against, report) as checked:
         if copy is not None:
             cleaned = write_copy(checked, copy, report)
     if as_json:
