@@ -1,6 +1,8 @@
 """Comparisons of kinds: the same training but for the attention, taken up where it stopped."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +99,12 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(
 
         def __exit__(self, *_: object) -> None:
             pass
+
+        def held(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def let_through(self, work: Callable[..., object]) -> Callable[..., object]:
+            return work
 
         @property
         def asked(self) -> bool:

@@ -25,7 +25,7 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
 
-KILLS = int(os.environ.get("SEQ2SEQ_KILLS", "10"))
+KILLS = int(os.environ.get("SEQ2SEQ_KILLS", "4"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from seq2seq_cli.decoding.unfinished import Done, Unfinished
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.runs import Run
 
-LINES = int(os.environ.get("SEQ2SEQ_LINES", "8000"))
+LINES = int(os.environ.get("SEQ2SEQ_LINES", "6000"))
 """Of the translation that is killed."""
 
 
