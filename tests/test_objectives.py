@@ -1,4 +1,4 @@
-"""Self-critical and minimum risk training: their gradients against enumeration, rewards, runs that start from runs."""
+"""Self-critical and minimum risk training: their gradients against enumeration, and the rewards."""
 
 import itertools
 import math
@@ -61,7 +61,7 @@ def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: st
     expected = []
     for row, drawn, _, _ in chosen:
         length = int(sentences.mask_BS[row].sum())
-        memory, state = model.start(*(x[row : row + 1, :length] for x in source))
+        memory, state = model.start(source[0][row : row + 1, :length], source[1][row : row + 1, :length])
         output = model.decoder(model.embed(torch.tensor([[BOS, *drawn.tokens]])), memory, state)
         log_probs_TV = model.log_probs(output.features_BTF)[0]
         said = [*drawn.tokens, EOS] if drawn.ended else drawn.tokens
