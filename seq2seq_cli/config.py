@@ -35,6 +35,14 @@ SENTENCE_MARKS = ".!?…。！？؟।"
 CLAUSE_MARKS = SENTENCE_MARKS + ",;:—–،؛、，；："
 GUIDED_WEIGHT = 0.5
 """Weight of word links in the loss where none is set."""
+SAMPLES = 5
+"""Translations drawn for a sentence where no number is set."""
+CROSS_ENTROPY_WEIGHT = 0.1
+"""Of cross-entropy beside a reward where none is set."""
+ALPHA = 0.005
+"""Sharpness of minimum risk training where none is set: Shen et al. 2016, 4.2."""
+FINE_TUNING: dict[str, object] = {"learning_rate": 1e-4, "epochs": 3}
+"""Training settings whose defaults are others where training starts from a trained run."""
 
 LARGEST_FILE, LONGEST_LINE = 64 << 10, 8 << 10
 """Bytes of a configuration. tomllib takes minutes for a key of ten thousand parts."""
@@ -288,6 +296,48 @@ class TrainingConfig(Section):
         return self
 
 
+class ObjectiveConfig(Section):
+    kind: Literal["cross-entropy", "scst", "mrt"] = "cross-entropy"
+    """What training makes small: cross-entropy; or what translations drawn from the model lack in reward, by self-critical
+    sequence training (scst; Rennie et al. 2017) or minimum risk training (mrt; Shen et al. 2016)."""
+    from_run: str | None = None
+    """A trained run: training starts from its best weights, with its vocabulary and sizes, by default on its text, and
+    training.learning_rate is 1e-4 and training.epochs 3 unless set. The kinds scst and mrt need one."""
+    reward: Literal["bleu", "chrf"] | None = None
+    """Kinds scst and mrt only: a translation's score against its reference, by sacreBLEU (default: bleu)."""
+    samples: Positive | None = None
+    """Kinds scst and mrt only: translations drawn for each sentence (default: 5)."""
+    cross_entropy_weight: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Kinds scst and mrt only: w in w x cross-entropy + (1 - w) x the rest (default: 0.1)."""
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    """Kind mrt only: sharpness of the distribution over the candidates, p^alpha (default: 0.005, the paper's)."""
+
+    @property
+    def by_reward(self) -> bool:
+        """Whether translations are drawn and rewarded."""
+        return self.kind != "cross-entropy"
+
+    @property
+    def mixed_weight(self) -> float:
+        """The cross-entropy's."""
+        return CROSS_ENTROPY_WEIGHT if self.cross_entropy_weight is None else self.cross_entropy_weight
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        own = {"reward", "samples", "cross_entropy_weight"} if self.by_reward else set()
+        own |= {"alpha"} if self.kind == "mrt" else set()
+        foreign = [name for name in ("reward", "samples", "cross_entropy_weight", "alpha") if name not in own]
+        given = [name for name in foreign if getattr(self, name) is not None]
+        if given:
+            raise ValueError(f'{" and ".join(given)} given, which the objective "{self.kind}" has no use for')
+        if self.by_reward and self.from_run is None:
+            raise ValueError(
+                f'the objective "{self.kind}" learns from translations that the model draws, and an untrained one draws noise: '
+                "name a trained run as from_run (--from)"
+            )
+        return self
+
+
 class DecodingConfig(Section):
     beam: Annotated[int, Field(gt=0, le=1000)] = 5
     """Hypotheses kept at each step; 1 is greedy search."""
@@ -309,6 +359,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     attention: AttentionConfig = AttentionConfig()
     training: TrainingConfig = TrainingConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     decoding: DecodingConfig = DecodingConfig()
 
     @model_validator(mode="after")
@@ -322,6 +373,17 @@ class Config(Section):
             raise ValueError(
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
                 "leave it out, or train it without links"
+            )
+        if self.training.guided_alignment is not None and self.objective.by_reward:
+            raise ValueError(
+                f'training.guided_alignment guides the attention of references; the objective "{self.objective.kind}" trains '
+                "on translations that have no links"
+            )
+        estimator = self.attention.choices.estimator
+        if estimator in ("marginal", "reinforce") and self.objective.by_reward and not self.objective.mixed_weight:
+            raise ValueError(
+                f'objective.cross_entropy_weight = 0: the estimator "{estimator}" of hard attention teaches it by the likelihood '
+                "of references alone; set a weight above 0"
             )
         return self
 
@@ -348,6 +410,14 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping
 
     ``flags`` maps ``section.key`` to a value; None means not given. Raises ConfigError naming every problem.
     """
+    return from_dict(read_values(path, overrides, flags), str(path) if path is not None else None)
+
+
+def read_values(
+    path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """The same as they were given, in sections, unchecked and without defaults. Raises ConfigError for what has no such
+    form."""
     values = read_toml(path) if path is not None else {}
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -357,7 +427,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping
     for key, value in (flags or {}).items():
         if value is not None:
             _assign(values, key, value, "command line")
-    return from_dict(values, str(path) if path is not None else None)
+    return values
 
 
 def read_toml(path: Path) -> dict[str, Any]:

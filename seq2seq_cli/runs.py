@@ -125,6 +125,11 @@ class Run:
         return self.checkpoints / "best.safetensors"
 
     @property
+    def start(self) -> Path:
+        """The weights that training began with, where it was another run's."""
+        return self.checkpoints / "start.safetensors"
+
+    @property
     def last(self) -> Path:
         """Weights and all that exact resumption needs."""
         return self.checkpoints / "last.pt"
@@ -163,6 +168,11 @@ class Run:
     @property
     def evaluation(self) -> Path:
         return self.directory / "eval.json"
+
+    @property
+    def change(self) -> Path:
+        """What training has changed of the run that it started from."""
+        return self.directory / "change.json"
 
     @property
     def plots(self) -> Path:

@@ -13,7 +13,7 @@ from commands import Terminal
 from corpora import TinyCorpus
 from learners import Lesson, differing, weights
 
-from seq2seq_cli.config import Config, TrainingConfig
+from seq2seq_cli.config import Config
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -34,10 +34,8 @@ Spoil = Callable[[Learner, Sums], Sums]
 def spoiling(patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
     """``spoil`` may change every gradient and loss."""
 
-    def add(
-        learner: Learner, data: TokenisedSplit, group: list[np.ndarray], config: TrainingConfig, weight: float
-    ) -> Sums:
-        return spoil(learner, add_gradients(learner, data, group, config, weight))
+    def add(learner: Learner, data: TokenisedSplit, group: list[np.ndarray], weight: float) -> Sums:
+        return spoil(learner, add_gradients(learner, data, group, weight))
 
     patch.setattr(loop, "add_gradients", add)
 
@@ -260,10 +258,10 @@ def test_halves_have_the_gradient_of_the_whole(
     whole, split = plain.learner(), plain.learner()
     group = [np.arange(9), np.arange(9, 14)]
     [pairs] = plain.prepared.train.parts()
-    wanted = add_gradients(whole, pairs, group, config.training, 1.0)
+    wanted = add_gradients(whole, pairs, group, 1.0)
     with monkeypatch.context() as patch:
         given = scarce(patch, 3, problem)
-        found = add_gradients(split, pairs, group, config.training, 1.0)
+        found = add_gradients(split, pairs, group, 1.0)
     assert given[0] == 9
     assert sorted(given[-6:]) == [1, 2, 2, 2, 2, 2] or max(given[-6:]) <= 3
     assert found.tokens == wanted.tokens

@@ -14,6 +14,7 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
+from seq2seq_cli.training.change import Change
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening
 from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, WentBack
 from seq2seq_cli.training.setup import Report
@@ -54,7 +55,7 @@ def _show(events: Iterator[Happening], begun: Begun, config: Config) -> None:
             if isinstance(event, Ended):
                 display.close()
                 console.notice(str(event))
-            if isinstance(event, Averaged | Evaluation | Pictures):
+            if isinstance(event, Averaged | Evaluation | Change | Pictures):
                 _conclude(event)
 
 
@@ -91,7 +92,7 @@ def _announce(begun: Begun, config: Config) -> None:
         console.notice(f"resumed after step {begun.resumed_at}")
 
 
-def _conclude(event: Averaged | Evaluation | Pictures) -> None:
+def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
     if isinstance(event, Averaged):
         kept = "better, so it is the one kept" if event.kept else "the best single one is kept"
         console.notice(f"mean of the last {event.checkpoints} evaluations: dev BLEU {event.scores.bleu:.2f}; {kept}")
@@ -103,6 +104,8 @@ def _conclude(event: Averaged | Evaluation | Pictures) -> None:
             f"{event.sentences_per_second:.0f} sentences/s"
         )
         console.notice(bleu.signature)
+    elif isinstance(event, Change):
+        console.result(str(event))
     else:
         for warning in event.warnings:
             console.warn(warning)
@@ -157,9 +160,9 @@ class _Live:
             self.bleu = max(self.bleu, event.bleu)
             self.progress.console.print(str(event), highlight=False)
         if interval is not None and isinstance(event, Stepped):
-            guidance = "" if interval.guidance is None else f"guidance {interval.guidance:.3f} · "
+            losses = " · ".join([f"loss {interval.loss:.3f}", *interval.besides])
             figures = (
-                f"loss {interval.loss:.3f} · {guidance}best dev BLEU {self.bleu:.2f} · {interval.tokens_per_second:,.0f} tok/s · "
+                f"{losses} · best dev BLEU {self.bleu:.2f} · {interval.tokens_per_second:,.0f} tok/s · "
                 f"{memory()} · {_left(event)} left"
             )
             description = f"epoch {event.epoch + 1} step {event.step}"

@@ -24,6 +24,12 @@ def train(
     tgt: options.Tgt = None,
     config: options.ConfigFile = None,
     overrides: options.Overrides = None,
+    objective: Annotated[
+        str | None, typer.Option(help="cross-entropy, scst or mrt: the last two reward whole translations.")
+    ] = None,
+    from_run: Annotated[
+        str | None, typer.Option("--from", metavar="RUN", help="A trained run to start from; scst and mrt need one.")
+    ] = None,
     epochs: options.Epochs = None,
     max_minutes: options.MaxMinutes = None,
     seed: options.Seed = None,
@@ -45,6 +51,8 @@ def train(
         seq2seq train --attention bahdanau --max-minutes 10
 
         seq2seq train --attention luong-general --train P/train --dev P/dev --test P/test --src de --tgt en --run runs/x
+
+        seq2seq train --objective scst --from runs/x --run runs/x-scst
     """
     from seq2seq_cli import config as configuration
     from seq2seq_cli import console
@@ -58,16 +66,19 @@ def train(
             raise ConfigError(f"--resume and {other} exclude each other: a run keeps its settings.", "command line")
     flags = {
         "attention.kind": attention,
+        "objective.kind": objective,
+        "objective.from_run": from_run,
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
         **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
     from seq2seq_cli.training.experiment import default_run, experiment
+    from seq2seq_cli.training.start import load_settings
 
     if not resume:
-        settings = configuration.load(config, overrides or (), flags)
+        settings = load_settings(config, overrides or (), flags)
     else:
         # A run keeps its settings; which run it is may follow from the options.
-        run = run or default_run(configuration.load(None, overrides or (), flags))
+        run = run or default_run(load_settings(None, overrides or (), flags))
         settings = configuration.load(open_run(run).config, overrides or (), flags)
     with joined() as ranks:
         if not ranks.first:

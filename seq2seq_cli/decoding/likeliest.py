@@ -72,6 +72,12 @@ Logits = Callable[[slice], Tensor]
 """Logits_RV of some rows."""
 
 
+def row_slices(sentences: int, width: int, device: torch.device) -> list[slice]:
+    """So many sentences of ``width`` rows that their logits stay in the cache of a processor; elsewhere all at once."""
+    span = max(1, ROWS // width) if device.type == "cpu" else sentences
+    return [slice(first, min(sentences, first + span)) for first in range(0, sentences, span)]
+
+
 def candidates(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
     """The ``count`` likeliest that may come at that step, at least one a hypothesis. Where a sentence has its greatest
     length, these are the ends of its hypotheses, in their order.
@@ -79,12 +85,10 @@ def candidates(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, 
     By so few sentences at a time that their logits stay in the cache of a processor: a tenth of the time of a search.
     """
     sentences, width = log_prob_NK.shape
-    span = max(1, ROWS // width) if log_prob_NK.device.type == "cpu" else sentences
     parts = []
-    for first in range(0, sentences, span):
-        some = slice(first, first + span)
+    for some in row_slices(sentences, width, log_prob_NK.device):
         part = limits.of(some)
-        rows = slice(first * width, (first + span) * width)
+        rows = slice(some.start * width, some.stop * width)
         parts.append(_candidates(logits(rows), log_prob_NK[some], count, part, step))
     return Candidates(*map(torch.cat, zip(*parts, strict=True)))
 

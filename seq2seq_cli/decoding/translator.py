@@ -173,7 +173,7 @@ class Translator:
         self, sources: list[list[int]], settings: DecodingConfig, sampling: Sampling | None, numbers: list[int]
     ) -> Result:
         source = pad_sources(sources)
-        longest = [settings.max_length or min(2 * len(ids) + 20, len(ids) + 200) for ids in sources]
+        longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         limits = Limits(
             bos=BOS,
             eos=EOS,
@@ -236,6 +236,11 @@ def _of_head(heads_BTHS: Tensor | None, head: int) -> Tensor:
         has = f"has {heads} heads" if heads else "has no heads of which one could be shown"
         raise ConfigError(f"there is no head {head + 1}: this model's attention {has}.", "--head")
     return heads_BTHS[:, :, head]
+
+
+def longest_translation(pieces: int) -> int:
+    """How many pieces a translation may have where nothing else is said."""
+    return min(2 * pieces + 20, pieces + 200)
 
 
 def nothing() -> Hypothesis:

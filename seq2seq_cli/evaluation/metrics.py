@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from seq2seq_cli.errors import ConfigError, DataError, suggestion
 
@@ -116,20 +116,35 @@ def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], bootstra
 
 def sentence_scores(hypotheses: Sequence[str], references: Sequence[str]) -> SentenceScores:
     """BLEU and chrF of each line by itself. Raises DataError as ``score_system`` does."""
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
     _check(hypotheses, references)
-    pairs = list(zip(hypotheses, references, strict=True))
-    bleu_metric, chrf_metric = BLEU(effective_order=True), CHRF()
+    bleu_metric, chrf_metric = SentenceMetric.of("bleu"), SentenceMetric.of("chrf")
     return SentenceScores(
-        bleu=[float(bleu_metric.sentence_score(line, [reference]).score) for line, reference in pairs],
-        chrf=[float(chrf_metric.sentence_score(line, [reference]).score) for line, reference in pairs],
+        bleu=bleu_metric.scores(hypotheses, references),
+        chrf=chrf_metric.scores(hypotheses, references),
         signatures=[
-            f"sentence BLEU: {bleu_metric.get_signature()}",
-            f"sentence chrF: {chrf_metric.get_signature()}",
+            f"sentence BLEU: {bleu_metric.metric.get_signature()}",
+            f"sentence chrF: {chrf_metric.metric.get_signature()}",
         ],
     )
+
+
+@dataclass(frozen=True)
+class SentenceMetric:
+    """BLEU or chrF of sentences by themselves, in points."""
+
+    metric: Metric
+
+    @classmethod
+    def of(cls, name: Literal["bleu", "chrf"]) -> SentenceMetric:
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
+
+        return cls(BLEU(effective_order=True) if name == "bleu" else CHRF())
+
+    def scores(self, hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+        """Of each line against its reference."""
+        pairs = zip(hypotheses, references, strict=True)
+        return [float(self.metric.sentence_score(line, [reference]).score) for line, reference in pairs]
 
 
 def paired(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from seq2seq_cli.model.loss import Loss, cross_entropies
+from seq2seq_cli.model.loss import Loss, cross_entropies, target_log_probs
 from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memory
 
 if TYPE_CHECKING:
@@ -41,10 +41,20 @@ class Forced:
     def cross_entropies(self) -> tuple[Tensor, Tensor]:
         """Label-smoothed cross-entropy of the steps' targets, each given all before it, summed; and the negative
         log-likelihood of each, N real tokens, without a gradient."""
+        rows_NR, target_N = self._real_steps()
+        return cross_entropies(rows_NR, self.output_VR, self.output_V, target_N, self.smoothing)
+
+    def log_probs(self) -> Tensor:
+        """log_prob_B: the sum over the real steps of log p(y_t | y_<t, x), as a search has it, with a gradient."""
+        rows_NR, target_N = self._real_steps()
+        log_prob_N = target_log_probs(rows_NR, self.output_VR, self.output_V, target_N)
+        return log_prob_N.new_zeros(len(self.real_BT)).index_add(0, self.real_BT.nonzero()[:, 0], log_prob_N)
+
+    def _real_steps(self) -> tuple[Tensor, Tensor]:
+        """Of N real tokens, what their logits are made of, and the tokens."""
         real_N = self.real_BT.flatten().nonzero().squeeze(1)
         rows_NR = self.readout(self.output.features_BTF.flatten(0, 1).index_select(0, real_N))
-        target_N = self.target_BT.flatten()[real_N]
-        return cross_entropies(rows_NR, self.output_VR, self.output_V, target_N, self.smoothing)
+        return rows_NR, self.target_BT.flatten()[real_N]
 
     def cross_entropy(self) -> Loss:
         """The same as a loss."""

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.model.products import linear, outer
 from seq2seq_cli.model.types import precise
@@ -55,6 +56,51 @@ def cross_entropies(
         wanted = torch.is_grad_enabled()  # within, it is always off
         smoothed, nll_N = _LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing, wanted)  # type: ignore[no-untyped-call]
         return smoothed, nll_N
+
+
+def target_log_probs(rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor) -> Tensor:
+    """log softmax(rows W^T + b) of each row's target, in float32 or better, each with a gradient of its own.
+
+    The logits are computed again for the gradients, chunk by chunk.
+    """
+    with torch.autocast(rows_NR.device.type, enabled=False):
+        log_prob_N: Tensor = _TargetLogProbs.apply(rows_NR, weight_VR, bias_V, target_N)  # type: ignore[no-untyped-call]
+        return log_prob_N
+
+
+class _TargetLogProbs(torch.autograd.Function):
+    """With p = softmax(logits), the gradient by the logits of a row is that of its target's log-probability times
+    1 - p at the target, -p elsewhere."""
+
+    @staticmethod
+    def forward(ctx, rows_NR, weight_VR, bias_V, target_N):  # type: ignore[no-untyped-def]
+        weight, bias = weight_VR.to(rows_NR.dtype), bias_V.to(rows_NR.dtype)
+        parts = [
+            precise(linear(rows, weight, bias)).log_softmax(-1).gather(1, target[:, None]).squeeze(1)
+            for rows, target in zip(rows_NR.split(CHUNK), target_N.split(CHUNK), strict=True)
+        ]
+        ctx.save_for_backward(rows_NR, weight_VR, bias_V, target_N)
+        return torch.cat(parts)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_N):  # type: ignore[no-untyped-def]
+        rows_NR, weight_VR, bias_V, target_N = ctx.saved_tensors
+        weight, bias = weight_VR.to(rows_NR.dtype), bias_V.to(rows_NR.dtype)
+        # Float16 cannot hold the loss scale that the gradient is multiplied by.
+        scale = grad_N.abs().max().clamp(min=torch.finfo(grad_N.dtype).tiny)
+        share_N = (grad_N / scale).to(rows_NR.dtype)
+        grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
+        for begin in range(0, len(rows_NR), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            rows, share = rows_NR[part], share_N[part, None]
+            by_logits = linear(rows, weight, bias).softmax(-1).mul_(-share)
+            by_logits.scatter_add_(1, target_N[part, None], share)
+            grad_bias += by_logits.sum(0)
+            grad_rows[part] = linear(by_logits, weight.t())
+            grad_weight += outer(by_logits, rows)
+        by_rows = (grad_rows.to(scale.dtype) * scale).to(rows_NR.dtype)
+        return by_rows, grad_weight * scale, grad_bias * scale, None
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

@@ -97,8 +97,30 @@ class Seq2Seq(nn.Module):
     ) -> Loss:
         """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing), ``guide_BTS`` where
         its attention is to lie."""
+        forced = self._forced(*self.start(src_BS, mask_BS), reads_BT, target_BT, real_BT, smoothing)
+        loss = self.decoder.attention.objective(forced)
+        if guide_BTS is None:
+            return loss
+        return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))
+
+    def candidate_log_probs(
+        self, src_BS: Tensor, mask_BS: Tensor, rows_R: Tensor, reads_RT: Tensor, target_RT: Tensor, real_RT: Tensor
+    ) -> Tensor:
+        """log_prob_R of R translations, of which each one's source is given by its row in ``src_BS``, ``rows_R``; with
+        gradients. A source is encoded once. Steps that are not real are not counted."""
         memory, state = self.start(src_BS, mask_BS)
-        forced = Forced(
+        return self._forced(memory.select(rows_R), state.select(rows_R), reads_RT, target_RT, real_RT).log_probs()
+
+    def _forced(
+        self,
+        memory: Memory,
+        state: DecoderState,
+        reads_BT: Tensor,
+        target_BT: Tensor,
+        real_BT: Tensor,
+        smoothing: float = 0.0,
+    ) -> Forced:
+        return Forced(
             decoder=self.decoder,
             readout=self.readout,
             output_VR=self.output_embedding.weight,
@@ -110,10 +132,6 @@ class Seq2Seq(nn.Module):
             real_BT=real_BT,
             smoothing=smoothing,
         )
-        loss = self.decoder.attention.objective(forced)
-        if guide_BTS is None:
-            return loss
-        return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
         return self._embed(self.target_embedding, tokens_BT)

@@ -86,6 +86,9 @@ def planned_runs(
     runs = []
     for kind in _kinds(attentions):
         config = configuration.load(file, overrides, {**(flags or {}), "attention.kind": kind})
+        if config.objective.from_run is not None:
+            what = "kinds are compared that learn from nothing: a trained run has one of them already."
+            raise ConfigError(what, "objective.from_run", "Use train with --from, then eval with both runs.")
         if find_test(config.data) is None:
             raise ConfigError(
                 "kinds are compared on a test set, and there is none.", "data.test", "Name one with --test."

@@ -31,8 +31,9 @@ def share_state(learner: Learner, progress: Progress) -> None:
 
 def train_along(config: Config, threads: int, interruption: Interruption, ranks: Ranks) -> None:
     """The part of a process that is not the first. Raises KeyboardInterrupt where any is interrupted."""
-    models = ranks.tell((b"", b""))
-    prepared = with_vocabulary(prepared_text(config, threads), _vocabulary(*models), config, threads)
+    subwords = _vocabulary(*ranks.tell((b"", b"")))
+    given = None if config.objective.from_run is None else subwords
+    prepared = with_vocabulary(prepared_text(config, threads, subwords=given), subwords, config, threads)
     learner, progress = new_learner(config, prepared.subwords, ranks), Progress()
     evaluate = dev_evaluator(prepared, config, learner)
     _receive_state(learner, progress)

@@ -21,6 +21,7 @@ from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.report.pictures import Pictures, draw_pictures
 from seq2seq_cli.runs import RUNS, Run, unwritable
+from seq2seq_cli.training.change import Change, changes
 from seq2seq_cli.training.checkpoint import LastCheckpoint, average
 from seq2seq_cli.training.dev import dev_alignments, dev_evaluator
 from seq2seq_cli.training.distributed import share_state, share_vocabulary, train_along
@@ -32,6 +33,7 @@ from seq2seq_cli.training.progress import Diverged, Event, Progress, WentBack
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
 from seq2seq_cli.training.setup import Report, new_learner, prepared_text, with_vocabulary
 from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
+from seq2seq_cli.training.start import begin, check_start, keep_start, starting_vocabulary
 
 PICTURES = 6
 """Dev sentences whose alignments are drawn at the end."""
@@ -66,13 +68,14 @@ class Averaged:
     kept: bool
 
 
-Happening = Begun | Event | Averaged | Evaluation | Pictures
+Happening = Begun | Event | Averaged | Evaluation | Change | Pictures
 """What an experiment yields."""
 
 
 def default_run(config: Config) -> Path:
-    """Where a run goes that nobody named: ``runs/CORPUS-KIND``."""
-    return RUNS / f"{find_corpus(config.data).name}-{config.attention.kind}"
+    """Where a run goes that nobody named: ``runs/CORPUS-KIND``, with the objective behind it where it starts from another."""
+    objective = "" if config.objective.from_run is None else f"-{config.objective.kind}"
+    return RUNS / f"{find_corpus(config.data).name}-{config.attention.kind}{objective}"
 
 
 def experiment(
@@ -107,6 +110,8 @@ def experiment(
     check_directory(run, resume, overwrite)
     if resume:
         check_same_settings(run, config)
+    else:
+        check_start(run, config)
     with Interruption() as interruption:
         prepared = _prepare(run, config, resume, threads, report)
         share_vocabulary(prepared.subwords, ranks)
@@ -131,11 +136,16 @@ def _sitting(
         _empty(run)
     run.sweep()
     last = LastCheckpoint(run)
-    progress, notes = last.load(learner) if resume else (Progress(), [])
     run.checkpoints.mkdir(exist_ok=True)
+    notes = [] if resume else keep_start(run, config)
+    progress = begin(learner, run, config)
+    if resume:
+        found, told = last.load(learner)
+        progress, notes = (progress if found == Progress() else found), told
     describe(run, config, prepared, learner, threads)
     # What an earlier sitting ended with does not belong to the weights that this one ends with.
-    run.evaluation.unlink(missing_ok=True)
+    for path in (run.evaluation, run.change):
+        path.unlink(missing_ok=True)
     yield Begun(
         run=run,
         notes=[*prepared.notes, *notes],
@@ -168,8 +178,11 @@ def _sitting(
     if averaged is not None:
         yield averaged
     translator = Translator.load(run.directory, str(learner.device), "fp32")
-    if prepared.test_lines is not None:
-        yield evaluate_run(run, prepared.test_lines, translator)
+    tested = None if prepared.test_lines is None else evaluate_run(run, prepared.test_lines, translator)
+    if tested is not None:
+        yield tested
+    if config.objective.from_run is not None:
+        yield from changes(run, prepared, translator, tested)
     if config.attention.kind != "none":
         yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
     conclude(run)
@@ -234,8 +247,9 @@ def _go_back(
         raise RunError(what, str(last.run.directory), hint)
     earlier = last.go_back(learner)
     if earlier is None:
-        _forget(learner, new_learner(config, prepared.subwords))
-        earlier = Progress()
+        fresh = new_learner(config, prepared.subwords)
+        earlier = begin(fresh, last.run, config)
+        _forget(learner, fresh)
     progress.go_back(earlier)
     share_state(learner, progress)
     return WentBack(progress.step, diverged.step, progress.setbacks, AFTER_SETBACK**progress.setbacks, progress.seconds)
@@ -250,8 +264,9 @@ def _forget(learner: Learner, fresh: Learner) -> None:
 
 def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Report | None) -> Prepared:
     """The text of ``config``; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
-    prepared = prepared_text(config, threads, report)
-    if not resume or not run.info.is_file():
+    begun = resume and run.info.is_file()
+    prepared = prepared_text(config, threads, report, starting_vocabulary(run, config, begun))
+    if not begun:
         return prepared
     check_same_text(run, prepared)
     return with_vocabulary(prepared, Subwords.load(run, config.subword.joint), config, threads, report)

@@ -10,33 +10,26 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.data.batching import Batch, load_batch
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import RunError
-from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.ranks import ALONE, Ranks
+from seq2seq_cli.training.candidates import Candidates
+from seq2seq_cli.training.objectives import Cost, Objective
 
 
 class Replica(nn.Module):
-    """The model as ``DistributedDataParallel`` wants it: its forward is the loss."""
+    """The model as ``DistributedDataParallel`` wants it: its forward is the cost."""
 
-    def __init__(self, model: Seq2Seq) -> None:
+    def __init__(self, model: Seq2Seq, objective: Objective) -> None:
         super().__init__()
         self.model = model
+        self.objective = objective
 
-    def forward(self, batch: Batch, label_smoothing: float) -> Loss:
-        return self.model.loss(
-            batch.src_BS,
-            batch.src_mask_BS,
-            batch.reads_BT,
-            batch.target_BT,
-            batch.target_mask_BT,
-            label_smoothing,
-            batch.guide_BTS,
-        )
+    def forward(self, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
+        return self.objective.cost(self.model, batch, drawn, guided_weight)
 
 
 class Learner(NamedTuple):
@@ -49,31 +42,33 @@ class Learner(NamedTuple):
     scaler: torch.amp.GradScaler
     device: torch.device
     precision: Precision
+    objective: Objective
     ranks: Ranks = ALONE
 
 
 class Sums(NamedTuple):
-    """Over all batches of a step: target ``tokens``, smoothed cross-entropy (``loss``) in nats, target tokens with
-    links and the cross-entropy of the attention there. ``parts``: batches that it was computed in."""
+    """Over all batches of a step: target ``tokens``, the ``loss`` that the objective tells of, target tokens with
+    links and the cross-entropy of the attention there; sentences with samples, and the sum of their ``reward``, from 0 to
+    1 each. ``parts``: batches that it was computed in."""
 
     tokens: int
     loss: float
     guided_tokens: int
     guidance: float
     parts: int
+    rewarded: int = 0
+    reward: float = 0.0
 
 
-def add_gradients(
-    learner: Learner, data: TokenisedSplit, group: list[np.ndarray], config: TrainingConfig, guided_weight: float
-) -> Sums:
+def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray], guided_weight: float) -> Sums:
     """Gradients of the sum over the batches of ``group`` into the parameters, which have none before: of several
     processes each takes an equal part of every batch, and all come to the mean of what they have.
 
-    Where memory runs out, it begins anew with every batch halved: the sum, and so the gradient, is the same. (Dropout
-    draws other masks.) Raises RunError where a single pair is too large, and where other processes wait for this one.
+    Where memory runs out, it begins anew with every batch halved: the sum, and so the gradient, is the same. (Other
+    dropout masks and translations are drawn.) Raises RunError where a single pair is too large, and where other processes wait for this one.
     """
     mine, weighs = _share(learner.ranks, group)
-    while (sums := _try(learner, data, mine, config, guided_weight, weighs)) is None:
+    while (sums := _try(learner, data, mine, guided_weight, weighs)) is None:
         learner.optimizer.zero_grad(set_to_none=True)
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -84,8 +79,9 @@ def add_gradients(
             hint = "Lower data.max_length or the sizes of the model, or close other programs."
             raise RunError("there is not enough memory to train on a single pair.", None, hint)
         mine = [half for batch in mine for half in np.array_split(batch, 2) if len(half)]
-    tokens, loss, guided_tokens, guidance = learner.ranks.sum(*sums[:4])
-    return Sums(int(tokens), loss, int(guided_tokens), guidance, max(sums.parts, len(group)))
+    tokens, loss, guided_tokens, guidance, rewarded, reward = learner.ranks.sum(*sums[:4], *sums[5:])
+    parts = max(sums.parts, len(group))
+    return Sums(int(tokens), loss, int(guided_tokens), guidance, parts, int(rewarded), reward)
 
 
 def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
@@ -97,16 +93,11 @@ def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], flo
 
 
 def _try(
-    learner: Learner,
-    data: TokenisedSplit,
-    batches: list[np.ndarray],
-    config: TrainingConfig,
-    guided_weight: float,
-    weighs: float,
+    learner: Learner, data: TokenisedSplit, batches: list[np.ndarray], guided_weight: float, weighs: float
 ) -> Sums | None:
     """None where memory ran out. A function of its own: with it end all references to what took the room."""
     try:
-        return _add(learner, data, batches, config, guided_weight, weighs)
+        return _add(learner, data, batches, guided_weight, weighs)
     except (RuntimeError, MemoryError) as problem:
         if _is_out_of_memory(problem):
             return None
@@ -119,28 +110,28 @@ def _is_out_of_memory(problem: RuntimeError | MemoryError) -> bool:
 
 
 def _add(
-    learner: Learner,
-    data: TokenisedSplit,
-    batches: list[np.ndarray],
-    config: TrainingConfig,
-    guided_weight: float,
-    weighs: float,
+    learner: Learner, data: TokenisedSplit, batches: list[np.ndarray], guided_weight: float, weighs: float
 ) -> Sums:
-    tokens, total, guided_tokens, guidance = 0, 0.0, 0, 0.0
+    tokens, total, guided_tokens, guidance, rewarded, reward = 0, 0.0, 0, 0.0, 0, 0.0
     for number, indices in enumerate(batches, start=1):
         batch = load_batch(data, indices).to(learner.device)
         tokens += batch.target_tokens
+        with learner.precision.autocast(learner.device):
+            drawn = learner.objective.draw(learner.model, batch)
         with _together(learner.replica, number == len(batches)):
+            # Not the same autocast as above: weights that it casts without gradients would be kept without them.
             with learner.precision.autocast(learner.device):
-                loss = learner.replica(batch, config.label_smoothing)
-            objective = loss.smoothed if loss.guidance is None else loss.smoothed + guided_weight * loss.guidance
-            torch.autograd.backward(learner.scaler.scale(weighs * objective))
-        total += float(loss.smoothed.detach())
-        if loss.guidance is not None:
+                cost = learner.replica(batch, drawn, guided_weight)
+            torch.autograd.backward(learner.scaler.scale(weighs * cost.minimised))
+        total += float(cost.loss.detach())
+        if cost.guidance is not None:
             guided_tokens += batch.guided_tokens
-            guidance += float(loss.guidance.detach())
-    counted = (tokens, total, guided_tokens, guidance) if weighs else (0, 0.0, 0, 0.0)
-    return Sums(*counted, len(batches))
+            guidance += float(cost.guidance.detach())
+        if drawn is not None:
+            rewarded += drawn.sentences
+            reward += drawn.reward
+    sums = Sums(tokens, total, guided_tokens, guidance, len(batches), rewarded, reward)
+    return sums if weighs else Sums(0, 0.0, 0, 0.0, len(batches))
 
 
 def _together(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:

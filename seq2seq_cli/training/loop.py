@@ -133,7 +133,7 @@ def _step(
 ) -> Stepped | Skipped:
     weight = optim.guided_weight(config, optim.share_done(config, progress, epoch_share))
     _seed(config.seed, progress, learner.ranks)
-    sums = add_gradients(learner, data, group, config, weight)
+    sums = add_gradients(learner, data, group, weight)
     rate = optim.learning_rate(config, progress, epoch_share)
     finite = math.isfinite(sums.loss)
     # What the processes have is the mean of their gradients, not the sum.
@@ -161,6 +161,8 @@ def _step(
         guidance=sums.guidance / sums.guided_tokens if sums.guided_tokens else None,
         guided_tokens=sums.guided_tokens,
         split_into=sums.parts if sums.parts > len(group) else None,
+        reward=100 * sums.reward / sums.rewarded if sums.rewarded else None,
+        rewarded=sums.rewarded,
     )
 
 

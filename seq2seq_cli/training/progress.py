@@ -65,10 +65,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stepped:
-    """One update of the weights. ``loss``: smoothed cross-entropy a target token, in nats; ``share``: how much
+    """One update of the weights. ``loss``: of the objective, a target token, in nats; ``share``: how much
     of the whole training is done, 0 to 1; ``guidance``: cross-entropy of the attention, in nats a target token with
     links, of which there were ``guided_tokens`` (None where there were none); ``split_into``: how many batches memory
-    made of it (None where all had room)."""
+    made of it (None where all had room); ``reward``: the mean of what was drawn for ``rewarded`` sentences, in points (None
+    where nothing was)."""
 
     epoch: int
     step: int
@@ -81,6 +82,8 @@ class Stepped:
     guidance: float | None = None
     guided_tokens: int = 0
     split_into: int | None = None
+    reward: float | None = None
+    rewarded: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,8 +174,8 @@ Event = Stepped | Skipped | Evaluated | WentBack | Ended
 
 @dataclass(frozen=True)
 class Interval:
-    """Several updates together: the mean ``loss`` a target token, the mean ``guidance`` a target token with links, and
-    the last one's other figures."""
+    """Several updates together: the mean ``loss`` a target token, the mean ``guidance`` a target token with links, the
+    mean ``reward`` of what was drawn for a sentence, and the last one's other figures."""
 
     epoch: int
     step: int
@@ -184,11 +187,18 @@ class Interval:
     seconds: float
     share: float
     guidance: float | None = None
+    reward: float | None = None
+
+    @property
+    def besides(self) -> list[str]:
+        """What there is beside the loss, in words."""
+        guidance = [] if self.guidance is None else [f"guidance {self.guidance:.3f}"]
+        return guidance if self.reward is None else [*guidance, f"reward {self.reward:.2f}"]
 
     def __str__(self) -> str:
-        guidance = "" if self.guidance is None else f"guidance {self.guidance:.3f}, "
+        losses = ", ".join([f"loss {self.loss:.3f}", *self.besides])
         return (
-            f"epoch {self.epoch + 1}, step {self.step}: loss {self.loss:.3f}, {guidance}rate {self.learning_rate:.2e}, "
+            f"epoch {self.epoch + 1}, step {self.step}: {losses}, rate {self.learning_rate:.2e}, "
             f"{self.tokens_per_second:,.0f} target tokens/s"
         )
 
@@ -226,6 +236,8 @@ class Intervals:
         loss = sum(step.loss * step.target_tokens for step in self.gathered) / tokens
         guided = sum(step.guided_tokens for step in self.gathered)
         guidance = sum(step.guidance * step.guided_tokens for step in self.gathered if step.guidance is not None)
+        rewarded = sum(step.rewarded for step in self.gathered)
+        reward = sum(step.reward * step.rewarded for step in self.gathered if step.reward is not None)
         self.gathered, self.since = [], last.seconds
         return Interval(
             epoch=last.epoch,
@@ -238,4 +250,5 @@ class Intervals:
             seconds=last.seconds,
             share=last.share,
             guidance=guidance / guided if guided else None,
+            reward=reward / rewarded if rewarded else None,
         )

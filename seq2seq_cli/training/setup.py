@@ -15,6 +15,7 @@ from seq2seq_cli.device import choose_device, choose_precision
 from seq2seq_cli.model.build import build
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.training.gradients import Learner, Replica
+from seq2seq_cli.training.objectives import make_objective
 from seq2seq_cli.training.optim import make_optimizer
 
 Report = Callable[[str, int, int], None]
@@ -48,6 +49,7 @@ def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE) -> Lea
     ends = subwords.src.ending(config.attention.segment_marks)
     model = build(config, len(subwords.src), len(subwords.tgt), ends).to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
-    replica = Replica(model)
+    objective = make_objective(config, subwords)
+    replica = Replica(model, objective)
     parallel = replica if ranks.size == 1 else DistributedDataParallel(replica, gradient_as_bucket_view=True)
-    return Learner(model, parallel, make_optimizer(model, config.training), scaler, device, precision, ranks)
+    return Learner(model, parallel, make_optimizer(model, config.training), scaler, device, precision, objective, ranks)

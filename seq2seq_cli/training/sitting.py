@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config
@@ -12,6 +13,7 @@ from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.runs import Run, versions, write_json, write_text
 from seq2seq_cli.training.loop import Learner
+from seq2seq_cli.training.start import weights_digest
 
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
@@ -65,6 +67,14 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
         raise DataError(what, str(run.directory), "Give it the same one, or name another run directory with --run.")
 
 
+def _start(run: Run, config: Config) -> dict[str, object]:
+    """Where the weights came from that training started with."""
+    return {
+        "run": str(Path(config.objective.from_run or "").expanduser().resolve()),
+        "weights_sha256": weights_digest(run),
+    }
+
+
 def conclude(run: Run) -> None:
     """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
     record = run.record()
@@ -102,6 +112,7 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
         run.info,
         {
             "seed": config.training.seed,
+            **({} if config.objective.from_run is None else {"start": _start(run, config)}),
             "parameters": learner.model.parameter_count(),
             "corpus": prepared.corpus_name,
             "src": prepared.src,

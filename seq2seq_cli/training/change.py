@@ -1,0 +1,73 @@
+"""What training has changed of the run that it started from, and whether that may be chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+
+from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
+from seq2seq_cli.evaluation.systems import Evaluation
+from seq2seq_cli.model.weights import read_weights, restore
+from seq2seq_cli.runs import Run, write_json
+
+LEVEL = 0.05
+"""Of p, below which a change is called significant."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Scores on ``split`` of the weights that training started from and of those that it kept, decoded alike, and the
+    paired significance of their difference."""
+
+    split: str
+    before: Scores
+    after: Scores
+    p: PValues
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        told = []
+        for before, after, p in self._pairs:
+            if p < LEVEL:
+                told.append(f"{after.name} is significantly {'better' if after.value > before.value else 'worse'}")
+        return " and ".join(told) or "no significant change"
+
+    def __str__(self) -> str:
+        figures = (
+            f"{after.name} {before.value:.2f} before, {after.value:.2f} now ({after.value - before.value:+.2f}, p = {p:.3f})"
+            for before, after, p in self._pairs
+        )
+        return f"{self.split}: {', '.join(figures)}: {self.verdict}"
+
+    @property
+    def _pairs(self) -> list[tuple[Score, Score, float]]:
+        return [
+            (self.before.bleu, self.after.bleu, self.p.bleu),
+            (self.before.chrf, self.after.chrf, self.p.chrf),
+        ]
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(self), "test": str(RANDOMISATION), "verdict": self.verdict}
+
+
+def changes(run: Run, prepared: Prepared, translator: Translator, tested: Evaluation | None) -> Iterator[Change]:
+    """On dev, and on test where it was ``tested``; ``translator`` has the weights that training kept. Writes them into
+    the run's ``change.json``."""
+    start = replace(translator, model=deepcopy(translator.model))
+    restore(start.model, read_weights(run.start), str(run.start))
+    made = [_change("dev", prepared.dev_lines, start, translator.translate(prepared.dev_lines.src))]
+    if tested is not None:
+        made.append(_change("test", tested.lines, start, tested.hypotheses))
+    write_json(run.change, [change.to_json() for change in made])
+    yield from made
+
+
+def _change(split: str, lines: Lines, start: Translator, after: list[str]) -> Change:
+    before = start.translate(lines.src)
+    [p] = paired(before, [after], lines.tgt)
+    return Change(split, score_system(before, lines.tgt), score_system(after, lines.tgt), p)

@@ -1,0 +1,129 @@
+"""Objectives that reward whole translations: self-critical sequence training, and minimum risk training.
+
+Both mix w of the references' cross-entropy with 1 - w of their own. Translations are drawn, and their probabilities
+taken, without dropout: what is learned of is what the model would say. The cross-entropy keeps its dropout.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.config import ALPHA, SAMPLES, ObjectiveConfig
+from seq2seq_cli.data.batching import Batch
+from seq2seq_cli.data.subword import Subword
+from seq2seq_cli.evaluation.metrics import SentenceMetric
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.training.candidates import Candidates, Drawn, Rewards, explored, references, side_by_side
+from seq2seq_cli.training.objectives import Cost, CrossEntropy
+
+
+class Rewarded:
+    """What both have in common; ``sequence_loss`` makes one of the other."""
+
+    greedy: bool
+    """Whether the greedy translation is drawn as well."""
+
+    def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword) -> None:
+        self.samples = config.samples or SAMPLES
+        self.weight = config.mixed_weight
+        self.cross_entropy = cross_entropy
+        self.rewards = Rewards(SentenceMetric.of(config.reward or "bleu"), subword)
+
+    def draw(self, model: Seq2Seq, batch: Batch) -> Candidates | None:
+        with without_dropout(model):
+            drawn = explored(model, batch, self.samples, self.greedy)
+        return self.chosen(drawn, references(batch)).to(batch.src_BS.device)
+
+    def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:
+        """Those that anything is learned from, with their weights."""
+        raise NotImplementedError
+
+    def cost(self, model: Seq2Seq, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
+        assert drawn is not None
+        with without_dropout(model):
+            log_prob_R = model.candidate_log_probs(
+                batch.src_BS, batch.src_mask_BS, drawn.rows_R, drawn.reads_RT, drawn.target_RT, drawn.real_RT
+            )
+        loss = (1 - self.weight) * self.sequence_loss(log_prob_R, drawn)
+        if self.weight:
+            loss = loss + self.weight * self.cross_entropy.cost(model, batch, None, guided_weight).loss
+        return Cost(loss, loss)
+
+    def sequence_loss(self, log_prob_R: Tensor, drawn: Candidates) -> Tensor:
+        """Summed over the sentences."""
+        raise NotImplementedError
+
+
+class SelfCritical(Rewarded):
+    """-(r(y) - r(y*)) log p(y), y a sample and y* the greedy translation (Rennie et al. 2017, 3.2, equation 8), the mean
+    over a sentence's samples: its gradient's expectation is minus that of the expected reward."""
+
+    greedy = True
+
+    def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:
+        chosen, total = list[tuple[int, Drawn, float, float]](), 0.0
+        for row, ((*samples, greedy), reward) in enumerate(zip(drawn, self.rewards.of(drawn, references), strict=True)):
+            total += sum(reward[sample] for sample in samples) / len(samples)
+            for sample, count in Counter(samples).items():
+                advantage = (reward[sample] - reward[greedy]) * count / len(samples)
+                if advantage:
+                    chosen.append((row, sample, reward[sample], advantage))
+        # Where no sample is better or worse, one stands for them all, for the loss to have a gradient: of zero.
+        return side_by_side(chosen or [(0, drawn[0][0], 0.0, 0.0)], total, len(drawn))
+
+    def sequence_loss(self, log_prob_R: Tensor, drawn: Candidates) -> Tensor:
+        return -(drawn.weight_R * log_prob_R).sum()
+
+
+class MinimumRisk(Rewarded):
+    """The expected risk over a sentence's candidates, sum of (1 - r(y)) Q(y) with Q(y) = p(y)^alpha / sum p(y')^alpha
+    (Shen et al. 2016, 3.2, equations 10 and 11): what is drawn and the reference, each once. It is divided by alpha, as its
+    gradient has that factor, for the weight of cross-entropy to mean the same whatever alpha is."""
+
+    greedy = False
+
+    def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword) -> None:
+        super().__init__(config, cross_entropy, subword)
+        self.alpha = ALPHA if config.alpha is None else config.alpha
+
+    def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:
+        candidates = [[*samples, reference] for samples, reference in zip(drawn, references, strict=True)]
+        chosen, total = list[tuple[int, Drawn, float, float]](), 0.0
+        for row, (samples, reward) in enumerate(zip(drawn, self.rewards.of(candidates, references), strict=True)):
+            total += sum(reward[sample] for sample in samples) / len(samples)
+            chosen += [(row, candidate, points, 1.0) for candidate, points in reward.items()]
+        return side_by_side(chosen, total, len(drawn))
+
+    def sequence_loss(self, log_prob_R: Tensor, drawn: Candidates) -> Tensor:
+        return expected_risk(log_prob_R, 1 - drawn.reward_R, drawn.rows_R, self.alpha).sum() / self.alpha
+
+
+def expected_risk(log_prob_R: Tensor, risk_R: Tensor, rows_R: Tensor, alpha: float) -> Tensor:
+    """risk_B: of each sentence the mean of its candidates' risks, weighed by their sharpened probabilities."""
+    sentences = int(rows_R.max()) + 1
+    sharpened_R = alpha * log_prob_R
+    largest_B = sharpened_R.new_full((sentences,), -torch.inf).scatter_reduce(0, rows_R, sharpened_R.detach(), "amax")
+    share_R = (sharpened_R - largest_B[rows_R]).exp()
+    risk_B, total_B = (
+        share_R.new_zeros(sentences).index_add(0, rows_R, value_R) for value_R in (share_R * risk_R, share_R)
+    )
+    return risk_B / total_B
+
+
+@contextmanager
+def without_dropout(model: Seq2Seq) -> Iterator[None]:
+    """The model as it translates, but that gradients can be had of it."""
+    before = model.training
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):  # has no dropout of its own here, and cuDNN's learns only in training
+            module.train()
+    try:
+        yield
+    finally:
+        model.train(before)

@@ -1,0 +1,106 @@
+"""Training that starts from a trained run: what is taken over from it.
+
+Its best weights are copied, so that the new run needs the old one no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from seq2seq_cli import config as configuration
+from seq2seq_cli.config import FINE_TUNING, Config
+from seq2seq_cli.data.subword import Subwords
+from seq2seq_cli.errors import ConfigError, RunError
+from seq2seq_cli.model.weights import read_weights, restore
+from seq2seq_cli.runs import Run, open_run, write_bytes
+from seq2seq_cli.training.gradients import Learner
+from seq2seq_cli.training.progress import Progress
+
+SHAPE = ("subword", "model", "attention")
+"""Sections that say what the weights are the weights of."""
+MAY_DIFFER = {"model.dropout"}
+"""Settings there that they do not depend on."""
+
+
+def load_settings(
+    path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None
+) -> Config:
+    """As ``config.load``; where objective.from_run names a run, what is not given comes from there, but for training
+    settings, whose defaults are FINE_TUNING.
+
+    Raises ConfigError where what is given would not fit the run's weights, RunError where there is no such run.
+    """
+    values, where = configuration.read_values(path, overrides, flags), None if path is None else str(path)
+    name = values["objective"].get("from_run") if isinstance(values.get("objective"), dict) else None
+    if not isinstance(name, str) or not all(isinstance(section, dict) for section in values.values()):
+        return configuration.from_dict(values, where)
+    start = open_run(Path(name).expanduser())
+    before = configuration.load(start.config)
+    config = configuration.from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
+    changed = [
+        f"{key} is {theirs} there and {ours} here"
+        for key in configuration.all_keys()
+        if key.startswith(SHAPE) and key not in MAY_DIFFER
+        if (theirs := configuration.value_of(before, key)) != (ours := configuration.value_of(config, key))
+    ]
+    if changed:
+        what = f"vocabulary, sizes and attention are those of the run that training starts from: {'; '.join(changed)}."
+        raise ConfigError(what, name, "Leave these settings out.")
+    return config
+
+
+def _laid_over(before: dict[str, dict[str, Any]], values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    laid = {section: before[section] | values.get(section, {}) for section in (*SHAPE, "decoding")}
+    given = values.get("data", {})
+    other_text = "train" in given or "corpus" in given
+    laid["data"] = given if other_text else before["data"] | given
+    return {**values, **laid, "training": FINE_TUNING | values.get("training", {})}
+
+
+def check_start(run: Run, config: Config) -> None:
+    """Raises RunError where the run that a new one, ``run``, is to start from has no weights that can be read, or is the
+    same."""
+    start = _starting_run(config)
+    if start is None:
+        return
+    if start.directory.resolve() == run.directory.resolve():
+        hint = "Name another run directory with --run."
+        raise RunError("a run cannot start from itself.", str(run.directory), hint)
+    read_weights(start.best)
+
+
+def starting_vocabulary(run: Run, config: Config, resume: bool) -> Subwords | None:
+    """The one that training starts with, where it starts from another run."""
+    start = _starting_run(config) if not resume else run if config.objective.from_run else None
+    return None if start is None else Subwords.load(start, config.subword.joint)
+
+
+def keep_start(run: Run, config: Config) -> list[str]:
+    """A copy of the weights that training starts from, into ``run``; what to say of them."""
+    start = _starting_run(config)
+    if start is None:
+        return []
+    write_bytes(run.start, start.best.read_bytes())
+    return [f"starting from {start.best}, SHA-256 {weights_digest(run)[:16]}..."]
+
+
+def weights_digest(run: Run) -> str:
+    """SHA-256 of the file of the weights that ``run`` started from."""
+    return hashlib.sha256(run.start.read_bytes()).hexdigest()
+
+
+def begin(learner: Learner, run: Run, config: Config) -> Progress:
+    """Bring a new learner to where training begins. Weights of another run are judged on dev before the first step: where
+    nothing is better, they are the ones that are kept."""
+    if config.objective.from_run is None:
+        return Progress()
+    restore(learner.model, read_weights(run.start), str(run.start))
+    return Progress(evaluated_step=-1)
+
+
+def _starting_run(config: Config) -> Run | None:
+    name = config.objective.from_run
+    return None if name is None else open_run(Path(name).expanduser())
