@@ -108,7 +108,7 @@ def sample(
         return torch.tensor([generators[sentence].random() for sentence in ids_N.tolist()], dtype=torch.float64)
 
     def draw(log_probs_NC: Tensor, ids_N: Tensor) -> Tensor:
-        return inverse_cdf((log_probs_NC.cpu() / temperature).softmax(-1), uniform(ids_N)).to(log_probs_NC.device)
+        return inverse_cdf((log_probs_NC / temperature).softmax(-1), uniform(ids_N))
 
     choose = _among(top_k, draw) if top_k else _among_all(temperature, uniform)
     return _one_row_each(state, limits, alpha, choose)
@@ -147,9 +147,8 @@ def _among_all(temperature: float, uniform: Callable[[Tensor], Tensor], greedy_N
         tokens, log_probs = [], []
         for rows in row_slices(len(ids_N), 1, ids_N.device):
             log_probs_RV = precise(logits(rows)).log_softmax(-1)
-            allowed_RV = log_probs_RV.index_fill(
-                1, torch.tensor(limits.banned_at(step), device=ids_N.device, dtype=torch.long), IMPOSSIBLE
-            )
+            allowed_RV = log_probs_RV.clone()
+            allowed_RV[:, list(limits.banned_at(step))] = IMPOSSIBLE
             token_R = inverse_cdf((allowed_RV / temperature).softmax(-1), drawn_N[rows])
             if greedy_N is not None:
                 token_R = torch.where(greedy_N[ids_N[rows]], allowed_RV.argmax(-1), token_R)
@@ -163,9 +162,11 @@ def _among_all(temperature: float, uniform: Callable[[Tensor], Tensor], greedy_N
 
 def inverse_cdf(p_NC: Tensor, drawn_N: Tensor) -> Tensor:
     """For each row the token at which the sum of the probabilities passes a number drawn evenly from 0 to 1."""
-    sums_NC = p_NC.double().cumsum(-1)
-    chosen_N1 = torch.searchsorted(sums_NC, drawn_N.to(p_NC.device)[:, None] * sums_NC[:, -1:], right=True)
-    return chosen_N1.squeeze(1)
+    # Apple's GPUs have no double precision.
+    place = torch.device("cpu") if p_NC.device.type == "mps" else p_NC.device
+    sums_NC = p_NC.to(place).double().cumsum(-1)
+    chosen_N1 = torch.searchsorted(sums_NC, drawn_N.to(place)[:, None] * sums_NC[:, -1:], right=True)
+    return chosen_N1.squeeze(1).to(p_NC.device)
 
 
 def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Choose) -> Result:
