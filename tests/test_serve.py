@@ -334,11 +334,13 @@ def test_an_error_of_one_run_ends_the_work_of_the_others(served: list[Served]) -
         broken.model = None  # type: ignore[assignment]
         other.gate.clear()
         refused(opened.ask({"sentences": ["ta nu " * 45] * 32}), 500, "an error within the server")
-        until(lambda: len(other.asked) == 1)
-        assert len(other.asked[0]) < 32
         other.gate.set()
         assert opened.ask({"sentences": ["ki"], "runs": ["two"]}).status == 200
-        assert other.asked[1:] == [["ki"]]
+        # It may have been at its first part, or at none yet.
+        *before, last = other.asked
+        assert len(before) <= 1
+        assert sum(map(len, before)) < 32
+        assert last == ["ki"]
 
 
 def test_a_full_queue_asks_to_come_back(small: Running) -> None:
