@@ -21,13 +21,11 @@ PATIENCE = timedelta(hours=6)
 
 @dataclass(frozen=True)
 class Ranks:
-    """``rank`` of ``size`` processes, the ``local_rank``-th of ``local_size`` on this machine; the job was begun anew
-    ``restarts`` times since one of them died. The default is a process that is alone."""
+    """``rank`` of ``size`` processes; the job was begun anew ``restarts`` times since one of them died. The default is a
+    process that is alone."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
     restarts: int = 0
 
     @property
@@ -35,9 +33,14 @@ class Ranks:
         """Whether this process is the one that writes and prints."""
         return self.rank == 0
 
+    @property
+    def turns(self) -> slice:
+        """The places of what this process does: every ``size``-th, so that what lies by length is dealt fairly."""
+        return slice(self.rank, None, self.size)
+
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """What this process does of ``items``: every ``size``-th, so that what is sorted by length is dealt fairly."""
-        return items[self.rank :: self.size]
+        """What this process does of ``items``."""
+        return items[self.turns]
 
     def gather(self, done: Sequence[T]) -> list[T]:
         """What all have made of their shares, in the order of the items."""
@@ -75,15 +78,6 @@ class Ranks:
         dist.broadcast_object_list(told, src=0)
         return told[0]
 
-    @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
-        """The first process does what is inside before the others."""
-        if not self.first:
-            self.tell(None)
-        yield
-        if self.first:
-            self.tell(None)
-
 
 ALONE = Ranks()
 
@@ -91,21 +85,18 @@ ALONE = Ranks()
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """This process's place among those that ``torchrun`` has started, or ``ALONE`` where it has not."""
-    size = int(os.environ.get("WORLD_SIZE", 1))
+    size, restarts = int(os.environ.get("WORLD_SIZE", 1)), _number("TORCHELASTIC_RESTART_COUNT")
     if size == 1:
-        yield Ranks(restarts=_number("TORCHELASTIC_RESTART_COUNT"))
+        yield Ranks(restarts=restarts)
         return
     import torch
     import torch.distributed as dist
 
-    ranks = Ranks(
-        _number("RANK"), size, _number("LOCAL_RANK"), _number("LOCAL_WORLD_SIZE"), _number("TORCHELASTIC_RESTART_COUNT")
-    )
     if torch.cuda.is_available():
-        torch.cuda.set_device(ranks.local_rank)
+        torch.cuda.set_device(_number("LOCAL_RANK"))
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
-        yield ranks
+        yield Ranks(_number("RANK"), size, restarts)
     finally:
         dist.destroy_process_group()
 

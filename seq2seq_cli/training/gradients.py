@@ -65,7 +65,8 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
     processes each takes an equal part of every batch, and all come to the mean of what they have.
 
     Where memory runs out, it begins anew with every batch halved: the sum, and so the gradient, is the same. (Other
-    dropout masks and translations are drawn.) Raises RunError where a single pair is too large, and where other processes wait for this one.
+    dropout masks and translations are drawn.) Raises RunError where a single pair is too large, and where other processes
+    wait for this one.
     """
     mine, weighs = _share(learner.ranks, group)
     while (sums := _try(learner, data, mine, guided_weight, weighs)) is None:
@@ -86,9 +87,8 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
 
 def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
     """A process's part of the batches, and what it weighs: nothing, where there are fewer pairs than processes, and it
-    takes another one's for its gradient to have a shape. Pairs of a batch lie by length: every n-th are as long as
-    others."""
-    mine = [part for batch in group if len(part := batch[ranks.rank :: ranks.size])]
+    takes another one's for its gradient to have a shape."""
+    mine = [part for batch in group if len(part := batch[ranks.turns])]
     return (mine, 1.0) if mine else ([group[0][:1]], 0.0)
 
 

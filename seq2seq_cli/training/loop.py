@@ -46,8 +46,9 @@ def train(
 ) -> Iterator[Stepped | Skipped | Evaluated | Diverged | Ended]:
     """Train until the epochs, the minutes or the patience run out (``Ended``), or until it is no use (``Diverged``).
 
-    At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is the same, bit for bit, as never having stopped (under a time limit that bites, the
-    clock decides where training ends and how the cosine falls).
+    At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is the same,
+    bit for bit, as never having stopped (under a time limit that bites, the clock decides where training ends and how
+    the cosine falls).
     """
     clock = _Clock(progress, learner.ranks)
     # Python's collector would look again and again through all that was imported: 3% of the time. An earlier training of

@@ -9,9 +9,9 @@ from torch import Tensor
 from seq2seq_cli.config import HEADS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
-from seq2seq_cli.model.attention.scores import Score
+from seq2seq_cli.model.attention.scores import ProjectedScore
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.steps import AttentionWeights, Linear, Makers, Map, StepMatrix
+from seq2seq_cli.model.steps import Linear, Map, StepMatrix
 from seq2seq_cli.model.types import Attended, Keys, Memory, Values, precise
 
 
@@ -65,22 +65,13 @@ class HeadValues(Heads):
         return precise(self.shared.product(self.unfolded(mixed_NTI, len(weights_RTHS)).flatten(2)))
 
 
-class HeadScore(Score):
+class HeadScore(ProjectedScore):
     """(q W_i^Q) . (h_s W_i^K) / sqrt(d) for each head i of size d."""
 
     def __init__(self, query_size: int, encoder_size: int, heads: int) -> None:
-        super().__init__()
+        super().__init__(query_size, encoder_size, query_size)
         self.heads = heads
         self.scale = (query_size // heads) ** -0.5
-        self.query = Linear(query_size, query_size, bias=False)
-        self.key = Linear(encoder_size, query_size, bias=False)
-
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return AttentionWeights(self.key.shared(make.bounded), self.query.shared(make.bounded))
-
-    def keys(self, states_BSE: Tensor) -> Tensor:
-        keys_BSA: Tensor = self.key(states_BSE)
-        return keys_BSA
 
     def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
         return HeadKeys(keys_BSA * self.scale, self.heads, query or StepMatrix(self.query.weight))

@@ -81,17 +81,13 @@ class GeneralScore(Score):
         return keys_BSA
 
 
-class AdditiveScore(Score):
-    """v^T tanh(W_1 q + W_2 h_s) (Bahdanau, Cho & Bengio 2015, A.1.2; "concat" in Luong, Pham & Manning 2015, 3.1).
-
-    Without a bias, as in the papers.
-    """
+class ProjectedScore(Score):
+    """A score whose queries and keys are both projected, to ``size``."""
 
     def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
         super().__init__()
         self.query = Linear(query_size, size, bias=False)
         self.key = Linear(encoder_size, size, bias=False)
-        self.energy = Linear(size, 1, bias=False)
 
     def search_weights(self, make: Makers) -> AttentionWeights:
         return AttentionWeights(self.key.shared(make.bounded), self.query.shared(make.bounded))
@@ -99,6 +95,17 @@ class AdditiveScore(Score):
     def keys(self, states_BSE: Tensor) -> Tensor:
         keys_BSA: Tensor = self.key(states_BSE)
         return keys_BSA
+
+
+class AdditiveScore(ProjectedScore):
+    """v^T tanh(W_1 q + W_2 h_s) (Bahdanau, Cho & Bengio 2015, A.1.2; "concat" in Luong, Pham & Manning 2015, 3.1).
+
+    Without a bias, as in the papers.
+    """
+
+    def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
+        super().__init__(query_size, encoder_size, size)
+        self.energy = Linear(size, 1, bias=False)
 
     def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
         return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0), query or StepMatrix(self.query.weight))
