@@ -6,12 +6,13 @@ Numbers and texts only ever pass between processes of one job, which trust each 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import zip_longest
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -91,14 +92,33 @@ def joined() -> Iterator[Ranks]:
         return
     import torch
     import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if torch.cuda.is_available():
         torch.cuda.set_device(_number("LOCAL_RANK"))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    meeting, rank, _ = next(rendezvous("env://", timeout=PATIENCE))
+    # torchrun keeps one meeting place for all its restarts. Unless each has a room of its own there, a process may find
+    # the address of one that has died.
+    room = PrefixStore(f"restart {restarts}", meeting)
+    dist.init_process_group(backend, store=room, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield Ranks(_number("RANK"), size, restarts)
+        yield Ranks(rank, size, restarts)
     finally:
         dist.destroy_process_group()
+
+
+def leave() -> NoReturn:
+    """End this process, whose work is done, without the interpreter's clearing up.
+
+    DistributedDataParallel never lets go of its group (seen in torch 2.13), so that the threads of Gloo live on. One that
+    still held a tensor of the last exchange would then need an interpreter that is gone, and abort the process, and with it
+    the job.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _number(name: str) -> int:

@@ -58,7 +58,7 @@ def train(
     from seq2seq_cli import console
     from seq2seq_cli.cli.live import follow
     from seq2seq_cli.errors import ConfigError
-    from seq2seq_cli.ranks import joined
+    from seq2seq_cli.ranks import joined, leave
     from seq2seq_cli.runs import open_run
 
     for other, given in (("--overwrite", overwrite), ("--config", config is not None)):
@@ -83,7 +83,7 @@ def train(
     with joined() as ranks:
         if not ranks.first:
             deque(experiment(settings, run, resume, overwrite, ranks=ranks), maxlen=0)
-            return
+            leave()
         made = follow(
             lambda report: experiment(settings, run, resume, overwrite, report, ranks),
             settings,
