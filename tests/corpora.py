@@ -97,6 +97,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_pictures() -> Iterator[None]:
+    """Six took as long as all the rest of a tiny training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
     """The language's text, for everyone to read."""

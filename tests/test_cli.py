@@ -98,6 +98,7 @@ def test_from_text_to_pictures(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_
                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """Train without naming a run, then everything that a run is for, without naming it either."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("seq2seq_cli.training.experiment.PICTURES", 6)  # as many as users get
     data = texts(tiny_corpus, "train", "dev", "test")
     trained = terminal.ok("train", "--attention", "local-p", *data, *settings(), "--epochs", 2, "--seed", 5)
     run = Run(next(Path("runs").iterdir()))

@@ -99,7 +99,7 @@ def groups() -> dict[str, list[Cell]]:
     return found
 
 
-EVERY = int(os.environ.get("SEQ2SEQ_COMBINATIONS_EVERY", "7"))
+EVERY = int(os.environ.get("SEQ2SEQ_COMBINATIONS_EVERY", "13"))
 """One of how many combinations is put through the contract; the others are built. 1 walks through all."""
 
 

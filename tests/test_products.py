@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.model import products
 from seq2seq_cli.model.products import linear, outer
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -26,6 +27,12 @@ def test_linear(dtype: torch.dtype, rows: int) -> None:
             for mine, exact in ((linear(x, weight, bias), expected), (linear(x, weight), expected - bias)):
                 assert mine.dtype == dtype
                 torch.testing.assert_close(mine.double(), exact, rtol=0, atol=TOLERANCE[dtype])
+
+
+def test_linear_in_bfloat16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors without AVX-512, which may still be asked for it."""
+    monkeypatch.setattr(products, "BFLOAT16", False)
+    test_linear(torch.bfloat16, 3)
 
 
 @DTYPES

@@ -53,7 +53,8 @@ def merged(alignment: Alignment, source: Words, target: Words) -> Grid:
         seen_TS = (target_PW.T > 0) @ seen_TS @ (source_PW > 0)
     if centre_T is not None:
         centre_T = means_WP @ source.places(centre_T)
-    weights_TS = (means_WP @ alignment.weights_TS @ source_PW).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # weights that are no numbers stay so
+        weights_TS = (means_WP @ alignment.weights_TS @ source_PW).astype(np.float32)
     return Grid(source.texts, target.texts, weights_TS, seen_TS, centre_T)
 
 

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether torch has oneDNN's linear map (which its own compiler uses as well)."""
+BFLOAT16 = ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+"""Whether it has it in bfloat16 too: not on processors without AVX-512."""
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -39,7 +41,8 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _by_onednn(x: Tensor) -> bool:
-    return ONEDNN and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and x.numel() > 0
+    has_it = ONEDNN if x.dtype == torch.float32 else BFLOAT16 and x.dtype == torch.bfloat16
+    return has_it and x.device.type == "cpu" and x.numel() > 0
 
 
 def pick(x_BSI: Tensor, positions_RP: Tensor) -> Tensor:
