@@ -60,12 +60,7 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
     prepared = prepare(config.data, config.subword, links=None if guided is None else Path(guided))
     learner = new_learner(config, prepared.subwords)
     rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
-    events = _updates(config, prepared, learner)
-    for _ in range(warm_up):
-        next(events)
-    begin = time.perf_counter()
-    tokens = sum(next(events).target_tokens for _ in range(steps))
-    seconds = time.perf_counter() - begin
+    tokens, seconds = timed_updates(config, prepared, learner, steps, warm_up)
     memory = common.peak_memory_mib()
     pairs = next(prepared.train.parts())
     batches = plan(pairs, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
@@ -91,6 +86,16 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
         matrix_gflop_per_second=rate / 1e9,
         utilisation_percent=100 * flop * tokens / seconds / rate,
     )
+
+
+def timed_updates(config: Config, prepared: Prepared, learner: Learner, steps: int, warm_up: int) -> tuple[int, float]:
+    """Target tokens of ``steps`` updates, and the seconds they took, after ``warm_up`` others."""
+    events = _updates(config, prepared, learner)
+    for _ in range(warm_up):
+        next(events)
+    begin = time.perf_counter()
+    tokens = sum(next(events).target_tokens for _ in range(steps))
+    return tokens, time.perf_counter() - begin
 
 
 def _updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[Stepped]:
