@@ -135,7 +135,8 @@ class AttentionConfig(Section):
     score: kinds.Score | None = None
     """Another score than the kind's own."""
     window: kinds.Window | None = None
-    """Which source positions a step may see, if not those of the kind: all (global), or a local window."""
+    """Which source positions a step may see, if not those of the kind: all (global), or a local window. (Kinds coverage
+    and temporal score the others all the same.)"""
     normaliser: kinds.Normaliser | None = None
     """How scores become weights; default: the kind's own, softmax for most. sparsemax and entmax15 make exact zeros."""
     temperature: Annotated[float, Field(gt=0)] | None = None
