@@ -1,10 +1,12 @@
 """Several processes on one training are one training."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,12 @@ def start(launcher: list[str], config: Config, run: Path, *more: str) -> "subpro
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
-    told, _ = process.communicate(timeout=120)
+    try:
+        told, _ = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        told, _ = process.communicate()
+        pytest.fail(told)
     assert process.returncode == 0, told
     return told
 
@@ -56,19 +63,88 @@ def mean_gradients(run: Path) -> list[Tensor]:
     return [moments["exp_avg"] for moments in state["optimizer"]["state"].values()]
 
 
-def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    config = settings(tmp_path)
-    alone = finish(start(SINGLE, config, tmp_path / "one"))
-    together = finish(start([*TORCHRUN, "--nproc-per-node=2"], config, tmp_path / "two"))
-    assert together.count("Run directory") == 1  # the first one alone speaks
-    assert together.count("epoch 3") == alone.count("epoch 3")
-    for one, two in zip(mean_gradients(tmp_path / "one"), mean_gradients(tmp_path / "two"), strict=True):
+def assert_same_training(run: Path, other: Path) -> None:
+    for one, two in zip(mean_gradients(run), mean_gradients(other), strict=True):
         torch.testing.assert_close(two, one, rtol=0, atol=1e-7)
-    weights, others = last_weights(tmp_path / "one"), last_weights(tmp_path / "two")
+    weights, others = last_weights(run), last_weights(other)
     for name, weight in weights.items():
         # Adam divides a gradient by its own size, so that of one next to zero it is rounding that takes the step.
         torch.testing.assert_close(others[name], weight, rtol=0, atol=1e-5, msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, str]:
+    """Trained by one process: the settings, the run, and what was said."""
+    folder = tmp_path_factory.mktemp("alone")
+    config = settings(folder)
+    return config, folder / "one", finish(start(SINGLE, config, folder / "one"))
+
+
+def test_two_processes_train_what_one_does(alone: tuple[Config, Path, str], tmp_path: Path) -> None:
+    config, one, told = alone
+    together = finish(start([*TORCHRUN, "--nproc-per-node=2"], config, tmp_path / "two"))
+    assert together.count("Run directory") == 1  # the first one alone speaks
+    assert together.count("epoch 3") == told.count("epoch 3")
+    assert_same_training(one, tmp_path / "two")
     assert (tmp_path / "two" / "eval.json").is_file()
+
+
+@pytest.fixture
+def hosts() -> Iterator[dict[str, str]]:
+    """Two network namespaces with a wire between them, by their addresses: two machines, as far as they can tell."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and iproute2")
+    names = {f"10.98.76.{number}": f"seq2seq-{os.getpid()}-{number}" for number in (1, 2)}
+    first, second = names.values()
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        try:
+            for name in names.values():
+                ip("netns", "add", name)
+            ip("link", "add", "wire", "netns", first, "type", "veth", "peer", "name", "wire", "netns", second)
+            for address, name in names.items():
+                ip("-n", name, "address", "add", f"{address}/24", "dev", "wire")
+                ip("-n", name, "link", "set", "wire", "up")
+                ip("-n", name, "link", "set", "lo", "up")
+        except subprocess.CalledProcessError as problem:
+            pytest.skip(f"no network namespaces here: {problem.stderr.decode().strip()}")
+        yield names
+    finally:
+        for name in names.values():
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+def test_two_machines_train_what_one_process_does(
+    alone: tuple[Config, Path, str], hosts: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, one, _ = alone
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "wire")
+    first = next(iter(hosts))
+    meet = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint={first}:29500"]
+    launch = [sys.executable, "-m", "torch.distributed.run", *meet]
+    processes = [
+        # Which of them the endpoint is cannot be seen from the name of a host, which both share.
+        start(
+            [
+                "ip",
+                "netns",
+                "exec",
+                name,
+                *launch,
+                f"--local-addr={address}",
+                f"--rdzv-conf=is_host={address == first}",
+            ],
+            config,
+            tmp_path / "two",
+        )
+        for address, name in hosts.items()
+    ]
+    for process in processes:
+        finish(process)
+    assert_same_training(one, tmp_path / "two")
 
 
 def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
