@@ -15,11 +15,14 @@ import pytest
 import torch
 from commands import Terminal
 
-from seq2seq_cli import console
+from seq2seq_cli import console, runs
 from seq2seq_cli.data.corpora import open_text
-from seq2seq_cli.errors import DataError, UserError
+from seq2seq_cli.errors import DataError, RunError, UserError
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.seal import BLANK, seal
+from seq2seq_cli.training.progress import Progress
+from seq2seq_cli.training.recorders import Metrics
+from seq2seq_cli.training.sitting import conclude
 
 
 class Payload:
@@ -177,6 +180,50 @@ print(*sorted(opened), sep="\\n", file=sys.stderr)
     assert not [path for path in opened if str(outside) in path or path == "/etc/passwd"]
     inside = [path for path in opened if str(hostile.directory.parent) in path]
     assert all(Path(path).resolve().is_relative_to(hostile.directory) for path in inside)
+
+
+LINES = (b"{}", b'{"event": "evaluation"}', b'{"event": "went-back", "setbacks": []}', b"7", b"null", b'"step"', b"{",
+         b'{"step": ' + b"9" * 5000 + b"}", b"[" * 100_000, b"\xff")  # fmt: skip
+
+
+def test_lines_of_metrics_that_no_training_writes_are_dropped(hostile: Run) -> None:
+    before = hostile.metrics.read_bytes()
+    progress = Progress(step=10**9, evaluations=10**9)
+    for line in LINES:
+        hostile.metrics.write_bytes(line + b"\n" + before + line)
+        Metrics(hostile, progress)
+        assert hostile.metrics.read_bytes() == before, line[:100]
+
+
+def test_metrics_that_cannot_be_read_are_not_lost(hostile: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hostile.metrics.read_bytes()
+    monkeypatch.setattr(runs, "LARGEST_METRICS", len(before) - 1)
+    with pytest.raises(RunError, match="cannot be read, so it is not written to"):
+        Metrics(hostile, Progress())
+    assert hostile.metrics.read_bytes() == before
+
+
+RECORDS = ("{}", "[]", "7", "{", "[" * 100_000, '{"data_sha256": 7}', '{"data_sha256": "x"}')
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=range(len(RECORDS)))
+def test_a_record_that_no_training_writes_is_told(record: str, hostile: Run, terminal: Terminal) -> None:
+    hostile.info.write_text(record)
+    said = terminal.refused("train", "--run", hostile.directory, "--resume", "--epochs", "30")
+    assert "run.json: cannot be read, so it is not known what text this run began with" in said
+
+
+@pytest.mark.parametrize("sittings", [{}, {"sittings": 7}, {"sittings": None}])
+def test_a_record_without_sittings_is_told(sittings: dict[str, object], hostile: Run, terminal: Terminal) -> None:
+    record = json.loads(hostile.info.read_text(encoding="utf-8"))
+    del record["sittings"]
+    hostile.info.write_text(json.dumps(record | sittings))
+    before = hostile.config.read_bytes()
+    said = terminal.refused("train", "--run", hostile.directory, "--resume", "--epochs", "30")
+    assert "run.json: cannot be read, so it is not known how this run was made before" in said
+    assert hostile.config.read_bytes() == before
+    with pytest.raises(RunError, match="cannot be read, so it is not known which sitting has ended"):
+        conclude(hostile)
 
 
 def test_a_dataset_executes_nothing(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
