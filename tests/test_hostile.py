@@ -18,8 +18,12 @@ from commands import Terminal
 from seq2seq_cli import console, runs
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.errors import DataError, RunError, UserError
+from seq2seq_cli.files import read_bytes
+from seq2seq_cli.model.build import MOST_PARAMETERS
+from seq2seq_cli.model.weights import LARGEST_FILE
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.seal import BLANK, seal
+from seq2seq_cli.training.checkpoint import LARGEST_LAST
 from seq2seq_cli.training.progress import Progress
 from seq2seq_cli.training.recorders import Metrics
 from seq2seq_cli.training.sitting import conclude
@@ -180,6 +184,32 @@ print(*sorted(opened), sep="\\n", file=sys.stderr)
     assert not [path for path in opened if str(outside) in path or path == "/etc/passwd"]
     inside = [path for path in opened if str(hostile.directory.parent) in path]
     assert all(Path(path).resolve().is_relative_to(hostile.directory) for path in inside)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("best.safetensors", ["translate"]), ("last.pt", ["train", "--resume", "--epochs", "30"])],
+)
+def test_a_checkpoint_larger_than_any_model_is_not_read(
+    name: str, command: list[str], hostile: Run, terminal: Terminal
+) -> None:
+    hostile.previous.unlink()
+    os.truncate(hostile.checkpoints / name, 1 << 42)  # with a hole in it, which takes no room on the disk
+    said = terminal.refused(*command, "--run", hostile.directory, stdin=b"ta\n")
+    assert f"{name}: " in said
+    assert "cannot be read: it is larger than " in said
+
+
+def test_the_largest_model_has_room_in_its_files() -> None:
+    assert 4 * MOST_PARAMETERS < LARGEST_FILE
+    assert 12 * MOST_PARAMETERS < LARGEST_LAST
+
+
+def test_a_small_file_is_read_whatever_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read_bytes(tmp_path / "a", 1 << 45) == read_bytes(tmp_path / "a", 3) == b"abc"
+    with pytest.raises(OSError, match="it is larger than 2 bytes"):
+        read_bytes(tmp_path / "a", 2)
 
 
 LINES = (b"{}", b'{"event": "evaluation"}', b'{"event": "went-back", "setbacks": []}', b"7", b"null", b'"step"', b"{",
