@@ -174,10 +174,9 @@ class AttentionConfig(Section):
     @classmethod
     def _is_known(cls, kind: str) -> str:
         try:
-            kinds.find(kind)
+            return kinds.find(kind).name  # of which there is one, whatever its aliases
         except ConfigError as problem:
             raise ValueError(str(problem).replace("\n", " ")) from None
-        return kind
 
     @property
     def row(self) -> kinds.Kind:

@@ -30,6 +30,11 @@ class DataError(UserError):
     """Text that cannot be used as it is: missing, empty, unequal, undecodable."""
 
 
+class BrokenOffError(DataError):
+    """Text that cannot be read to its end for now, as where a network fails: what was made of it so far is good, and can be
+    gone on with."""
+
+
 class RunError(UserError):
     """A run directory or checkpoint that is missing, in the way, damaged, or of another shape."""
 

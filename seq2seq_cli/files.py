@@ -13,13 +13,13 @@ from seq2seq_cli.errors import RunError
 def read_bytes(path: Path, limit: int) -> bytes:
     """What a file holds. Raises OSError where it cannot be read, is no regular file (a pipe might be waited for without
     end), or holds more than ``limit`` bytes."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    with open(path, "rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+    if status.st_size > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
-    return content
+    with open(path, "rb") as file:
+        return file.read(status.st_size)  # not the limit, for which Python would ask for memory at once
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import zip_longest
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 
@@ -20,14 +23,22 @@ PATIENCE = timedelta(hours=6)
 """For a process that waits while the first one prepares the text. That another one has died is told at once."""
 
 
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+"""Set by ``torchrun`` alone: how often it has started all anew since one of them died."""
+
+
 @dataclass(frozen=True)
 class Ranks:
-    """``rank`` of ``size`` processes; the job was begun anew ``restarts`` times since one of them died. The default is a
-    process that is alone."""
+    """``rank`` of ``size`` processes. ``begun``: whether an earlier start of the same job had begun to write what this one
+    is to write, before one of its processes died. The default is a process that is alone.
+
+    ``meeting`` is where processes of the job leave word for each other; it lives as long as the job.
+    """
 
     rank: int = 0
     size: int = 1
-    restarts: int = 0
+    begun: bool = False
+    meeting: Store | None = field(default=None, repr=False, compare=False)
 
     @property
     def first(self) -> bool:
@@ -38,6 +49,11 @@ class Ranks:
     def turns(self) -> slice:
         """The places of what this process does: every ``size``-th, so that what lies by length is dealt fairly."""
         return slice(self.rank, None, self.size)
+
+    def note_begun(self) -> None:
+        """What is written from now on is this job's own, to be gone on with where it is restarted."""
+        if self.meeting is not None:
+            self.meeting.set(_note(), "begun")
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """What this process does of ``items``."""
@@ -86,25 +102,34 @@ ALONE = Ranks()
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """This process's place among those that ``torchrun`` has started, or ``ALONE`` where it has not."""
-    size, restarts = int(os.environ.get("WORLD_SIZE", 1)), _number("TORCHELASTIC_RESTART_COUNT")
-    if size == 1:
-        yield Ranks(restarts=restarts)
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1 and RESTARTS not in os.environ:
+        yield ALONE
         return
+    from torch.distributed.rendezvous import rendezvous
+
+    meeting, rank, _ = next(rendezvous("env://", timeout=PATIENCE))
+    ranks = Ranks(rank, size, meeting.check([_note()]), meeting)
+    with _grouped(ranks, meeting) if size > 1 else nullcontext():
+        yield ranks
+
+
+@contextmanager
+def _grouped(ranks: Ranks, meeting: Store) -> Iterator[None]:
+    """The processes can tell each other things."""
     import torch
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore
-    from torch.distributed.rendezvous import rendezvous
 
     if torch.cuda.is_available():
         torch.cuda.set_device(_number("LOCAL_RANK"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    meeting, rank, _ = next(rendezvous("env://", timeout=PATIENCE))
     # torchrun keeps one meeting place for all its restarts. Unless each has a room of its own there, a process may find
     # the address of one that has died.
-    room = PrefixStore(f"restart {restarts}", meeting)
-    dist.init_process_group(backend, store=room, rank=rank, world_size=size, timeout=PATIENCE)
+    room = PrefixStore(f"restart {_number(RESTARTS)}", meeting)
+    dist.init_process_group(backend, store=room, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE)
     try:
-        yield Ranks(rank, size, restarts)
+        yield
     finally:
         dist.destroy_process_group()
 
@@ -119,6 +144,11 @@ def leave() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _note() -> str:
+    """Under which name it is noted that this command has begun: a job may be a script of several."""
+    return f"begun: {sys.argv[1:]!a}"
 
 
 def _number(name: str) -> int:

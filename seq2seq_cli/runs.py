@@ -192,10 +192,10 @@ class Run:
 
     def metrics_lines(self) -> list[str]:
         """The lines of ``metrics.jsonl``; none where it cannot be read. A training that was cut off may have left half
-        a line."""
+        a line; what is not UTF-8 spoils its own line alone."""
         try:
-            return read_bytes(self.metrics, LARGEST_METRICS).decode("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+            return read_bytes(self.metrics, LARGEST_METRICS).decode("utf-8", errors="replace").splitlines()
+        except OSError:
             return []
 
     def languages(self) -> tuple[str, str]:

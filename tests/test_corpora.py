@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import datasets
@@ -14,8 +14,9 @@ from pyarrow import parquet
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.data import corpora
 from seq2seq_cli.data.corpora import BUILT_IN, find_corpus, open_text
+from seq2seq_cli.data.hub import DatasetRows
 from seq2seq_cli.data.pairs import LineFiles, Lines, first_shifted
-from seq2seq_cli.errors import DataError
+from seq2seq_cli.errors import BrokenOffError, DataError
 
 PAIRS = [("Ja, bitte!", 'He said "yes".'), ("Zwei", "two"), ("", "no source"), ("D\u2028rei", "three")]
 Pairs = list[tuple[str, str]]
@@ -221,6 +222,29 @@ def test_a_hub_out_of_reach_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPa
         "someone/wmt: cannot be loaded as a dataset: Couldn't reach the Hub.\n"
         "There are no files someone/wmt.de and someone/wmt.en either. Check the name, and the connection to the hub."
     )
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no route\nand much more"), OSError(5, "reset"), pa.ArrowInvalid("bad")]
+)
+def test_a_dataset_that_breaks_off_says_where(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = open_text(saved_dataset(tmp_path, PAIRS), "train", "de", "en")
+    assert isinstance(text, DatasetRows)
+
+    def broken(self: datasets.Dataset, batch_size: int) -> Iterator[pa.Table]:
+        yield pa.Table.from_pylist(rows(PAIRS[:2]))
+        raise error
+
+    monkeypatch.setattr(datasets.Dataset, "iter", broken)
+    read: list[tuple[str, str]] = []
+    with pytest.raises(
+        BrokenOffError, match=r"could not be read further than row 2: .*\.\nCheck the connection"
+    ) as caught:
+        read.extend(text.pairs())
+    assert "much more" not in str(caught.value)
+    assert caught.value.where == text.where
 
 
 # Files that are not there.

@@ -11,13 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Terminal
 from corpora import TinyCorpus
 from safetensors.torch import load_file
 from torch import Tensor
+from torch._C._distributed_c10d import HashStore, TCPStore
 
 from seq2seq_cli.config import Config
-from seq2seq_cli.ranks import ALONE
+from seq2seq_cli.errors import DataError, RunError
+from seq2seq_cli.ranks import ALONE, Ranks, joined
 from seq2seq_cli.runs import Run
+from seq2seq_cli.training import experiment as experiment_module
+from seq2seq_cli.training.experiment import Begun, experiment
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 """Meets over the loopback device."""
@@ -199,3 +204,120 @@ def test_one_process_alone_is_all_there_is(items: int) -> None:
     assert ALONE.tell("word") == "word"
     assert ALONE.any(True)
     assert not ALONE.any(False)
+
+
+# What a job that is started again goes on with.
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Config:
+    """An evaluation or two, without attention, so that nothing is drawn."""
+    corpus = TinyCorpus.write(tmp_path / "quick", train=20, dev=3, test=3)
+    return corpus.config(training={"epochs": 2}, attention={"kind": "none"})
+
+
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch) -> TCPStore:
+    """Where the one process of a job finds the store that ``torchrun`` keeps."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    given = {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    for name, value in (given | {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}).items():
+        monkeypatch.setenv(name, str(value))
+    return store
+
+
+@pytest.mark.usefixtures("meeting")
+def test_a_job_remembers_over_its_restarts_what_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["seq2seq", "train", "--run", "\udcff"])
+    for before, restarts in enumerate((0, 1, 2)):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(restarts))
+        with joined() as ranks:
+            assert (ranks.size, ranks.first, ranks.begun) == (1, True, before == 2)
+            if restarts == 1:
+                ranks.note_begun()
+    monkeypatch.setattr(sys, "argv", ["seq2seq", "train", "--run", "other"])
+    with joined() as ranks:
+        assert not ranks.begun
+
+
+def test_a_process_that_no_torchrun_has_started_meets_nobody() -> None:
+    code = (
+        "import sys; from seq2seq_cli.ranks import joined\n"
+        "with joined() as ranks: ranks.note_begun()\n"
+        "assert not ranks.begun and 'torch' not in sys.modules"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_a_job_that_is_started_again_resumes_no_run_but_its_own(quick: Config, tmp_path: Path) -> None:
+    run, meeting = Run(tmp_path / "run"), HashStore()
+
+    def train(begun: bool, overwrite: bool = False) -> Begun:
+        happened = list(experiment(quick, run.directory, False, overwrite, ranks=Ranks(begun=begun, meeting=meeting)))
+        assert isinstance(happened[0], Begun)
+        return happened[0]
+
+    list(experiment(quick, run.directory, resume=False, overwrite=False))  # another's
+    for _attempt in range(2):
+        with pytest.raises(RunError, match="exists already"):
+            train(begun=False)
+    assert meeting.num_keys() == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment_module, "prepared_text", lambda *_: (_ for _ in ()).throw(DataError("gone")))
+        with pytest.raises(DataError, match="gone"):
+            train(begun=False, overwrite=True)
+    assert meeting.num_keys() == 0
+    assert train(begun=False, overwrite=True).resumed_at == 0
+    assert meeting.num_keys() == 1
+    assert train(begun=True, overwrite=True).resumed_at == 2
+
+
+def test_nothing_is_noted_before_the_old_run_is_gone(
+    quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, meeting = Run(tmp_path / "run"), HashStore()
+    list(experiment(quick, run.directory, resume=False, overwrite=False))
+    plain = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == run.config:
+            raise KeyboardInterrupt
+        plain(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    ranks = Ranks(meeting=meeting)
+    with pytest.raises(KeyboardInterrupt):
+        list(experiment(quick, run.directory, resume=False, overwrite=True, ranks=ranks))
+    assert set(run.directory.iterdir()) == {run.config, run.lock}
+    assert meeting.num_keys() == 0
+    monkeypatch.undo()
+    happened = list(experiment(quick, run.directory, resume=False, overwrite=True, ranks=ranks))
+    assert isinstance(happened[0], Begun)
+    assert happened[0].resumed_at == 0
+
+
+def test_torchrun_starts_again_but_takes_up_no_run_of_another(quick: Config, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    list(experiment(quick, run.directory, resume=False, overwrite=False))
+    before = {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
+    process = start([*TORCHRUN, "--nproc-per-node=1", "--max-restarts=1"], quick, run.directory)
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert told.count("exists already") == 2
+    assert {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()} == before
+
+
+def test_a_translation_that_is_started_again_goes_on_with_its_own_output_alone(
+    terminal: Terminal, trained_run: Run, tmp_path: Path, meeting: TCPStore
+) -> None:
+    text, out = tmp_path / "in", tmp_path / "out"
+    text.write_text("ta nu\nnu\n", encoding="utf-8")
+    out.write_text("of something else\n", encoding="utf-8")
+    words = ["translate", text, "-o", out, "--run", trained_run.directory, "--beam", 1]
+    keys = meeting.num_keys()
+    assert "before" not in terminal.ok(*words).err  # as after a death before the first write
+    whole = out.read_bytes()
+    assert meeting.num_keys() > keys
+    assert "it is whole, or was not begun" in terminal.refused(*words)  # as after a death behind the last one
+    assert out.read_bytes() == whole

@@ -254,6 +254,7 @@ def test_without_averaging_no_weights_are_kept_for_it(quick: Config, tmp_path: P
 def test_a_run_goes_where_corpus_and_kind_say(quick: Config) -> None:
     assert default_run(quick).name.endswith("xx-yy-none")
     assert default_run(from_dict({})) == Path("runs/tatoeba-de-en-bahdanau")
+    assert default_run(from_dict({"attention": {"kind": "luong"}})) == Path("runs/tatoeba-de-en-luong-general")
 
 
 def test_a_run_directory_is_not_written_over_unasked(quick: Config, trained_run: Run, tmp_path: Path) -> None:
@@ -289,6 +290,14 @@ def test_overwriting_starts_from_nothing(quick: Config, tmp_path: Path) -> None:
 def test_there_is_nothing_to_resume(quick: Config, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run to resume here"):
         run_all(quick, tmp_path / "run", resume=True)
+
+
+def test_a_run_is_resumed_by_another_name_of_its_kind(terminal: Terminal, tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=20, dev=3, test=3)
+    settings, run = corpus.config(training={"epochs": 1}, attention={"kind": "luong-general"}), tmp_path / "run"
+    next(experiment(settings, run, resume=False, overwrite=False))
+    terminal.ok("train", "--attention", "luong", "--run", run, "--resume")
+    assert configuration.load(Run(run).config).attention.kind == "luong-general"
 
 
 def test_a_run_cut_off_before_its_first_checkpoint_begins_again(quick: Config, tmp_path: Path) -> None:

@@ -15,11 +15,18 @@ import pytest
 import torch
 from commands import Terminal
 
-from seq2seq_cli import console
+from seq2seq_cli import console, runs
 from seq2seq_cli.data.corpora import open_text
-from seq2seq_cli.errors import DataError, UserError
+from seq2seq_cli.errors import DataError, RunError, UserError
+from seq2seq_cli.files import read_bytes
+from seq2seq_cli.model.build import MOST_PARAMETERS
+from seq2seq_cli.model.weights import LARGEST_FILE
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.seal import BLANK, seal
+from seq2seq_cli.training.checkpoint import LARGEST_LAST
+from seq2seq_cli.training.progress import Progress
+from seq2seq_cli.training.recorders import Metrics
+from seq2seq_cli.training.sitting import conclude
 
 
 class Payload:
@@ -177,6 +184,76 @@ print(*sorted(opened), sep="\\n", file=sys.stderr)
     assert not [path for path in opened if str(outside) in path or path == "/etc/passwd"]
     inside = [path for path in opened if str(hostile.directory.parent) in path]
     assert all(Path(path).resolve().is_relative_to(hostile.directory) for path in inside)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("best.safetensors", ["translate"]), ("last.pt", ["train", "--resume", "--epochs", "30"])],
+)
+def test_a_checkpoint_larger_than_any_model_is_not_read(
+    name: str, command: list[str], hostile: Run, terminal: Terminal
+) -> None:
+    hostile.previous.unlink()
+    os.truncate(hostile.checkpoints / name, 1 << 42)  # with a hole in it, which takes no room on the disk
+    said = terminal.refused(*command, "--run", hostile.directory, stdin=b"ta\n")
+    assert f"{name}: " in said
+    assert "cannot be read: it is larger than " in said
+
+
+def test_the_largest_model_has_room_in_its_files() -> None:
+    assert 4 * MOST_PARAMETERS < LARGEST_FILE
+    assert 12 * MOST_PARAMETERS < LARGEST_LAST
+
+
+def test_a_small_file_is_read_whatever_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read_bytes(tmp_path / "a", 1 << 45) == read_bytes(tmp_path / "a", 3) == b"abc"
+    with pytest.raises(OSError, match="it is larger than 2 bytes"):
+        read_bytes(tmp_path / "a", 2)
+
+
+LINES = (b"{}", b'{"event": "evaluation"}', b'{"event": "went-back", "setbacks": []}', b"7", b"null", b'"step"', b"{",
+         b'{"step": ' + b"9" * 5000 + b"}", b"[" * 100_000, b"\xff")  # fmt: skip
+
+
+def test_lines_of_metrics_that_no_training_writes_are_dropped(hostile: Run) -> None:
+    before = hostile.metrics.read_bytes()
+    progress = Progress(step=10**9, evaluations=10**9)
+    for line in LINES:
+        hostile.metrics.write_bytes(line + b"\n" + before + line)
+        Metrics(hostile, progress)
+        assert hostile.metrics.read_bytes() == before, line[:100]
+
+
+def test_metrics_that_cannot_be_read_are_not_lost(hostile: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hostile.metrics.read_bytes()
+    monkeypatch.setattr(runs, "LARGEST_METRICS", len(before) - 1)
+    with pytest.raises(RunError, match="cannot be read, so it is not written to"):
+        Metrics(hostile, Progress())
+    assert hostile.metrics.read_bytes() == before
+
+
+RECORDS = ("{}", "[]", "7", "{", "[" * 100_000, '{"data_sha256": 7}', '{"data_sha256": "x"}')
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=range(len(RECORDS)))
+def test_a_record_that_no_training_writes_is_told(record: str, hostile: Run, terminal: Terminal) -> None:
+    hostile.info.write_text(record)
+    said = terminal.refused("train", "--run", hostile.directory, "--resume", "--epochs", "30")
+    assert "run.json: cannot be read, so it is not known what text this run began with" in said
+
+
+@pytest.mark.parametrize("sittings", [{}, {"sittings": 7}, {"sittings": None}])
+def test_a_record_without_sittings_is_told(sittings: dict[str, object], hostile: Run, terminal: Terminal) -> None:
+    record = json.loads(hostile.info.read_text(encoding="utf-8"))
+    del record["sittings"]
+    hostile.info.write_text(json.dumps(record | sittings))
+    before = hostile.config.read_bytes()
+    said = terminal.refused("train", "--run", hostile.directory, "--resume", "--epochs", "30")
+    assert "run.json: cannot be read, so it is not known how this run was made before" in said
+    assert hostile.config.read_bytes() == before
+    with pytest.raises(RunError, match="cannot be read, so it is not known which sitting has ended"):
+        conclude(hostile)
 
 
 def test_a_dataset_executes_nothing(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -16,10 +17,11 @@ from seq2seq_cli.config import DataConfig, SubwordConfig
 from seq2seq_cli.data import epochs, tokenised
 from seq2seq_cli.data.cache import STALE_SECONDS, cache_root, cached
 from seq2seq_cli.data.epochs import TrainingText
+from seq2seq_cli.data.pairs import LineFiles
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.subword import UNK, Subwords
 from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit, TokenisedText, write_shards
-from seq2seq_cli.errors import DataError
+from seq2seq_cli.errors import BrokenOffError, DataError
 
 SUBWORD = SubwordConfig(type="char", vocab_size=30)
 
@@ -311,6 +313,38 @@ def test_a_killed_preparation_goes_on_with_its_shards(
     unbroken = prepare(many, SUBWORD, tmp_path / "other")
     assert texts(again.train, again.subwords) == texts(unbroken.train, unbroken.subwords)
     assert texts(again.dev, again.subwords) == DEV
+
+
+def test_a_preparation_whose_text_breaks_off_goes_on_with_its_shards(
+    many: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, readings = LineFiles.pairs, 0
+
+    def pairs(self: LineFiles) -> Iterator[tuple[str, str]]:
+        nonlocal readings
+        readings += self.src.name == "train.de"
+        for number, pair in enumerate(plain(self)):
+            if number == 13 and readings == 3:  # checked, learnt from, and now tokenised
+                raise BrokenOffError("the dataset could not be read further.")
+            yield pair
+
+    monkeypatch.setattr(LineFiles, "pairs", pairs)
+    with pytest.raises(BrokenOffError):
+        prepare(many, SUBWORD, tmp_path / "cache")
+    monkeypatch.setattr(LineFiles, "pairs", plain)
+    [half] = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    before = {path.name: path.stat().st_mtime_ns for path in half.iterdir()}
+    assert set(before) == {"subword.model", "train-00000.arrow", "train-00001.arrow"}
+    again = prepare(many, SUBWORD, tmp_path / "cache")
+    assert {name: (again.directory / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_an_error_without_a_number_is_told_all_the_same(tmp_path: Path) -> None:
+    def fail(entry: Path) -> None:
+        raise OSError("disk on fire")
+
+    with pytest.raises(DataError, match=r"cannot be written here: disk on fire\."):
+        cached(tmp_path, "key", fail)
 
 
 def test_a_vocabulary_is_learnt_from_every_nth_pair_of_a_large_text(

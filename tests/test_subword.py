@@ -1,6 +1,7 @@
 """Text survives the round trip, sizes fit the text, the same text gives the same model."""
 
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from seq2seq_cli.config import SubwordConfig
 from seq2seq_cli.data.subword import BOS, EOS, PAD, UNK, Subword, Subwords, train_subword
 from seq2seq_cli.data.text import clean
-from seq2seq_cli.errors import ConfigError, RunError
+from seq2seq_cli.errors import BrokenOffError, ConfigError, RunError
 from seq2seq_cli.runs import Run
 
 LETTERS = string.ascii_letters + "äöüß\u2026\uff0c!? "
@@ -130,3 +131,12 @@ def test_a_file_that_is_no_model(tmp_path: Path, capfd: pytest.CaptureFixture[st
         with pytest.raises(RunError, match=r"subword\.model: this is not a SentencePiece model"):
             Subword.load(path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_text_that_breaks_off_is_told_as_what_it_is() -> None:
+    def sentences() -> Iterator[str]:
+        yield "ein Haus"
+        raise BrokenOffError("no route", "someone/wmt")
+
+    with pytest.raises(BrokenOffError, match="someone/wmt: no route"):
+        train_subword(sentences(), SubwordConfig(vocab_size=20))

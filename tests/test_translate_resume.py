@@ -81,13 +81,27 @@ def test_what_is_there_must_be_of_the_same_translation(tmp_path: Path) -> None:
     other = Unfinished(one.output, {"model": "n", "settings": {"beam": 5}}, 2, True)
     with pytest.raises(DataError, match=r"was begun with another model\.\nGive it the same, or leave out --resume"):
         other.go_on()
-    one.sidecar.write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
-        one.go_on()
+    for damaged, why in (
+        ("{", ""),
+        ("[" * 60_000, "nested too deeply"),
+        (" " * 70_000, "it is larger than 65,536 bytes"),
+    ):
+        one.sidecar.write_text(damaged)
+        with pytest.raises(DataError, match=f"cannot be read: .*{why}"):
+            one.go_on()
     one.finish()
     with pytest.raises(DataError, match="there is no unfinished translation here: it is whole, or"):
         one.go_on()
     assert one.output.read_bytes() == b"1\ta\n2\ta\n4\ta\n"
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "x", "", "-1", "02"])
+def test_a_number_that_is_none_is_refused(digits: str, tmp_path: Path) -> None:
+    one = unfinished(tmp_path, numbered=True)
+    one.begin()
+    one.output.write_text(f"1\ta\n{digits}\ta\n")
+    with pytest.raises(DataError, match="does not go on with a translation of line 2"):
+        one.go_on()
 
 
 def test_resume_needs_two_files_and_refuses_other_text_and_settings(

@@ -120,7 +120,8 @@ def translate(
             )
         done = 0
         if unfinished is not None and ranks.first:
-            done = unfinished.go_on().lines if resume or ranks.restarts else unfinished.begin().lines
+            done = unfinished.go_on().lines if resume or ranks.begun else unfinished.begin().lines
+            ranks.note_begun()
         done = ranks.tell(done)
         try:
             number = _write(translator, wanted, source, output, done, unfinished is not None, ranks)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seq2seq_cli.errors import DataError
+from seq2seq_cli.errors import BrokenOffError, DataError
 
 STALE_SECONDS = 24 * 3600
 HALF_MADE = ".half-made-"
@@ -25,7 +25,8 @@ def cache_root() -> Path:
 def cached(root: Path, key: str, make: Callable[[Path], None], waiting: Callable[[], None] = lambda: None) -> Path:
     """The folder called ``key`` in ``root``; where there is none, ``make`` fills a new one, which takes its name
     when it is complete. Of several processes that want the same one, one makes it; the others hear that they are
-    ``waiting``. What a killed or interrupted process leaves is given to the next one's ``make``, to go on from.
+    ``waiting``. What a killed or interrupted process leaves, or one whose text broke off, is given to the next one's
+    ``make``, to go on from.
 
     Raises DataError where the folder cannot be written.
     """
@@ -40,7 +41,7 @@ def cached(root: Path, key: str, make: Callable[[Path], None], waiting: Callable
                 _make(root / f"{HALF_MADE}{key}", entry, make)
     except OSError as error:
         hint = "Set SEQ2SEQ_CACHE to a folder that you may write to and that has room."
-        raise DataError(f"prepared data cannot be written here: {error.strerror}.", str(root), hint) from error
+        raise DataError(f"prepared data cannot be written here: {error.strerror or error}.", str(root), hint) from error
     return entry
 
 
@@ -65,6 +66,8 @@ def _make(half_made: Path, entry: Path, make: Callable[[Path], None]) -> None:
     try:
         make(half_made)
         _give_name(half_made, entry)
+    except BrokenOffError:
+        raise
     except Exception:
         shutil.rmtree(half_made, ignore_errors=True)
         raise

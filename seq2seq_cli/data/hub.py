@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.data.tables import pick
-from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.errors import BrokenOffError, DataError, suggestion
 from seq2seq_cli.files import parse_json, read_bytes
 
 if TYPE_CHECKING:
@@ -39,11 +39,22 @@ class DatasetRows:
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         number = 0
-        tables = self.rows.with_format("arrow").iter(batch_size=1000)
-        for number, row in enumerate((row for table in tables for row in table.to_pylist()), start=1):
+        for number, row in enumerate(self._rows(), start=1):
             yield pick(row, self.src, self.tgt, f"{self.where}: row {number}")
         if not number:
             raise DataError("there are no rows in this dataset.", self.where)
+
+    def _rows(self) -> Iterator[dict[str, object]]:
+        number = 0
+        try:
+            for table in self.rows.with_format("arrow").iter(batch_size=1000):
+                yield from table.to_pylist()
+                number += len(table)
+        except Exception as error:  # of the hub, the network or a file format, as in open_dataset
+            what = f"the dataset could not be read further than row {number:,}: {_first_line(error)}."
+            raise BrokenOffError(
+                what, self.where, "Check the connection to the hub, or the disk, and try again."
+            ) from error
 
 
 def open_dataset(

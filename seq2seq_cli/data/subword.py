@@ -10,7 +10,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from seq2seq_cli.config import SubwordConfig
 from seq2seq_cli.data.text import clean
-from seq2seq_cli.errors import ConfigError, RunError
+from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import read_bytes
 from seq2seq_cli.runs import Run, written_whole
 
@@ -142,10 +142,10 @@ def train_subword(sentences: Iterable[str], config: SubwordConfig) -> Subword:
     The same text and settings give the same model. Raises ConfigError where vocab_size is too small for the
     characters of the text. At least one sentence must hold a visible character.
     """
-    model = io.BytesIO()
+    model, problems = io.BytesIO(), list[DataError]()
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_parts(sentences),
+            sentence_iterator=_parts(_noting(problems, sentences)),
             model_writer=model,
             model_type=config.type,
             vocab_size=config.vocab_size,
@@ -160,12 +160,23 @@ def train_subword(sentences: Iterable[str], config: SubwordConfig) -> Subword:
             minloglevel=2,
         )
     except RuntimeError as error:
+        if problems:
+            raise problems[0] from None
         if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
             what = f"{config.vocab_size} pieces are too few: the characters of this text alone need {needed[1]}."
             hint = f"Set it to {needed[1]} or more, or lower subword.character_coverage."
             raise ConfigError(what, "subword.vocab_size", hint) from None
         raise
     return Subword(model.getvalue())
+
+
+def _noting(problems: list[DataError], sentences: Iterable[str]) -> Iterator[str]:
+    """``sentences``; what goes wrong in reading them is noted, of which SentencePiece makes an error of its own."""
+    try:
+        yield from sentences
+    except DataError as problem:
+        problems.append(problem)
+        raise
 
 
 def _parts(sentences: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.files import parse_json, read_bytes
 from seq2seq_cli.runs import write_json
+
+LARGEST_SIDECAR = 64 << 10
+"""Bytes of a description."""
 
 
 class Done(NamedTuple):
@@ -66,7 +70,7 @@ class Unfinished:
     def _check(self) -> None:
         anew = "Leave out --resume to translate all of it anew."
         try:
-            before = json.loads(self.sidecar.read_text(encoding="utf-8"))
+            before = parse_json(read_bytes(self.sidecar, LARGEST_SIDECAR))
         except FileNotFoundError:
             what = "there is no unfinished translation here: it is whole, or was not begun by this command."
             raise DataError(what, str(self.output), anew) from None
@@ -96,6 +100,7 @@ class Unfinished:
         if not self.numbered:
             return before + 1
         digits = raw.partition(b"\t")[0]
-        if not digits.isdigit() or int(digits) not in (before, before + 1):
-            raise DataError(f"does not go on with a translation of line {before + 1}.", str(self.output))
-        return int(digits)
+        for number in (before, before + 1):
+            if digits == b"%d" % number:
+                return number
+        raise DataError(f"does not go on with a translation of line {before + 1}.", str(self.output))

@@ -10,12 +10,16 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seq2seq_cli.errors import DamagedError, RunError
+from seq2seq_cli.files import read_bytes
+from seq2seq_cli.model.build import MOST_PARAMETERS
 from seq2seq_cli.runs import Run, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
 
 CHECKSUM = "sha256"
 """Its key in the metadata; it is that of the file with zeros in the checksum's place."""
 
+LARGEST_FILE = 4 * MOST_PARAMETERS + (64 << 20)
+"""Bytes: of the largest model, in fp32, and of what else is there."""
 LARGEST = 1e6
 """Of weights: those of trained models stay below 100, and with larger ones sums might overflow."""
 
@@ -40,7 +44,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     versions before checksums wrote it, is taken as it is.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, LARGEST_FILE)
     except FileNotFoundError:
         hint = "Train the run to its first evaluation, or continue it with --resume."
         raise RunError("there are no weights here yet.", str(path), hint) from None

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.errors import DamagedError
-from seq2seq_cli.model.weights import read_weights, restore, state_of
+from seq2seq_cli.files import read_bytes
+from seq2seq_cli.model.weights import LARGEST_FILE, read_weights, restore, state_of
 from seq2seq_cli.runs import Run, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
 from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.progress import Progress
+
+LARGEST_LAST = 3 * LARGEST_FILE
+"""Bytes: weights, and Adam's two moments of each."""
 
 
 class State(TypedDict):
@@ -76,7 +80,7 @@ def load_last(learner: Learner, path: Path) -> Progress:
 
 def _read(path: Path) -> Any:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, LARGEST_LAST)
     except OSError as error:
         raise DamagedError(f"this checkpoint cannot be read: {error.strerror}.", str(path)) from None
     if not is_whole(data, len(data) - len(BLANK)):

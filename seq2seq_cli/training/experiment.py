@@ -89,7 +89,7 @@ def experiment(
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
 
     Of several processes (``ranks``) the first one reads and writes the run directory and yields; the others train
-    along. One that was started again after another's death resumes by itself.
+    along. A job that had begun the run before one of its processes died, and was started again, resumes by itself.
 
     The first SIGINT or SIGTERM ends training after the update under way, and all else at once: ``last`` is saved, and
     KeyboardInterrupt raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
@@ -105,7 +105,7 @@ def experiment(
         with Interruption() as interruption:
             train_along(config, threads, interruption, ranks)
         return
-    if ranks.restarts:
+    if ranks.begun:
         resume, overwrite = run.config.is_file(), False
     check_directory(run, resume, overwrite)
     if resume:
@@ -134,6 +134,7 @@ def _sitting(
     """What happens from the first write into the run directory on."""
     if overwrite:
         _empty(run)
+    learner.ranks.note_begun()
     run.sweep()
     last = LastCheckpoint(run)
     run.checkpoints.mkdir(exist_ok=True)
@@ -199,7 +200,8 @@ def _writing(run: Run) -> Iterator[None]:
 
 def _empty(run: Run) -> None:
     """Delete all that the run directory holds, but for the lock that this process has on it."""
-    for path in run.directory.iterdir():
+    # The configuration last: cut off before, it is still a run directory, which may be overwritten.
+    for path in sorted(run.directory.iterdir(), key=lambda path: path == run.config):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path != run.lock:

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from seq2seq_cli.config import Config
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.errors import UserError
+from seq2seq_cli.errors import RunError, UserError
+from seq2seq_cli.files import parse_json
 from seq2seq_cli.model.weights import save_weights, state_of
 from seq2seq_cli.report.heatmaps import heatmap_pixels
 from seq2seq_cli.runs import Run, write_text
@@ -92,7 +93,9 @@ class Metrics:
             self._append({"event": "went-back", **asdict(event)})
 
     def _drop_later(self) -> None:
-        lines = self.run.metrics.read_text(encoding="utf-8").splitlines() if self.run.metrics.exists() else []
+        lines = self.run.metrics_lines()
+        if not lines and self.run.metrics.exists() and self.run.metrics.stat().st_size:
+            raise RunError("cannot be read, so it is not written to.", str(self.run.metrics), "Move it elsewhere.")
         kept = [line for line in lines if _came_before(line, self.progress)]
         write_text(self.run.metrics, "".join(f"{line}\n" for line in kept))
 
@@ -104,14 +107,14 @@ class Metrics:
 
 def _came_before(line: str, progress: Progress) -> bool:
     try:
-        record = json.loads(line)
-    except ValueError:  # the sitting was cut off while it wrote this line
+        record = parse_json(line)
+        if record["event"] == "evaluation":
+            return bool(record["number"] <= progress.evaluations)
+        if record["event"] == "went-back":
+            return bool(record["setbacks"] <= progress.setbacks)
+        return bool(record["step"] <= progress.step)
+    except (ValueError, KeyError, TypeError):  # the sitting was cut off while it wrote this line, or it is not ours
         return False
-    if record["event"] == "evaluation":
-        return bool(record["number"] <= progress.evaluations)
-    if record["event"] == "went-back":
-        return bool(record["setbacks"] <= progress.setbacks)
-    return bool(record["step"] <= progress.step)
 
 
 class Log:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,8 +60,10 @@ def check_same_settings(run: Run, config: Config) -> None:
 
 
 def check_same_text(run: Run, prepared: Prepared) -> None:
-    """Raises DataError where training text, dev text or word links are not those that a resumed run began with."""
-    before = run.record()["data_sha256"]
+    """Raises DataError where training text, dev text or word links are not those that a resumed run began with, RunError
+    where ``run.json`` does not say which."""
+    with _reading(run, "what text this run began with"):
+        before = dict(run.record()["data_sha256"])
     texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
     changed = [text for name, text in texts.items() if before.get(name) != prepared.hashes.get(name)]
     if changed:
@@ -77,23 +81,32 @@ def _start(run: Run, config: Config) -> dict[str, object]:
 
 def conclude(run: Run) -> None:
     """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
-    record = run.record()
-    record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    with _reading(run, "which sitting has ended"):
+        record = run.record()
+        record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run.info, record)
 
 
 def has_ended(run: Run) -> bool:
     """Whether its last sitting came to the end. Raises RunError where ``run.json`` is missing or damaged."""
-    try:
+    with _reading(run, "whether this run has ended"):
         return "ended" in run.record()["sittings"][-1]
+
+
+@contextmanager
+def _reading(run: Run, unknown: str) -> Iterator[None]:
+    """Raises RunError where ``run.json`` is missing, damaged or lacks what is looked for: then that is not known."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         hint = "Delete this run directory, or start it anew with --overwrite."
-        raise RunError("cannot be read, so it is not known whether this run has ended.", str(run.info), hint) from None
+        raise RunError(f"cannot be read, so it is not known {unknown}.", str(run.info), hint) from None
 
 
 def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:
     """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
-    before = run.record()["sittings"] if run.info.is_file() else []
+    with _reading(run, "how this run was made before"):
+        before = list(run.record()["sittings"]) if run.info.is_file() else []
     sitting = {
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
