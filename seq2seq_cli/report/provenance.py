@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from seq2seq_cli.data.text import sha256
 from seq2seq_cli.evaluation.systems import Evaluation
 
 
@@ -36,7 +36,7 @@ def provenance(evaluation: Evaluation) -> Provenance:
     """Of the run that was evaluated, and how it was decoded."""
     run = evaluation.run
     record = _record(evaluation)
-    weights = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else "not there"
+    weights = sha256(run.best) if run.best.is_file() else "not there"
     facts = [
         ("directory", str(run.directory)),
         ("decoding", evaluation.search),

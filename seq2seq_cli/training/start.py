@@ -5,7 +5,6 @@ Its best weights are copied, so that the new run needs the old one no more.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import FINE_TUNING, Config
 from seq2seq_cli.data.subword import Subwords
+from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.runs import Run, open_run, write_bytes
@@ -89,7 +89,7 @@ def keep_start(run: Run, config: Config) -> list[str]:
 
 def weights_digest(run: Run) -> str:
     """SHA-256 of the file of the weights that ``run`` started from."""
-    return hashlib.sha256(run.start.read_bytes()).hexdigest()
+    return sha256(run.start)
 
 
 def begin(learner: Learner, run: Run, config: Config) -> Progress:
