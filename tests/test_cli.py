@@ -256,7 +256,7 @@ def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Pat
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("ta\n")
     two.write_text("la\nro\n")
-    assert "1 source lines but 2 translations" in terminal.refused("score", *run, one, two)
+    assert f"{one}: not as many lines here (1) as in {two} (2)." in terminal.refused("score", *run, one, two)
 
 
 def odd_lines() -> list[bytes]:

@@ -140,6 +140,7 @@ def test_dev_is_looked_at_every_so_many_steps_and_at_the_end(lesson: Callable[..
         often = lesson(evaluate_every=every)
         events = list(often.train(often.learner(), Progress(), scripted(1, 1, 1, 1, 1)))
         assert [event.step for event in evaluations(events)] == steps
+        assert [event.epoch for event in evaluations(events)] == [-(-step // 3) for step in steps]
 
 
 def test_training_ends_when_patience_does(lesson: Callable[..., Lesson]) -> None:

@@ -125,7 +125,7 @@ def comparison_table(comparison: Comparison) -> Table:
         cells = []
         for metric in ("bleu", "chrf", "ter"):
             score = getattr(evaluation.scores, metric)
-            p = "" if significance is None else f"{getattr(significance, metric):.3f}"
+            p = "" if significance is None else _p(getattr(significance, metric))
             cells += [f"{score.value:.2f} [{score.low:.1f}-{score.high:.1f}]", p]
         table.add_row(
             Text(str(evaluation.run.directory)),
@@ -135,3 +135,7 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{evaluation.sentences_per_second:.0f}",
         )
     return table
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -40,12 +40,16 @@ def score(
     from seq2seq_cli.data.text import read_lines
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.errors import DataError
     from seq2seq_cli.ranks import joined
 
     options.check_paths([source, target], {"-o": output})
     options.refuse_int8(precision)
     set_threads(threads or 0)
     sources, targets = list(read_lines(source)), list(read_lines(target))
+    if len(sources) != len(targets):
+        what = f"not as many lines here ({len(sources):,}) as in {target} ({len(targets):,})."
+        raise DataError(what, str(source), "Line N of the one must be translated by line N of the other.")
     translator = Translator.load(run, device or "auto", precision or "fp32")
     with joined() as ranks:
         src, tgt = list(ranks.share(sources)), list(ranks.share(targets))

@@ -44,7 +44,7 @@ def translate(
     scores: Annotated[bool, typer.Option("--scores", help="Line number and score before each translation.")] = False,
     pieces: Annotated[bool, typer.Option("--pieces", help="Subword pieces instead of text.")] = False,
     replace_unk: Annotated[
-        bool, typer.Option("--replace-unk", help="Replace <unk> by the source word it attended to most.")
+        bool, typer.Option("--replace-unk", help="Replace an unknown piece by the source word it attended to most.")
     ] = False,
     length_penalty: options.LengthPenalty = None,
     min_length: options.MinLength = None,

@@ -1,7 +1,7 @@
 """Which text a run is about: a built-in corpus by name, or your own in any of the forms there are."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -105,10 +105,10 @@ def _many(pattern: Path, src: str, tgt: str) -> ParallelText:
 
 
 def _pair_of_files(prefix: Path, src: str, tgt: str) -> LineFiles:
-    files = [_existing(prefix, suffix) for suffix in (src, tgt)]
-    if not all(files):
-        raise _missing(Path(f"{prefix}.{tgt if files[0] else src}"))
-    return LineFiles(*(file for file in files if file))
+    src_file, tgt_file = (_existing(prefix, suffix) for suffix in (src, tgt))
+    if src_file is None or tgt_file is None:
+        raise _missing(Path(f"{prefix}.{src if src_file is None else tgt}"))
+    return LineFiles(src_file, tgt_file)
 
 
 def _existing(prefix: Path, suffix: str) -> Path | None:
@@ -162,8 +162,10 @@ def _built_in(name: str, test: str | None) -> Corpus:
     folder = next((root / name for root in roots if (root / name).is_dir()), None)
     if folder is None:
         raise DataError(f"the built-in corpus {name} is missing from this installation.", str(roots[0]))
-    train, dev = (open_text(str(folder / role), role, src, tgt) for role in ("train", "dev"))
-    return Corpus(name, src, tgt, train, dev, open_text(test or str(folder / "test"), "test", src, tgt))
+    train, dev, own_test = (
+        replace(_pair_of_files(folder / role, src, tgt), name=f"{name}, {role}") for role in ("train", "dev", "test")
+    )
+    return Corpus(name, src, tgt, train, dev, own_test if test is None else open_text(test, "test", src, tgt))
 
 
 def _name(train: str, src: str, tgt: str) -> str:

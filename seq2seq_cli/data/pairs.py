@@ -42,14 +42,16 @@ class Lines:
 
 @dataclass(frozen=True)
 class LineFiles:
-    """Two files; line i of one translates line i of the other."""
+    """Two files; line i of one translates line i of the other. ``name``: what people know them by, where that is not
+    their paths."""
 
     src: Path
     tgt: Path
+    name: str = ""
 
     @property
     def where(self) -> str:
-        return f"{self.src} and {self.tgt}"
+        return self.name or f"{self.src} and {self.tgt}"
 
     def digest(self) -> str:
         return sha256(self.src, self.tgt)

@@ -111,7 +111,7 @@ def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
     if progress.epoch >= config.epochs:
         return "1 epoch done" if config.epochs == 1 else f"{config.epochs} epochs done"
     if config.max_minutes is not None and progress.seconds >= 60 * config.max_minutes:
-        return f"{config.max_minutes:g} minutes are over"
+        return "1 minute is over" if config.max_minutes == 1 else f"{config.max_minutes:g} minutes are over"
     return ""
 
 
@@ -199,7 +199,7 @@ def _evaluate(
         progress.plateau_factor /= 2
     clock.lap()
     return Evaluated(
-        epoch=progress.epoch,
+        epoch=progress.epochs_begun,
         step=progress.step,
         number=progress.evaluations,
         loss=scores.loss,

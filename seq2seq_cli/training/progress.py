@@ -45,6 +45,11 @@ class Progress:
         resumed training goes back to where an unbroken one does."""
         return (self.step == self.evaluated_step or self.step % MILESTONE_STEPS == 0) and not self.skipped_in_a_row
 
+    @property
+    def epochs_begun(self) -> int:
+        """Epochs done, and the one under way."""
+        return self.epoch + (self.buffer > 0 or self.batch > 0)
+
     def close_buffer(self, pairs: int, buffers: int) -> None:
         """One of the ``buffers`` of this epoch, of so many pairs, is done."""
         self.buffer, self.batch, self.pairs = self.buffer + 1, 0, self.pairs + pairs
@@ -128,7 +133,7 @@ class WentBack:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One look at dev. ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search; ``attention``: of some
+    """One look at dev, amid or at the end of ``epoch``, 1 the first, or before it (0). ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search; ``attention``: of some
     of its translations, None without attention or where they are empty."""
 
     epoch: int

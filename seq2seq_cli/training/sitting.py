@@ -38,11 +38,12 @@ def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
             raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
         return
     if run.exists:
+        if not run.config.is_file():
+            what = "this is not a run directory, so it is not overwritten."
+            raise RunError(what, str(run.directory), "Name another one with --run.")
         if not overwrite:
             hint = "Use --resume to go on with it, --overwrite to start it anew, or --run to name another one."
             raise RunError("this run directory exists already.", str(run.directory), hint)
-        if not run.directory.is_dir() or not run.config.is_file():
-            raise RunError("this is not a run directory, so it is not overwritten.", str(run.directory))
 
 
 def check_same_settings(run: Run, config: Config) -> None:
