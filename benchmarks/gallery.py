@@ -1,9 +1,9 @@
-"""The pictures and the table of docs/attention.md: every kind of attention, trained the same way, side by side.
+"""The pictures and the table of docs/attention.md: kinds of attention, trained the same way, side by side.
 
     python -m benchmarks.gallery --runs cmp --gold dev.align --source dev.de --target dev.en \\
         --sentence "Ein Satz." --translation "A sentence." -o docs/attention
 
-``cmp`` holds a run of each kind, ``KIND-seed1``, as ``seq2seq compare`` names them. Speeds are measured on one thread,
+``cmp`` holds a run of each kind to be shown, ``KIND-seed1``, as ``seq2seq compare`` names them. Speeds are measured on one thread,
 kind after kind and all over again, and given relative to ``luong-general`` of the same round.
 """
 
@@ -125,7 +125,8 @@ def main(
 ) -> None:
     """Draw one sentence as every kind sees it, and print the table of all kinds."""
     set_threads(1)
-    found = {kind.name: open_run(runs / f"{kind.name}-seed1") for kind in kinds.KINDS}
+    folders = {kind.name: runs / f"{kind.name}-seed1" for kind in kinds.KINDS}
+    found = {kind: open_run(folder) for kind, folder in folders.items() if folder.is_dir() or kind == YARDSTICK}
     lines = Lines.read(LineFiles(source, target))
     output.mkdir(parents=True, exist_ok=True)
     rates: dict[str, float | None] = {}

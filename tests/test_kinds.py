@@ -1,5 +1,7 @@
 """The table of kinds, and that a model is what its row says."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from models import VOCABULARY, tiny_config
@@ -151,3 +153,11 @@ def test_auto_is_the_only_tying_that_looks_at_the_vocabulary() -> None:
     for tying in ("all", "target", "none"):
         model = ModelConfig.model_validate({"tying": tying})
         assert {resolve_tying(model, SubwordConfig(joint=joint)) for joint in (True, False)} == {tying}
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
+def test_the_gallery_has_the_formula_and_the_paper_of_every_kind(kind: kinds.Kind) -> None:
+    gallery = (Path(__file__).parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
+    section = " ".join(gallery.partition(f"\n## `{kind.name}`\n")[2].partition("\n## ")[0].split())
+    for said in (kind.formula, kind.paper, kind.cost):
+        assert " ".join(said.split()) in section
