@@ -3,8 +3,8 @@
     python -m benchmarks.gallery --runs cmp --gold dev.align --source dev.de --target dev.en \\
         --sentence "Ein Satz." --translation "A sentence." -o docs/attention
 
-``cmp`` holds a run of each kind to be shown, ``KIND-seed1``, as ``seq2seq compare`` names them. Speeds are measured on one thread,
-kind after kind and all over again, and given relative to ``luong-general`` of the same round.
+``cmp`` holds a run of each kind to be shown, ``KIND-seed1``, as ``seq2seq compare`` names them. Speeds are measured on
+one thread, kind after kind and all over again, and given relative to ``luong-general`` of the same round.
 """
 
 from __future__ import annotations

@@ -116,6 +116,8 @@ def comparison_table(comparison: Comparison) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from seq2seq_cli.report.tables import shown_p
+
     # As Text, or [brackets] in a path would be read as markup.
     table = Table(title=Text(comparison.title, "table.title"))
     table.add_column("run", overflow="fold")
@@ -125,7 +127,7 @@ def comparison_table(comparison: Comparison) -> Table:
         cells = []
         for metric in ("bleu", "chrf", "ter"):
             score = getattr(evaluation.scores, metric)
-            p = "" if significance is None else _p(getattr(significance, metric))
+            p = "" if significance is None else shown_p(getattr(significance, metric))
             cells += [f"{score.value:.2f} [{score.low:.1f}-{score.high:.1f}]", p]
         table.add_row(
             Text(str(evaluation.run.directory)),
@@ -135,7 +137,3 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{evaluation.sentences_per_second:.0f}",
         )
     return table
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -86,13 +86,14 @@ def _latex_rows(comparison: Comparison, compared: bool) -> Iterable[list[str]]:
             score = getattr(evaluation.scores, metric)
             row.append(f"{score.value:.2f} [{score.low:.1f}--{score.high:.1f}]")
             if compared:
-                row.append("" if p is None else _latex_p(getattr(p, metric)))
+                row.append("" if p is None else shown_p(getattr(p, metric)).replace("<", "$<$"))
         row += [f"{evaluation.parameters:,}", f"{evaluation.training_minutes:.1f}"]
         yield [*row, f"{evaluation.sentences_per_second:.0f}"]
 
 
-def _latex_p(p: float) -> str:
-    return "$<$0.001" if p < 0.001 else f"{p:.3f}"
+def shown_p(p: float) -> str:
+    """A p value to three places."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def latex_text(text: str) -> str:

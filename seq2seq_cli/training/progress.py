@@ -133,8 +133,9 @@ class WentBack:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One look at dev, amid or at the end of ``epoch``, 1 the first, or before it (0). ``loss``: unsmoothed, in nats a target token; ``bleu``: of greedy search; ``attention``: of some
-    of its translations, None without attention or where they are empty."""
+    """One look at dev, amid or at the end of ``epoch``, 1 the first, or before it (0). ``loss``: unsmoothed, in nats a
+    target token; ``bleu``: of greedy search; ``attention``: of some of its translations, None without attention or
+    where they are empty."""
 
     epoch: int
     step: int
