@@ -81,10 +81,10 @@ def decoding_pace(run: Run, sentences: int) -> float:
     return decode_speed.measure(translator, few, translator.config.decoding.beam, False, 0.0).target_tokens_per_second
 
 
-def error_rate(run: Run, lines: Lines, gold: Path) -> float | None:
+def error_rate(translator: Translator, lines: Lines, gold: Path) -> float | None:
     """Alignment error rate of where the model looked, a word at a time, in forced decoding."""
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
-    found = aligned(lines, Translator.load(run.directory, "cpu", "fp32"), None, "", posterior=False)
+    found = aligned(lines, translator, None, "", posterior=False)
     counts = (agreement(links, wanted) for (_, links), wanted in zip(found, read_gold(gold, sizes), strict=True))
     return sum(counts, Agreement()).error_rate
 
@@ -133,10 +133,11 @@ def main(
     for kind, run in found.items():
         if not kinds.find(kind).attends:
             continue
-        alignment = Translator.load(run.directory, "cpu", "fp32").score([sentence], [translation])[0].alignment
+        translator = Translator.load(run.directory, "cpu", "fp32")
+        alignment = translator.score([sentence], [translation])[0].alignment
         assert alignment is not None
         save_heatmap(alignment, output / f"{kind}.png", kind)
-        rates[kind] = error_rate(run, lines, gold)
+        rates[kind] = error_rate(translator, lines, gold)
         console.notice(f"{kind}: drawn and aligned")
     paces = {kind: Paces([], []) for kind in found}
     for number in range(rounds):

@@ -155,8 +155,8 @@ def test_where_nothing_gets_better_the_start_is_kept_and_said(
     )  # fmt: skip
     assert differing(read_weights(run.best), read_weights(beginner.best)) == []
     for split in ("dev", "test"):
-        assert f"{split}: BLEU" in answer.out
-    assert answer.out.count("(+0.00, p = 1.000)") == 4
+        assert f"{split}, beam 3: BLEU" in answer.out
+    assert answer.out.count("(+0.00, p 1.000)") == 4
     assert answer.out.count(": no significant change") == 2
     assert "starting from" in answer.err
 
@@ -165,12 +165,12 @@ def test_significance_in_words() -> None:
     def scores(bleu: float, chrf: float) -> Scores:
         return Scores(*(Score(name, value, 0, 0, "") for name, value in (("BLEU", bleu), ("chrF", chrf), ("TER", 1))))
 
-    change = Change("test", scores(10, 20), scores(12, 19), PValues(0.04, 0.06, 1))
+    change = Change("test", 5, scores(10, 20), scores(12, 19), PValues(0.04, 0.06, 1))
     assert str(change) == (
-        "test: BLEU 10.00 before, 12.00 now (+2.00, p = 0.040), chrF 20.00 before, 19.00 now (-1.00, p = 0.060): "
+        "test, beam 5: BLEU 10.00 before, 12.00 now (+2.00, p 0.040), chrF 20.00 before, 19.00 now (-1.00, p 0.060): "
         "BLEU is significantly better"
     )
-    worse = Change("test", scores(10, 20), scores(12, 19), PValues(0.05, 0.001, 1))
+    worse = Change("test", 1, scores(10, 20), scores(12, 19), PValues(0.05, 0.001, 1))
     assert worse.verdict == "chrF is significantly worse"
 
 

@@ -81,7 +81,7 @@ def align(
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
     wanted = None if gold is None else read_gold(gold, sizes)
-    opened, backward = open_run(run), None
+    opened, backward = options.chosen_run(run), None
     forward = options.load_attending(opened, device, precision)
     if reverse_run is not None:
         reverse = open_run(reverse_run)

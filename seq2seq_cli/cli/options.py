@@ -166,6 +166,17 @@ def refuse_int8(precision: str | None) -> None:
         raise ConfigError("int8 is for searching; given translations are not.", "--precision", 'Use "auto" or "fp32".')
 
 
+def chosen_run(directory: Path | None) -> Run:
+    """The run that was named; or the newest, whose name is then said. Raises RunError as ``open_run`` does."""
+    from seq2seq_cli import console
+    from seq2seq_cli.runs import open_run
+
+    run = open_run(directory)
+    if directory is None:
+        console.notice(f"run: {run.directory} (the newest)")
+    return run
+
+
 def load_attending(run: Run, device: str | None, precision: str | None) -> Translator:
     """The model of a run. Raises RunError where it has no attention to be looked at."""
     from seq2seq_cli.decoding.translator import Translator

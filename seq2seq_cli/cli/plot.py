@@ -41,9 +41,8 @@ def plot(
     from seq2seq_cli.errors import DataError
     from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
-    from seq2seq_cli.runs import open_run
 
-    translator = options.load_attending(open_run(run), device, "fp32")
+    translator = options.load_attending(options.chosen_run(run), device, "fp32")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
     if target is None:

@@ -50,7 +50,7 @@ def score(
     if len(sources) != len(targets):
         what = f"not as many lines here ({len(sources):,}) as in {target} ({len(targets):,})."
         raise DataError(what, str(source), "Line N of the one must be translated by line N of the other.")
-    translator = Translator.load(run, device or "auto", precision or "fp32")
+    translator = Translator.load(options.chosen_run(run).directory, device or "auto", precision or "fp32")
     with joined() as ranks:
         src, tgt = list(ranks.share(sources)), list(ranks.share(targets))
         if pieces:

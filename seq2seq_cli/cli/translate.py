@@ -83,13 +83,12 @@ def translate(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.ranks import joined
-    from seq2seq_cli.runs import open_run
 
     options.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     options.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     options.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads or 0)
-    opened = open_run(run)
+    opened = options.chosen_run(run)
     translator = Translator.load(opened.directory, device or "auto", precision or "auto")
     shown = nbest or 1
     settings = options.decoding_settings(

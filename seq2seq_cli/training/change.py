@@ -12,6 +12,7 @@ from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights, restore
+from seq2seq_cli.report.tables import shown_p
 from seq2seq_cli.runs import Run, write_json
 
 LEVEL = 0.05
@@ -24,6 +25,7 @@ class Change:
     paired significance of their difference."""
 
     split: str
+    beam: int
     before: Scores
     after: Scores
     p: PValues
@@ -39,10 +41,10 @@ class Change:
 
     def __str__(self) -> str:
         figures = (
-            f"{after.name} {before.value:.2f} before, {after.value:.2f} now ({after.value - before.value:+.2f}, p = {p:.3f})"
+            f"{after.name} {before.value:.2f} before, {after.value:.2f} now ({after.value - before.value:+.2f}, p {shown_p(p)})"
             for before, after, p in self._pairs
         )
-        return f"{self.split}: {', '.join(figures)}: {self.verdict}"
+        return f"{self.split}, beam {self.beam}: {', '.join(figures)}: {self.verdict}"
 
     @property
     def _pairs(self) -> list[tuple[Score, Score, float]]:
@@ -70,4 +72,4 @@ def changes(run: Run, prepared: Prepared, translator: Translator, tested: Evalua
 def _change(split: str, lines: Lines, start: Translator, after: list[str]) -> Change:
     before = start.translate(lines.src)
     [p] = paired(before, [after], lines.tgt)
-    return Change(split, score_system(before, lines.tgt), score_system(after, lines.tgt), p)
+    return Change(split, start.config.decoding.beam, score_system(before, lines.tgt), score_system(after, lines.tgt), p)

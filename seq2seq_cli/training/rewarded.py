@@ -60,7 +60,7 @@ class Rewarded:
 
 
 class SelfCritical(Rewarded):
-    """-(r(y) - r(y*)) log p(y), y a sample and y* the greedy translation (Rennie et al. 2017, 3.2, equation 8), the mean
+    """-(r(y) - r(y*)) log p(y), y a sample and y* the greedy translation (Rennie et al. 2017, 3.2), the mean
     over a sentence's samples: its gradient's expectation is minus that of the expected reward."""
 
     greedy = True
@@ -82,7 +82,7 @@ class SelfCritical(Rewarded):
 
 class MinimumRisk(Rewarded):
     """The expected risk over a sentence's candidates, sum of (1 - r(y)) Q(y) with Q(y) = p(y)^alpha / sum p(y')^alpha
-    (Shen et al. 2016, 3.2, equations 10 and 11): what is drawn and the reference, each once. It is divided by alpha, as its
+    (Shen et al. 2016, 3): what is drawn and the reference, each once. It is divided by alpha, as its
     gradient has that factor, for the weight of cross-entropy to mean the same whatever alpha is."""
 
     greedy = False

@@ -85,7 +85,7 @@ class ChannelScore(Score):
 
 
 class ChannelAttention(ScoredAttention):
-    """c_t[d] = sum_s a_t(s, d) h_s[d], a_t(., d) the normalised d-th energies (Choi, Cho & Bengio 2018, 3.1).
+    """c_t[d] = sum_s a_t(s, d) h_s[d], a_t(., d) the normalised d-th energies (Choi, Cho & Bengio 2018).
 
     ``weights_BTS`` is the mean over d.
     """

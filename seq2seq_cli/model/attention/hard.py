@@ -41,14 +41,14 @@ class HardAttention(ScoredAttention):
 
 
 class StraightThroughAttention(HardAttention):
-    """Backwards the chances stand in for the weights (Bengio, Léonard & Courville 2013, 3.2)."""
+    """Backwards the chances stand in for the weights (Bengio, Léonard & Courville 2013: the straight-through estimator)."""
 
     def learned(self, weights_BTS: Tensor, chances_BTS: Tensor) -> Tensor:
         return weights_BTS + (chances_BTS - chances_BTS.detach())
 
 
 class MarginalAttention(HardAttention):
-    """Learns by the exact marginal p(y_t) = sum_s a_t(s) p(y_t | h_s) (Wu, Shapiro & Cotterell 2018, 3.1, equation 4): exact
+    """Learns by the exact marginal p(y_t) = sum_s a_t(s) p(y_t | h_s) (Wu, Shapiro & Cotterell 2018): exact
     as no later step knows where this one looked. S readouts a target token."""
 
     def objective(self, forced: Forced) -> Loss:
