@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq_cli.runs import Run
+
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors",),
@@ -89,10 +91,8 @@ def test_functions_fit_a_screen() -> None:
                 assert (node.end_lineno or 0) - first.lineno < 60, f"{path}: {node.name}"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["--version"], ["attentions"], ["config", "show"]]
-)
-def test_light_commands_leave_heavy_packages_alone(arguments: list[str]) -> None:
+def loaded(packages: set[str], arguments: list[str]) -> str:
+    """Which of these packages a command loads, in a process of its own."""
     program = f"""
 import sys
 from seq2seq_cli.cli.app import main
@@ -101,7 +101,21 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-print(sorted({HEAVY!r} & set(sys.modules)))
+print(sorted({packages!r} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    done = subprocess.run([sys.executable, "-c", program], input="ta\n", capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["--version"], ["attentions"], ["config", "show"]]
+)
+def test_light_commands_leave_heavy_packages_alone(arguments: list[str]) -> None:
+    assert loaded(HEAVY, arguments) == "[]"
+
+
+def test_a_search_leaves_what_it_does_not_need_alone(trained_run: Run) -> None:
+    """torch's compiler and pandas would take longer to load than a line takes to translate."""
+    assert (
+        loaded({"torch", "torch._dynamo", "pandas"}, ["translate", "--run", str(trained_run.directory)]) == "['torch']"
+    )

@@ -1,10 +1,12 @@
 """From a configuration to a module: the only place that does it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seq2seq_cli.config import RADIUS, AttentionConfig, Config, ModelConfig, SubwordConfig
 from seq2seq_cli.errors import ConfigError
@@ -25,7 +27,7 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
     ``config.attention.segment_marks``. Raises ConfigError where it would
     have more than MOST_PARAMETERS, before any memory is taken, or there is no memory for them.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Uninitialised():
         parameters = _build(config, src_vocabulary, tgt_vocabulary, segment_ends).parameter_count()
     what = f"a model of these sizes has {parameters:,} parameters"
     hint = "Check the sizes and layers of the section model."
@@ -37,6 +39,20 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
         if "allocate" not in str(error):
             raise
         raise ConfigError(f"{what}, for which there is no memory.", "model", hint) from None
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Parameters that are only counted are given no values: on the meta device, drawing them would load torch's compiler, more
+    than a second of the start of every command."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_"):
+            drawn: Tensor = args[0] if args else given["tensor"]
+            return drawn
+        return func(*args, **given)
 
 
 def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int]) -> Seq2Seq:
