@@ -137,12 +137,12 @@ def _flop_per_token(learner: Learner, pairs: TokenisedSplit, batches: list[np.nd
 def _without_onednn() -> Iterator[None]:
     was = torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
-    was_used, products.ONEDNN = products.ONEDNN, False
+    was_used, products.FLOAT32 = products.FLOAT32, False
     try:
         yield
     finally:
         torch._C._set_mkldnn_enabled(was)
-        products.ONEDNN = was_used
+        products.FLOAT32 = was_used
 
 
 def main(

@@ -35,6 +35,15 @@ def test_linear_in_bfloat16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatc
     test_linear(torch.bfloat16, 3)
 
 
+def test_float32_by_onednn_and_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever this processor would choose."""
+    for by_onednn in (False, products.ONEDNN):
+        monkeypatch.setattr(products, "FLOAT32", by_onednn)
+        for rows in (0, 1, 40):
+            test_linear(torch.float32, rows)
+        test_outer(torch.float32)
+
+
 @DTYPES
 def test_outer(dtype: torch.dtype) -> None:
     for left in layouts(40, 16, dtype):
