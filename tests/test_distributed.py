@@ -173,26 +173,24 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
         assert torch.equal(killed[name], weight), name
 
 
-def command(launcher: list[str], *words: object) -> str:
-    module = MODULE if launcher is not SINGLE else MODULE[:2]
-    answer = subprocess.run(
-        [*launcher, *module, *map(str, words)], capture_output=True, text=True, timeout=120, env=os.environ
-    )
+def by_two(*words: object) -> str:
+    """The command by two processes; what they say."""
+    launcher = [*TORCHRUN, "--nproc-per-node=2", *MODULE]
+    answer = subprocess.run([*launcher, *map(str, words)], capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     return answer.stderr
 
 
-def test_two_processes_translate_and_score_in_order(trained_run: Run, tmp_path: Path) -> None:
+def test_two_processes_translate_and_score_in_order(trained_run: Run, tmp_path: Path, terminal: Terminal) -> None:
     source = TinyCorpus.write(tmp_path / "text", train=47).folder / "train.xx"
-    pair = [*TORCHRUN, "--nproc-per-node=2"]
     shown: dict[str, list[str]] = {}
-    for name, launcher in (("one", SINGLE), ("two", pair)):
+    for name, command in (("one", lambda *words: terminal.ok(*words).err), ("two", by_two)):
         output, scores = tmp_path / f"{name}.txt", tmp_path / f"{name}.scores"
-        told = command(launcher, "translate", source, "-o", output, "--run", trained_run.directory, "--nbest", 2)
+        told = command("translate", source, "-o", output, "--run", trained_run.directory, "--nbest", 2)
         assert told.count("47 lines translated") == 1
         best = [line.split("\t")[2] for line in output.read_text(encoding="utf-8").splitlines()[::2]]
         (tmp_path / f"{name}.best").write_text("".join(f"{line}\n" for line in best), encoding="utf-8")
-        command(launcher, "score", source, tmp_path / f"{name}.best", "-o", scores, "--run", trained_run.directory)
+        command("score", source, tmp_path / f"{name}.best", "-o", scores, "--run", trained_run.directory)
         shown[name] = [output.read_text(encoding="utf-8"), scores.read_text(encoding="utf-8")]
     assert shown["one"] == shown["two"]
 
