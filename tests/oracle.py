@@ -136,7 +136,7 @@ class Oracle:
 
     def attend(self, query: Vector, source: Source, t: int) -> tuple[Vector, Vector]:
         """The context and the weights of step ``t``."""
-        if self.choices.score is None:
+        if self.choices.kind == "none":
             kept = len(source.summary) if self.choices.summary == "every-step" else 0
             return source.summary[:kept], np.zeros(0)
         match self.choices.kind:

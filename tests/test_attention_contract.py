@@ -119,6 +119,33 @@ def test_a_sentence_alone_is_the_sentence_among_others(wired: Wired) -> None:
         assert_same(decode(wired.model, alone).features_BTF, wired.whole.features_BTF[one])
 
 
+WINDOWLESS = {("luong-location", "local-m"), ("luong-location", "local-p"), ("hard", "local-p")}
+"""Refused, with the reason: see CLASHES."""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "window"),
+    [
+        (kind.name, window)
+        for kind in kinds.KINDS
+        for window in ("local-m", "local-p")
+        if kind.attends and (kind.name, window) not in WINDOWLESS
+    ],
+)
+def test_a_window_of_a_long_source_is_the_same_by_itself(kind: str, window: str) -> None:
+    """A single step is shown the window alone, several are shown all."""
+    model = tiny_model(tiny_config(kind, attention={"window": window, "radius": 1}))
+    sentences = tiny_sentences((30, 5, 1, 24), steps=4)
+    whole = decode(model, sentences)
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    for t in range(4):
+        step = model.decoder(model.embed(sentences.reads_BT[:, t : t + 1]), memory, state)
+        assert_same(step.features_BTF, whole.features_BTF[:, t : t + 1])
+        assert_same(step.weights_BTS, whole.weights_BTS[:, t : t + 1])
+        state = step.state
+
+
 @torch.no_grad()
 def test_reordering_commutes_with_stepping(wired: Wired) -> None:
     rows = torch.tensor([2, 0, 0, 3, 2])

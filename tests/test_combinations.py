@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
@@ -120,6 +121,12 @@ def test_a_combination_obeys_the_contract_or_is_refused(group: list[Cell]) -> No
             assert reason in str(refused.value), cell
 
 
+def test_every_mechanism_is_among_them() -> None:
+    """Kinds of the file `scored` differ by what is combined here."""
+    apart = {kind.name for kind in kinds.KINDS if kind.module != "scored"}
+    assert apart - {kind for kind, _ in MECHANISMS} == set(), "to be added to MECHANISMS"
+
+
 def test_how_many_there_are() -> None:
     """14 mechanisms x 3 windows x 4 normalisers x 6 scores x 3 wirings."""
     counts = Counter(bool(cell.refusals()) for cell in cells())
@@ -130,6 +137,8 @@ def test_how_many_there_are() -> None:
     obeying = 4 * 3 * (3 * 16 + 5 * 3 + 2 * 15 + 2 * 11) + 4 * 11
     assert counts[False] == obeying == 1424
     assert counts[True] == 1600
+    told = f"Of {sum(counts.values()):,} combinations {counts[False]:,} obey the contract"
+    assert told in (Path(__file__).parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
 
 
 def assert_contract(model: Seq2Seq, cell: Cell) -> None:

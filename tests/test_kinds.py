@@ -160,4 +160,4 @@ def test_the_gallery_has_the_formula_and_the_paper_of_every_kind(kind: kinds.Kin
     gallery = (Path(__file__).parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
     section = " ".join(gallery.partition(f"\n## `{kind.name}`\n")[2].partition("\n## ")[0].split())
     for said in (kind.formula, kind.paper, kind.cost):
-        assert " ".join(said.split()) in section
+        assert " ".join(said.split()) in section, f"section {kind.name} of docs/attention.md"

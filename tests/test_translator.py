@@ -125,7 +125,7 @@ KINDS = [kind.name for kind in kinds.KINDS if kind.attends]
 @pytest.mark.parametrize("kind", KINDS)
 def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, kind: str) -> None:
     """Its alignment is that of forced decoding: no row of another hypothesis or sentence."""
-    local = {"radius": 2} if kind.startswith("local") else {}
+    local = {} if kinds.find(kind).window == "global" else {"radius": 2}
     model = untrained(translator, kind, **local)
     decoding = settings(model, beam=4, max_length=8, batch_tokens=200)
     lines = LINES[:8]

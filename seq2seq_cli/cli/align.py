@@ -53,7 +53,8 @@ def align(
     i is the source word, j the target word, both counted from 0 and separated by white space. Each target word is
     linked to the source word of the largest weight: the mean over the target word's pieces of the sum over the source
     word's. Weights are those of the attention times how likely the target piece is from that source piece alone
-    (Shankar & Sarawagi 2019), made to sum to one; with --attention, where the model looked before the piece was known. The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
+    (Shankar & Sarawagi 2019), made to sum to one; with --attention, where the model looked before the piece was known.
+    The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
 
     With --gold: alignment error rate (Och & Ney 2003), precision against the sure and possible links, recall of the
     sure ones. --soft: `weights_0` is the first pair's, a row a target word, a column a source word, `</s>` the last;

@@ -42,7 +42,8 @@ class Prepared:
 
     ``train`` lacks the pairs that training leaves out (``notes`` counts them, in sentences for people); ``dev`` has
     every pair, in the order of ``dev_lines``. ``corpus_name`` is safe as a file name; ``hashes`` maps each split to
-    the SHA-256 of its text, and ``links`` to that of the file of word links, where one guides training. ``src`` and ``tgt`` are the languages.
+    the SHA-256 of its text, and ``links`` to that of the file of word links, where one guides training. ``src`` and
+    ``tgt`` are the languages.
     """
 
     directory: Path

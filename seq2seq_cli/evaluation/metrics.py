@@ -212,7 +212,7 @@ def _score(name: str, metric: Metric, hypotheses: Sequence[str], references: Seq
     # sacreBLEU publishes its interval only in its formatted output, and only where the mean is not zero.
     formatted = json.loads(result.format(width=9, signature=signature, is_json=True))
     mean, half = formatted.get("confidence_mean", 0.0), formatted.get("confidence_var", 0.0)
-    return Score(name, float(result.score), mean - half, mean + half, signature)
+    return Score(name, float(result.score), max(0.0, mean - half), mean + half, signature)
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:

@@ -26,8 +26,9 @@ Keep = Callable[[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run, of a ``kind`` of attention, on one test set, ``lines``. ``decoding_seconds``: search and detokenisation, the model already loaded.
+    """One run, of a ``kind`` of attention, on one test set, ``lines``.
 
+    ``decoding_seconds``: search and detokenisation, the model already loaded.
     ``kept``: some rows' hypotheses with all that is known of them, their alignments above all, by row from 0.
     """
 

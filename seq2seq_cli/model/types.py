@@ -64,8 +64,8 @@ class Values(Protocol):
 class Memory(NamedTuple):
     """What attention reads, made once a source batch: the keys are projected here and never again.
 
-    ``values`` are the encoder's states, B x S x E, or what a mechanism reads in their place. In beam search R = K B rows read it, K hypotheses of each sentence
-    one after another: mask and summary then have R rows, values and keys still B.
+    ``values`` are the encoder's states, B x S x E, or what a mechanism reads in their place. In beam search R = K B rows
+    read it, K hypotheses of each sentence one after another: mask and summary then have R rows, values and keys still B.
     """
 
     values: Values

@@ -68,7 +68,8 @@ class LocalPredictiveWindow(nn.Module):
     """local-p: p_t = (S - 1) sigmoid(v_p^T tanh(W_p q)); each weight in [p_t - D, p_t + D] is multiplied by
     exp(-(s - p_t)^2 / (2 sigma^2)), sigma = D / 2 (Luong, Pham & Manning 2015, 3.2, equations 9 and 10).
 
-    The paper has S where S - 1 stands here: positions count from 0, and p_t stays within the source. The Gaussian is what gives p_t a gradient; with it the weights no longer sum to one.
+    The paper has S where S - 1 stands here: positions count from 0, and p_t stays within the source. The Gaussian is
+    what gives p_t a gradient; with it the weights no longer sum to one.
     """
 
     def __init__(self, query_size: int, radius: int) -> None:
