@@ -7,6 +7,7 @@ A pytest plugin with the fixtures that share one corpus and one trained run.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,10 +99,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_pictures() -> Iterator[None]:
-    """Six took as long as all the rest of a tiny training."""
+def few_pictures_and_trials() -> Iterator[None]:
+    """Six pictures, and ten thousand trials of a paired test, took as long as all the rest of a tiny training."""
+    from seq2seq_cli.evaluation.metrics import paired
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
+        for user in ("training.change", "evaluation.systems"):
+            patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
         yield
 
 
