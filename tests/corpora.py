@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -99,14 +100,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_pictures_and_trials() -> Iterator[None]:
-    """Six pictures, and ten thousand trials of a paired test, took as long as all the rest of a tiny training."""
+def little_beside_the_training() -> Iterator[None]:
+    """Six pictures, ten thousand trials of a paired test, and a look for garbage through all that the tests have imported, took
+    as long as all the rest of a tiny training."""
     from seq2seq_cli.evaluation.metrics import paired
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
         for user in ("training.change", "evaluation.systems"):
             patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
+        patch.setattr("seq2seq_cli.training.loop.gc", Mock())
         yield
 
 
