@@ -36,7 +36,8 @@ def main(
 
 
 def _merged(there: set[str], back: set[str]) -> str:
-    links = {link: "-" if link in there & back else "?" for link in there | back}
+    both = there & back
+    links = {link: "-" if link in both else "?" for link in there | back}
     ordered = sorted((*map(int, link.split("-")), sign) for link, sign in links.items())
     return " ".join(f"{i}{sign}{j}" for i, j, sign in ordered)
 

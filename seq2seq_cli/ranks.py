@@ -99,6 +99,11 @@ class Ranks:
 ALONE = Ranks()
 
 
+def first_of_its_job() -> bool:
+    """Whether this process speaks for its job, known before it has ``joined`` the others."""
+    return _number("RANK") == 0
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """This process's place among those that ``torchrun`` has started, or ``ALONE`` where it has not."""

@@ -72,7 +72,7 @@ class Cell(NamedTuple):
 
     def refusals(self) -> set[str]:
         """Parts of the reasons that the definitions give for refusing it."""
-        own_score = self.kind in ("multi-head", "coverage", "channel")
+        own_score = self.kind != "none" and "score" not in kinds.find(self.kind).options
         estimator, location = self.options.get("estimator"), self.score == "location"
         reasons = {
             "is not an option of none": self.kind == "none",

@@ -79,6 +79,11 @@ def test_empty_translations_score_nothing() -> None:
     assert scores.ter.value == 100
 
 
+def test_an_interval_does_not_begin_below_zero() -> None:
+    found = score_system(["a b c d e", "x", "y", "z"], ["a b c d e", "q r", "s t u v", "w o"]).bleu
+    assert found.low == 0 < found.value < found.high
+
+
 def test_paired_tells_difference_from_chance() -> None:
     other = [line.replace("old", "odd") if i < 2 else line for i, line in enumerate(REFERENCES)]
     same_as_other = [line.replace("old", "odd") if i >= 38 else line for i, line in enumerate(REFERENCES)]

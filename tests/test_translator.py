@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import Terminal
 from corpora import TinyCorpus, sentences, translation
 
 from seq2seq_cli import config as configuration
@@ -329,7 +330,9 @@ def test_weights_missing_or_damaged(copied: Run) -> None:
         Translator.load(copied.directory)
 
 
-def test_the_newest_run_is_the_default(copied: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_run_is_the_default(
+    copied: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
     monkeypatch.chdir(tmp_path)
     for age, name in ((100, "older"), (10, "newer")):
         run = Run(Path(shutil.copytree(copied.directory, Path("runs") / name)))
@@ -339,3 +342,8 @@ def test_the_newest_run_is_the_default(copied: Run, tmp_path: Path, monkeypatch:
         copied.config.read_text().replace("beam = 3", "beam = 7"), encoding="utf-8"
     )
     assert Translator.load().config.decoding.beam == 7
+    told = f"run: {Path('runs') / 'newer'} (the newest)"
+    assert told in terminal.ok("translate", stdin=b"ta\n").err
+    assert "the newest" not in terminal.ok("translate", "--run", "runs/older", stdin=b"ta\n").err
+    monkeypatch.setenv("RANK", "1")
+    assert "the newest" not in terminal.ok("translate", stdin=b"ta\n").err

@@ -169,10 +169,11 @@ def refuse_int8(precision: str | None) -> None:
 def chosen_run(directory: Path | None) -> Run:
     """The run that was named; or the newest, whose name is then said. Raises RunError as ``open_run`` does."""
     from seq2seq_cli import console
+    from seq2seq_cli.ranks import first_of_its_job
     from seq2seq_cli.runs import open_run
 
     run = open_run(directory)
-    if directory is None:
+    if directory is None and first_of_its_job():
         console.notice(f"run: {run.directory} (the newest)")
     return run
 

@@ -174,5 +174,4 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _ragged(column: pa.ListArray) -> RaggedIds:
-    # Not to_numpy(), which loads pandas: a third of a second.
-    return RaggedIds(np.from_dlpack(column.flatten()), np.diff(np.from_dlpack(column.offsets)))
+    return RaggedIds(column.flatten().to_numpy(), np.diff(column.offsets.to_numpy()))

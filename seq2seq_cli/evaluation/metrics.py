@@ -100,7 +100,7 @@ def score_system(hypotheses: Sequence[str], references: Sequence[str], bootstrap
     """Corpus scores of ``hypotheses``, one a line, against one reference each, all detokenised.
 
     ``bootstrap``: resamples behind the 95% intervals (mean ± half the spread of the middle 95%, as sacreBLEU
-    has it). Raises DataError where there is nothing to score or the numbers of lines differ.
+    has it, but not below zero). Raises DataError where there is nothing to score or the numbers of lines differ.
     """
     return Scores(*_scores(_metrics(), hypotheses, references, bootstrap))
 

@@ -27,7 +27,7 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
     ``config.attention.segment_marks``. Raises ConfigError where it would
     have more than MOST_PARAMETERS, before any memory is taken, or there is no memory for them.
     """
-    with torch.device("meta"), _Uninitialised():
+    with torch.device("meta"), _Undrawn():
         parameters = _build(config, src_vocabulary, tgt_vocabulary, segment_ends).parameter_count()
     what = f"a model of these sizes has {parameters:,} parameters"
     hint = "Check the sizes and layers of the section model."
@@ -41,15 +41,15 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
         raise ConfigError(f"{what}, for which there is no memory.", "model", hint) from None
 
 
-class _Uninitialised(TorchFunctionMode):
-    """Parameters that are only counted are given no values: on the meta device, drawing them would load torch's compiler, more
-    than a second of the start of every command."""
+class _Undrawn(TorchFunctionMode):
+    """Embeddings that are only counted are not drawn: on the meta device ``normal_`` would load torch's compiler, more than a
+    second of the start of every command."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
-        if func.__name__ in ("normal_", "uniform_"):
+        if func.__name__ == "normal_":
             drawn: Tensor = args[0] if args else given["tensor"]
             return drawn
         return func(*args, **given)

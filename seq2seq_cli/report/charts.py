@@ -137,7 +137,7 @@ def _category(scores: LengthScores) -> str:
 
 
 def _banded(name: str, scores: LengthScores, score: Score) -> Point:
-    return Point(name, _category(scores), score.value, max(0.0, score.low), score.high, scores.bin.few)
+    return Point(name, _category(scores), score.value, score.low, score.high, scores.bin.few)
 
 
 def _chart(

@@ -21,8 +21,8 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Change:
-    """Scores on ``split`` of the weights that training started from and of those that it kept, decoded alike, and the
-    paired significance of their difference."""
+    """Scores on ``split`` of the weights that training started from and of those that it kept, decoded alike (``beam``), and
+    the paired significance of their difference."""
 
     split: str
     beam: int
