@@ -119,7 +119,9 @@ def _outline(axes: Axes, seen_TS: np.ndarray) -> None:
     padded = np.pad(seen_TS, 1)
     upright = [[(s, t), (s, t + 1)] for t, s in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])]
     level = [[(s, t), (s + 1, t)] for t, s in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])]
-    axes.add_collection(LineCollection(upright + level, colors=WINDOW_COLOUR, linewidths=1.4), autolim=False)
+    # Above the frame, and not cut off by it: where the window ends with the sentence, the two are one line.
+    lines = LineCollection(upright + level, colors=WINDOW_COLOUR, linewidths=1.4, clip_on=False, zorder=3)
+    axes.add_collection(lines, autolim=False)
 
 
 def _shortest(numbers: np.ndarray) -> list[float]:
