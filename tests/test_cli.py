@@ -145,7 +145,7 @@ def test_from_text_to_pictures(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_
 
     drawn = terminal.ok("plot", "ta nu ki", "--target", translation("ta nu ki"))
     assert "la" in drawn.out
-    assert drawn.err == "la ro se\n"
+    assert drawn.err == f"run: {run.directory} (the newest)\nla ro se\n"
     for suffix in (".png", ".svg", ".pdf"):
         assert f"picture{suffix}" in terminal.ok("plot", "ta nu ki", "-o", f"picture{suffix}").err
     assert imread("picture.png").ndim == 3
