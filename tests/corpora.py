@@ -110,6 +110,9 @@ def little_beside_the_training() -> Iterator[None]:
         for user in ("training.change", "evaluation.systems"):
             patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
         patch.setattr("seq2seq_cli.training.loop.gc", Mock())
+        # Commands that choose for themselves would leave this process with a thread a core, and tests side by side would wait for
+        # each other's: tiny models took twenty times as long.
+        patch.setattr("seq2seq_cli.device.available_cores", lambda: 1)
         yield
 
 

@@ -78,6 +78,7 @@ def test_autocast_multiplies_in_its_precision_and_leaves_parameters_alone() -> N
 
 def test_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[int] = []
+    monkeypatch.setattr("seq2seq_cli.device.available_cores", available_cores)
     monkeypatch.setattr("seq2seq_cli.cores.QUOTA", tmp_path / "none")
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(32)), raising=False)
