@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_imports_go_down_the_house(path: Path) -> None:
     room = room_of(path)
     for other in our_rooms(path) - {room}:
         assert floor_of(other) < floor_of(room) or room in ("cli", "__main__", "__init__"), f"{room} uses {other}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in modules()}
+    # Of what a file imports, ``a.b.c`` may be the file a/b/c.py, or the name c in a/b.py.
+    uses = {
+        name: {it if it in files else it.rpartition(".")[0] for it in imported(path)} for name, path in files.items()
+    }
+    order = list(TopologicalSorter({name: used & files.keys() for name, used in uses.items()}).static_order())
+    assert set(order) == files.keys()
 
 
 def test_every_room_has_its_floor() -> None:

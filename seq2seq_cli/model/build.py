@@ -10,14 +10,21 @@ from torch.overrides import TorchFunctionMode
 
 from seq2seq_cli.config import RADIUS, AttentionConfig, Config, ModelConfig, SubwordConfig
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds import Estimator
 from seq2seq_cli.model.attention.parts import Parts
+from seq2seq_cli.model.criteria.marginal import marginal_cross_entropy
+from seq2seq_cli.model.criteria.reinforce import reinforced
 from seq2seq_cli.model.decoder import AttendAfter, AttendBefore, Decoder, Wiring
 from seq2seq_cli.model.encoder import Encoder
+from seq2seq_cli.model.forced import Criterion, Forced
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention
 
 MOST_PARAMETERS = 2_000_000_000
 """Of a model. A configuration may come with a run from anywhere."""
+
+CRITERIA: Mapping[Estimator | None, Criterion] = {"marginal": marginal_cross_entropy, "reinforce": reinforced}
+"""Of the estimators that learn by more than cross-entropy."""
 
 
 def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int] = ()) -> Seq2Seq:
@@ -66,7 +73,8 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
     wiring = build_wiring(config.attention, model, attention, readout_size)
     decoder = Decoder(model, wiring, attention, encoder.output_size)
     output = nn.Embedding(tgt_vocabulary, readout_size) if tying == "none" else target
-    return Seq2Seq(model, encoder, decoder, source, target, output)
+    criterion = CRITERIA.get(config.attention.choices.estimator, Forced.cross_entropy)
+    return Seq2Seq(model, encoder, decoder, source, target, output, criterion)
 
 
 def resolve_tying(model: ModelConfig, subword: SubwordConfig) -> str:

@@ -1,19 +1,16 @@
-"""Forced decoding: target sentences that a model is made to say, and what its loss is made of."""
+"""Forced decoding: target sentences that a model is made to say, and what a criterion makes its loss of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.loss import Loss, cross_entropies, target_log_probs
 from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memory
-
-if TYPE_CHECKING:
-    from seq2seq_cli.model.decoder import Decoder
 
 
 @dataclass(frozen=True)
@@ -60,3 +57,7 @@ class Forced:
         """The same as a loss."""
         smoothed, nll_N = self.cross_entropies()
         return Loss(smoothed, nll_N.sum())
+
+
+Criterion = Callable[[Forced], Loss]
+"""What training makes as small as it can: those of `model.criteria`, or ``Forced.cross_entropy``."""

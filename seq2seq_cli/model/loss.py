@@ -13,28 +13,13 @@ CHUNK = 256
 """Rows whose logits exist at a time: 8 MiB in float32 at 8,000 pieces. Measured on a CPU: 512 rows are 4% slower a step."""
 
 
-FLOOR = 1e-20
-"""Smaller weights count as this in the guidance: it stays finite, at most 46 nats a target piece, and so do its gradients,
-float16's loss scale included."""
-
-
 class Loss(NamedTuple):
     """Sums over the target tokens, in nats: ``smoothed`` is what is trained, ``nll`` the plain negative
-    log-likelihood; ``guidance`` that of `guidance_loss`, where attention is guided."""
+    log-likelihood; ``guidance`` that of `criteria.guidance`, where attention is guided."""
 
     smoothed: Tensor
     nll: Tensor
     guidance: Tensor | None = None
-
-
-def guidance_loss(weights_BTS: Tensor, guide_BTS: Tensor) -> Tensor:
-    """Cross-entropy of attention weights under those that word links ask for, summed, in nats: -sum g log a (Chen,
-    Matusov, Khadivi & Peter 2016, 3). A row of zeros in ``guide_BTS`` asks for nothing.
-
-    Weights are taken as they are, whether or not they sum to one: those of local-p then draw their p_t to the links as
-    well. What no window shows has a weight of zero and no gradient.
-    """
-    return -(guide_BTS * precise(weights_BTS).clamp(min=FLOOR).log()).sum()
 
 
 def linear_cross_entropy(

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder, Layers
-from seq2seq_cli.model.forced import Forced
+from seq2seq_cli.model.forced import Criterion, Forced
 from seq2seq_cli.model.int8 import INT8
-from seq2seq_cli.model.loss import Loss, guidance_loss
+from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.recurrence import StepWeights
 from seq2seq_cli.model.steps import OWN, PLAIN, AttentionWeights, Map
@@ -45,6 +46,7 @@ class Seq2Seq(nn.Module):
         source_embedding: nn.Embedding,
         target_embedding: nn.Embedding,
         output_embedding: nn.Embedding,
+        criterion: Criterion = Forced.cross_entropy,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -52,6 +54,7 @@ class Seq2Seq(nn.Module):
         self.source_embedding = source_embedding
         self.target_embedding = target_embedding
         self.output_embedding = output_embedding
+        self.criterion = criterion
         self.output_bias = nn.Parameter(torch.zeros(output_embedding.num_embeddings))
         self.dropout = Dropout(config.dropout)
         self.reset_parameters()
@@ -98,7 +101,7 @@ class Seq2Seq(nn.Module):
         """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing), ``guide_BTS`` where
         its attention is to lie."""
         forced = self._forced(*self.start(src_BS, mask_BS), reads_BT, target_BT, real_BT, smoothing)
-        loss = self.decoder.attention.objective(forced)
+        loss = self.criterion(forced)
         if guide_BTS is None:
             return loss
         return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))

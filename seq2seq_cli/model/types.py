@@ -6,16 +6,12 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
-
-if TYPE_CHECKING:
-    from seq2seq_cli.model.forced import Forced
-    from seq2seq_cli.model.loss import Loss
 
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
@@ -192,10 +188,6 @@ class Attention(Protocol):
 
     def pick(self, state: AttentionState, positions_RP: Tensor) -> AttentionState:
         """The state for ``Memory.pick`` of the same positions."""
-        ...
-
-    def objective(self, forced: Forced) -> Loss:
-        """What training makes as small as it can."""
         ...
 
     def __call__(

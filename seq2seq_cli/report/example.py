@@ -11,7 +11,7 @@ from seq2seq_cli.config import AttentionConfig
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.model.build import build_attention, local_radius
-from seq2seq_cli.model.loss import guidance_loss
+from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.types import Attended, Attention, EncoderOutput
 
 SOURCE = ("Wenn", "es", "regnet", ",", "lese", "ich", "zu", "Hause", "ein", "Buch", ".", END)

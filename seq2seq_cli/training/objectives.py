@@ -6,9 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from seq2seq_cli.config import Config
 from seq2seq_cli.data.batching import Batch
-from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.candidates import Candidates
 
@@ -56,16 +54,3 @@ class CrossEntropy:
         if loss.guidance is None:
             return Cost(loss.smoothed, loss.smoothed)
         return Cost(loss.smoothed + guided_weight * loss.guidance, loss.smoothed, loss.guidance)
-
-
-def make_objective(config: Config, subwords: Subwords) -> Objective:
-    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces."""
-    from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
-
-    references = CrossEntropy(config.training.label_smoothing)
-    match config.objective.kind:
-        case "scst":
-            return SelfCritical(config.objective, references, subwords.tgt)
-        case "mrt":
-            return MinimumRisk(config.objective, references, subwords.tgt)
-    return references

@@ -15,8 +15,9 @@ from seq2seq_cli.device import choose_device, choose_precision
 from seq2seq_cli.model.build import build
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.training.gradients import Learner, Replica
-from seq2seq_cli.training.objectives import make_objective
+from seq2seq_cli.training.objectives import CrossEntropy, Objective
 from seq2seq_cli.training.optim import make_optimizer
+from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, what is done of it, and how much there is."""
@@ -53,3 +54,14 @@ def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE) -> Lea
     replica = Replica(model, objective)
     parallel = replica if ranks.size == 1 else DistributedDataParallel(replica, gradient_as_bucket_view=True)
     return Learner(model, parallel, make_optimizer(model, config.training), scaler, device, precision, objective, ranks)
+
+
+def make_objective(config: Config, subwords: Subwords) -> Objective:
+    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces."""
+    references = CrossEntropy(config.training.label_smoothing)
+    match config.objective.kind:
+        case "scst":
+            return SelfCritical(config.objective, references, subwords.tgt)
+        case "mrt":
+            return MinimumRisk(config.objective, references, subwords.tgt)
+    return references

@@ -6,9 +6,6 @@ from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
-from seq2seq_cli.model.forced import Forced
-from seq2seq_cli.model.loss import Loss
-from seq2seq_cli.model.marginal import marginal_cross_entropy
 from seq2seq_cli.model.types import Attended, AttentionState, Memory, precise
 
 
@@ -48,20 +45,13 @@ class StraightThroughAttention(HardAttention):
 
 
 class MarginalAttention(HardAttention):
-    """Learns by the exact marginal p(y_t) = sum_s a_t(s) p(y_t | h_s) (Wu, Shapiro & Cotterell 2018): exact
-    as no later step knows where this one looked. S readouts a target token."""
-
-    def objective(self, forced: Forced) -> Loss:
-        return marginal_cross_entropy(forced)
+    """Learns by the exact marginal over the positions, `criteria.marginal`: exact as no later step knows where this one
+    looked."""
 
 
 class ReinforcedAttention(HardAttention):
-    """Learns from positions drawn by their chances, with the gradient
-    d log p(y | s) + sum_t (R_t - b_t) d log a_t(s_t), R_t = sum_{j>=t} log p(y_j | s) (Williams 1992; Xu et al. 2015, 4.1,
-    with what followed a choice for its reward).
-
-    The baseline b_t = w . q_t + b learns to foresee R_t by least squares; it does not teach the query.
-    """
+    """Learns from positions drawn by their chances, by `criteria.reinforce`. The baseline b_t = w . q_t + b does not teach
+    the query."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
@@ -79,18 +69,3 @@ class ReinforcedAttention(HardAttention):
         attended, state = super().forward(query_BTD, memory, state, start)
         baseline_BT = precise(self.baseline(query_BTD.detach())).squeeze(-1)
         return attended._replace(baseline_BT=baseline_BT), state
-
-    def objective(self, forced: Forced) -> Loss:
-        if not self.training:
-            return forced.cross_entropy()
-        smoothed, nll_N = forced.cross_entropies()
-        attended = forced.output.attended
-        assert attended.chances_BTS is not None
-        assert attended.baseline_BT is not None
-        log_prob_BT = nll_N.new_zeros(forced.real_BT.shape).masked_scatter(forced.real_BT, -nll_N)
-        return_BT = log_prob_BT.flip(1).cumsum(1).flip(1)
-        surprise_BT = (return_BT - attended.baseline_BT)[forced.real_BT]
-        # Padding steps draw as well, and nothing follows from them.
-        chosen_BT = (attended.chances_BTS * attended.weights_BTS).sum(-1)[forced.real_BT].log()
-        estimate = -(surprise_BT.detach() * chosen_BT).sum() + surprise_BT.square().sum() / 2
-        return Loss(smoothed + estimate, nll_N.sum())

@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from seq2seq_cli.model.forced import Forced
-from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
 from seq2seq_cli.model.types import AttentionState, Memory
 
@@ -24,6 +22,3 @@ class Mechanism(nn.Module):
 
     def pick(self, state: AttentionState, positions_RP: Tensor) -> AttentionState:
         return state
-
-    def objective(self, forced: Forced) -> Loss:
-        return forced.cross_entropy()

@@ -1,23 +1,17 @@
 """The likelihood of a target of which each step looks at one source position, whichever it may be."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.loss import CHUNK, Loss
 from seq2seq_cli.model.types import DecoderOutput, precise
-
-if TYPE_CHECKING:
-    from seq2seq_cli.model.forced import Forced
 
 
 def marginal_cross_entropy(forced: Forced) -> Loss:
     """Label-smoothed cross-entropy of p(y_t) = sum_s a_t(s) p(y_t | s), a_t(s) the chances of the decoder's attention and
-    p(y_t | s) what the step says where it sees position s alone.
+    p(y_t | s) what the step says where it sees position s alone (Wu, Shapiro & Cotterell 2018). S readouts a target token.
 
     No step may need to know where those before it looked.
     """

@@ -1,0 +1,26 @@
+"""Learning where to look from positions that were drawn (Williams 1992)."""
+
+from seq2seq_cli.model.forced import Forced
+from seq2seq_cli.model.loss import Loss
+
+
+def reinforced(forced: Forced) -> Loss:
+    """Cross-entropy given the positions that the attention has drawn, and what teaches it to draw:
+    d log p(y | s) + sum_t (R_t - b_t) d log a_t(s_t), R_t = sum_{j>=t} log p(y_j | s) (Xu et al. 2015, 4.1, with what
+    followed a choice for its reward). The baseline b_t learns to foresee R_t by least squares.
+
+    Where nothing is drawn, as in evaluation, it is the cross-entropy alone.
+    """
+    if not forced.decoder.training:
+        return forced.cross_entropy()
+    smoothed, nll_N = forced.cross_entropies()
+    attended = forced.output.attended
+    assert attended.chances_BTS is not None
+    assert attended.baseline_BT is not None
+    log_prob_BT = nll_N.new_zeros(forced.real_BT.shape).masked_scatter(forced.real_BT, -nll_N)
+    return_BT = log_prob_BT.flip(1).cumsum(1).flip(1)
+    surprise_BT = (return_BT - attended.baseline_BT)[forced.real_BT]
+    # Padding steps draw as well, and nothing follows from them.
+    chosen_BT = (attended.chances_BTS * attended.weights_BTS).sum(-1)[forced.real_BT].log()
+    estimate = -(surprise_BT.detach() * chosen_BT).sum() + surprise_BT.square().sum() / 2
+    return Loss(smoothed + estimate, nll_N.sum())
