@@ -35,7 +35,7 @@ SETTINGS = {
     "training.warmup_steps": 5, "training.epochs": 1, "training.precision": "fp32", "training.threads": 1,
     "training.device": "cpu",
 }  # fmt: skip
-RECURRENCES = (
+RECURRENCES: tuple[dict[str, object], ...] = (
     {},
     {"model.cell": "gru"},
     {"model.encoder_layers": 2, "model.decoder_layers": 2},

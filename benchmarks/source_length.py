@@ -45,8 +45,8 @@ def step_seconds(config: Config, positions: int, hypotheses: int, precision: str
     rows_R = torch.zeros(hypotheses, dtype=torch.long, device=device)
     seconds = []
     with choose_search_precision(precision, device).autocast(device):
-        weights = model.search_weights(in_int8=precision == "int8")
-        state = ModelState.start(model, weights, src_BS, torch.ones_like(src_BS, dtype=torch.bool))
+        run = model.new_pass(stepping=True, in_int8=precision == "int8")
+        state = ModelState.start(model, run, src_BS, torch.ones_like(src_BS, dtype=torch.bool))
         state = state.select(rows_R[:1], rows_R)
         for _ in range(WARM_UP + STEPS):
             begin = time.perf_counter()

@@ -70,14 +70,14 @@ def tiny_sentences(lengths: tuple[int, ...] = (5, 2, 7, 1), steps: int = 5, seed
 
 def decode(model: Seq2Seq, sentences: Sentences) -> DecoderOutput:
     """All target steps in one call."""
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
-    output: DecoderOutput = model.decoder(model.embed(sentences.reads_BT), memory, state)
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
+    output: DecoderOutput = model.decoder(model.embed(sentences.reads_BT), memory, state, model.new_pass())
     return output
 
 
 def log_probs(model: Seq2Seq, sentences: Sentences) -> Tensor:
     """log p(y_t | y_<t, x) of every next token, B x T x V."""
-    return model.log_probs(decode(model, sentences).features_BTF)
+    return model.log_probs(decode(model, sentences).features_BTF, model.new_pass())
 
 
 def assert_same(actual: Tensor | None, expected: Tensor | None) -> None:

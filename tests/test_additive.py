@@ -6,7 +6,6 @@ from torch import Tensor
 
 from seq2seq_cli.model.attention import additive
 from seq2seq_cli.model.attention.additive import LIMIT, AdditiveKeys
-from seq2seq_cli.model.steps import StepMatrix
 
 
 def tensors() -> tuple[Tensor, Tensor, Tensor]:
@@ -19,7 +18,7 @@ def tensors() -> tuple[Tensor, Tensor, Tensor]:
 
 def step_by_step(queries_BTA: Tensor, keys_BSA: Tensor, vector_A: Tensor) -> Tensor:
     """Each step's query depends on the energies before it."""
-    keys, energies_B1S = AdditiveKeys(keys_BSA, vector_A, StepMatrix(torch.eye(5))), []
+    keys, energies_B1S = AdditiveKeys(keys_BSA, vector_A), []
     carried = torch.zeros(1, dtype=torch.float64)
     for query_BA in queries_BTA.unbind(1):
         energies_B1S.append(keys.energies((query_BA + carried)[:, None]))
@@ -36,7 +35,7 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("blocks")
 def test_values() -> None:
     queries, keys, vector = tensors()
-    mine = AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(queries)
+    mine = AdditiveKeys(keys, vector).energies(queries)
     torch.testing.assert_close(mine, torch.tanh(queries[:, :, None] + keys[:, None]) @ vector)
 
 
@@ -44,7 +43,7 @@ def test_values() -> None:
 def test_rows_that_share_their_keys() -> None:
     queries, keys, vector = tensors()
     rows_R1A = queries.flatten(0, 1)[:, None]  # three rows of each sentence, one after another
-    mine = AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(rows_R1A)
+    mine = AdditiveKeys(keys, vector).energies(rows_R1A)
     plain = torch.tanh(queries[:, :, None] + keys[:, None]) @ vector
     torch.testing.assert_close(mine, plain.flatten(0, 1)[:, None])
 
@@ -52,7 +51,7 @@ def test_rows_that_share_their_keys() -> None:
 @pytest.mark.usefixtures("blocks")
 def test_gradients_are_differences() -> None:
     def at_once(queries: Tensor, keys: Tensor, vector: Tensor) -> Tensor:
-        return AdditiveKeys(keys, vector, StepMatrix(torch.eye(5))).energies(queries)
+        return AdditiveKeys(keys, vector).energies(queries)
 
     assert torch.autograd.gradcheck(at_once, tensors())
     assert torch.autograd.gradcheck(step_by_step, tensors())
@@ -64,7 +63,7 @@ def test_large_numbers_are_no_infinities() -> None:
     keys = torch.tensor([[[0.0, 0.0, -39.0, 39.0, LIMIT]]], requires_grad=True)
     vector = torch.eye(5)
     for unit, expected in zip(vector, (-1.0, 1.0, 0.46211716, -0.46211716, 1.0), strict=True):
-        energy = AdditiveKeys(keys, unit, StepMatrix(torch.eye(5))).energies(queries)
+        energy = AdditiveKeys(keys, unit).energies(queries)
         torch.testing.assert_close(energy.flatten(), torch.tensor([expected]), rtol=0, atol=1e-4)
         for gradient in torch.autograd.grad(energy.sum(), (queries, keys)):
             assert gradient.isfinite().all()

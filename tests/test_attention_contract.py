@@ -26,7 +26,6 @@ from seq2seq_cli import kinds
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.steps import PLAIN
 from seq2seq_cli.model.types import DecoderOutput, DecoderState
 
 RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
@@ -88,11 +87,11 @@ def joined(parts: list[Tensor | None]) -> Tensor | None:
 
 @torch.no_grad()
 def test_all_steps_at_once_are_any_split_of_them(wired: Wired) -> None:
-    memory, first = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS)
+    memory, first = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS, wired.model.new_pass())
     for split in splits(SENTENCES.reads_BT.shape[1]):
         state, parts = first, []
         for reads_BU in torch.split(SENTENCES.reads_BT, split, 1):
-            parts.append(wired.model.decoder(wired.model.embed(reads_BU), memory, state))
+            parts.append(wired.model.decoder(wired.model.embed(reads_BU), memory, state, wired.model.new_pass()))
             state = parts[-1].state
         assert_same(torch.cat([part.features_BTF for part in parts], 1), wired.whole.features_BTF)
         assert_same(torch.cat([part.weights_BTS for part in parts], 1), wired.whole.weights_BTS)
@@ -151,10 +150,12 @@ def test_a_window_of_a_long_source_is_the_same_by_itself(
 @torch.no_grad()
 def test_reordering_commutes_with_stepping(wired: Wired) -> None:
     rows = torch.tensor([2, 0, 0, 3, 2])
-    memory, state = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS)
+    memory, state = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS, wired.model.new_pass())
     embedded_BTI = wired.model.embed(SENTENCES.reads_BT)
-    state = wired.model.decoder(embedded_BTI[:, :3], memory, state).state
-    moved: DecoderOutput = wired.model.decoder(embedded_BTI[rows, 3:], memory.select(rows), state.select(rows))
+    state = wired.model.decoder(embedded_BTI[:, :3], memory, state, wired.model.new_pass()).state
+    moved: DecoderOutput = wired.model.decoder(
+        embedded_BTI[rows, 3:], memory.select(rows), state.select(rows), wired.model.new_pass()
+    )
     centre_BT = wired.whole.centre_BT
     assert_same(moved.features_BTF, wired.whole.features_BTF[rows, 3:])
     assert_same(moved.weights_BTS, wired.whole.weights_BTS[rows, 3:])
@@ -176,24 +177,27 @@ def test_every_parameter_learns(wired: Wired) -> None:
         assert parameter.grad.abs().max() > 1e-9, name
 
 
-def test_projections_made_ready_beforehand_change_nothing(wired: Wired) -> None:
-    model, attention = wired.model, wired.model.decoder.attention
-    encoded, _ = model.encode(SENTENCES.src_BS, SENTENCES.mask_BS)
-    own, ready = attention.prepare(encoded), attention.prepare(encoded, attention.search_weights(PLAIN))
-    state, embedded_BTE = model.decoder.initial_state(encoded, own), model.embed(SENTENCES.reads_BT)
-    expected, actual = (model.decoder(embedded_BTE, memory, state).features_BTF for memory in (own, ready))
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+@torch.no_grad()
+def test_one_pass_for_many_forwards_changes_nothing(wired: Wired) -> None:
+    """Nor do single steps, where all might be taken at once."""
+    for stepping in (False, True):
+        model, run = wired.model, wired.model.new_pass(stepping)
+        for _ in range(2):
+            memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS, run)
+            features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state, run).features_BTF
+            assert_same(features_BTF, wired.whole.features_BTF)
 
 
 def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
     model = wired.model
     embedded_BSI = model.source_embedding(SENTENCES.src_BS).detach().requires_grad_()
-    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS)._replace(tokens_BS=SENTENCES.src_BS)
+    run = model.new_pass()
+    encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS, run)._replace(tokens_BS=SENTENCES.src_BS)
     encoded.states_BSE.retain_grad()
-    memory = model.decoder.attention.prepare(encoded)
-    state = model.decoder.initial_state(encoded, memory)
-    features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state).features_BTF
-    model.log_probs(features_BTF)[..., 3].sum().backward()
+    memory = model.decoder.attention.prepare(encoded, run)
+    state = model.decoder.initial_state(encoded, memory, run)
+    features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state, run).features_BTF
+    model.log_probs(features_BTF, run)[..., 3].sum().backward()
     gradients = [embedded_BSI.grad]
     if wired.attends:
         gradients.append(encoded.states_BSE.grad)

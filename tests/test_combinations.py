@@ -168,13 +168,13 @@ def assert_contract(model: Seq2Seq, cell: Cell) -> None:
 def assert_steps(model: Seq2Seq, cell: Cell) -> None:
     """One by one, with the sentences re-ordered after the first step, is all at once."""
     whole, rows = decode(model, SENTENCES), torch.tensor([2, 0, 0])
-    memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS)
+    memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS, model.new_pass())
     embedded_BTI = model.embed(SENTENCES.reads_BT)
-    first = model.decoder(embedded_BTI[:, :1], memory, state)
+    first = model.decoder(embedded_BTI[:, :1], memory, state, model.new_pass())
     assert_same(first.features_BTF, whole.features_BTF[:, :1])
     memory, state, embedded_BTI = memory.select(rows), first.state.select(rows), embedded_BTI[rows]
     for t in (1, 2):
-        step = model.decoder(embedded_BTI[:, t : t + 1], memory, state)
+        step = model.decoder(embedded_BTI[:, t : t + 1], memory, state, model.new_pass())
         assert_same(step.features_BTF, whole.features_BTF[rows, t : t + 1])
         assert_same(step.weights_BTS, whole.weights_BTS[rows, t : t + 1])
         state = step.state

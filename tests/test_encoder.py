@@ -1,6 +1,7 @@
 """The encoder against torch's own, the bridge by hand."""
 
 import math
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -10,9 +11,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
-from seq2seq_cli.model.encoder import Encoder
+from seq2seq_cli.model.encoder import Encoder, SteppedLayer
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.recurrence import RNN
-from seq2seq_cli.model.steps import PLAIN
 
 Cell = Literal["lstm", "gru"]
 LENGTHS = torch.tensor([7, 3, 1, 5])
@@ -47,7 +48,7 @@ def embedded() -> tuple[Tensor, Tensor]:
 def test_it_is_torchs_bidirectional_rnn_over_packed_sequences(cell: Cell, layers: int) -> None:
     encoder = encoder_of(cell, layers)
     embedded_BSI, mask_BS = embedded()
-    encoded = encoder(embedded_BSI, mask_BS)
+    encoded = encoder(embedded_BSI, mask_BS, Pass())
     packed = pack_padded_sequence(embedded_BSI, LENGTHS, batch_first=True, enforce_sorted=False)
     outputs, last = torchs(encoder, cell, layers)(packed)
     expected_BSE, _ = pad_packed_sequence(outputs, batch_first=True)
@@ -62,14 +63,19 @@ def test_it_is_torchs_bidirectional_rnn_over_packed_sequences(cell: Cell, layers
 def test_step_by_step_is_the_same(cell: Cell, layers: int) -> None:
     encoder = encoder_of(cell, layers)
     embedded_BSI, mask_BS = embedded()
-    whole, stepped = encoder(embedded_BSI, mask_BS), encoder(embedded_BSI, mask_BS, encoder.stepped(PLAIN))
+    whole = encoder(embedded_BSI, mask_BS, Pass())
+    run = Pass()
+    for rnn in (*encoder.forwards, *encoder.backwards):
+        run.once(rnn, partial(SteppedLayer, rnn, run))
+    run.in_int8 = True  # the layers are there already, made of plain maps
+    stepped = encoder(embedded_BSI, mask_BS, run)
     torch.testing.assert_close(stepped.states_BSE, whole.states_BSE, rtol=0, atol=1e-12)
     torch.testing.assert_close(stepped.summary_BE, whole.summary_BE, rtol=0, atol=1e-12)
 
 
 @CELLS
 def test_the_summary_is_where_each_direction_ends(cell: Cell) -> None:
-    encoded = encoder_of(cell, 2)(*embedded())
+    encoded = encoder_of(cell, 2)(*embedded(), Pass())
     for states_SE, summary_E, length in zip(encoded.states_BSE, encoded.summary_BE, LENGTHS.tolist(), strict=True):
         assert torch.equal(summary_E, torch.cat([states_SE[length - 1, :4], states_SE[0, 4:]]))
 
@@ -79,10 +85,10 @@ def test_the_summary_is_where_each_direction_ends(cell: Cell) -> None:
 def test_padding_changes_nothing(cell: Cell, layers: int) -> None:
     encoder = encoder_of(cell, layers)
     embedded_BSI, mask_BS = embedded()
-    few = encoder(embedded_BSI, mask_BS)
+    few = encoder(embedded_BSI, mask_BS, Pass())
     garbage_BSI = torch.where(mask_BS[..., None], embedded_BSI, 1e6)
     more_BSI = torch.cat([garbage_BSI, torch.full((4, 3, 6), -1e6).double()], 1)
-    more = encoder(more_BSI, nn.functional.pad(mask_BS, (0, 3)))
+    more = encoder(more_BSI, nn.functional.pad(mask_BS, (0, 3)), Pass())
     torch.testing.assert_close(more.states_BSE[:, :7][mask_BS], few.states_BSE[mask_BS], rtol=0, atol=1e-12)
     torch.testing.assert_close(more.summary_BE, few.summary_BE, rtol=0, atol=1e-12)
 
@@ -98,7 +104,7 @@ def test_bridge_by_hand() -> None:
         bridge.hidden.bias.copy_(torch.tensor([0.0, math.log(3), 0.0, 0.0]))
         bridge.cell.weight.copy_(torch.tensor([[1.0], [2.0], [3.0], [4.0]]))
         bridge.cell.bias.copy_(torch.tensor([0.5, 0.0, 0.0, 0.0]))
-    hidden, cell = bridge(torch.tensor([[1.0], [2.0]]))
+    hidden, cell = bridge(torch.tensor([[1.0], [2.0]]), Pass())
     # tanh(ln 2) = 0.6, tanh(ln 3) = 0.8, tanh(2 ln 2) = (16 - 1)/(16 + 1) = 15/17; the cell is not squashed
     torch.testing.assert_close(hidden[0], torch.tensor([[0.6, 0.8], [15 / 17, 0.8]]))
     torch.testing.assert_close(hidden[1], torch.tensor([[0.0, -0.6], [0.0, -15 / 17]]))
@@ -108,9 +114,9 @@ def test_bridge_by_hand() -> None:
 
 def test_a_gru_has_no_cell_and_a_bridge_of_zeros_learns_nothing() -> None:
     summary = torch.ones(3, 1)
-    assert bridge_of("gru", "linear")(summary)[1] == ()
-    assert bridge_of("gru", "zeros")(summary)[1] == ()
+    assert bridge_of("gru", "linear")(summary, Pass())[1] == ()
+    assert bridge_of("gru", "zeros")(summary, Pass())[1] == ()
     bridge = bridge_of("lstm", "zeros")
     assert list(bridge.parameters()) == []
-    hidden, cell = bridge(summary)
+    hidden, cell = bridge(summary, Pass())
     assert [x.tolist() for x in (*hidden, *cell)] == [[[0.0, 0.0]] * 3] * 4

@@ -63,7 +63,7 @@ def test_the_marginal_is_the_sum_over_every_way_to_look() -> None:
                 continue
             one = Sentences(*(x[row : row + 1] for x in SENTENCES))
             look_at(model, [[*way[:steps], *[0] * (3 - steps)]])
-            log_probs_TV = model.log_probs(decode(model, one).features_BTF)[0]
+            log_probs_TV = model.log_probs(decode(model, one).features_BTF, model.new_pass())[0]
             joint = torch.ones((), dtype=torch.float64)
             for t in range(steps):
                 joint = joint * chances_BTS[row, t, way[t]] * log_probs_TV[t, TARGET_BT[row, t]].exp()
@@ -92,7 +92,7 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
         mixed_TV = torch.zeros(3, 13, dtype=torch.float64)
         for s in range(length):
             look_at(model, [[s] * 3])
-            seen_TV = model.log_probs(decode(model, one).features_BTF)[0].exp()
+            seen_TV = model.log_probs(decode(model, one).features_BTF, model.new_pass())[0].exp()
             mixed_TV = mixed_TV + output.attended.chances_BTS[row, :, s, None] * seen_TV
         for t in range(int(REAL_BT[row].sum())):
             log_TV = mixed_TV[t].log()
@@ -121,7 +121,7 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
         chances_BTS = output.attended.chances_BTS
         assert chances_BTS is not None
         chance = torch.stack([chances_BTS[0, t, way[t]] for t in range(3)]).prod()
-        log_probs_TV = model.log_probs(output.features_BTF)[0]
+        log_probs_TV = model.log_probs(output.features_BTF, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
         loss = model.loss(*one, TARGET_BT[:1], REAL_BT[:1], 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
@@ -135,7 +135,7 @@ def test_the_baseline_learns_what_follows() -> None:
     model = tiny_model(tiny_config("hard", attention={"estimator": "reinforce"}))
     model.train()
     look_at(model, [[0, 1, 2], [1, 0, 1]])
-    log_probs_BTV = model.log_probs(decode(model, SENTENCES).features_BTF)
+    log_probs_BTV = model.log_probs(decode(model, SENTENCES).features_BTF, model.new_pass())
     said_BT = log_probs_BTV.gather(2, TARGET_BT[..., None]).squeeze(2)
     baseline_BT = decode(model, SENTENCES).attended.baseline_BT
     assert baseline_BT is not None

@@ -9,6 +9,7 @@ from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_search_precision
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.int8 import BLOCK, Int8Matrix
+from seq2seq_cli.model.maps import Linear, StepMatrix
 
 CPU = torch.device("cpu")
 
@@ -83,8 +84,8 @@ def test_search_steps_stay_near_those_in_float32(
     model, sentences = tiny_model(config, dtype=torch.float32), tiny_sentences(steps=3)
 
     def logits(in_int8: bool) -> Tensor:
-        weights = model.search_weights(in_int8)
-        state = ModelState.start(model, weights, sentences.src_BS, sentences.mask_BS)
+        run = model.new_pass(stepping=True, in_int8=in_int8)
+        state = ModelState.start(model, run, sentences.src_BS, sentences.mask_BS)
         steps = []
         for tokens_B in sentences.reads_BT.unbind(1):
             step, state = state.step(tokens_B)
@@ -96,6 +97,22 @@ def test_search_steps_stay_near_those_in_float32(
     # A tenth of what the logits differ by among themselves; another row's, or no bias, would be as far away as they.
     assert (rounded - exact).std() < 0.1 * exact.std()
     assert not torch.equal(rounded, exact)
+
+
+@native
+@pytest.mark.parametrize("case", wirings(), ids=wiring_name)
+def test_every_linear_map_of_every_kind_is_in_8_bits(case: tuple[str, dict[str, object]]) -> None:
+    """But for those that must be exact."""
+    kind, options = case
+    model, sentences = tiny_model(tiny_config(kind, attention=options), dtype=torch.float32), tiny_sentences()
+    run = model.new_pass(stepping=True, in_int8=True)
+    with torch.inference_mode():
+        step, _ = ModelState.start(model, run, sentences.src_BS, sentences.mask_BS).step(sentences.reads_BT[:, 0])
+        step.logits(slice(None))
+        for name, module in model.named_modules():
+            if isinstance(module, Linear):
+                assert isinstance(run.map(module), StepMatrix if module.exact else Int8Matrix), name
+                assert module.exact == (name.endswith("window.position")), name
 
 
 def test_what_int8_leaves_is_in_float32() -> None:

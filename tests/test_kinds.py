@@ -101,7 +101,7 @@ def test_options_reach_their_parts() -> None:
 
 def test_steps_are_taken_one_by_one_only_where_they_must() -> None:
     def stepwise(kind: str, **options: object) -> bool:
-        return model_of(tiny_config(kind, attention=options)).decoder.wiring.stepwise
+        return model_of(tiny_config(kind, attention=options)).decoder.wiring.recurrence.stepwise
 
     assert stepwise("bahdanau")
     assert stepwise("luong-dot")

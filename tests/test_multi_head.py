@@ -9,6 +9,7 @@ from models import decode, tiny_config, tiny_model, tiny_sentences
 from torch import nn
 
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.types import EncoderOutput
 
 
@@ -19,8 +20,8 @@ def test_it_is_torchs(heads: int) -> None:
     attention = made("multi-head", 12, 10, heads=heads)
     states_BSE, query_BTD = torch.randn(3, 5, 10).double(), torch.randn(3, 4, 12).double()
     mask_BS = torch.arange(5) < torch.tensor([[5], [2], [1]])
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
-    attended, _ = attention(query_BTD, memory, (), 0)
+    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+    attended, _ = attention(query_BTD, memory, (), 0, Pass())
 
     def split(x_BLA: torch.Tensor) -> torch.Tensor:
         return x_BLA.view(*x_BLA.shape[:2], heads, 12 // heads).transpose(1, 2)

@@ -61,9 +61,11 @@ def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: st
     expected = []
     for row, drawn, _, _ in chosen:
         length = int(sentences.mask_BS[row].sum())
-        memory, state = model.start(source[0][row : row + 1, :length], source[1][row : row + 1, :length])
-        output = model.decoder(model.embed(torch.tensor([[BOS, *drawn.tokens]])), memory, state)
-        log_probs_TV = model.log_probs(output.features_BTF)[0]
+        memory, state = model.start(
+            source[0][row : row + 1, :length], source[1][row : row + 1, :length], model.new_pass()
+        )
+        output = model.decoder(model.embed(torch.tensor([[BOS, *drawn.tokens]])), memory, state, model.new_pass())
+        log_probs_TV = model.log_probs(output.features_BTF, model.new_pass())[0]
         said = [*drawn.tokens, EOS] if drawn.ended else drawn.tokens
         expected.append(sum(log_probs_TV[step, token] for step, token in enumerate(said)))
     expected_R = torch.stack([torch.as_tensor(one) for one in expected])

@@ -12,6 +12,7 @@ from seq2seq_cli.decoding import posterior
 from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.model.attention.memory import MemoryAttention
 from seq2seq_cli.model.attention.multi_head import MultiHeadAttention
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attended, AttentionState, Memory
 
@@ -28,7 +29,7 @@ class Staring(nn.Module):
         self.state_E, self.beside = state_E, beside
 
     def forward(
-        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
         context_E = self.beside(self.state_E, query_BTD[0, 0], state)
         return Attended(context_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
@@ -50,20 +51,23 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
     can look nowhere else."""
     positions = int(sentences.mask_BS[row].sum())
     src_1S, mask_1S = sentences.src_BS[row : row + 1, :positions], sentences.mask_BS[row : row + 1, :positions]
-    encoded, memory = model.encode(src_1S, mask_1S)
-    state = model.decoder.initial_state(encoded, memory)
+    encoded, memory = model.encode(src_1S, mask_1S, model.new_pass())
+    state = model.decoder.initial_state(encoded, memory, model.new_pass())
     embedded_1TI = model.embed(sentences.reads_BT[row : row + 1])
     wiring = model.decoder.wiring
     attention = wiring.attention
     rows = []
     for t, token in enumerate(target_BT[row].tolist()):
         read_11I = embedded_1TI[:, t : t + 1]
-        after = model.decoder(read_11I, memory, state)
+        after = model.decoder(read_11I, memory, state, model.new_pass())
         joint = []
         for s in range(positions):
             wiring.attention = Staring(encoded.states_BSE[0, s], partial(context_of, model))
-            seen = model.decoder(read_11I, memory, state)
-            joint.append(after.attended.soft_BTS[0, 0, s] * model.log_probs(seen.features_BTF)[0, 0, token].exp())
+            seen = model.decoder(read_11I, memory, state, model.new_pass())
+            joint.append(
+                after.attended.soft_BTS[0, 0, s]
+                * model.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
+            )
         wiring.attention = attention
         rows.append(torch.stack(joint) / sum(joint))
         state = after.state
@@ -77,11 +81,13 @@ def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: 
     model = tiny_model(tiny_config(kind, attention=options))
     sentences = tiny_sentences()
     target_BT = torch.randint(13, sentences.reads_BT.shape, generator=torch.Generator().manual_seed(3))
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
     monkeypatch.setattr(posterior, "POSITIONS", 40)  # several parts a step
     real_BT = torch.ones_like(target_BT, dtype=torch.bool)
     real_BT[1, 3:] = False
-    weights_BTS = posterior_weights(model, model.embed(sentences.reads_BT), target_BT, real_BT, memory, state)
+    weights_BTS = posterior_weights(
+        model, model.embed(sentences.reads_BT), target_BT, real_BT, memory, state, model.new_pass(stepping=True)
+    )
     assert not weights_BTS[1, 3:].any()
     prior_BTS = decode(model, sentences).attended.soft_BTS
     assert weights_BTS.shape == prior_BTS.shape
@@ -99,15 +105,20 @@ def test_a_word_is_found_where_it_comes_from() -> None:
     sentences = tiny_sentences((4,), steps=1)
     for parameter in model.decoder.wiring.recurrence.parameters():
         parameter.zero_()  # a query of zeros: every position fits as well
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS)
+    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
     embedded_BTI = model.embed(sentences.reads_BT)
     alone = [memory.pick(torch.tensor([[s]])) for s in range(4)]
     state = state._replace(
         hidden=tuple(map(torch.zeros_like, state.hidden)), cell=tuple(map(torch.zeros_like, state.cell))
     )
-    p_SV = torch.cat([model.log_probs(model.decoder(embedded_BTI, one, state).features_BTF)[0] for one in alone]).exp()
+    p_SV = torch.cat(
+        [
+            model.log_probs(model.decoder(embedded_BTI, one, state, model.new_pass()).features_BTF, model.new_pass())[0]
+            for one in alone
+        ]
+    ).exp()
     for token in range(13):
         weights_BTS = posterior_weights(
-            model, embedded_BTI, torch.tensor([[token]]), torch.tensor([[True]]), memory, state
+            model, embedded_BTI, torch.tensor([[token]]), torch.tensor([[True]]), memory, state, model.new_pass(True)
         )
         torch.testing.assert_close(weights_BTS[0, 0], p_SV[:, token] / p_SV[:, token].sum())

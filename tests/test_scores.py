@@ -11,7 +11,7 @@ from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.build import build_attention
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.maps import Pass, StepMatrix
 from seq2seq_cli.model.types import EncoderOutput, Memory
 
 LN2, LN3 = math.log(2), math.log(3)
@@ -21,8 +21,8 @@ def energies(score: Score, query: list[float], states: list[list[float]]) -> Ten
     """One query's energies over one sentence's states."""
     states_BSE = torch.tensor([states])
     mask_BS = torch.ones(states_BSE.shape[:2], dtype=torch.bool)
-    memory = Memory(StepMatrix(states_BSE), score.shared(score.keys(states_BSE)), mask_BS, states_BSE[:, 0])
-    energies_BTS: Tensor = score(score.queries(torch.tensor([[query]]), memory), memory)
+    memory = Memory(StepMatrix(states_BSE), score.shared(score.keys(states_BSE, Pass())), mask_BS, states_BSE[:, 0])
+    energies_BTS: Tensor = score(score.queries(torch.tensor([[query]]), Pass()), memory)
     assert energies_BTS.shape[:2] == (1, 1)
     return energies_BTS[0, 0]
 
@@ -90,8 +90,8 @@ def test_a_location_past_the_table_is_never_attended_to() -> None:
     set_weight(attention.score.position, [[0.0, 0.0]] * 3)
     states_BSE = torch.arange(10.0).view(1, 5, 2)
     ones_BS = torch.ones(1, 5, dtype=torch.bool)
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], ones_BS))
-    attended, _ = attention(torch.ones(1, 1, 2), memory, (), 0)
+    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], ones_BS), Pass())
+    attended, _ = attention(torch.ones(1, 1, 2), memory, (), 0, Pass())
     # Three equal energies: a third each; c = ((0, 1) + (2, 3) + (4, 5))/3 = (2, 3)
     torch.testing.assert_close(attended.weights_BTS, torch.tensor([[[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]]]))
     torch.testing.assert_close(attended.context_BTE, torch.tensor([[[2.0, 3.0]]]))
@@ -103,8 +103,8 @@ def test_scaled_dot_is_torchs() -> None:
     states_BSE, query_BTD = torch.randn(3, 5, 8).double(), torch.randn(3, 4, 8).double()
     mask_BS = torch.arange(5) < torch.tensor([[5], [2], [1]])
     assert isinstance(attention, ScoredAttention)
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
-    attended, _ = attention(query_BTD, memory, (), 0)
+    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+    attended, _ = attention(query_BTD, memory, (), 0, Pass())
     expected = nn.functional.scaled_dot_product_attention(query_BTD, states_BSE, states_BSE, mask_BS[:, None])
     torch.testing.assert_close(attended.context_BTE, expected, rtol=0, atol=1e-9)
 
@@ -123,8 +123,8 @@ def test_what_follows_the_projections_is_not_rounded_to_bfloat16(kind: str) -> N
     mask_BS = torch.ones(3, 5, dtype=torch.bool)
 
     def attend(states_BSE: Tensor, query_BTD: Tensor) -> Tensor:
-        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
-        context_BTE: Tensor = attention(query_BTD, memory, (), 0)[0].context_BTE
+        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+        context_BTE: Tensor = attention(query_BTD, memory, (), 0, Pass())[0].context_BTE
         return context_BTE
 
     exact = attend(states_BSE.float(), query_BTD.float())
@@ -138,9 +138,11 @@ def test_what_is_not_rounded_stays_so_when_rows_are_selected(kind: str) -> None:
     attention = build_attention(AttentionConfig(kind=kind), 8, 8)
     states_BSE = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
-        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], torch.ones(3, 5, dtype=torch.bool)))
+        memory = attention.prepare(
+            EncoderOutput(states_BSE, states_BSE[:, 0], torch.ones(3, 5, dtype=torch.bool)), Pass()
+        )
         query_BTD, rows = torch.randn(3, 1, 8).bfloat16(), torch.tensor([2, 0])
-        whole, _ = attention(query_BTD, memory, (), 0)
-        part, _ = attention(query_BTD[rows], memory.select(rows), (), 0)
+        whole, _ = attention(query_BTD, memory, (), 0, Pass())
+        part, _ = attention(query_BTD[rows], memory.select(rows), (), 0, Pass())
     torch.testing.assert_close(part.context_BTE, whole.context_BTE[rows], rtol=0, atol=1e-6)
     assert part.context_BTE.dtype == torch.float32

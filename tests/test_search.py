@@ -318,8 +318,7 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
     longest = (6, 3, 8, 5)
 
     def search(rows: list[int]) -> Result:
-        weights = model.search_weights(in_int8=False)
-        state = ModelState.start(model, weights, sentences.src_BS[rows], sentences.mask_BS[rows])
+        state = ModelState.start(model, model.new_pass(stepping=True), sentences.src_BS[rows], sentences.mask_BS[rows])
         return beam(state, limits_of(*(longest[row] for row in rows)), 1.0, 4)
 
     together = search([0, 1, 2, 3])
@@ -331,7 +330,7 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
             reads_BT = torch.tensor([[BOS, *one.tokens]])
             source = Sentences(sentences.src_BS[row : row + 1], sentences.mask_BS[row : row + 1], reads_BT)
             forced = decode(model, source)
-            log_probs_TV = model.log_probs(forced.features_BTF)[0]
+            log_probs_TV = model.log_probs(forced.features_BTF, model.new_pass())[0]
             expected = log_probs_TV.gather(1, torch.tensor([*one.tokens, EOS])[:, None]).sum()
             assert one.log_prob == pytest.approx(float(expected), abs=1e-9)
             weights_TS, centre_T = together.attention(one)

@@ -11,6 +11,7 @@ from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
 from seq2seq_cli.model.build import build_attention, local_radius
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.types import EncoderOutput, Memory
 
 QUERIES_B1D = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
@@ -38,14 +39,14 @@ def three_quarters(radius: int) -> LocalPredictiveWindow:
 
 
 def test_global_sees_the_real_positions() -> None:
-    view = GlobalWindow()(QUERIES_B1D, memory_of(3, 1), 5)
+    view = GlobalWindow()(QUERIES_B1D, memory_of(3, 1), 5, Pass())
     assert seen(view.mask_BTS) == [[[0, 1, 2]], [[0]]]
     assert view.factor_BTS is None
     assert view.centre_BT is None
 
 
 def test_local_m_moves_a_position_a_step_and_stays_inside_each_sentence() -> None:
-    view = LocalMonotonicWindow(1)(torch.zeros(2, 4, 2), memory_of(5, 2), 2)
+    view = LocalMonotonicWindow(1)(torch.zeros(2, 4, 2), memory_of(5, 2), 2, Pass())
     # Steps 2, 3, 4, 5. S = 5: p = 2, 3, 4, 4 (min(5, 5 - 1)). S = 2: p = 1 throughout, and nothing beyond 1.
     assert view.centre_BT is not None
     assert view.centre_BT.tolist() == [[2, 3, 4, 4], [1, 1, 1, 1]]
@@ -54,12 +55,12 @@ def test_local_m_moves_a_position_a_step_and_stays_inside_each_sentence() -> Non
 
 
 def test_local_m_starts_at_the_first_position() -> None:
-    view = LocalMonotonicWindow(2)(torch.zeros(1, 2, 2), memory_of(9), 0)
+    view = LocalMonotonicWindow(2)(torch.zeros(1, 2, 2), memory_of(9), 0, Pass())
     assert seen(view.mask_BTS) == [[[0, 1, 2], [0, 1, 2, 3]]]
 
 
 def test_local_p_places_its_window_by_each_sentences_own_length() -> None:
-    view = three_quarters(2)(QUERIES_B1D, memory_of(6, 3), 0)
+    view = three_quarters(2)(QUERIES_B1D, memory_of(6, 3), 0, Pass())
     assert view.centre_BT is not None
     # (S - 1) 3/4: 5 * 3/4 = 3.75 and 2 * 3/4 = 1.5
     torch.testing.assert_close(view.centre_BT, torch.tensor([[3.75], [1.5]]))
@@ -69,7 +70,7 @@ def test_local_p_places_its_window_by_each_sentences_own_length() -> None:
 
 def test_local_p_weighs_by_a_gaussian_of_half_the_radius() -> None:
     # sigma = 4/2 = 2, so the factor is exp(-(s - p)^2 / 8); p = 3: squares 9, 4, 1, 0, 1
-    view = three_quarters(4)(QUERIES_B1D[:1], memory_of(5), 0)
+    view = three_quarters(4)(QUERIES_B1D[:1], memory_of(5), 0, Pass())
     assert view.factor_BTS is not None
     expected = [math.exp(-9 / 8), math.exp(-4 / 8), math.exp(-1 / 8), 1.0, math.exp(-1 / 8)]
     torch.testing.assert_close(view.factor_BTS[0, 0], torch.tensor(expected))
@@ -82,8 +83,8 @@ def test_local_p_attention_as_a_whole() -> None:
     torch.nn.init.zeros_(attention.score.get_parameter("key.weight"))
     states_BSE = torch.tensor([[[90.0], [90.0], [2.0], [3.0], [4.0], [5.0], [90.0]]])
     mask_BS = torch.tensor([[True] * 6 + [False]])
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
-    attended, _ = attention(QUERIES_B1D[:1], memory, (), 0)
+    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+    attended, _ = attention(QUERIES_B1D[:1], memory, (), 0, Pass())
     # S = 6, p = 3.75, sigma = 1. Equal scores: a quarter each of positions 2 to 5, the softmax taken *before* the
     # Gaussian, times exp(-(s - p)^2 / 2) of the squares 3.0625, 0.5625, 0.0625, 1.5625; they do not sum to one.
     weights = [math.exp(-square / 2) / 4 for square in (3.0625, 0.5625, 0.0625, 1.5625)]
@@ -94,7 +95,7 @@ def test_local_p_attention_as_a_whole() -> None:
 
 def test_the_gaussian_is_what_teaches_the_centre() -> None:
     window = three_quarters(2)
-    view = window(QUERIES_B1D[:1], memory_of(5), 0)
+    view = window(QUERIES_B1D[:1], memory_of(5), 0, Pass())
     assert view.factor_BTS is not None
     view.factor_BTS[0, 0, 4].backward()
     # d/dp exp(-(4 - p)^2 / 2) = exp(-1/2) at p = 3; dp/dx = 4 * 3/4 * 1/4 = 3/4; dx/dv_p = tanh(W_p q) = (0.6, 0)
@@ -132,8 +133,8 @@ def test_a_window_picked_out_of_a_long_source_is_the_window_in_it(kind: str, sco
     wanted = (states_BSE, query_BTD, *attention.parameters())
     results = []
     for steps in (1, 2):
-        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS))
-        attended, _ = attention(query_BTD[:, :steps], memory, (), start)
+        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+        attended, _ = attention(query_BTD[:, :steps], memory, (), start, Pass())
         loss = attended.context_BTE[:, 0].square().sum() + attended.weights_BTS[:, 0].pow(3).sum()
         results.append((*(x[:, 0] for x in attended if x is not None), *torch.autograd.grad(loss, wanted)))
     for alone, among in zip(*results, strict=True):

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.model.types import precise
+from seq2seq_cli.model.products import precise
 
 GROUP = 16
 ROWS = 128

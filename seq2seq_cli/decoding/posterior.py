@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.steps import PLAIN
 from seq2seq_cli.model.types import DecoderState, Memory
 
 POSITIONS = 16384
@@ -13,21 +13,26 @@ weighed, whose logits are 16 MiB in float32 at 8,000 pieces."""
 
 
 def posterior_weights(
-    model: Seq2Seq, embedded_BTI: Tensor, target_BT: Tensor, real_BT: Tensor, memory: Memory, state: DecoderState
+    model: Seq2Seq,
+    embedded_BTI: Tensor,
+    target_BT: Tensor,
+    real_BT: Tensor,
+    memory: Memory,
+    state: DecoderState,
+    run: Pass,
 ) -> Tensor:
     """weights_BTS: p(a_t = s | y_t) of forced decoding, by Bayes from a_t(s), the weights of the attention, and
     p(y_t | a_t = s), what the same step says of y_t where it sees position s alone (Shankar & Sarawagi 2019, 3).
 
     Attention has to choose before y_t is known, and spreads over all that may come next. The steps before t are as in
     any forced decoding: their contexts are mixtures. ``embedded_BTI``: y_{t-1}, what each step reads; ``state`` is that
-    before the first. Rows of steps that are not ``real_BT``, or whose weights are all zero, are zero.
+    before the first; ``run``, a pass of single steps. Rows of steps that are not ``real_BT``, or whose weights are all zero, are zero.
     """
-    step_weights = model.decoder.wiring.step_weights(PLAIN)
     weighed = max(1, POSITIONS // memory.mask_BS.shape[1])
     steps = []
     for t in range(target_BT.shape[1]):
         embedded_B1I = embedded_BTI[:, t : t + 1]
-        output = model.decoder(embedded_B1I, memory, state, step_weights)
+        output = model.decoder(embedded_B1I, memory, state, run)
         prior_BS = output.attended.soft_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
@@ -38,8 +43,8 @@ def posterior_weights(
             at_R1 = positions[:, None]
             alone, before = memory.select(rows).pick(at_R1), state.select(rows)
             before = before._replace(attention=model.decoder.attention.pick(before.attention, at_R1))
-            seen = model.decoder(embedded_B1I[rows], alone, before, step_weights)
-            log_probs_RV = model.log_probs(seen.features_BTF[:, 0])
+            seen = model.decoder(embedded_B1I[rows], alone, before, run)
+            log_probs_RV = model.log_probs(seen.features_BTF[:, 0], run)
             chosen_R = log_probs_RV.gather(1, target_BT[rows, t, None]).squeeze(1)
             evidence_BS[rows, positions] = (chosen_R + prior_BS[rows, positions].log()).to(evidence_BS.dtype)
         steps.append(evidence_BS.softmax(-1).nan_to_num(0))

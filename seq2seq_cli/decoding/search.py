@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates, row_slices
-from seq2seq_cli.model.types import precise
+from seq2seq_cli.model.products import precise
 
 
 class Trace(NamedTuple):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from seq2seq_cli.decoding.search import Step, Trace
-from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
+from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memory
 
 
@@ -20,21 +21,21 @@ class ModelState:
     memory: Memory
     readers: Memory
     decoder: DecoderState
-    weights: SearchWeights
+    run: Pass
 
     @classmethod
-    def start(cls, model: Seq2Seq, weights: SearchWeights, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
+    def start(cls, model: Seq2Seq, run: Pass, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        memory, decoder = model.start(src_BS, mask_BS, weights)
-        return cls(model, memory, memory, decoder, weights)
+        memory, decoder = model.start(src_BS, mask_BS, run)
+        return cls(model, memory, memory, decoder, run)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         embedded_R1E = self.model.embed(tokens_R[:, None])
-        output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.weights.steps)
+        output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.run)
         features_RF = output.features_BTF[:, 0]
         centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
         step = Step(
-            lambda rows: self.model.logits(features_RF[rows], self.weights), Trace(output.weights_BTS[:, 0], centre_R)
+            lambda rows: self.model.logits(features_RF[rows], self.run), Trace(output.weights_BTS[:, 0], centre_R)
         )
         return step, replace(self, decoder=output.state)
 

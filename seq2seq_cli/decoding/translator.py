@@ -24,7 +24,8 @@ from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.model.build import build, local_radius
-from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
+from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import open_run
 
@@ -75,9 +76,10 @@ class Translator:
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
 
     @cached_property
-    def _weights(self) -> SearchWeights:
-        with self.precision.autocast(self.device), torch.inference_mode():
-            return self.model.search_weights(in_int8=self.precision.name == "int8")
+    def _run(self) -> Pass:
+        """What is made ready of the weights for every search."""
+        with self.precision.autocast(self.device):
+            return self.model.new_pass(stepping=True, in_int8=self.precision.name == "int8")
 
     def translate(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[str]:
         """The best translation of each line, in order; an empty line for an empty line."""
@@ -147,15 +149,15 @@ class Translator:
         values = np.fromiter((i for ids in targets for i in ids), dtype=np.int64)
         reads, wanted = pad(values, lengths, first=BOS), pad(values, lengths, last=EOS)
         with self.precision.autocast(self.device):
-            memory, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device))
+            run = self.model.new_pass()
+            memory, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device), run)
             embedded_BTI, target_BT = self.model.embed(reads.ids_BL.to(self.device)), wanted.ids_BL.to(self.device)
-            output = self.model.decoder(embedded_BTI, memory, state)
-            log_probs_BTV = self.model.log_probs(output.features_BTF)
+            output = self.model.decoder(embedded_BTI, memory, state, run)
+            log_probs_BTV = self.model.log_probs(output.features_BTF, run)
             weights_BTS = output.weights_BTS if head is None else _of_head(output.attended.heads_BTHS, head)
             if posterior:
-                weights_BTS = posterior_weights(
-                    self.model, embedded_BTI, target_BT, wanted.mask_BL.to(self.device), memory, state
-                )
+                real_BT, by_steps = wanted.mask_BL.to(self.device), self.model.new_pass(stepping=True)
+                weights_BTS = posterior_weights(self.model, embedded_BTI, target_BT, real_BT, memory, state, by_steps)
         chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2).cpu()
         log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
         scored = []
@@ -183,7 +185,7 @@ class Translator:
         )
         with self.precision.autocast(self.device):
             src_BS, mask_BS = source.ids_BL.to(self.device), source.mask_BL.to(self.device)
-            state = ModelState.start(self.model, self._weights, src_BS, mask_BS)
+            state = ModelState.start(self.model, self._run, src_BS, mask_BS)
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sampling.first + number)) for number in numbers]
                 return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.model.maps import Linear, Pass
 from seq2seq_cli.model.recurrence import Layers
-from seq2seq_cli.model.steps import Linear
 
 
 class Bridge(nn.Module):
@@ -22,13 +22,13 @@ class Bridge(nn.Module):
         self.has_cell = config.cell == "lstm"
         self.linear = config.bridge == "linear"
         if self.linear:
-            self.hidden = Linear(encoder_size, self.layers * self.size)
+            self.hidden = Linear(encoder_size, self.layers * self.size, bounded=True)
             if self.has_cell:
-                self.cell = Linear(encoder_size, self.layers * self.size)
+                self.cell = Linear(encoder_size, self.layers * self.size, bounded=True)
 
-    def forward(self, summary_BE: Tensor) -> tuple[Layers, Layers]:
+    def forward(self, summary_BE: Tensor, run: Pass) -> tuple[Layers, Layers]:
         if not self.linear:
             zeros = (summary_BE.new_zeros(summary_BE.shape[0], self.size),) * self.layers
             return zeros, zeros if self.has_cell else ()
-        hidden = torch.tanh(self.hidden(summary_BE)).chunk(self.layers, -1)
-        return hidden, self.cell(summary_BE).chunk(self.layers, -1) if self.has_cell else ()
+        hidden = torch.tanh(run.map(self.hidden).product(summary_BE)).chunk(self.layers, -1)
+        return hidden, run.map(self.cell).product(summary_BE).chunk(self.layers, -1) if self.has_cell else ()

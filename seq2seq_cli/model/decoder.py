@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.recurrence import Recurrence, StepWeights
-from seq2seq_cli.model.steps import PLAIN, Linear, MakeMap, Makers, Map, joined
+from seq2seq_cli.model.maps import Linear, Pass, joined
+from seq2seq_cli.model.recurrence import Recurrence
 from seq2seq_cli.model.types import Attended, Attention, DecoderOutput, DecoderState, EncoderOutput, Memory
 
 
@@ -20,12 +20,8 @@ class Maxout(nn.Module):
         super().__init__()
         self.linear = Linear(features_size, 2 * size)
 
-    def shared(self, make: MakeMap) -> Map:
-        """The two maps, for many calls."""
-        return self.linear.shared(make)
-
-    def forward(self, features_NF: Tensor, both: Map) -> Tensor:
-        first, second = both.product(features_NF).chunk(2, -1)
+    def forward(self, features_NF: Tensor, run: Pass) -> Tensor:
+        first, second = run.map(self.linear).product(features_NF).chunk(2, -1)
         # torch.maximum, with half of the gradient to either where they are equal; its own backward pass takes four times
         # as long on a CPU, 1% of a training step.
         share = (first - second).detach().sign().add_(1).mul_(0.5)
@@ -44,29 +40,19 @@ class Block(NamedTuple):
 class Wiring(nn.Module):
     """Where the context enters.
 
-    ``feed_size``: how much of a step's output joins the next one's input; ``stepwise``: whether step t needs
-    step t-1; ``read_out``: from a step's features to what the vocabulary is projected from; ``reads_token``:
+    ``feed_size``: how much of a step's output joins the next one's input; ``read_out``: from a step's features to what the vocabulary is projected from; ``reads_token``:
     whether these features hold the embedding of y_{t-1} beside the outputs_BUF.
     """
 
     feed_size: int
-    stepwise: bool
     reads_token: bool
     recurrence: Recurrence
 
-    def step_weights(self, make: Makers) -> StepWeights:
-        """The weights of steps taken one by one (see ``Recurrence.step_weights``)."""
-        return self.recurrence.step_weights(make)
-
-    def readout_map(self, make: Makers) -> Map | None:
-        """What is linear in ``read_out``, to be shared by its calls; None where nothing is."""
-        raise NotImplementedError
-
-    def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
+    def read_out(self, features_NF: Tensor, run: Pass) -> Tensor:
         """From features to what the vocabulary is projected from."""
         raise NotImplementedError
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, run: Pass) -> Block:
         raise NotImplementedError
 
 
@@ -80,31 +66,28 @@ class AttendBefore(Wiring):
     def __init__(self, config: ModelConfig, attention: Attention, readout_size: int) -> None:
         super().__init__()
         self.attention = attention
-        self.stepwise = attention.recurrent or not attention.static
-        self.recurrence = Recurrence(config, attention.context_size, self.stepwise, attention.bounded)
+        stepwise = attention.recurrent or not attention.static
+        self.recurrence = Recurrence(config, attention.context_size, stepwise, attention.bounded)
         features_size = config.hidden_size + attention.context_size + config.embedding_size
         self.sizes = [config.hidden_size, features_size - config.hidden_size]
         self.dropout = Dropout(config.dropout)
         self.readout = Maxout(features_size, readout_size)
 
-    def readout_map(self, make: Makers) -> Map:
-        return self.readout.shared(make.free)
-
-    def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
+    def read_out(self, features_NF: Tensor, run: Pass) -> Tensor:
         # Context and embedding have been through a dropout where they come from. A second one here was measured on
         # Multi30k: dev loss 2.27 instead of 2.22 after two epochs.
         if self.training:
             state_ND, others_NX = features_NF.split(self.sizes, -1)
             features_NF = torch.cat([self.dropout(state_ND), others_NX], -1)
-        rows_NR: Tensor = self.readout(features_NF, readout or self.readout_map(PLAIN))
+        rows_NR: Tensor = self.readout(features_NF, run)
         return rows_NR
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, run: Pass) -> Block:
         # A static attention ignores the query, so that U > 1 steps may share the last one known.
         query_BUD = state.hidden[-1][:, None].expand(-1, inputs_BUI.shape[1], -1)
-        attended, carried = self.attention(query_BUD, memory, state.attention, state.step)
+        attended, carried = self.attention(query_BUD, memory, state.attention, state.step, run)
         context_BUE = attended.context_BTE.to(query_BUD.dtype)
-        top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, state.hidden, state.cell, weights)
+        top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, state.hidden, state.cell, run)
         after = DecoderState(hidden, cell, state.feed_BF, carried, state.step + inputs_BUI.shape[1])
         return Block(torch.cat([top_BUD, context_BUE], -1), attended, after)
 
@@ -121,33 +104,25 @@ class AttendAfter(Wiring):
     def __init__(self, config: ModelConfig, attention: Attention, readout_size: int, input_feeding: bool) -> None:
         super().__init__()
         self.attention = attention
-        self.stepwise = attention.recurrent or input_feeding
         self.feed_size = config.hidden_size if input_feeding else 0
-        self.recurrence = Recurrence(config, self.feed_size, self.stepwise)
-        self.combine = Linear(attention.context_size + config.hidden_size, config.hidden_size, bias=False)
+        self.recurrence = Recurrence(config, self.feed_size, attention.recurrent or input_feeding)
+        joined_size = attention.context_size + config.hidden_size
+        self.combine = Linear(joined_size, config.hidden_size, bias=False, bounded=attention.bounded)
         same = readout_size == config.hidden_size
-        self.readout = nn.Identity() if same else Linear(config.hidden_size, readout_size, bias=False)
+        self.readout = None if same else Linear(config.hidden_size, readout_size, bias=False, bounded=True)
         self.dropout = Dropout(config.dropout)
 
-    def step_weights(self, make: Makers) -> StepWeights:
-        combine = self.combine.shared(make.bounded if self.attention.bounded else make.free)
-        return super().step_weights(make)._replace(combine=combine)
-
-    def readout_map(self, make: Makers) -> Map | None:
-        return self.readout.shared(make.bounded) if isinstance(self.readout, Linear) else None
-
-    def read_out(self, features_NF: Tensor, readout: Map | None) -> Tensor:
+    def read_out(self, features_NF: Tensor, run: Pass) -> Tensor:
         rows_NF: Tensor = self.dropout(features_NF)
-        return rows_NF if readout is None else readout.product(rows_NF)
+        return rows_NF if self.readout is None else run.map(self.readout).product(rows_NF)
 
-    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, weights: StepWeights | None) -> Block:
+    def forward(self, inputs_BUI: Tensor, memory: Memory, state: DecoderState, run: Pass) -> Block:
         steps = inputs_BUI.shape[1]
         feed_BUF = state.feed_BF[:, None].expand(-1, steps, -1)
-        top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell, weights)
-        attended, carried = self.attention(top_BUD, memory, state.attention, state.step)
+        top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, state.hidden, state.cell, run)
+        attended, carried = self.attention(top_BUD, memory, state.attention, state.step, run)
         joined_BUX = torch.cat([attended.context_BTE.to(top_BUD.dtype), top_BUD], -1)
-        combine = self.combine.shared(PLAIN.free) if weights is None or weights.combine is None else weights.combine
-        attentional_BUD = torch.tanh(combine.product(joined_BUX))
+        attentional_BUD = torch.tanh(run.map(self.combine).product(joined_BUX))
         after = DecoderState(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried, state.step + steps)
         return Block(attentional_BUD, attended, after)
 
@@ -161,27 +136,23 @@ class Decoder(nn.Module):
         self.attention = attention
         self.bridge = Bridge(config, encoder_size)
 
-    def initial_state(self, encoded: EncoderOutput, memory: Memory) -> DecoderState:
+    def initial_state(self, encoded: EncoderOutput, memory: Memory, run: Pass) -> DecoderState:
         """The state before the first step."""
-        hidden, cell = self.bridge(encoded.summary_BE)
+        hidden, cell = self.bridge(encoded.summary_BE, run)
         feed_BF = hidden[-1].new_zeros(hidden[-1].shape[0], self.wiring.feed_size)
         return DecoderState(hidden, cell, feed_BF, self.attention.initial_state(memory), 0)
 
-    def forward(
-        self, embedded_BTE: Tensor, memory: Memory, state: DecoderState, step_weights: StepWeights | None = None
-    ) -> DecoderOutput:
+    def forward(self, embedded_BTE: Tensor, memory: Memory, state: DecoderState, run: Pass) -> DecoderOutput:
         """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads.
 
-        Where step t needs step t-1 they are taken one by one; where not, in one call. With ``step_weights``, which many
-        passes may share, one by one in any case.
+        Where step t needs step t-1 they are taken one by one; where not, in one call, unless ``run`` is of single steps.
         """
-        if step_weights is None and self.wiring.stepwise:
-            step_weights = self.wiring.step_weights(PLAIN)
-        inputs_BTI = self.wiring.recurrence.inputs(embedded_BTE, step_weights)
-        span = inputs_BTI.shape[1] if step_weights is None else 1
+        recurrence = self.wiring.recurrence
+        inputs_BTI = recurrence.inputs(embedded_BTE, run)
+        span = 1 if recurrence.by_steps(run) else inputs_BTI.shape[1]
         outputs, looks = [], []
         for inputs_BUI in torch.split(inputs_BTI, span, 1):
-            block = self.wiring(inputs_BUI, memory, state, step_weights)
+            block = self.wiring(inputs_BUI, memory, state, run)
             state = block.state
             outputs.append(block.outputs_BUF)
             looks.append(block.attended)

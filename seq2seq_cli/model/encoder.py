@@ -1,16 +1,13 @@
 """The bidirectional encoder."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.maps import Map, Pass
 from seq2seq_cli.model.products import pick
 from seq2seq_cli.model.recurrence import RNN, gru_step, lstm_step
-from seq2seq_cli.model.steps import Makers, Map
 from seq2seq_cli.model.types import EncoderOutput
 
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
@@ -22,14 +19,14 @@ class SteppedLayer:
     and 1 ms longer for one sentence. (oneDNN's in bfloat16 is as fast; 6 of 400 translations then depended on those
     beside them.)"""
 
-    def __init__(self, rnn: nn.Module, make: Makers) -> None:
+    def __init__(self, rnn: nn.Module, run: Pass) -> None:
         read_GI, keep_GH, *biases = (rnn.get_parameter(name) for name in NAMES)
-        self.read: Map = make.free(read_GI, biases[0])
-        self.keep: Map = make.bounded(keep_GH, biases[1])
+        self.read: Map = run.make(read_GI, biases[0])
+        self.keep: Map = run.make(keep_GH, biases[1], bounded=True)
         self.size, self.has_cell = keep_GH.shape[1], isinstance(rnn, nn.LSTM)
 
-    def __call__(self, inputs_BSI: Tensor) -> tuple[Tensor, None]:
-        """States_BSH, as torch's layers return them, without their last ones."""
+    def __call__(self, inputs_BSI: Tensor) -> Tensor:
+        """States_BSH."""
         h_BH = c_BH = inputs_BSI.new_zeros(len(inputs_BSI), self.size)
         states = []
         for read_BG in self.read.product(inputs_BSI.transpose(0, 1).contiguous()):
@@ -38,12 +35,7 @@ class SteppedLayer:
             else:
                 h_BH = gru_step(read_BG, self.keep.product(h_BH), h_BH)
             states.append(h_BH)
-        return torch.stack(states, 1), None
-
-
-Layer = Callable[[Tensor], tuple[Tensor, Any]]
-Layers = Sequence[tuple[Layer, Layer]]
-"""Of an encoder: forwards and backwards."""
+        return torch.stack(states, 1)
 
 
 class Encoder(nn.Module):
@@ -63,27 +55,27 @@ class Encoder(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.output_size = config.hidden_size
 
-    def stepped(self, make: Makers) -> Layers:
-        """The layers for a search in 8-bit integers."""
-        pairs = zip(self.forwards, self.backwards, strict=True)
-        return [(SteppedLayer(ahead, make), SteppedLayer(back, make)) for ahead, back in pairs]
-
-    def forward(self, embedded_BSI: Tensor, mask_BS: Tensor, layers: Layers | None = None) -> EncoderOutput:
+    def forward(self, embedded_BSI: Tensor, mask_BS: Tensor, run: Pass) -> EncoderOutput:
         lengths_B1 = mask_BS.sum(1, keepdim=True)
         reversal_BS = _reversal(lengths_B1, mask_BS.shape[1])
         states_BSE = embedded_BSI
-        for layer, (forwards, backwards) in enumerate(layers or self._own()):
+        for layer, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             inputs_BSI = self.dropout(states_BSE) if layer else states_BSE
-            ahead_BSH, _ = forwards(inputs_BSI)
-            back_BSH, _ = backwards(pick(inputs_BSI, reversal_BS))
+            ahead_BSH = _states(forwards, inputs_BSI, run)
+            back_BSH = _states(backwards, pick(inputs_BSI, reversal_BS), run)
             states_BSE = torch.cat([ahead_BSH, pick(back_BSH, reversal_BS)], -1)
         last_B1H = pick(ahead_BSH, lengths_B1 - 1)
         first_B1H = pick(back_BSH, lengths_B1 - 1)
         summary_BE = torch.cat([last_B1H, first_B1H], -1).squeeze(1)
         return EncoderOutput(self.dropout(states_BSE), self.dropout(summary_BE), mask_BS)
 
-    def _own(self) -> Layers:
-        return list(zip(self.forwards, self.backwards, strict=True))
+
+def _states(rnn: nn.Module, inputs_BSI: Tensor, run: Pass) -> Tensor:
+    """What a layer in one direction makes of its inputs: S x H each."""
+    if run.in_int8:  # in other formats oneDNN's own layers are as fast or faster
+        return run.once(rnn, lambda: SteppedLayer(rnn, run))(inputs_BSI)
+    states_BSH: Tensor = rnn(inputs_BSI)[0]
+    return states_BSH
 
 
 def _reversal(lengths_B1: Tensor, positions: int) -> Tensor:

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.loss import Loss, cross_entropies, target_log_probs
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memory
 
 
 @dataclass(frozen=True)
 class Forced:
-    """``embedded_BTI``: what each step reads; ``target_BT``: what it is to say, where ``real_BT``. ``readout``: from
-    features to what ``output_VR`` and ``output_V`` make logits of."""
+    """``embedded_BTI``: what each step reads; ``target_BT``: what it is to say, where ``real_BT``; ``output_VR`` and
+    ``output_V``: what makes logits of what is read out."""
 
+    run: Pass
     decoder: Decoder
-    readout: Callable[[Tensor], Tensor]
     output_VR: Tensor
     output_V: Tensor
     embedded_BTI: Tensor
@@ -32,7 +33,7 @@ class Forced:
     @cached_property
     def output(self) -> DecoderOutput:
         """What the decoder says of all steps."""
-        output: DecoderOutput = self.decoder(self.embedded_BTI, self.memory, self.state)
+        output: DecoderOutput = self.decoder(self.embedded_BTI, self.memory, self.state, self.run)
         return output
 
     def cross_entropies(self) -> tuple[Tensor, Tensor]:
@@ -50,7 +51,8 @@ class Forced:
     def _real_steps(self) -> tuple[Tensor, Tensor]:
         """Of N real tokens, what their logits are made of, and the tokens."""
         real_N = self.real_BT.flatten().nonzero().squeeze(1)
-        rows_NR = self.readout(self.output.features_BTF.flatten(0, 1).index_select(0, real_N))
+        features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
+        rows_NR = self.decoder.wiring.read_out(features_NF, self.run)
         return rows_NR, self.target_BT.flatten()[real_N]
 
     def cross_entropy(self) -> Loss:

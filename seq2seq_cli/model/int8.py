@@ -1,12 +1,9 @@
 """Products in 8-bit integers, for search on processors that multiply these natively."""
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from seq2seq_cli.model.steps import Makers
-from seq2seq_cli.model.types import precise
+from seq2seq_cli.model.products import precise
 
 ZERO = 128
 LARGEST = 127
@@ -65,6 +62,3 @@ class Int8Matrix:
 def _steps(rows_NI: Tensor) -> Tensor:
     """1/127 of the largest number of each row, N x 1, never zero."""
     return (rows_NI.abs().amax(1, keepdim=True) / LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
-
-
-INT8 = Makers(Int8Matrix, partial(Int8Matrix, bounded=False))

@@ -20,6 +20,11 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
+def precise(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 where it is so already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """x W^T + b, without a gradient."""
     if _by_onednn(x_NI):

@@ -8,8 +8,8 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.steps import Makers, Map
-from seq2seq_cli.model.types import precise
+from seq2seq_cli.model.maps import Map, Pass
+from seq2seq_cli.model.products import precise
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
@@ -18,20 +18,18 @@ Layers = tuple[Tensor, ...]
 """One B x D tensor a layer."""
 
 
-class StepLayer(NamedTuple):
-    """A layer's weights: of what it reads (None: nothing that was not known before), and of its own state."""
+class LayerMaps(NamedTuple):
+    """Of what a layer reads (None: nothing that was not known before), and of its own state."""
 
     read: Map | None
     keep: Map
 
 
-class StepWeights(NamedTuple):
-    """The weights of a stepwise recurrence: of the known inputs, and of each layer; and W_c, where the attention comes
-    after it."""
+class StepMaps(NamedTuple):
+    """Those of a recurrence whose steps are taken one by one: of what is known of all steps, and of each layer."""
 
     known: Map
-    layers: tuple[StepLayer, ...]
-    combine: Map | None = None
+    layers: tuple[LayerMaps, ...]
 
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -41,13 +39,14 @@ class Recurrence(nn.Module):
     """A unidirectional LSTM or GRU of one or more layers over [x_t; extra_t].
 
     ``inputs`` prepares what is known of all steps at once (x), before the steps are taken; ``forward`` takes
-    U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. With ``step_weights``
-    U is 1, and the product W x moves out of the loop over steps. ``stepwise``: whether they are always given;
+    U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. Where steps are taken one by
+    one, U is 1, and the product W x moves out of the loop over steps. ``stepwise``: whether they always are;
     ``bounded``: whether extra_t lies in [-1, 1].
     """
 
     def __init__(self, config: ModelConfig, extra_size: int, stepwise: bool, bounded: bool = True) -> None:
         super().__init__()
+        self.stepwise = stepwise
         self.bounded = bounded
         self.input_size = config.embedding_size
         self.layers = config.decoder_layers
@@ -61,30 +60,30 @@ class Recurrence(nn.Module):
             dropout=config.dropout if self.layers > 1 and not stepwise else 0.0,
         )
 
-    def step_weights(self, make: Makers) -> StepWeights:
-        """The weights of the recurrence, for steps taken one by one."""
-        weight_GE, weight_GX = self.rnn.weight_ih_l0.split(
-            [self.input_size, self.rnn.input_size - self.input_size], dim=1
-        )
-        make_extra = make.bounded if self.bounded else make.free
-        first = StepLayer(
-            make_extra(weight_GX, None) if weight_GX.shape[1] else None, make.bounded(*self._parameters_of("hh", 0))
-        )
-        others = (
-            StepLayer(make.bounded(*self._parameters_of("ih", layer)), make.bounded(*self._parameters_of("hh", layer)))
-            for layer in range(1, self.layers)
-        )
-        return StepWeights(make.free(weight_GE, self.rnn.bias_ih_l0), (first, *others))
+    def by_steps(self, run: Pass) -> bool:
+        """Whether steps are taken one by one."""
+        return self.stepwise or run.stepping
 
-    def inputs(self, embedded_BTE: Tensor, weights: StepWeights | None) -> Tensor:
+    def inputs(self, embedded_BTE: Tensor, run: Pass) -> Tensor:
         """What of the steps' inputs can be computed for all of them at once."""
-        return embedded_BTE if weights is None else weights.known.product(embedded_BTE)
+        return self._maps(run).known.product(embedded_BTE) if self.by_steps(run) else embedded_BTE
+
+    def _maps(self, run: Pass) -> StepMaps:
+        return run.once(self, lambda: self._made_by(run))
+
+    def _made_by(self, run: Pass) -> StepMaps:
+        sizes = [self.input_size, self.rnn.input_size - self.input_size]
+        weight_GE, weight_GX = self.rnn.weight_ih_l0.split(sizes, dim=1)
+        reads = [run.make(weight_GX, bounded=self.bounded) if weight_GX.shape[1] else None]
+        reads += [run.make(*self._parameters_of("ih", layer), bounded=True) for layer in range(1, self.layers)]
+        keeps = [run.make(*self._parameters_of("hh", layer), bounded=True) for layer in range(self.layers)]
+        return StepMaps(run.make(weight_GE, self.rnn.bias_ih_l0), tuple(map(LayerMaps, reads, keeps)))
 
     def forward(
-        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights | None
+        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, run: Pass
     ) -> tuple[Tensor, Layers, Layers]:
-        if weights is not None:
-            hidden, cell = self._step(inputs_BUI.squeeze(1), extra_BUX.squeeze(1), hidden, cell, weights)
+        if self.by_steps(run):
+            hidden, cell = self._step(inputs_BUI.squeeze(1), extra_BUX.squeeze(1), hidden, cell, self._maps(run))
             return hidden[-1][:, None], hidden, cell
         start = torch.stack(hidden)
         joined_BUI = torch.cat([inputs_BUI, extra_BUX], -1)
@@ -95,22 +94,22 @@ class Recurrence(nn.Module):
         return outputs_BUD, last_LBD.unbind(), ()
 
     def _step(
-        self, inputs_BG: Tensor, extra_BX: Tensor, hidden: Layers, cell: Layers, weights: StepWeights
+        self, inputs_BG: Tensor, extra_BX: Tensor, hidden: Layers, cell: Layers, maps: StepMaps
     ) -> tuple[Layers, Layers]:
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
-        for layer, weight in enumerate(weights.layers):
-            if weight.read is None:
+        for layer, (read, keep) in enumerate(maps.layers):
+            if read is None:
                 read_BG = inputs_BG
             elif layer:
-                read_BG = weight.read.product(self.dropout(new_hidden[-1]))
+                read_BG = read.product(self.dropout(new_hidden[-1]))
             else:
-                read_BG = weight.read.product(extra_BX, inputs_BG)
+                read_BG = read.product(extra_BX, inputs_BG)
             if self.has_cell:
-                h_BD, c_BD = lstm_step(weight.keep.product(hidden[layer], read_BG), precise(cell[layer]))
+                h_BD, c_BD = lstm_step(keep.product(hidden[layer], read_BG), precise(cell[layer]))
                 new_cell.append(c_BD)
             else:
-                h_BD = gru_step(read_BG, weight.keep.product(hidden[layer]), hidden[layer])
+                h_BD = gru_step(read_BG, keep.product(hidden[layer]), hidden[layer])
             new_hidden.append(h_BD)
         return tuple(new_hidden), tuple(new_cell)
 

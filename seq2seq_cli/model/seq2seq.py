@@ -1,7 +1,6 @@
 """The whole model: embeddings, encoder, decoder, output."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,25 +9,12 @@ from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.encoder import Encoder, Layers
+from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.forced import Criterion, Forced
-from seq2seq_cli.model.int8 import INT8
 from seq2seq_cli.model.loss import Loss
-from seq2seq_cli.model.products import compute_dtype
-from seq2seq_cli.model.recurrence import StepWeights
-from seq2seq_cli.model.steps import OWN, PLAIN, AttentionWeights, Map
-from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory, precise
-
-
-class SearchWeights(NamedTuple):
-    """The weights of a search, made ready once: of every step, and of what comes before the first (``layers`` of the
-    encoder; None: its own)."""
-
-    steps: StepWeights
-    readout: Map | None
-    output: Map
-    attention: AttentionWeights
-    layers: Layers | None
+from seq2seq_cli.model.maps import Map, Pass
+from seq2seq_cli.model.products import compute_dtype, precise
+from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory
 
 
 class Seq2Seq(nn.Module):
@@ -73,20 +59,20 @@ class Seq2Seq(nn.Module):
             else:
                 nn.init.zeros_(parameter)
 
-    def encode(
-        self, src_BS: Tensor, mask_BS: Tensor, weights: SearchWeights | None = None
-    ) -> tuple[EncoderOutput, Memory]:
-        """The encoder's output, and the memory that attention reads."""
-        encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, weights and weights.layers)
-        encoded = encoded._replace(tokens_BS=src_BS)
-        return encoded, self.decoder.attention.prepare(encoded, weights.attention if weights else OWN)
+    def new_pass(self, stepping: bool = False, in_int8: bool = False) -> Pass:
+        """For a forward pass or a search with this model, in the precision that products have here and now."""
+        return Pass(compute_dtype(self.output_bias), stepping, in_int8)
 
-    def start(
-        self, src_BS: Tensor, mask_BS: Tensor, weights: SearchWeights | None = None
-    ) -> tuple[Memory, DecoderState]:
+    def encode(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> tuple[EncoderOutput, Memory]:
+        """The encoder's output, and the memory that attention reads."""
+        encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, run)
+        encoded = encoded._replace(tokens_BS=src_BS)
+        return encoded, self.decoder.attention.prepare(encoded, run)
+
+    def start(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> tuple[Memory, DecoderState]:
         """The memory and the decoder's state before the first step."""
-        encoded, memory = self.encode(src_BS, mask_BS, weights)
-        return memory, self.decoder.initial_state(encoded, memory)
+        encoded, memory = self.encode(src_BS, mask_BS, run)
+        return memory, self.decoder.initial_state(encoded, memory, run)
 
     def loss(
         self,
@@ -100,7 +86,8 @@ class Seq2Seq(nn.Module):
     ) -> Loss:
         """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing), ``guide_BTS`` where
         its attention is to lie."""
-        forced = self._forced(*self.start(src_BS, mask_BS), reads_BT, target_BT, real_BT, smoothing)
+        run = self.new_pass()
+        forced = self._forced(run, *self.start(src_BS, mask_BS, run), reads_BT, target_BT, real_BT, smoothing)
         loss = self.criterion(forced)
         if guide_BTS is None:
             return loss
@@ -111,11 +98,13 @@ class Seq2Seq(nn.Module):
     ) -> Tensor:
         """log_prob_R of R translations, of which each one's source is given by its row in ``src_BS``, ``rows_R``; with
         gradients. A source is encoded once. Steps that are not real are not counted."""
-        memory, state = self.start(src_BS, mask_BS)
-        return self._forced(memory.select(rows_R), state.select(rows_R), reads_RT, target_RT, real_RT).log_probs()
+        run = self.new_pass()
+        memory, state = self.start(src_BS, mask_BS, run)
+        return self._forced(run, memory.select(rows_R), state.select(rows_R), reads_RT, target_RT, real_RT).log_probs()
 
     def _forced(
         self,
+        run: Pass,
         memory: Memory,
         state: DecoderState,
         reads_BT: Tensor,
@@ -124,8 +113,8 @@ class Seq2Seq(nn.Module):
         smoothing: float = 0.0,
     ) -> Forced:
         return Forced(
+            run=run,
             decoder=self.decoder,
-            readout=self.readout,
             output_VR=self.output_embedding.weight,
             output_V=self.output_bias,
             embedded_BTI=self.embed(reads_BT),
@@ -143,26 +132,14 @@ class Seq2Seq(nn.Module):
         embedded_BLI: Tensor = self.dropout(embedding(tokens_BL).to(compute_dtype(embedding.weight)))
         return embedded_BLI
 
-    def readout(self, features_NF: Tensor) -> Tensor:
-        """From the decoder's features, real tokens only, to what the vocabulary is projected from."""
-        return self.decoder.wiring.read_out(features_NF, self.decoder.wiring.readout_map(PLAIN))
-
-    def search_weights(self, in_int8: bool) -> SearchWeights:
-        """The weights for steps of search, in the precision of the products or in 8-bit integers."""
-        make, wiring = INT8 if in_int8 else PLAIN, self.decoder.wiring
-        output = make.free(self.output_embedding.weight, self.output_bias)
-        attention = self.decoder.attention.search_weights(make)
-        # In other formats oneDNN's own layers are as fast or faster.
-        layers = self.encoder.stepped(make) if in_int8 else None
-        return SearchWeights(wiring.step_weights(make), wiring.readout_map(make), output, attention, layers)
-
-    def logits(self, features_NF: Tensor, weights: SearchWeights) -> Tensor:
+    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
         """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""
-        return weights.output.product(self.decoder.wiring.read_out(features_NF, weights.readout))
+        output: Map = run.once(self, lambda: run.make(self.output_embedding.weight, self.output_bias))
+        return output.product(self.decoder.wiring.read_out(features_NF, run))
 
-    def log_probs(self, features_NF: Tensor) -> Tensor:
+    def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
         """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
-        return precise(self.logits(features_NF, self.search_weights(in_int8=False))).log_softmax(-1)
+        return precise(self.logits(features_NF, run)).log_softmax(-1)
 
     def parameter_count(self) -> int:
         """Numbers learned; a shared matrix counts once."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
+from seq2seq_cli.model.maps import Pass
 
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
@@ -180,9 +180,7 @@ class Attention(Protocol):
     static: bool
     bounded: bool
 
-    def search_weights(self, make: Makers) -> AttentionWeights: ...
-
-    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory: ...
+    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory: ...
 
     def initial_state(self, memory: Memory) -> AttentionState: ...
 
@@ -191,12 +189,7 @@ class Attention(Protocol):
         ...
 
     def __call__(
-        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
         """Attend with T queries, the first of which belongs to the absolute target step ``start``."""
         ...
-
-
-def precise(x: Tensor) -> Tensor:
-    """``x`` in float32, or in float64 where it is so already."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -52,7 +52,7 @@ def explored(model: Seq2Seq, batch: Batch, samples: int, greedy: bool) -> list[l
     """For each source of the batch ``samples`` translations drawn from the model and, behind them, the greedy one where
     it is wanted: all in one search, each source encoded once. Every piece there is can be drawn."""
     each, device = samples + greedy, batch.src_BS.device
-    state = ModelState.start(model, model.search_weights(in_int8=False), batch.src_BS, batch.src_mask_BS)
+    state = ModelState.start(model, model.new_pass(stepping=True), batch.src_BS, batch.src_mask_BS)
     rows_N = torch.arange(len(batch.src_BS), device=device).repeat_interleave(each)
     longest_B = [longest_translation(length - 1) for length in batch.src_mask_BS.sum(1).tolist()]
     limits = Limits(BOS, EOS, (), 0, torch.tensor(longest_B, device=device)[rows_N])

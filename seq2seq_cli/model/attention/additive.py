@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model.maps import link
 from seq2seq_cli.model.products import mixtures, pick
-from seq2seq_cli.model.steps import Map, link
 
 LIMIT = 40.0
 """Queries and keys count as no larger than this, so that their exponentials are finite in float32. A tanh is 1 to seven
@@ -54,13 +54,13 @@ class AdditiveLedger:
 
 
 class AdditiveKeys:
-    """The projected keys k of a batch, for v^T tanh(q + k) at each step, and the projection of its queries.
+    """The projected keys k of a batch, for v^T tanh(q + k) at each step.
 
     ``grown_BSA``: e^(2k), where it is there already.
     """
 
-    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, query: Map, grown_BSA: Tensor | None = None) -> None:
-        self.plain, self.vector_A, self.query = keys_BSA, vector_A, query
+    def __init__(self, keys_BSA: Tensor, vector_A: Tensor, grown_BSA: Tensor | None = None) -> None:
+        self.plain, self.vector_A = keys_BSA, vector_A
         self.grown_BSA = _grow(keys_BSA.detach()) if grown_BSA is None else grown_BSA
         self.ledger = AdditiveLedger(keys_BSA.detach(), vector_A.detach())
         self.link = link(self.ledger, keys_BSA, vector_A)
@@ -74,16 +74,16 @@ class AdditiveKeys:
     def select(self, rows: Tensor) -> AdditiveKeys:
         """The keys of the sentences ``rows``."""
         grown_BSA = self.grown_BSA.index_select(0, rows)
-        return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, self.query, grown_BSA)
+        return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
 
     def pick(self, positions_RP: Tensor) -> AdditiveKeys:
         """Some positions of each sentence alone (R as in ``energies``)."""
         grown_RPA = pick(self.grown_BSA, positions_RP)
-        return AdditiveKeys(pick(self.plain, positions_RP), self.vector_A, self.query, grown_RPA)
+        return AdditiveKeys(pick(self.plain, positions_RP), self.vector_A, grown_RPA)
 
     def mixed(self, weights_RTGS: Tensor) -> AdditiveKeys:
         """G mixtures of them for each query, in a row of its own: R T rows."""
-        return AdditiveKeys(mixtures(weights_RTGS, self.plain), self.vector_A, self.query)
+        return AdditiveKeys(mixtures(weights_RTGS, self.plain), self.vector_A)
 
 
 def _grow(x: Tensor) -> Tensor:

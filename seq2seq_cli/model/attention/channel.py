@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.config import CHANNEL_SIZE
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
-from seq2seq_cli.model.attention.scores import Score
-from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.steps import Linear, Map, StepMatrix
-from seq2seq_cli.model.types import Attended, Keys, Memory, Values, precise
+from seq2seq_cli.model.attention.scores import ProjectedScore
+from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.products import pick, precise
+from seq2seq_cli.model.types import Attended, Keys, Values
 
 
 def build(parts: Parts) -> ChannelAttention:
@@ -19,10 +19,10 @@ def build(parts: Parts) -> ChannelAttention:
 
 
 class ChannelKeys:
-    """The projected keys k, for V tanh(q + k) at each step, and the map of the queries."""
+    """The projected keys k, for V tanh(q + k) at each step."""
 
-    def __init__(self, keys_BSA: Tensor, query: Map, energy_EA: Tensor) -> None:
-        self.plain, self.query, self.energy_EA = keys_BSA, query, energy_EA
+    def __init__(self, keys_BSA: Tensor, energy_EA: Tensor) -> None:
+        self.plain, self.energy_EA = keys_BSA, energy_EA
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """E x R x T x S: channels first, so that one product makes them with their positions side by side."""
@@ -34,11 +34,11 @@ class ChannelKeys:
 
     def select(self, rows: Tensor) -> ChannelKeys:
         """Those of the sentences ``rows``."""
-        return ChannelKeys(self.plain.index_select(0, rows), self.query, self.energy_EA)
+        return ChannelKeys(self.plain.index_select(0, rows), self.energy_EA)
 
     def pick(self, positions_RP: Tensor) -> ChannelKeys:
         """Some positions of each sentence."""
-        return ChannelKeys(pick(self.plain, positions_RP), self.query, self.energy_EA)
+        return ChannelKeys(pick(self.plain, positions_RP), self.energy_EA)
 
 
 class ChannelValues:
@@ -63,25 +63,15 @@ class ChannelValues:
         return ChannelValues(pick(self.plain, positions_RP))
 
 
-class ChannelScore(Score):
+class ChannelScore(ProjectedScore):
     """V tanh(W_1 q + W_2 h_s): an energy for each dimension of h_s."""
 
     def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
-        super().__init__()
-        self.query = Linear(query_size, size, bias=False)
-        self.key = Linear(encoder_size, size, bias=False)
-        self.energy = Linear(size, encoder_size, bias=False)
+        super().__init__(query_size, encoder_size, size)
+        self.energy = nn.Linear(size, encoder_size, bias=False)
 
-    def keys(self, states_BSE: Tensor) -> Tensor:
-        keys_BSA: Tensor = self.key(states_BSE)
-        return keys_BSA
-
-    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
-        return ChannelKeys(keys_BSA, query or StepMatrix(self.query.weight), self.energy.weight)
-
-    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
-        assert isinstance(memory.keys, ChannelKeys)
-        return memory.keys.query.product(query_BTD)
+    def shared(self, keys_BSA: Tensor) -> Keys:
+        return ChannelKeys(keys_BSA, self.energy.weight)
 
 
 class ChannelAttention(ScoredAttention):
@@ -94,7 +84,7 @@ class ChannelAttention(ScoredAttention):
         size = parts.config.size or CHANNEL_SIZE
         super().__init__(parts, ChannelScore(parts.query_size, parts.encoder_size, size))
 
-    def values(self, states_BSE: Tensor) -> Values:
+    def values(self, states_BSE: Tensor, run: Pass) -> Values:
         return ChannelValues(precise(states_BSE))
 
     def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:

@@ -7,7 +7,8 @@ from seq2seq_cli.model.attention.additive import AdditiveKeys
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore
-from seq2seq_cli.model.types import Attended, AttentionState, Memory, precise
+from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.types import Attended, AttentionState, Memory
 
 
 def build(parts: Parts) -> "CoverageAttention":

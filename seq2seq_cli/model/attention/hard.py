@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
-from seq2seq_cli.model.types import Attended, AttentionState, Memory, precise
+from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.types import Attended, AttentionState, Memory
 
 
 def build(parts: Parts) -> HardAttention:
@@ -64,8 +66,8 @@ class ReinforcedAttention(HardAttention):
         return nn.functional.one_hot(drawn_N1.view(chances_BTS.shape[:-1]), chances_BTS.shape[-1]).to(chances_BTS.dtype)
 
     def forward(
-        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
-        attended, state = super().forward(query_BTD, memory, state, start)
+        attended, state = super().forward(query_BTD, memory, state, start, run)
         baseline_BT = precise(self.baseline(query_BTD.detach())).squeeze(-1)
         return attended._replace(baseline_BT=baseline_BT), state

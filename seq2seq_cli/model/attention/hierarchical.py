@@ -14,8 +14,8 @@ from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.segments import SplitAtMarks, SplitByLength
 from seq2seq_cli.model.attention.windows import View
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Map
 from seq2seq_cli.model.types import Attended, EncoderOutput, Keys, Memory
 
 
@@ -74,19 +74,16 @@ class LevelScore(Score):
         self.word = word
         self.segment = segment
 
-    def keys(self, states_BSE: Tensor) -> Tensor:
-        return torch.cat([self.word.keys(states_BSE), self.segment.keys(states_BSE)], -1)
+    def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
+        return torch.cat([self.word.keys(states_BSE, run), self.segment.keys(states_BSE, run)], -1)
 
-    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
+    def shared(self, keys_BSA: Tensor) -> Keys:
         words_BSA, segments_BSA = keys_BSA.chunk(2, -1)
         words, segments = self.word.shared(words_BSA), self.segment.shared(segments_BSA)
         return LevelKeys(words, segments, torch.zeros(keys_BSA.shape[:2], dtype=torch.long, device=keys_BSA.device))
 
-    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
-        keys = memory.keys
-        assert isinstance(keys, LevelKeys)
-        words = self.word.queries(query_BTD, memory._replace(keys=keys.words))
-        return torch.cat([words, self.segment.queries(query_BTD, memory._replace(keys=keys.segments))], -1)
+    def queries(self, query_BTD: Tensor, run: Pass) -> Tensor:
+        return torch.cat([self.word.queries(query_BTD, run), self.segment.queries(query_BTD, run)], -1)
 
 
 class HierarchicalAttention(ScoredAttention):
@@ -102,8 +99,8 @@ class HierarchicalAttention(ScoredAttention):
         super().__init__(parts, LevelScore(parts.score(), parts.score()))
         self.splitter = splitter
 
-    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
-        memory = super().prepare(encoded, weights)
+    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory:
+        memory = super().prepare(encoded, run)
         assert encoded.tokens_BS is not None
         assert isinstance(memory.keys, LevelKeys)
         number_BS = self.splitter(encoded.tokens_BS, encoded.mask_BS)

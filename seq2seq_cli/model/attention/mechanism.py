@@ -2,20 +2,16 @@
 
 from torch import Tensor, nn
 
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers
 from seq2seq_cli.model.types import AttentionState, Memory
 
 
 class Mechanism(nn.Module):
-    """Nothing is carried from step to step, nothing made ready for a search. See ``Attention`` for what each means."""
+    """Nothing is carried from step to step. See ``Attention`` for what each means."""
 
     context_size: int
     recurrent = False
     static = False
     bounded = True
-
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return OWN
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return ()

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from seq2seq_cli.config import SLOTS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import ScoredAttention
-from seq2seq_cli.model.steps import Linear
-from seq2seq_cli.model.types import Attended, AttentionState, Memory, precise
+from seq2seq_cli.model.maps import Linear, Pass
+from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.types import Attended, AttentionState, Memory
 
 
 def build(parts: Parts) -> "MemoryAttention":
@@ -30,16 +31,16 @@ class MemoryAttention(ScoredAttention):
         super().__init__(parts)
         self.context_size = parts.encoder_size + parts.query_size
         self.slots_MD = nn.Parameter(torch.zeros(slots, parts.query_size))
-        self.gates = Linear(parts.query_size, 2 * parts.query_size, bias=False)
+        self.gates = Linear(parts.query_size, 2 * parts.query_size, bias=False, bounded=True)
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return (precise(self.slots_MD).expand(len(memory.mask_BS), -1, -1),)
 
     def forward(
-        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
-        attended, (slots_BMD,) = super().forward(query_BTD, memory, state, start)
-        gates_B1X = torch.sigmoid(precise(self.gates(query_BTD)))
+        attended, (slots_BMD,) = super().forward(query_BTD, memory, state, start, run)
+        gates_B1X = torch.sigmoid(precise(run.map(self.gates).product(query_BTD)))
         with torch.autocast(query_BTD.device.type, enabled=False):
             query_B1D = precise(query_BTD)
             read_B1M = (query_B1D @ slots_BMD.mT).softmax(-1)

@@ -10,9 +10,9 @@ from seq2seq_cli.config import HEADS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
-from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.steps import Linear, Map, StepMatrix
-from seq2seq_cli.model.types import Attended, Keys, Memory, Values, precise
+from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
+from seq2seq_cli.model.products import pick, precise
+from seq2seq_cli.model.types import Attended, Keys, Values
 
 
 def build(parts: Parts) -> MultiHeadAttention:
@@ -20,21 +20,20 @@ def build(parts: Parts) -> MultiHeadAttention:
 
 
 class Heads:
-    """Vectors B x S x A, head i having the i-th part of each, and a map that all steps share: of the queries before they
-    meet the heads, or of what comes from the heads."""
+    """Vectors B x S x A, head i having the i-th part of each."""
 
-    def __init__(self, plain_BSA: Tensor, heads: int, shared: Map) -> None:
-        self.plain, self.heads, self.shared = plain_BSA, heads, shared
+    def __init__(self, plain_BSA: Tensor, heads: int) -> None:
+        self.plain, self.heads = plain_BSA, heads
         split_BHSI = plain_BSA.unflatten(2, (heads, -1)).transpose(1, 2)
         self.matrix = StepMatrix(split_BHSI.flatten(0, 1), dtype=plain_BSA.dtype)
 
     def select(self, rows: Tensor) -> Self:
         """Those of the sentences ``rows``."""
-        return type(self)(self.plain.index_select(0, rows), self.heads, self.shared)
+        return type(self)(self.plain.index_select(0, rows), self.heads)
 
     def pick(self, positions_RP: Tensor) -> Self:
         """Some positions of each sentence."""
-        return type(self)(pick(self.plain, positions_RP), self.heads, self.shared)
+        return type(self)(pick(self.plain, positions_RP), self.heads)
 
     def folded(self, x_RTHI: Tensor) -> Tensor:
         """A row for each sentence and head, of all who read that sentence."""
@@ -57,12 +56,12 @@ class HeadKeys(Heads):
 
 
 class HeadValues(Heads):
-    """V W_i^V, and W^O."""
+    """V W_i^V."""
 
     def mixture(self, weights_RTHS: Tensor) -> Tensor:
-        """The heads' mixtures, concatenated and projected: R x T x E."""
+        """The heads' mixtures, concatenated: R x T x A."""
         mixed_NTI = self.matrix.mixture(self.folded(weights_RTHS))
-        return precise(self.shared.product(self.unfolded(mixed_NTI, len(weights_RTHS)).flatten(2)))
+        return self.unfolded(mixed_NTI, len(weights_RTHS)).flatten(2)
 
 
 class HeadScore(ProjectedScore):
@@ -73,12 +72,8 @@ class HeadScore(ProjectedScore):
         self.heads = heads
         self.scale = (query_size // heads) ** -0.5
 
-    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
-        return HeadKeys(keys_BSA * self.scale, self.heads, query or StepMatrix(self.query.weight))
-
-    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
-        assert isinstance(memory.keys, HeadKeys)
-        return memory.keys.shared.product(query_BTD)
+    def shared(self, keys_BSA: Tensor) -> Keys:
+        return HeadKeys(keys_BSA * self.scale, self.heads)
 
 
 class MultiHeadAttention(ScoredAttention):
@@ -90,15 +85,16 @@ class MultiHeadAttention(ScoredAttention):
     def __init__(self, parts: Parts, heads: int) -> None:
         super().__init__(parts, HeadScore(parts.query_size, parts.encoder_size, heads))
         self.heads = heads
-        self.value = Linear(parts.encoder_size, parts.query_size, bias=False)
+        self.value = Linear(parts.encoder_size, parts.query_size, bias=False, bounded=True)
         self.output = Linear(parts.query_size, parts.encoder_size, bias=False)
 
-    def values(self, states_BSE: Tensor) -> Values:
-        return HeadValues(precise(self.value(states_BSE)), self.heads, StepMatrix(self.output.weight))
+    def values(self, states_BSE: Tensor, run: Pass) -> Values:
+        return HeadValues(precise(run.map(self.value).product(states_BSE)), self.heads)
 
     def attend(self, scene: Scene) -> Attended:
         mask_BTS, factor_BTS = scene.view.mask_BTS, scene.view.factor_BTS
         factor_BT1S = None if factor_BTS is None else factor_BTS.unsqueeze(-2)
         view = scene.view._replace(mask_BTS=mask_BTS.unsqueeze(-2), factor_BTS=factor_BT1S)
         attended = super().attend(scene._replace(view=view))
-        return attended._replace(weights_BTS=attended.weights_BTS.mean(2), heads_BTHS=attended.weights_BTS)
+        context_BTE = precise(scene.run.map(self.output).product(attended.context_BTE))
+        return Attended(context_BTE, attended.weights_BTS.mean(2), heads_BTHS=attended.weights_BTS)

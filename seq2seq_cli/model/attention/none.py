@@ -7,7 +7,7 @@ from torch import Tensor
 from seq2seq_cli.model.attention.mechanism import Mechanism
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import ProductKeys
-from seq2seq_cli.model.steps import OWN, AttentionWeights
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
 
 
@@ -25,12 +25,12 @@ class NoAttention(Mechanism):
         super().__init__()
         self.context_size = encoder_size if summary == "every-step" else 0
 
-    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
+    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory:
         nothing = ProductKeys(encoded.states_BSE[..., :0])
         return Memory(nothing, nothing, encoded.mask_BS, encoded.summary_BE)
 
     def forward(
-        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
         context_BTE = memory.summary_BE[:, None, : self.context_size].expand(-1, query_BTD.shape[1], -1)
         return Attended(context_BTE, query_BTD[..., :0]), state

@@ -9,8 +9,9 @@ from seq2seq_cli.model.attention.mechanism import Mechanism
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.windows import View
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Makers, StepMatrix
-from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, Values, precise
+from seq2seq_cli.model.maps import Pass, StepMatrix
+from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, Values
 
 
 def build(parts: Parts) -> "ScoredAttention":
@@ -23,6 +24,7 @@ class Scene(NamedTuple):
     queries_BTA: Tensor
     memory: Memory
     view: View
+    run: Pass
 
 
 class ScoredAttention(Mechanism):
@@ -38,39 +40,34 @@ class ScoredAttention(Mechanism):
         self.window: nn.Module = parts.window()
         self.normaliser: nn.Module = parts.normaliser()
 
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return self.score.search_weights(make)
+    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory:
+        keys = self.score.shared(precise(self.score.keys(encoded.states_BSE, run)))
+        return Memory(self.values(encoded.states_BSE, run), keys, encoded.mask_BS, encoded.summary_BE)
 
-    def prepare(self, encoded: EncoderOutput, weights: AttentionWeights = OWN) -> Memory:
-        states_BSE = encoded.states_BSE
-        keys_BSA = self.score.keys(states_BSE) if weights.key is None else weights.key.product(states_BSE)
-        keys = self.score.shared(precise(keys_BSA), weights.query)
-        return Memory(self.values(states_BSE), keys, encoded.mask_BS, encoded.summary_BE)
-
-    def values(self, states_BSE: Tensor) -> Values:
+    def values(self, states_BSE: Tensor, run: Pass) -> Values:
         """What is mixed: the encoder's states."""
         states_BSE = precise(states_BSE)
         return StepMatrix(states_BSE, dtype=states_BSE.dtype)
 
     def forward(
-        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int
+        self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
-        view = self.window(query_BTD, memory, start)
-        queries_BTA = precise(self.score.queries(query_BTD, memory))
+        view = self.window(query_BTD, memory, start, run)
+        queries_BTA = precise(self.score.queries(query_BTD, run))
         # The projections may be in bfloat16, but not what follows: the gradients of energies and weights are
         # small differences between positions, which 8 bits round away while the attention is still flat, so
         # that it takes epochs longer to form.
         with torch.autocast(query_BTD.device.type, enabled=False):
-            attended, state = self.step(Scene(queries_BTA, memory, view), state)
+            attended, state = self.step(Scene(queries_BTA, memory, view, run), state)
         return attended._replace(centre_BT=view.centre_BT), state
 
     def step(self, scene: Scene, state: AttentionState) -> tuple[Attended, AttentionState]:
         """What is seen, and the state after it."""
-        queries_BTA, memory, view = scene
+        view = scene.view
         near_BP = view.near()
         if near_BP is None:
             return self.attend(scene), state
-        attended = self.attend(Scene(queries_BTA, memory.pick(near_BP), view.pick(near_BP)))
+        attended = self.attend(scene._replace(memory=scene.memory.pick(near_BP), view=view.pick(near_BP)))
         return attended.spread(near_BP, view.mask_BTS), state
 
     def attend(self, scene: Scene) -> Attended:

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.additive import AdditiveKeys
+from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
 from seq2seq_cli.model.products import mixtures
-from seq2seq_cli.model.steps import OWN, AttentionWeights, Linear, Makers, Map, StepMatrix
 from seq2seq_cli.model.types import Keys, Memory
 
 
@@ -24,22 +24,18 @@ class ProductKeys(StepMatrix):
 
 class Score(nn.Module):
     """``keys``: states_BSE -> keys_BSA, and ``shared``: keys_BSA -> ``memory.keys``, once a source batch; ``queries``:
-    query_BTD and memory -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
+    query_BTD -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
 
-    The projections are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
-    ``search_weights``: those of them that a search may make ready once, and take in 8-bit integers.
+    The projections, maps of ``run``, are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
     """
 
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return OWN
-
-    def keys(self, states_BSE: Tensor) -> Tensor:
+    def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
         return states_BSE
 
-    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
+    def queries(self, query_BTD: Tensor, run: Pass) -> Tensor:
         return query_BTD
 
-    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
+    def shared(self, keys_BSA: Tensor) -> Keys:
         return ProductKeys(keys_BSA, dtype=keys_BSA.dtype)
 
     def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
@@ -62,7 +58,7 @@ class DotScore(Score):
             )
         self.scale = scale
 
-    def keys(self, states_BSE: Tensor) -> Tensor:
+    def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
         return states_BSE * self.scale
 
 
@@ -71,14 +67,10 @@ class GeneralScore(Score):
 
     def __init__(self, query_size: int, encoder_size: int) -> None:
         super().__init__()
-        self.key = Linear(encoder_size, query_size, bias=False)
+        self.key = Linear(encoder_size, query_size, bias=False, bounded=True)
 
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return AttentionWeights(key=self.key.shared(make.bounded))
-
-    def keys(self, states_BSE: Tensor) -> Tensor:
-        keys_BSA: Tensor = self.key(states_BSE)
-        return keys_BSA
+    def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
+        return run.map(self.key).product(states_BSE)
 
 
 class ProjectedScore(Score):
@@ -86,15 +78,14 @@ class ProjectedScore(Score):
 
     def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
         super().__init__()
-        self.query = Linear(query_size, size, bias=False)
-        self.key = Linear(encoder_size, size, bias=False)
+        self.query = Linear(query_size, size, bias=False, bounded=True)
+        self.key = Linear(encoder_size, size, bias=False, bounded=True)
 
-    def search_weights(self, make: Makers) -> AttentionWeights:
-        return AttentionWeights(self.key.shared(make.bounded), self.query.shared(make.bounded))
+    def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
+        return run.map(self.key).product(states_BSE)
 
-    def keys(self, states_BSE: Tensor) -> Tensor:
-        keys_BSA: Tensor = self.key(states_BSE)
-        return keys_BSA
+    def queries(self, query_BTD: Tensor, run: Pass) -> Tensor:
+        return run.map(self.query).product(query_BTD)
 
 
 class AdditiveScore(ProjectedScore):
@@ -105,14 +96,10 @@ class AdditiveScore(ProjectedScore):
 
     def __init__(self, query_size: int, encoder_size: int, size: int) -> None:
         super().__init__(query_size, encoder_size, size)
-        self.energy = Linear(size, 1, bias=False)
+        self.energy = nn.Linear(size, 1, bias=False)
 
-    def shared(self, keys_BSA: Tensor, query: Map | None = None) -> Keys:
-        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0), query or StepMatrix(self.query.weight))
-
-    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
-        assert isinstance(memory.keys, AdditiveKeys)
-        return memory.keys.query.product(query_BTD)
+    def shared(self, keys_BSA: Tensor) -> Keys:
+        return AdditiveKeys(keys_BSA, self.energy.weight.squeeze(0))
 
 
 class LocationScore(Score):
@@ -124,14 +111,13 @@ class LocationScore(Score):
 
     def __init__(self, query_size: int, max_positions: int) -> None:
         super().__init__()
-        self.position = Linear(query_size, max_positions, bias=False)
+        self.position = Linear(query_size, max_positions, bias=False, bounded=True)
 
-    def keys(self, states_BSE: Tensor) -> Tensor:
+    def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
         return states_BSE[..., :0]
 
-    def queries(self, query_BTD: Tensor, memory: Memory) -> Tensor:
-        queries_BTA: Tensor = self.position(query_BTD)
-        return queries_BTA
+    def queries(self, query_BTD: Tensor, run: Pass) -> Tensor:
+        return run.map(self.position).product(query_BTD)
 
     def forward(self, queries_BTA: Tensor, memory: Memory) -> Tensor:
         positions = memory.mask_BS.shape[1]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.model.steps import Linear
-from seq2seq_cli.model.types import Memory, precise
+from seq2seq_cli.model.maps import Linear, Pass
+from seq2seq_cli.model.types import Memory
 
 MANY = 4
 """Times the width of a window from which on a source is long enough for picking the window out of it."""
@@ -42,7 +42,7 @@ class View(NamedTuple):
 class GlobalWindow(nn.Module):
     """All real source positions (Luong, Pham & Manning 2015, 3.1)."""
 
-    def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
+    def forward(self, query_BTD: Tensor, memory: Memory, start: int, run: Pass) -> View:
         return View(memory.mask_BS[:, None])
 
 
@@ -57,7 +57,7 @@ class LocalMonotonicWindow(nn.Module):
         super().__init__()
         self.radius = radius
 
-    def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
+    def forward(self, query_BTD: Tensor, memory: Memory, start: int, run: Pass) -> View:
         last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
         steps_T = torch.arange(start, start + query_BTD.shape[1], device=query_BTD.device)
         centre_BT = torch.minimum(steps_T, last_B1)
@@ -75,15 +75,14 @@ class LocalPredictiveWindow(nn.Module):
     def __init__(self, query_size: int, radius: int) -> None:
         super().__init__()
         self.radius = radius
-        self.hidden = Linear(query_size, query_size, bias=False)
-        self.position = Linear(query_size, 1, bias=False)
-
-    def forward(self, query_BTD: Tensor, memory: Memory, start: int) -> View:
-        last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
-        moved_BTD = torch.tanh(self.hidden(query_BTD))
+        self.hidden = Linear(query_size, query_size, bias=False, bounded=True)
         # bfloat16 has 8 bits: it could not tell neighbouring positions of a long source apart.
-        with torch.autocast(query_BTD.device.type, enabled=False):
-            centre_BT = last_B1 * torch.sigmoid(self.position(precise(moved_BTD)).squeeze(-1))
+        self.position = Linear(query_size, 1, bias=False, exact=True)
+
+    def forward(self, query_BTD: Tensor, memory: Memory, start: int, run: Pass) -> View:
+        last_B1 = memory.mask_BS.sum(1, keepdim=True) - 1
+        moved_BTD = torch.tanh(run.map(self.hidden).product(query_BTD))
+        centre_BT = last_B1 * torch.sigmoid(run.map(self.position).product(moved_BTD).squeeze(-1))
         distance_BTS = _positions(memory.mask_BS) - centre_BT[..., None]
         factor_BTS = torch.exp(-2 * (distance_BTS / self.radius).square())
         return View(_near(centre_BT, memory.mask_BS, self.radius), factor_BTS, centre_BT, self.radius)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from seq2seq_cli.model.types import precise
+from seq2seq_cli.model.products import precise
 
 FLOOR = 1e-20
 """Smaller weights count as this: the guidance stays finite, at most 46 nats a target piece, and so do its gradients,

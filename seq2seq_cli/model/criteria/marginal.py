@@ -6,7 +6,8 @@ from torch.utils.checkpoint import checkpoint
 
 from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.loss import CHUNK, Loss
-from seq2seq_cli.model.types import DecoderOutput, precise
+from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.types import DecoderOutput
 
 
 def marginal_cross_entropy(forced: Forced) -> Loss:
@@ -20,7 +21,7 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
     rows_R, positions_R = ((chances_BTS > 0) & forced.real_BT[..., None]).any(1).nonzero(as_tuple=True)
     # A memory of one position: its weight is one, and its state the context.
     alone = forced.memory.select(rows_R).pick(positions_R[:, None])
-    seen: DecoderOutput = forced.decoder(forced.embedded_BTI[rows_R], alone, forced.state.select(rows_R))
+    seen: DecoderOutput = forced.decoder(forced.embedded_BTI[rows_R], alone, forced.state.select(rows_R), forced.run)
     smoothed, nll = [], []
     for row, real_T in enumerate(forced.real_BT):
         branches = (rows_R == row).nonzero().squeeze(1)
@@ -39,7 +40,7 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 
 def _cross_entropies(forced: Forced, features_PTF: Tensor, chances_PT: Tensor, target_T: Tensor) -> Tensor:
     """Smoothed and plain, of some steps of a sentence, each from P positions."""
-    rows_PTR = forced.readout(features_PTF.flatten(0, 1)).unflatten(0, chances_PT.shape)
+    rows_PTR = forced.decoder.wiring.read_out(features_PTF.flatten(0, 1), forced.run).unflatten(0, chances_PT.shape)
     logits_PTV = torch.nn.functional.linear(
         rows_PTR, forced.output_VR.to(rows_PTR.dtype), forced.output_V.to(rows_PTR.dtype)
     )

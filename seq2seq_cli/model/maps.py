@@ -1,16 +1,19 @@
-"""What the steps of one pass share: taken step by step, it learns from all of them at once."""
+"""Linear maps, made ready once for all the products of a pass: taken step by step, they learn from all steps at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model.int8 import Int8Matrix
 from seq2seq_cli.model.products import compute_dtype, linear, outer, pick
+
+T = TypeVar("T")
 
 
 class Ledger(Protocol):
@@ -73,28 +76,6 @@ class Map(Protocol):
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
         """x M^T + b + addend: vectors of size I, in any number of dimensions -> the same of size O."""
         ...
-
-
-MakeMap = Callable[[Tensor, Tensor | None], Map]
-"""From a matrix, O x I, and a bias."""
-
-
-class Makers(NamedTuple):
-    """How the maps of many steps are made: ``bounded``, what is multiplied with nothing but states, contexts and
-    attentional vectors, which lie in [-1, 1] where there is no dropout; ``free``, all others."""
-
-    bounded: MakeMap
-    free: MakeMap
-
-
-class AttentionWeights(NamedTuple):
-    """The projections of keys and queries for a whole search (None: the mechanism's own, or none)."""
-
-    key: Map | None = None
-    query: Map | None = None
-
-
-OWN = AttentionWeights()
 
 
 class StepMatrix:
@@ -187,15 +168,50 @@ class _Mixture(torch.autograd.Function):
         return gradient @ ctx.steps.matrix.mT, None, None
 
 
-PLAIN = Makers(StepMatrix, StepMatrix)
-
-
 class Linear(nn.Linear):
-    """torch's, with the products of this package."""
+    """Torch's, whose product is a ``Pass``'s.
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.shared(StepMatrix).product(x)
+    ``bounded``: whether all that it is given lies in [-1, 1] where there is no dropout, as states of an LSTM or GRU do,
+    mixtures of these, and attentional vectors. ``exact``: whether it is computed in float32 or better wherever it is.
+    """
 
-    def shared(self, make: MakeMap) -> Map:
-        """For many products."""
-        return make(self.weight, self.bias)
+    def __init__(
+        self, in_size: int, out_size: int, bias: bool = True, bounded: bool = False, exact: bool = False
+    ) -> None:
+        super().__init__(in_size, out_size, bias)
+        self.bounded = bounded
+        self.exact = exact
+
+
+class Pass:
+    """One forward pass, or all of a search: what is made ready of the weights is made once, on first use, and shared.
+
+    ``dtype``: what products are computed in (None: the weights' own); ``stepping``: whether steps are taken one by one even
+    where they need not be; ``in_int8``: whether maps multiply in 8-bit integers, without gradients.
+    """
+
+    def __init__(self, dtype: torch.dtype | None = None, stepping: bool = False, in_int8: bool = False) -> None:
+        self.dtype = dtype
+        self.stepping = stepping
+        self.in_int8 = in_int8
+        self._made: dict[nn.Module, Any] = {}
+
+    def map(self, linear: Linear) -> Map:
+        """That of a linear layer."""
+        made: Map = self.once(
+            linear, lambda: self.make(linear.weight, linear.bias, bounded=linear.bounded, exact=linear.exact)
+        )
+        return made
+
+    def once(self, owner: nn.Module, make: Callable[[], T]) -> T:
+        """What ``make`` has made for a module: one thing each."""
+        if owner not in self._made:
+            self._made[owner] = make()
+        made: T = self._made[owner]
+        return made
+
+    def make(self, matrix: Tensor, bias_O: Tensor | None = None, *, bounded: bool = False, exact: bool = False) -> Map:
+        """A map of a matrix, O x I, and a bias (``bounded`` and ``exact`` as for ``Linear``)."""
+        if exact:
+            return StepMatrix(matrix, bias_O, matrix.dtype)
+        return Int8Matrix(matrix, bias_O, bounded) if self.in_int8 else StepMatrix(matrix, bias_O, self.dtype)

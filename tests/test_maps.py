@@ -7,7 +7,7 @@ import torch
 from models import tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
-from seq2seq_cli.model.steps import StepMatrix
+from seq2seq_cli.model.maps import StepMatrix
 
 
 def tensors(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
