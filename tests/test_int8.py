@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_search_precision
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.model.int8 import BLOCK, Int8Matrix
+from seq2seq_cli.model.int8 import BLOCK, LARGEST, Int8Matrix
 from seq2seq_cli.model.maps import Linear, StepMatrix
 
 CPU = torch.device("cpu")
@@ -57,12 +57,65 @@ def test_near_the_plain_product(rows: int, bounded: bool, has_bias: bool) -> Non
     assert (actual - exact).abs().mean() < most / 10
 
 
+ROWS = (1, 2, 3, 17, BLOCK - 1, BLOCK, BLOCK + 1, BLOCK + 3, 200)
+SIZES = pytest.mark.parametrize(
+    ("outputs", "inputs"), [(40, 24), (64, 64), (7, 5), (130, 515), (1000, 1024)], ids=lambda size: str(size)
+)
+BOUNDED = pytest.mark.parametrize("bounded", [True, False], ids=["bounded", "free"])
+
+
 @native
-def test_a_row_does_not_depend_on_those_beside_it() -> None:
-    for bounded in (True, False):
-        matrix, x = Int8Matrix(random(40, 24, seed=1), bounded=bounded), random(BLOCK + 3, 24)
-        rows = torch.cat([matrix.product(row[None]) for row in x])
-        assert torch.equal(matrix.product(x), rows)
+@SIZES
+@BOUNDED
+@pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+def test_a_row_does_not_depend_on_those_beside_it(outputs: int, inputs: int, bounded: bool, has_bias: bool) -> None:
+    bias, addend = random(outputs, seed=2) if has_bias else None, random(ROWS[-1], outputs, seed=3)
+    matrix = Int8Matrix(random(outputs, inputs, seed=1), bias, bounded)
+    x = random(ROWS[-1], inputs) * (1 if bounded else 7)
+    alone = torch.cat([matrix.product(row) for row in x.split(1)])
+    alone_and_added = torch.cat([matrix.product(*rows) for rows in zip(x.split(1), addend.split(1), strict=True)])
+    for rows in ROWS:
+        assert torch.equal(matrix.product(x[:rows]), alone[:rows]), f"{rows} rows"
+        assert torch.equal(matrix.product(x[-rows:], addend[-rows:].clone()), alone_and_added[-rows:]), f"{rows} rows"
+
+
+@native
+@SIZES
+@BOUNDED
+def test_it_is_a_sum_of_integers_times_one_number(outputs: int, inputs: int, bounded: bool) -> None:
+    """The reason why a row does not depend on its neighbours: nothing is left that could be rounded in two ways.
+
+    Inputs are 256ths, of which 127 times are exact numbers: how they are rounded is not what is tried here."""
+    weight, bias = random(outputs, inputs, seed=1), random(outputs, seed=2)
+    x_NI = torch.randint(-255, 256, (ROWS[-1], inputs), generator=torch.Generator().manual_seed(3)) / 256
+    x_NI[:, 0] = 1.0
+    steps_O = weight.abs().amax(1) / LARGEST
+    integers_OI = (weight / steps_O[:, None]).round().long()
+    sums_NO = ((x_NI.double() * LARGEST + 0.5).floor().long() @ integers_OI.T).float()
+    # As far as float32 counts every integer, which it does to 1,040 inputs.
+    assert inputs * LARGEST**2 < 2**24
+    one = torch.tensor(1.0) / LARGEST
+    expected_NO = sums_NO * (steps_O / LARGEST) if bounded else sums_NO * steps_O * one
+    for rows in ROWS:
+        actual = Int8Matrix(weight, None, bounded).product(x_NI[:rows])
+        assert torch.equal(actual, expected_NO[:rows]), f"{rows} rows"
+    if bounded:
+        assert torch.equal(Int8Matrix(weight, bias).product(x_NI), expected_NO + bias)
+
+
+@native
+@BOUNDED
+def test_as_many_threads_as_there_are(bounded: bool) -> None:
+    """Threads share out the numbers in other places; enough of them for torch to do so."""
+    matrix, x = Int8Matrix(random(900, 70, seed=1), random(900, seed=2), bounded), random(999, 70)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = matrix.product(x)
+        torch.set_num_threads(3)
+        assert torch.equal(matrix.product(x), alone)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @native

@@ -17,16 +17,20 @@ class Int8Matrix:
 
     What it is multiplied with is rounded to 1/127 of the largest number that can occur: 1 where all of it is known to
     lie in [-1, 1] (``bounded``: states of an LSTM or GRU, mixtures of these, attentional vectors), else the largest of
-    each vector. Either way a vector's product does not depend on those beside it.
+    each vector. Either way a vector's product does not depend on those beside it, on no processor: oneDNN, which has
+    other code for one row than for many, is asked for nothing that it could round in more than one way, a sum of
+    integers times one number. (Given 1/127 and a bias besides, it multiplies and adds in another order with AMX.)
     """
 
     def __init__(self, matrix: Tensor, bias_O: Tensor | None = None, bounded: bool = True) -> None:
         matrix = matrix.detach().float()
-        self.step_O = _steps(matrix).squeeze(1)
+        step_O1 = _steps(matrix)
+        rounded = (matrix / step_O1).round_().to(torch.int8)
+        self.step_O = (step_O1 / LARGEST if bounded else step_O1).squeeze(1)
+        """What a sum of integers counts: where it is known, the step of what is multiplied is in it."""
         self.zero_O = torch.zeros(len(matrix), dtype=torch.int32)
         self.bias_O = None if bias_O is None else bias_O.detach().float()
         self.bounded = bounded
-        rounded = (matrix / self.step_O[:, None]).round_().to(torch.int8)
         self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
 
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
@@ -34,10 +38,12 @@ class Int8Matrix:
         rows_NI = precise(x).flatten(0, -2)
         middle = rows_NI.new_full((), ZERO + 0.5)  # what follows cuts decimals off
         if self.bounded:
-            out_NO = self._product(torch.add(middle, rows_NI, alpha=LARGEST), 1 / LARGEST, self.bias_O)
+            out_NO = self._product(torch.add(middle, rows_NI, alpha=LARGEST))
+            if self.bias_O is not None:
+                out_NO += self.bias_O
         else:
             step_N1 = _steps(rows_NI)
-            out_NO = self._product(torch.addcmul(middle, rows_NI, 1 / step_N1), 1.0, None)
+            out_NO = self._product(torch.addcmul(middle, rows_NI, 1 / step_N1))
             if self.bias_O is None:
                 out_NO *= step_N1
             else:
@@ -45,16 +51,23 @@ class Int8Matrix:
         out: Tensor = out_NO.unflatten(0, x.shape[:-1])
         return out if addend is None else out.add_(addend)
 
-    def _product(self, unsigned_NI: Tensor, step: float, bias_O: Tensor | None) -> Tensor:
-        """Of numbers around ZERO: for signed ones oneDNN has but a reference implementation."""
+    def _product(self, unsigned_NI: Tensor) -> Tensor:
+        """Of numbers around ZERO (for signed ones oneDNN has but a reference implementation) and M's integers, times
+        ``step_O``."""
         rows, size = unsigned_NI.shape
         room = -(-rows // BLOCK) * BLOCK if rows > BLOCK else 1 << (rows - 1).bit_length()
         rounded_NI = torch.empty((room, size), dtype=torch.uint8)
         # By way of 32 bits: to eight at once torch converts number by number, which takes four times as long.
         rounded_NI[:rows] = unsigned_NI.to(torch.int32)
-        weights = (self.packed, self.step_O, self.zero_O, bias_O)
         out_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            rounded_NI, step, ZERO, *weights, 1.0, 0, torch.float32, "none", [], ""
+            *(rounded_NI, 1.0, ZERO),
+            *(self.packed, self.step_O, self.zero_O, None),
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
         )
         return out_NO[:rows]
 

@@ -118,9 +118,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             share, rest = smoothing / len(weight), 1 - smoothing
             grad_rows -= (smoothing * mean_R).to(compute) + rest * weight[target_N]
             grad_weight -= share * rows_NR.sum(0, dtype=precise)
-            grad_weight.index_put_((target_N,), -rest * rows_NR.to(grad_weight.dtype), accumulate=True)
             grad_bias -= share * len(rows_NR)
-            grad_bias.index_put_((target_N,), grad_bias.new_full((len(rows_NR),), -rest), accumulate=True)
+            # Not index_put_: to that several threads add in whatever order they come, and no run is like another.
+            grad_weight.index_add_(0, target_N, rows_NR.to(grad_weight.dtype), alpha=-rest)
+            grad_bias.index_add_(0, target_N, grad_bias.new_ones(len(rows_NR)), alpha=-rest)
         ctx.save_for_backward(grad_rows, grad_weight, grad_bias)
         nll_N = -p_N.to(precise).log()
         # Too small for the number format: their logarithm from the logits themselves.

@@ -21,18 +21,17 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
     rows_R, positions_R = ((chances_BTS > 0) & forced.real_BT[..., None]).any(1).nonzero(as_tuple=True)
     # A memory of one position: its weight is one, and its state the context.
     alone = forced.memory.select(rows_R).pick(positions_R[:, None])
-    seen: DecoderOutput = forced.decoder(forced.embedded_BTI[rows_R], alone, forced.state.select(rows_R), forced.run)
+    read_RTI, state = forced.embedded_BTI.index_select(0, rows_R), forced.state.select(rows_R)
+    seen: DecoderOutput = forced.decoder(read_RTI, alone, state, forced.run)
     smoothed, nll = [], []
     for row, real_T in enumerate(forced.real_BT):
-        branches = (rows_R == row).nonzero().squeeze(1)
-        features_PTF = seen.features_BTF[branches][:, real_T]
-        chances_PT = chances_BTS[row, real_T][:, positions_R[branches]].T
+        branches, steps = (rows_R == row).nonzero().squeeze(1), real_T.nonzero().squeeze(1)
+        features_PTF = seen.features_BTF.index_select(0, branches).index_select(1, steps)
+        chances_PT = chances_BTS[row].index_select(0, steps).index_select(1, positions_R[branches]).T
+        target_T = forced.target_BT[row].index_select(0, steps)
         span = max(1, CHUNK // len(branches))
-        for part in torch.arange(features_PTF.shape[1], device=rows_R.device).split(span):
-            both: Tensor = checkpoint(
-                _cross_entropies, forced, features_PTF[:, part], chances_PT[:, part], forced.target_BT[row, real_T][part],
-                use_reentrant=False,
-            )  # fmt: skip
+        for part in zip(features_PTF.split(span, 1), chances_PT.split(span, 1), target_T.split(span), strict=True):
+            both: Tensor = checkpoint(_cross_entropies, forced, *part, use_reentrant=False)
             smoothed.append(both[0])
             nll.append(both[1].detach())
     return Loss(torch.stack(smoothed).sum(), torch.stack(nll).sum())

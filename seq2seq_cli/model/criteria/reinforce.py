@@ -19,8 +19,8 @@ def reinforced(forced: Forced) -> Loss:
     assert attended.baseline_BT is not None
     log_prob_BT = nll_N.new_zeros(forced.real_BT.shape).masked_scatter(forced.real_BT, -nll_N)
     return_BT = log_prob_BT.flip(1).cumsum(1).flip(1)
-    surprise_BT = (return_BT - attended.baseline_BT)[forced.real_BT]
+    surprise_N = (return_BT - attended.baseline_BT).masked_select(forced.real_BT)
     # Padding steps draw as well, and nothing follows from them.
-    chosen_BT = (attended.chances_BTS * attended.weights_BTS).sum(-1)[forced.real_BT].log()
-    estimate = -(surprise_BT.detach() * chosen_BT).sum() + surprise_BT.square().sum() / 2
+    chosen_N = (attended.chances_BTS * attended.weights_BTS).sum(-1).masked_select(forced.real_BT).log()
+    estimate = -(surprise_N.detach() * chosen_N).sum() + surprise_N.square().sum() / 2
     return Loss(smoothed + estimate, nll_N.sum())
