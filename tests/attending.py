@@ -8,7 +8,7 @@ from torch import Tensor
 from seq2seq_cli.config import AttentionConfig
 from seq2seq_cli.model.build import build_attention
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import Attended, Attention, AttentionState, EncoderOutput, Memory
+from seq2seq_cli.model.types import Attended, Attention, AttentionState, Memory, Source
 
 
 def made(kind: str, query_size: int, encoder_size: int, ends: tuple[int, ...] = (), **options: object) -> Any:
@@ -23,7 +23,7 @@ def memory_of(attention: Attention, states: list[list[float]], tokens: list[int]
     states_BSE = torch.tensor([states], dtype=torch.float64)
     mask_BS = torch.ones(states_BSE.shape[:2], dtype=torch.bool)
     tokens_BS = None if tokens is None else torch.tensor([tokens])
-    return attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS, tokens_BS), Pass())
+    return attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS, tokens_BS), Pass())
 
 
 def look(

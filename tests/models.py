@@ -1,7 +1,7 @@
 """Tiny models for tests."""
 
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,12 @@ def tiny_model(config: Config, seed: int = 0, dtype: torch.dtype = torch.float64
     return model
 
 
+def layer_of(model: Seq2Seq) -> Any:
+    """The only layer of its decoder (Any: its parts are looked at)."""
+    [layer] = model.decoder.layers
+    return layer
+
+
 def set_by_name(model: nn.Module) -> None:
     """Weights that depend on a parameter's name and on the place in it alone.
 
@@ -77,7 +83,7 @@ def decode(model: Seq2Seq, sentences: Sentences) -> DecoderOutput:
 
 def log_probs(model: Seq2Seq, sentences: Sentences) -> Tensor:
     """log p(y_t | y_<t, x) of every next token, B x T x V."""
-    return model.log_probs(decode(model, sentences).features_BTF, model.new_pass())
+    return model.readout.log_probs(decode(model, sentences).features_BTF, model.new_pass())
 
 
 def assert_same(actual: Tensor | None, expected: Tensor | None) -> None:

@@ -57,7 +57,7 @@ class Oracle:
     def __init__(self, model: Seq2Seq, choices: Choices) -> None:
         self.numbers = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
         self.choices = choices
-        self.size = len(self["decoder.wiring.recurrence.rnn.weight_hh_l0"][0])
+        self.size = len(self["decoder.layers.0.recurrence.rnn.weight_hh_l0"][0])
 
     def __getitem__(self, name: str) -> Vector:
         numbers: Vector = self.numbers[name]
@@ -73,18 +73,18 @@ class Oracle:
             y = self["target_embedding.weight"][token]
             if self.choices.wiring == "before":
                 context, weights = self.attend(layers[-1][0], encoded, t)
-                layers = self.recur("decoder.wiring.recurrence.rnn", np.concatenate([y, context]), layers)
+                layers = self.recur("decoder.layers.0.recurrence.rnn", np.concatenate([y, context]), layers)
                 row = self.maxout(np.concatenate([layers[-1][0], context, y]))
             else:
-                layers = self.recur("decoder.wiring.recurrence.rnn", np.concatenate([y, feed]), layers)
+                layers = self.recur("decoder.layers.0.recurrence.rnn", np.concatenate([y, feed]), layers)
                 h = layers[-1][0]
                 context, weights = self.attend(h, encoded, t)
-                attentional = np.tanh(self["decoder.wiring.combine.weight"] @ np.concatenate([context, h]))
+                attentional = np.tanh(self["decoder.layers.0.combine.weight"] @ np.concatenate([context, h]))
                 feed = attentional[: len(feed)]
                 row = attentional
-                if "decoder.wiring.readout.weight" in self.numbers:
-                    row = self["decoder.wiring.readout.weight"] @ attentional
-            logits = self["output_embedding.weight"] @ row + self["output_bias"]
+                if "readout.hidden.weight" in self.numbers:
+                    row = self["readout.hidden.weight"] @ attentional
+            logits = self["readout.embedding.weight"] @ row + self["readout.bias_V"]
             answers.append(logits - math.log(sum(math.exp(logit) for logit in logits)))
             looks.append(weights)
         return answers, looks
@@ -104,16 +104,18 @@ class Oracle:
                 state = self.recur(f"encoder.backwards.{layer}", x, state)
                 back.insert(0, state[0][0])
             inputs = [np.concatenate(both) for both in zip(ahead, back, strict=True)]
-        slots = list(self["decoder.attention.slots_MD"]) if self.choices.kind == "memory" else []
+        slots = list(self["decoder.layers.0.attention.slots_MD"]) if self.choices.kind == "memory" else []
         return Source(inputs, np.concatenate([ahead[-1], back[0]]), tokens, slots=slots)
 
     def first_state(self, summary: Vector) -> Layers:
         zeros = np.zeros(self.choices.layers * self.size)
         hidden = cell = zeros
         if self.choices.bridge == "linear":
-            hidden = np.tanh(self["decoder.bridge.hidden.weight"] @ summary + self["decoder.bridge.hidden.bias"])
+            hidden = np.tanh(
+                self["decoder.layers.0.bridge.hidden.weight"] @ summary + self["decoder.layers.0.bridge.hidden.bias"]
+            )
             if self.choices.cell == "lstm":
-                cell = self["decoder.bridge.cell.weight"] @ summary + self["decoder.bridge.cell.bias"]
+                cell = self["decoder.layers.0.bridge.cell.weight"] @ summary + self["decoder.layers.0.bridge.cell.bias"]
         return list(zip(np.split(hidden, self.choices.layers), np.split(cell, self.choices.layers), strict=True))
 
     def recur(self, name: str, x: Vector, layers: Layers) -> Layers:
@@ -188,7 +190,7 @@ class Oracle:
         return math.exp(-((s - centre) ** 2) / (2 * sigma**2))
 
     def attend_by_heads(self, query: Vector, source: Source, t: int) -> tuple[Vector, Vector]:
-        name, heads = "decoder.attention", self.choices.heads
+        name, heads = "decoder.layers.0.attention", self.choices.heads
         queries = np.split(self[f"{name}.score.query.weight"] @ query, heads)
         keys = [np.split(self[f"{name}.score.key.weight"] @ state, heads) for state in source.states]
         values = [np.split(self[f"{name}.value.weight"] @ state, heads) for state in source.states]
@@ -200,7 +202,7 @@ class Oracle:
         return self[f"{name}.output.weight"] @ np.concatenate(mixed), np.mean(looks, axis=0)
 
     def attend_by_channels(self, query: Vector, source: Source, t: int) -> tuple[Vector, Vector]:
-        name = "decoder.attention.score"
+        name = "decoder.layers.0.attention.score"
         inner = [
             np.tanh(self[f"{name}.query.weight"] @ query + self[f"{name}.key.weight"] @ state)
             for state in source.states
@@ -232,14 +234,14 @@ class Oracle:
         centre = self.centre(query, len(source.states), t)
         within: dict[int, dict[int, float]] = {}
         for g, part in enumerate(self.segments(source)):
-            level = "decoder.attention.score.word"
+            level = "decoder.layers.0.attention.score.word"
             energies = {s: self.score(query, source.states[s], s, source, level) for s in part if self.sees(centre, s)}
             if energies:
                 within[g] = self.normalise(energies)
         summaries = {
             g: mixture(np.array(list(inner.values())), [source.states[s] for s in inner]) for g, inner in within.items()
         }
-        level = "decoder.attention.score.segment"
+        level = "decoder.layers.0.attention.score.segment"
         among = self.normalise({g: self.score(query, u, g, source, level) for g, u in summaries.items()})
         weights = np.zeros(len(source.states))
         for g, weight in among.items():
@@ -251,7 +253,7 @@ class Oracle:
         likeness = [math.exp(float(query @ slot)) for slot in source.slots]
         weights = [x / sum(likeness) for x in likeness]
         read = mixture(np.array(weights), source.slots)
-        erase, add = np.split(sigmoid(self["decoder.attention.gates.weight"] @ query), 2)
+        erase, add = np.split(sigmoid(self["decoder.layers.0.attention.gates.weight"] @ query), 2)
         source.slots[:] = [m * (1 - w * erase) + w * add for w, m in zip(weights, source.slots, strict=True)]
         return read
 
@@ -277,11 +279,11 @@ class Oracle:
             return None
         if self.choices.window == "local-m":
             return min(t, length - 1)
-        inner = np.tanh(self["decoder.attention.window.hidden.weight"] @ query)
-        return (length - 1) * float(sigmoid(self["decoder.attention.window.position.weight"][0] @ inner))
+        inner = np.tanh(self["decoder.layers.0.attention.window.hidden.weight"] @ query)
+        return (length - 1) * float(sigmoid(self["decoder.layers.0.attention.window.position.weight"][0] @ inner))
 
     def score(
-        self, query: Vector, state: Vector, s: int, source: Source, name: str = "decoder.attention.score"
+        self, query: Vector, state: Vector, s: int, source: Source, name: str = "decoder.layers.0.attention.score"
     ) -> float:
         match self.choices.score:
             case "dot":
@@ -294,7 +296,7 @@ class Oracle:
                 inner = self[f"{name}.query.weight"] @ query + self[f"{name}.key.weight"] @ state
                 if self.choices.kind == "coverage":
                     covered = sum(float(weights[s]) for weights in source.past_weights)
-                    inner = inner + covered * self["decoder.attention.coverage_A"]
+                    inner = inner + covered * self["decoder.layers.0.attention.coverage_A"]
                 inner = np.tanh(inner)
                 return float(self[f"{name}.energy.weight"][0] @ inner)
             case "location":
@@ -303,7 +305,7 @@ class Oracle:
         raise AssertionError(self.choices.score)
 
     def maxout(self, features: Vector) -> Vector:
-        name = "decoder.wiring.readout.linear"
+        name = "readout.hidden.linear"
         first, second = np.split(self[f"{name}.weight"] @ features + self[f"{name}.bias"], 2)
         return np.maximum(first, second)
 

@@ -26,7 +26,7 @@ from seq2seq_cli import kinds
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import DecoderOutput, DecoderState
+from seq2seq_cli.model.types import TEXT, DecoderOutput, DecoderState
 
 RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
 SENTENCES = tiny_sentences()
@@ -72,11 +72,14 @@ def splits(steps: int) -> list[list[int]]:
     return chosen
 
 
+def tensors_of(carry: Any) -> list[Tensor]:
+    """All that is carried, one after another."""
+    return [carry] if isinstance(carry, Tensor) else [tensor for part in carry for tensor in tensors_of(part)]
+
+
 def assert_same_state(actual: DecoderState, expected: DecoderState) -> None:
     assert actual.step == expected.step
-    assert_same(actual.feed_BF, expected.feed_BF)
-    mine, theirs = ((*state.hidden, *state.cell, *state.attention) for state in (actual, expected))
-    for a, b in zip(mine, theirs, strict=True):
+    for a, b in zip(tensors_of(actual.carries), tensors_of(expected.carries), strict=True):
         assert_same(a, b)
 
 
@@ -194,10 +197,10 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
     run = model.new_pass()
     encoded = model.encoder(embedded_BSI, SENTENCES.mask_BS, run)._replace(tokens_BS=SENTENCES.src_BS)
     encoded.states_BSE.retain_grad()
-    memory = model.decoder.attention.prepare(encoded, run)
-    state = model.decoder.initial_state(encoded, memory, run)
-    features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state, run).features_BTF
-    model.log_probs(features_BTF, run)[..., 3].sum().backward()
+    memories = model.decoder.prepare({TEXT: encoded}, run)
+    state = model.decoder.begin({TEXT: encoded}, memories, run)
+    features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memories, state, run).features_BTF
+    model.readout.log_probs(features_BTF, run)[..., 3].sum().backward()
     gradients = [embedded_BSI.grad]
     if wired.attends:
         gradients.append(encoded.states_BSE.grad)

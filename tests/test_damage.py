@@ -14,7 +14,8 @@ from learners import Lesson, differing, weights
 
 from seq2seq_cli.config import Config
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.errors import DamagedError
+from seq2seq_cli.errors import DamagedError, RunError
+from seq2seq_cli.model.formats import FORMAT
 from seq2seq_cli.model.weights import read_weights, save_weights, state_of
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.checkpoint import load_last, save_last
@@ -95,6 +96,14 @@ def test_other_tools_read_the_weights(lesson: Lesson, tmp_path: Path) -> None:
     save_weights(state_of(learner.model), path)
     assert differing(safetensors.torch.load_file(path), weights(learner)) == []
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_weights_of_a_later_version_say_so(lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "later.safetensors"
+    monkeypatch.setattr("seq2seq_cli.model.weights.FORMAT", FORMAT + 1)
+    save_weights(state_of(lesson.learner().model), path)
+    with pytest.raises(RunError, match=rf"format {FORMAT + 1}.*\n.*Update seq2seq"):
+        read_weights(path)
 
 
 def test_weights_of_before_there_were_checksums_are_read(lesson: Lesson, tmp_path: Path) -> None:

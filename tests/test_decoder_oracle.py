@@ -33,7 +33,7 @@ def compare(
     choices |= {"kind": kind, "segment_ends": SEGMENT_ENDS}
     oracle = Oracle(model, Choices(**choices, cell=cell, layers=layers, bridge=bridge))
     output = decode(model, SENTENCES)
-    log_probs_BTV = model.log_probs(output.features_BTF, model.new_pass()).numpy()
+    log_probs_BTV = model.readout.log_probs(output.features_BTF, model.new_pass()).numpy()
     for b, length in enumerate(SENTENCES.mask_BS.sum(1).tolist()):
         expected, weights = oracle.log_probs(SENTENCES.src_BS[b, :length].tolist(), SENTENCES.reads_BT[b].tolist())
         np.testing.assert_allclose(log_probs_BTV[b], np.stack(expected), rtol=0, atol=1e-9)

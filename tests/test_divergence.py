@@ -42,7 +42,7 @@ def spoiling(patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
 
 def spoil_gradient(value: float) -> Spoil:
     def spoil(learner: Learner, sums: Sums) -> Sums:
-        gradient = learner.model.output_bias.grad
+        gradient = learner.model.readout.bias_V.grad
         assert gradient is not None
         gradient[3] = value
         return sums

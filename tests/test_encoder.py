@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2seq_cli.config import ModelConfig
-from seq2seq_cli.model.bridge import Bridge
 from seq2seq_cli.model.encoder import Encoder, SteppedLayer
+from seq2seq_cli.model.layers.bridge import Bridge
+from seq2seq_cli.model.layers.recurrence import RNN
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.recurrence import RNN
 
 Cell = Literal["lstm", "gru"]
 LENGTHS = torch.tensor([7, 3, 1, 5])

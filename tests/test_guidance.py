@@ -121,7 +121,7 @@ def test_exact_zeros_are_guided_without_infinities(normaliser: str) -> None:
     options: dict[str, object] = {"top_k": 1} if normaliser == "top-k" else {}
     model = tiny_model(tiny_config("luong-general", attention={"normaliser": normaliser, **options}))
     with torch.no_grad():
-        dict(model.named_parameters())["decoder.wiring.attention.score.key.weight"].mul_(20)
+        dict(model.named_parameters())["decoder.layers.0.attention.score.key.weight"].mul_(20)
     sentences = tiny_sentences()
     weights_BTS = decode(model, sentences).weights_BTS
     assert ((weights_BTS == 0) & (guide(sentences) > 0)).any()
@@ -163,7 +163,7 @@ def test_a_step_along_the_guidance_moves_the_centre_of_a_predicted_window() -> N
     sentences = tiny_sentences((7,), steps=4)
     guide_BTS = torch.zeros(1, 4, 7)
     guide_BTS[:, :, 2] = 1
-    position = dict(model.named_parameters())["decoder.wiring.attention.window.position.weight"]
+    position = dict(model.named_parameters())["decoder.layers.0.attention.window.position.weight"]
     before = decode(model, sentences).centre_BT
     (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).weights_BTS, guide_BTS), [position])
     with torch.no_grad():

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 from attending import assert_close, look, made, memory_of, put
-from models import Sentences, decode, tiny_config, tiny_model, tiny_sentences
+from models import Sentences, decode, layer_of, tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.hard import ReinforcedAttention
@@ -18,7 +18,7 @@ REAL_BT = torch.tensor([[True, True, True], [True, True, False]])
 
 def look_at(model: Seq2Seq, positions_BT: list[list[int]]) -> None:
     """From now on the model looks there, and starts again at its first step after the last."""
-    attention = model.decoder.attention
+    attention = layer_of(model).attention
     steps = [0]
 
     def choose(chances_BTS: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def look_at(model: Seq2Seq, positions_BT: list[list[int]]) -> None:
         told = torch.tensor([row[first : first + count] for row in positions_BT])
         return nn.functional.one_hot(told, chances_BTS.shape[-1]).to(chances_BTS.dtype)
 
-    attention.choose = choose  # type: ignore[attr-defined]
+    attention.choose = choose
 
 
 @torch.no_grad()
@@ -63,13 +63,13 @@ def test_the_marginal_is_the_sum_over_every_way_to_look() -> None:
                 continue
             one = Sentences(*(x[row : row + 1] for x in SENTENCES))
             look_at(model, [[*way[:steps], *[0] * (3 - steps)]])
-            log_probs_TV = model.log_probs(decode(model, one).features_BTF, model.new_pass())[0]
+            log_probs_TV = model.readout.log_probs(decode(model, one).features_BTF, model.new_pass())[0]
             joint = torch.ones((), dtype=torch.float64)
             for t in range(steps):
                 joint = joint * chances_BTS[row, t, way[t]] * log_probs_TV[t, TARGET_BT[row, t]].exp()
             likelihood[row] = likelihood[row] + joint
     expected = -(likelihood[0].log() + likelihood[1].log())
-    del model.decoder.attention.choose  # type: ignore[attr-defined]
+    del layer_of(model).attention.choose
     loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.0)
     torch.testing.assert_close(loss.nll, expected.detach(), rtol=0, atol=1e-9)
     torch.testing.assert_close(loss.smoothed, expected, rtol=0, atol=1e-9)
@@ -92,12 +92,12 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
         mixed_TV = torch.zeros(3, 13, dtype=torch.float64)
         for s in range(length):
             look_at(model, [[s] * 3])
-            seen_TV = model.log_probs(decode(model, one).features_BTF, model.new_pass())[0].exp()
+            seen_TV = model.readout.log_probs(decode(model, one).features_BTF, model.new_pass())[0].exp()
             mixed_TV = mixed_TV + output.attended.chances_BTS[row, :, s, None] * seen_TV
         for t in range(int(REAL_BT[row].sum())):
             log_TV = mixed_TV[t].log()
             expected -= (0.8 * log_TV[TARGET_BT[row, t]] + 0.2 * log_TV.mean()).detach().item()
-    del model.decoder.attention.choose  # type: ignore[attr-defined]
+    del layer_of(model).attention.choose
     loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.2)
     assert loss.smoothed.item() == pytest.approx(expected, abs=1e-9)
     loss.smoothed.backward()
@@ -108,7 +108,7 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
 def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, object]) -> None:
     """The estimate of every way to look, each as often as it comes, against the gradient of the expected log-likelihood."""
     model = tiny_model(tiny_config("hard", attention={"estimator": "reinforce", **wiring}))
-    attention = model.decoder.attention
+    attention = layer_of(model).attention
     assert isinstance(attention, ReinforcedAttention)
     model.train()
     learned = {n: p for n, p in model.named_parameters() if "baseline" not in n}
@@ -121,7 +121,7 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
         chances_BTS = output.attended.chances_BTS
         assert chances_BTS is not None
         chance = torch.stack([chances_BTS[0, t, way[t]] for t in range(3)]).prod()
-        log_probs_TV = model.log_probs(output.features_BTF, model.new_pass())[0]
+        log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
         loss = model.loss(*one, TARGET_BT[:1], REAL_BT[:1], 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
@@ -135,7 +135,7 @@ def test_the_baseline_learns_what_follows() -> None:
     model = tiny_model(tiny_config("hard", attention={"estimator": "reinforce"}))
     model.train()
     look_at(model, [[0, 1, 2], [1, 0, 1]])
-    log_probs_BTV = model.log_probs(decode(model, SENTENCES).features_BTF, model.new_pass())
+    log_probs_BTV = model.readout.log_probs(decode(model, SENTENCES).features_BTF, model.new_pass())
     said_BT = log_probs_BTV.gather(2, TARGET_BT[..., None]).squeeze(2)
     baseline_BT = decode(model, SENTENCES).attended.baseline_BT
     assert baseline_BT is not None
@@ -145,7 +145,7 @@ def test_the_baseline_learns_what_follows() -> None:
         for b, t in REAL_BT.nonzero().tolist()
     )
     model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.1).smoothed.backward()
-    bias = model.decoder.attention.get_parameter("baseline.bias")  # type: ignore[attr-defined]
+    bias = layer_of(model).attention.get_parameter("baseline.bias")
     assert bias.grad.item() == pytest.approx(-missing, abs=1e-9)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import VOCABULARY, tiny_config
+from models import VOCABULARY, layer_of, tiny_config
 from torch import nn
 
 from seq2seq_cli import kinds
@@ -16,7 +16,7 @@ from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
 from seq2seq_cli.model.build import build, build_attention, resolve_tying
-from seq2seq_cli.model.decoder import AttendAfter, AttendBefore
+from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
 SCORES: dict[kinds.Score, type[nn.Module]] = {
@@ -72,16 +72,16 @@ def test_an_unknown_kind_unlike_any_other_lists_them_all() -> None:
 
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
 def test_a_model_is_what_its_row_says(kind: kinds.Kind) -> None:
-    decoder = model_of(tiny_config(kind.name)).decoder
-    assert isinstance(decoder.wiring, AttendBefore if kind.wiring == "before" else AttendAfter)
+    layer = layer_of(model_of(tiny_config(kind.name)))
+    assert isinstance(layer, AttendBefore if kind.wiring == "before" else AttendAfter)
     if not kind.attends:
-        assert isinstance(decoder.attention, NoAttention)
+        assert isinstance(layer.attention, NoAttention)
         return
-    assert isinstance(decoder.attention, ScoredAttention)
+    assert isinstance(layer.attention, ScoredAttention)
     if kind.score is not None and "score" in kind.options and kind.split is None:
-        assert type(decoder.attention.score) is SCORES[kind.score]
-    assert type(decoder.attention.window) is WINDOWS[kind.window]
-    assert type(decoder.attention.normaliser) is NORMALISERS[kind.normaliser]
+        assert type(layer.attention.score) is SCORES[kind.score]
+    assert type(layer.attention.window) is WINDOWS[kind.window]
+    assert type(layer.attention.normaliser) is NORMALISERS[kind.normaliser]
 
 
 def test_options_reach_their_parts() -> None:
@@ -101,7 +101,7 @@ def test_options_reach_their_parts() -> None:
 
 def test_steps_are_taken_one_by_one_only_where_they_must() -> None:
     def stepwise(kind: str, **options: object) -> bool:
-        return model_of(tiny_config(kind, attention=options)).decoder.wiring.recurrence.stepwise
+        return bool(layer_of(model_of(tiny_config(kind, attention=options))).recurrence.stepwise)
 
     assert stepwise("bahdanau")
     assert stepwise("luong-dot")
@@ -126,7 +126,7 @@ def test_what_is_tied(tying: str, joint: bool, resolved: str) -> None:
     model = model_of(config)
     source, target = model.source_embedding.weight, model.target_embedding.weight
     assert (source is target) == (resolved == "all")
-    assert (model.output_embedding.weight is target) == (resolved != "none")
+    assert (model.readout.embedding.weight is target) == (resolved != "none")
 
 
 def test_a_shared_matrix_counts_once() -> None:

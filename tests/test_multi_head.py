@@ -10,7 +10,7 @@ from torch import nn
 
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import EncoderOutput
+from seq2seq_cli.model.types import Source
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3, 4, 6, 12])
@@ -20,7 +20,7 @@ def test_it_is_torchs(heads: int) -> None:
     attention = made("multi-head", 12, 10, heads=heads)
     states_BSE, query_BTD = torch.randn(3, 5, 10).double(), torch.randn(3, 4, 12).double()
     mask_BS = torch.arange(5) < torch.tensor([[5], [2], [1]])
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+    memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS), Pass())
     attended, _ = attention(query_BTD, memory, (), 0, Pass())
 
     def split(x_BLA: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_heads_must_share_the_size_evenly() -> None:
 
 @torch.no_grad()
 def test_heads_reach_the_decoders_output() -> None:
-    output = decode(tiny_model(tiny_config("multi-head", attention={"heads": 4})), tiny_sentences())
+    output = decode(tiny_model(tiny_config("multi-head", attention={"heads": 4}), seed=1), tiny_sentences())
     heads_BTHS = output.attended.heads_BTHS
     assert heads_BTHS is not None
     assert heads_BTHS.shape[2] == 4

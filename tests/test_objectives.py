@@ -65,7 +65,7 @@ def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: st
             source[0][row : row + 1, :length], source[1][row : row + 1, :length], model.new_pass()
         )
         output = model.decoder(model.embed(torch.tensor([[BOS, *drawn.tokens]])), memory, state, model.new_pass())
-        log_probs_TV = model.log_probs(output.features_BTF, model.new_pass())[0]
+        log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
         said = [*drawn.tokens, EOS] if drawn.ended else drawn.tokens
         expected.append(sum(log_probs_TV[step, token] for step, token in enumerate(said)))
     expected_R = torch.stack([torch.as_tensor(one) for one in expected])

@@ -5,7 +5,17 @@ from functools import partial
 
 import pytest
 import torch
-from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from models import (
+    Sentences,
+    assert_same,
+    decode,
+    layer_of,
+    tiny_config,
+    tiny_model,
+    tiny_sentences,
+    wiring_name,
+    wirings,
+)
 from torch import Tensor, nn
 
 from seq2seq_cli.decoding import posterior
@@ -14,7 +24,7 @@ from seq2seq_cli.model.attention.memory import MemoryAttention
 from seq2seq_cli.model.attention.multi_head import MultiHeadAttention
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import Attended, AttentionState, Memory
+from seq2seq_cli.model.types import TEXT, Attended, AttentionState, Memory
 
 ATTENDING = [case for case in wirings() if case[0] != "none"]
 
@@ -35,9 +45,8 @@ class Staring(nn.Module):
         return Attended(context_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
 
 
-def context_of(model: Seq2Seq, state_E: Tensor, query_D: Tensor, state: AttentionState) -> Tensor:
+def context_of(attention: nn.Module, state_E: Tensor, query_D: Tensor, state: AttentionState) -> Tensor:
     """What each mechanism makes of the only state that it sees."""
-    attention = model.decoder.attention
     if isinstance(attention, MultiHeadAttention):
         return attention.output.weight @ (attention.value.weight @ state_E)
     if isinstance(attention, MemoryAttention):
@@ -51,24 +60,25 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
     can look nowhere else."""
     positions = int(sentences.mask_BS[row].sum())
     src_1S, mask_1S = sentences.src_BS[row : row + 1, :positions], sentences.mask_BS[row : row + 1, :positions]
-    encoded, memory = model.encode(src_1S, mask_1S, model.new_pass())
-    state = model.decoder.initial_state(encoded, memory, model.new_pass())
+    sources = model.encode(src_1S, mask_1S, model.new_pass())
+    memory = model.decoder.prepare(sources, model.new_pass())
+    state = model.decoder.begin(sources, memory, model.new_pass())
     embedded_1TI = model.embed(sentences.reads_BT[row : row + 1])
-    wiring = model.decoder.wiring
-    attention = wiring.attention
+    layer = layer_of(model)
+    attention = layer.attention
     rows = []
     for t, token in enumerate(target_BT[row].tolist()):
         read_11I = embedded_1TI[:, t : t + 1]
         after = model.decoder(read_11I, memory, state, model.new_pass())
         joint = []
         for s in range(positions):
-            wiring.attention = Staring(encoded.states_BSE[0, s], partial(context_of, model))
+            layer.attention = Staring(sources[TEXT].states_BSE[0, s], partial(context_of, attention))
             seen = model.decoder(read_11I, memory, state, model.new_pass())
             joint.append(
                 after.attended.soft_BTS[0, 0, s]
-                * model.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
+                * model.readout.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
             )
-        wiring.attention = attention
+        layer.attention = attention
         rows.append(torch.stack(joint) / sum(joint))
         state = after.state
     return torch.stack(rows)
@@ -103,17 +113,19 @@ def test_a_word_is_found_where_it_comes_from() -> None:
     """Two positions that attention holds for equally good, of which one alone makes the token likely."""
     model = tiny_model(tiny_config("luong-dot"))
     sentences = tiny_sentences((4,), steps=1)
-    for parameter in model.decoder.wiring.recurrence.parameters():
+    for parameter in layer_of(model).recurrence.parameters():
         parameter.zero_()  # a query of zeros: every position fits as well
     memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
     embedded_BTI = model.embed(sentences.reads_BT)
     alone = [memory.pick(torch.tensor([[s]])) for s in range(4)]
-    state = state._replace(
-        hidden=tuple(map(torch.zeros_like, state.hidden)), cell=tuple(map(torch.zeros_like, state.cell))
-    )
+    [carry] = state.carries
+    zeros = {name: tuple(map(torch.zeros_like, getattr(carry, name))) for name in ("hidden", "cell")}
+    state = state._replace(carries=(carry._replace(**zeros),))
     p_SV = torch.cat(
         [
-            model.log_probs(model.decoder(embedded_BTI, one, state, model.new_pass()).features_BTF, model.new_pass())[0]
+            model.readout.log_probs(
+                model.decoder(embedded_BTI, one, state, model.new_pass()).features_BTF, model.new_pass()
+            )[0]
             for one in alone
         ]
     ).exp()

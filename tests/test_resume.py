@@ -1,5 +1,6 @@
 """A training that was cut off and resumed is the same, bit for bit, as one that never was."""
 
+import copy
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from corpora import TinyCorpus
 from learners import Event, Lesson, differing, weights
 
 from seq2seq_cli.data import epochs, tokenised
-from seq2seq_cli.training.checkpoint import load_last, save_last
+from seq2seq_cli.training.checkpoint import State, load_last, save_last, snapshot, take_over
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 
@@ -78,3 +79,33 @@ def test_the_loss_scale_of_fp16_comes_back(tmp_path: Path) -> None:
     save_last(learner, Progress(), tmp_path / "last.pt")
     load_last(resumed, tmp_path / "last.pt")
     assert resumed.scaler.get_scale() == 8
+
+
+def test_an_optimisers_numbers_go_by_the_names_of_the_parameters(tmp_path: Path) -> None:
+    """A version that has the parameters in another order, and calls them otherwise, left this checkpoint."""
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=60, dev=4)
+    lesson = Lesson.prepare(corpus.config(training={"epochs": 2, "batch_tokens": 150}), tmp_path / "cache")
+    learner, progress = lesson.learner(), Progress()
+    events = lesson.train(learner, progress)
+    for _ in range(5):
+        next(events)
+    state = snapshot(learner, progress)
+    names = list(state["weights"])
+    order = sorted(range(len(names)), key=lambda number: names[number])
+    assert order != sorted(order)
+    former = {names[i].replace("decoder.layers.0.recurrence", "decoder.wiring.recurrence"): i for i in order}
+    assert len(former.keys() - set(names)) == 4
+    moments = {new: state["optimizer"]["state"][old] for new, old in enumerate(order)}
+    earlier = copy.deepcopy(
+        State(
+            weights={name: state["weights"][names[i]] for name, i in former.items()},
+            optimizer=state["optimizer"] | {"state": moments},
+            scaler=state["scaler"],
+            progress=state["progress"],
+        )
+    )
+    resumed = lesson.learner(seed=2)
+    later = take_over(resumed, earlier, "earlier")
+    assert differing(weights(resumed), weights(learner)) == []
+    assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
+    assert timeless(list(lesson.train(resumed, later))) == timeless(list(events))

@@ -12,7 +12,7 @@ from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.build import build_attention
 from seq2seq_cli.model.maps import Pass, StepMatrix
-from seq2seq_cli.model.types import EncoderOutput, Memory
+from seq2seq_cli.model.types import Memory, Source
 
 LN2, LN3 = math.log(2), math.log(3)
 
@@ -90,7 +90,7 @@ def test_a_location_past_the_table_is_never_attended_to() -> None:
     set_weight(attention.score.position, [[0.0, 0.0]] * 3)
     states_BSE = torch.arange(10.0).view(1, 5, 2)
     ones_BS = torch.ones(1, 5, dtype=torch.bool)
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], ones_BS), Pass())
+    memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], ones_BS), Pass())
     attended, _ = attention(torch.ones(1, 1, 2), memory, (), 0, Pass())
     # Three equal energies: a third each; c = ((0, 1) + (2, 3) + (4, 5))/3 = (2, 3)
     torch.testing.assert_close(attended.weights_BTS, torch.tensor([[[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]]]))
@@ -103,7 +103,7 @@ def test_scaled_dot_is_torchs() -> None:
     states_BSE, query_BTD = torch.randn(3, 5, 8).double(), torch.randn(3, 4, 8).double()
     mask_BS = torch.arange(5) < torch.tensor([[5], [2], [1]])
     assert isinstance(attention, ScoredAttention)
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+    memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS), Pass())
     attended, _ = attention(query_BTD, memory, (), 0, Pass())
     expected = nn.functional.scaled_dot_product_attention(query_BTD, states_BSE, states_BSE, mask_BS[:, None])
     torch.testing.assert_close(attended.context_BTE, expected, rtol=0, atol=1e-9)
@@ -123,7 +123,7 @@ def test_what_follows_the_projections_is_not_rounded_to_bfloat16(kind: str) -> N
     mask_BS = torch.ones(3, 5, dtype=torch.bool)
 
     def attend(states_BSE: Tensor, query_BTD: Tensor) -> Tensor:
-        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+        memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS), Pass())
         context_BTE: Tensor = attention(query_BTD, memory, (), 0, Pass())[0].context_BTE
         return context_BTE
 
@@ -138,9 +138,7 @@ def test_what_is_not_rounded_stays_so_when_rows_are_selected(kind: str) -> None:
     attention = build_attention(AttentionConfig(kind=kind), 8, 8)
     states_BSE = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
-        memory = attention.prepare(
-            EncoderOutput(states_BSE, states_BSE[:, 0], torch.ones(3, 5, dtype=torch.bool)), Pass()
-        )
+        memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], torch.ones(3, 5, dtype=torch.bool)), Pass())
         query_BTD, rows = torch.randn(3, 1, 8).bfloat16(), torch.tensor([2, 0])
         whole, _ = attention(query_BTD, memory, (), 0, Pass())
         part, _ = attention(query_BTD[rows], memory.select(rows), (), 0, Pass())

@@ -12,7 +12,7 @@ from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
 from seq2seq_cli.model.build import build_attention, local_radius
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import EncoderOutput, Memory
+from seq2seq_cli.model.types import Memory, Source
 
 QUERIES_B1D = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
 
@@ -83,7 +83,7 @@ def test_local_p_attention_as_a_whole() -> None:
     torch.nn.init.zeros_(attention.score.get_parameter("key.weight"))
     states_BSE = torch.tensor([[[90.0], [90.0], [2.0], [3.0], [4.0], [5.0], [90.0]]])
     mask_BS = torch.tensor([[True] * 6 + [False]])
-    memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+    memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS), Pass())
     attended, _ = attention(QUERIES_B1D[:1], memory, (), 0, Pass())
     # S = 6, p = 3.75, sigma = 1. Equal scores: a quarter each of positions 2 to 5, the softmax taken *before* the
     # Gaussian, times exp(-(s - p)^2 / 2) of the squares 3.0625, 0.5625, 0.0625, 1.5625; they do not sum to one.
@@ -133,7 +133,7 @@ def test_a_window_picked_out_of_a_long_source_is_the_window_in_it(kind: str, sco
     wanted = (states_BSE, query_BTD, *attention.parameters())
     results = []
     for steps in (1, 2):
-        memory = attention.prepare(EncoderOutput(states_BSE, states_BSE[:, 0], mask_BS), Pass())
+        memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS), Pass())
         attended, _ = attention(query_BTD[:, :steps], memory, (), start, Pass())
         loss = attended.context_BTE[:, 0].square().sum() + attended.weights_BTS[:, 0].pow(3).sum()
         results.append((*(x[:, 0] for x in attended if x is not None), *torch.autograd.grad(loss, wanted)))

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import DecoderState, Memory
+from seq2seq_cli.model.types import DecoderState, Memories
 
 POSITIONS = 16384
 """Source positions that are copied at a time, a whole source for each one that is weighed: at 32 a sentence 512 are
@@ -17,7 +17,7 @@ def posterior_weights(
     embedded_BTI: Tensor,
     target_BT: Tensor,
     real_BT: Tensor,
-    memory: Memory,
+    memories: Memories,
     state: DecoderState,
     run: Pass,
 ) -> Tensor:
@@ -26,25 +26,25 @@ def posterior_weights(
 
     Attention has to choose before y_t is known, and spreads over all that may come next. The steps before t are as in
     any forced decoding: their contexts are mixtures. ``embedded_BTI``: y_{t-1}, what each step reads; ``state`` is that
-    before the first; ``run``, a pass of single steps. Rows of steps that are not ``real_BT``, or whose weights are all zero, are zero.
+    before the first; ``run``, a pass of single steps. Rows of steps that are not ``real_BT``, or whose weights are all
+    zero, are zero.
     """
-    weighed = max(1, POSITIONS // memory.mask_BS.shape[1])
     steps = []
     for t in range(target_BT.shape[1]):
         embedded_B1I = embedded_BTI[:, t : t + 1]
-        output = model.decoder(embedded_B1I, memory, state, run)
+        output = model.decoder(embedded_B1I, memories, state, run)
         prior_BS = output.attended.soft_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)
+        weighed = max(1, POSITIONS // prior_BS.shape[1])
         for part in torch.arange(len(rows_R), device=rows_R.device).split(weighed):
             rows, positions = rows_R[part], positions_R[part]
             # A memory of one position: whatever the mechanism, its weight is one, and its state the context.
             at_R1 = positions[:, None]
-            alone, before = memory.select(rows).pick(at_R1), state.select(rows)
-            before = before._replace(attention=model.decoder.attention.pick(before.attention, at_R1))
+            alone, before = memories.select(rows).pick(at_R1), model.decoder.pick(state.select(rows), at_R1)
             seen = model.decoder(embedded_B1I[rows], alone, before, run)
-            log_probs_RV = model.log_probs(seen.features_BTF[:, 0], run)
+            log_probs_RV = model.readout.log_probs(seen.features_BTF[:, 0], run)
             chosen_R = log_probs_RV.gather(1, target_BT[rows, t, None]).squeeze(1)
             evidence_BS[rows, positions] = (chosen_R + prior_BS[rows, positions].log()).to(evidence_BS.dtype)
         steps.append(evidence_BS.softmax(-1).nan_to_num(0))

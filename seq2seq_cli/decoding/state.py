@@ -9,25 +9,25 @@ from torch import Tensor
 from seq2seq_cli.decoding.search import Step, Trace
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import DecoderState, Memory
+from seq2seq_cli.model.types import DecoderState, Memories
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """A model in the middle of R target sentences: one row of decoder state each, and one of ``memory`` for each source
+    """A model in the middle of R target sentences: one row of decoder state each, and one of ``memories`` for each source
     sentence, which the ``readers`` share."""
 
     model: Seq2Seq
-    memory: Memory
-    readers: Memory
+    memories: Memories
+    readers: Memories
     decoder: DecoderState
     run: Pass
 
     @classmethod
     def start(cls, model: Seq2Seq, run: Pass, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
         """Before the first step; one row a source sentence."""
-        memory, decoder = model.start(src_BS, mask_BS, run)
-        return cls(model, memory, memory, decoder, run)
+        memories, decoder = model.start(src_BS, mask_BS, run)
+        return cls(model, memories, memories, decoder, run)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         embedded_R1E = self.model.embed(tokens_R[:, None])
@@ -35,7 +35,8 @@ class ModelState:
         features_RF = output.features_BTF[:, 0]
         centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
         step = Step(
-            lambda rows: self.model.logits(features_RF[rows], self.run), Trace(output.weights_BTS[:, 0], centre_R)
+            lambda rows: self.model.readout.logits(features_RF[rows], self.run),
+            Trace(output.weights_BTS[:, 0], centre_R),
         )
         return step, replace(self, decoder=output.state)
 
@@ -44,6 +45,6 @@ class ModelState:
         return replace(self, decoder=self.decoder.select(rows_R))
 
     def select(self, sentences_N: Tensor, rows_R: Tensor) -> ModelState:
-        memory = self.memory.select(sentences_N)
-        readers = memory.shared(len(rows_R) // max(1, len(sentences_N)))
-        return replace(self, memory=memory, readers=readers, decoder=self.decoder.select(rows_R))
+        memories = self.memories.select(sentences_N)
+        readers = memories.shared(len(rows_R) // max(1, len(sentences_N)))
+        return replace(self, memories=memories, readers=readers, decoder=self.decoder.select(rows_R))

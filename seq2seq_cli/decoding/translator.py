@@ -150,14 +150,14 @@ class Translator:
         reads, wanted = pad(values, lengths, first=BOS), pad(values, lengths, last=EOS)
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
-            memory, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device), run)
+            memories, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device), run)
             embedded_BTI, target_BT = self.model.embed(reads.ids_BL.to(self.device)), wanted.ids_BL.to(self.device)
-            output = self.model.decoder(embedded_BTI, memory, state, run)
-            log_probs_BTV = self.model.log_probs(output.features_BTF, run)
+            output = self.model.decoder(embedded_BTI, memories, state, run)
+            log_probs_BTV = self.model.readout.log_probs(output.features_BTF, run)
             weights_BTS = output.weights_BTS if head is None else _of_head(output.attended.heads_BTHS, head)
             if posterior:
                 real_BT, by_steps = wanted.mask_BL.to(self.device), self.model.new_pass(stepping=True)
-                weights_BTS = posterior_weights(self.model, embedded_BTI, target_BT, real_BT, memory, state, by_steps)
+                weights_BTS = posterior_weights(self.model, embedded_BTI, target_BT, real_BT, memories, state, by_steps)
         chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2).cpu()
         log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
         scored = []

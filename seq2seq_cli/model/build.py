@@ -14,9 +14,11 @@ from seq2seq_cli.kinds import Estimator
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.criteria.marginal import marginal_cross_entropy
 from seq2seq_cli.model.criteria.reinforce import reinforced
-from seq2seq_cli.model.decoder import AttendAfter, AttendBefore, Decoder, Wiring
+from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.forced import Criterion, Forced
+from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
+from seq2seq_cli.model.readout import Maxout, Projection, Readout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention
 
@@ -69,12 +71,12 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
     source = target if tying == "all" else nn.Embedding(src_vocabulary, model.embedding_size)
     encoder = Encoder(model)
     attention = build_attention(config.attention, model.hidden_size, encoder.output_size, segment_ends)
+    layer = build_layer(config.attention, model, attention, encoder.output_size)
     readout_size = model.hidden_size if tying == "none" else model.embedding_size
-    wiring = build_wiring(config.attention, model, attention, readout_size)
-    decoder = Decoder(model, wiring, attention, encoder.output_size)
     output = nn.Embedding(tgt_vocabulary, readout_size) if tying == "none" else target
+    readout = build_readout(layer, output, model.dropout)
     criterion = CRITERIA.get(config.attention.choices.estimator, Forced.cross_entropy)
-    return Seq2Seq(model, encoder, decoder, source, target, output, criterion)
+    return Seq2Seq(model, encoder, Decoder([layer]), readout, source, target, criterion)
 
 
 def resolve_tying(model: ModelConfig, subword: SubwordConfig) -> str:
@@ -84,12 +86,25 @@ def resolve_tying(model: ModelConfig, subword: SubwordConfig) -> str:
     return "all" if subword.joint else "target"
 
 
-def build_wiring(config: AttentionConfig, model: ModelConfig, attention: Attention, readout_size: int) -> Wiring:
-    """Where the kind's context enters, or where the user wants it to."""
+def build_layer(
+    config: AttentionConfig, model: ModelConfig, attention: Attention, encoder_size: int
+) -> AttendBefore | AttendAfter:
+    """The recurrent layer whose context enters where the kind has it, or where the user wants it to."""
     choices = config.choices
     if choices.wiring == "before":
-        return AttendBefore(model, attention, readout_size)
-    return AttendAfter(model, attention, readout_size, choices.input_feeding)
+        return AttendBefore(model, attention, encoder_size)
+    return AttendAfter(model, attention, encoder_size, choices.input_feeding)
+
+
+def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropout: float) -> Readout:
+    """As in the paper of the layer's wiring: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the attentional vector itself
+    (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
+    hidden: Maxout | Projection | None = None
+    if isinstance(layer, AttendBefore):
+        hidden = Maxout(layer.size, output.embedding_dim)
+    elif layer.size != output.embedding_dim:
+        hidden = Projection(layer.size, output.embedding_dim)
+    return Readout(hidden, output, layer.fresh_size, dropout)
 
 
 def build_attention(

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.layers.recurrence import RNN, gru_step, lstm_step
 from seq2seq_cli.model.maps import Map, Pass
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.recurrence import RNN, gru_step, lstm_step
-from seq2seq_cli.model.types import EncoderOutput
+from seq2seq_cli.model.types import Source
 
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.output_size = config.hidden_size
 
-    def forward(self, embedded_BSI: Tensor, mask_BS: Tensor, run: Pass) -> EncoderOutput:
+    def forward(self, embedded_BSI: Tensor, mask_BS: Tensor, run: Pass) -> Source:
         lengths_B1 = mask_BS.sum(1, keepdim=True)
         reversal_BS = _reversal(lengths_B1, mask_BS.shape[1])
         states_BSE = embedded_BSI
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         last_B1H = pick(ahead_BSH, lengths_B1 - 1)
         first_B1H = pick(back_BSH, lengths_B1 - 1)
         summary_BE = torch.cat([last_B1H, first_B1H], -1).squeeze(1)
-        return EncoderOutput(self.dropout(states_BSE), self.dropout(summary_BE), mask_BS)
+        return Source(self.dropout(states_BSE), self.dropout(summary_BE), mask_BS)
 
 
 def _states(rnn: nn.Module, inputs_BSI: Tensor, run: Pass) -> Tensor:

@@ -9,22 +9,21 @@ from functools import cached_property
 from torch import Tensor
 
 from seq2seq_cli.model.decoder import Decoder
-from seq2seq_cli.model.loss import Loss, cross_entropies, target_log_probs
+from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memory
+from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories
 
 
 @dataclass(frozen=True)
 class Forced:
-    """``embedded_BTI``: what each step reads; ``target_BT``: what it is to say, where ``real_BT``; ``output_VR`` and
-    ``output_V``: what makes logits of what is read out."""
+    """``embedded_BTI``: what each step reads; ``target_BT``: what it is to say, where ``real_BT``."""
 
     run: Pass
     decoder: Decoder
-    output_VR: Tensor
-    output_V: Tensor
+    readout: Readout
     embedded_BTI: Tensor
-    memory: Memory
+    memories: Memories
     state: DecoderState
     target_BT: Tensor
     real_BT: Tensor
@@ -33,27 +32,24 @@ class Forced:
     @cached_property
     def output(self) -> DecoderOutput:
         """What the decoder says of all steps."""
-        output: DecoderOutput = self.decoder(self.embedded_BTI, self.memory, self.state, self.run)
+        output: DecoderOutput = self.decoder(self.embedded_BTI, self.memories, self.state, self.run)
         return output
 
     def cross_entropies(self) -> tuple[Tensor, Tensor]:
         """Label-smoothed cross-entropy of the steps' targets, each given all before it, summed; and the negative
         log-likelihood of each, N real tokens, without a gradient."""
-        rows_NR, target_N = self._real_steps()
-        return cross_entropies(rows_NR, self.output_VR, self.output_V, target_N, self.smoothing)
+        return self.readout.cross_entropies(*self._real_steps(), self.smoothing, self.run)
 
     def log_probs(self) -> Tensor:
         """log_prob_B: the sum over the real steps of log p(y_t | y_<t, x), as a search has it, with a gradient."""
-        rows_NR, target_N = self._real_steps()
-        log_prob_N = target_log_probs(rows_NR, self.output_VR, self.output_V, target_N)
+        log_prob_N = self.readout.target_log_probs(*self._real_steps(), self.run)
         return log_prob_N.new_zeros(len(self.real_BT)).index_add(0, self.real_BT.nonzero()[:, 0], log_prob_N)
 
     def _real_steps(self) -> tuple[Tensor, Tensor]:
-        """Of N real tokens, what their logits are made of, and the tokens."""
+        """Of N real tokens, the features that say them, and the tokens."""
         real_N = self.real_BT.flatten().nonzero().squeeze(1)
         features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
-        rows_NR = self.decoder.wiring.read_out(features_NF, self.run)
-        return rows_NR, self.target_BT.flatten()[real_N]
+        return features_NF, self.target_BT.flatten()[real_N]
 
     def cross_entropy(self) -> Loss:
         """The same as a loss."""

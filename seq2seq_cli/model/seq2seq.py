@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
@@ -12,16 +11,16 @@ from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.forced import Criterion, Forced
 from seq2seq_cli.model.loss import Loss
-from seq2seq_cli.model.maps import Map, Pass
-from seq2seq_cli.model.products import compute_dtype, precise
-from seq2seq_cli.model.types import DecoderState, EncoderOutput, Memory
+from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.products import compute_dtype
+from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.types import TEXT, DecoderState, Memories, Sources
 
 
 class Seq2Seq(nn.Module):
     """An encoder-decoder over token ids.
 
-    ``source_embedding``, ``target_embedding`` and ``output_embedding`` (what the readout is compared with) may be
-    one and the same.
+    ``source_embedding``, ``target_embedding`` and the readout's may be one and the same.
     """
 
     def __init__(
@@ -29,9 +28,9 @@ class Seq2Seq(nn.Module):
         config: ModelConfig,
         encoder: Encoder,
         decoder: Decoder,
+        readout: Readout,
         source_embedding: nn.Embedding,
         target_embedding: nn.Embedding,
-        output_embedding: nn.Embedding,
         criterion: Criterion = Forced.cross_entropy,
     ) -> None:
         super().__init__()
@@ -39,9 +38,8 @@ class Seq2Seq(nn.Module):
         self.decoder = decoder
         self.source_embedding = source_embedding
         self.target_embedding = target_embedding
-        self.output_embedding = output_embedding
+        self.readout = readout
         self.criterion = criterion
-        self.output_bias = nn.Parameter(torch.zeros(output_embedding.num_embeddings))
         self.dropout = Dropout(config.dropout)
         self.reset_parameters()
 
@@ -52,7 +50,7 @@ class Seq2Seq(nn.Module):
         Measured on Multi30k: attention forms in fewer steps than from Glorot's, orthogonal and smaller
         embedding weights (dev BLEU after one epoch 8.1 against 5.9).
         """
-        for parameter in self.parameters():
+        for _, parameter in sorted(self.named_parameters(), key=lambda named: _turn(named[0])):
             if parameter.dim() > 1:
                 bound = max(0.1, (3 / parameter.shape[1]) ** 0.5)
                 nn.init.uniform_(parameter, -bound, bound)
@@ -61,18 +59,18 @@ class Seq2Seq(nn.Module):
 
     def new_pass(self, stepping: bool = False, in_int8: bool = False) -> Pass:
         """For a forward pass or a search with this model, in the precision that products have here and now."""
-        return Pass(compute_dtype(self.output_bias), stepping, in_int8)
+        return Pass(compute_dtype(self.readout.bias_V), stepping, in_int8)
 
-    def encode(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> tuple[EncoderOutput, Memory]:
-        """The encoder's output, and the memory that attention reads."""
-        encoded = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, run)
-        encoded = encoded._replace(tokens_BS=src_BS)
-        return encoded, self.decoder.attention.prepare(encoded, run)
+    def encode(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> Sources:
+        """What there is to look at."""
+        text = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, run)
+        return {TEXT: text._replace(tokens_BS=src_BS)}
 
-    def start(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> tuple[Memory, DecoderState]:
-        """The memory and the decoder's state before the first step."""
-        encoded, memory = self.encode(src_BS, mask_BS, run)
-        return memory, self.decoder.initial_state(encoded, memory, run)
+    def start(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> tuple[Memories, DecoderState]:
+        """What the decoder's layers read, and its state before the first step."""
+        sources = self.encode(src_BS, mask_BS, run)
+        memories = self.decoder.prepare(sources, run)
+        return memories, self.decoder.begin(sources, memories, run)
 
     def loss(
         self,
@@ -99,13 +97,15 @@ class Seq2Seq(nn.Module):
         """log_prob_R of R translations, of which each one's source is given by its row in ``src_BS``, ``rows_R``; with
         gradients. A source is encoded once. Steps that are not real are not counted."""
         run = self.new_pass()
-        memory, state = self.start(src_BS, mask_BS, run)
-        return self._forced(run, memory.select(rows_R), state.select(rows_R), reads_RT, target_RT, real_RT).log_probs()
+        memories, state = self.start(src_BS, mask_BS, run)
+        return self._forced(
+            run, memories.select(rows_R), state.select(rows_R), reads_RT, target_RT, real_RT
+        ).log_probs()
 
     def _forced(
         self,
         run: Pass,
-        memory: Memory,
+        memories: Memories,
         state: DecoderState,
         reads_BT: Tensor,
         target_BT: Tensor,
@@ -115,10 +115,9 @@ class Seq2Seq(nn.Module):
         return Forced(
             run=run,
             decoder=self.decoder,
-            output_VR=self.output_embedding.weight,
-            output_V=self.output_bias,
+            readout=self.readout,
             embedded_BTI=self.embed(reads_BT),
-            memory=memory,
+            memories=memories,
             state=state,
             target_BT=target_BT,
             real_BT=real_BT,
@@ -132,15 +131,14 @@ class Seq2Seq(nn.Module):
         embedded_BLI: Tensor = self.dropout(embedding(tokens_BL).to(compute_dtype(embedding.weight)))
         return embedded_BLI
 
-    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""
-        output: Map = run.once(self, lambda: run.make(self.output_embedding.weight, self.output_bias))
-        return output.product(self.decoder.wiring.read_out(features_NF, run))
-
-    def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
-        return precise(self.logits(features_NF, run)).log_softmax(-1)
-
     def parameter_count(self) -> int:
         """Numbers learned; a shared matrix counts once."""
         return sum(math.prod(parameter.shape) for parameter in self.parameters())
+
+
+def _turn(name: str) -> int:
+    """When a parameter is drawn: in the order that there was when all of this was one module, so that a seed goes on drawing
+    the same model."""
+    if "embedding" in name:
+        return 3
+    return 2 if ".bridge." in name else int(name.startswith("readout."))

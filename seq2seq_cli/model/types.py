@@ -6,25 +6,32 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.carry import select
 from seq2seq_cli.model.maps import Pass
 
 AttentionState = tuple[Tensor, ...]
 """What a mechanism carries from step to step: batch-first tensors, () where nothing is carried."""
 
 
-class EncoderOutput(NamedTuple):
-    """``states_BSE``, one a source position; ``summary_BE``, the two directions' final states; ``mask_BS``; and the
-    ``tokens_BS`` that were encoded."""
+class Source(NamedTuple):
+    """One thing to look at, encoded: ``states_BSE``, one a position; ``summary_BE``, of a text the two directions' final
+    states; ``mask_BS``; and the ``tokens_BS`` that were encoded."""
 
     states_BSE: Tensor
     summary_BE: Tensor
     mask_BS: Tensor
     tokens_BS: Tensor | None = None
+
+
+TEXT = "text"
+"""The source that there always is."""
+Sources = Mapping[str, Source]
 
 
 class Keys(Protocol):
@@ -128,31 +135,73 @@ class Attended(NamedTuple):
         return self._replace(weights_BTS=weights_BTS, heads_BTHS=heads_BTHS, chances_BTS=chances_BTS)
 
 
-class DecoderState(NamedTuple):
-    """All that step t needs of the steps before it.
+class Memories(NamedTuple):
+    """What each layer of a decoder reads."""
 
-    ``hidden`` and ``cell`` hold one B x D tensor a layer (``cell`` is () for a GRU); ``feed_BF`` is what the
-    wiring joins to the next step's input (no columns where it joins nothing); ``step`` counts the steps taken.
+    layers: tuple[Memory, ...]
+
+    def select(self, rows: Tensor) -> Memories:
+        """Those of the sentences ``rows``, one row each."""
+        return Memories(tuple(memory.select(rows) for memory in self.layers))
+
+    def shared(self, readers: int) -> Memories:
+        """For ``readers`` rows of each sentence."""
+        return Memories(tuple(memory.shared(readers) for memory in self.layers))
+
+    def pick(self, positions_RP: Tensor) -> Memories:
+        """Those of some positions, of each row's own."""
+        return Memories(tuple(memory.pick(positions_RP) for memory in self.layers))
+
+
+class LayerOutput(NamedTuple):
+    """What a layer says of T steps, what it carries on, and where it looked."""
+
+    features_BTF: Tensor
+    carry: Any
+    attended: Attended
+
+
+class Layer(Protocol):
+    """What a decoder is a stack of. A layer owns the loop over its steps where it needs one: all of them in one call, one by
+    one and in any split say the same.
+
+    ``size``: that of its features; ``fresh_size``: how many of these, from the first on, no dropout has touched. What it
+    carries from step to step is a tree of tensors with a row a sentence (`model.carry`), of which nobody else knows more.
     """
 
-    hidden: tuple[Tensor, ...]
-    cell: tuple[Tensor, ...]
-    feed_BF: Tensor
-    attention: AttentionState
+    size: int
+    fresh_size: int
+
+    def prepare(self, sources: Sources, run: Pass) -> Memory:
+        """What it reads, made ready once for all steps."""
+        ...
+
+    def begin(self, sources: Sources, memory: Memory, run: Pass) -> Any:
+        """What it carries into the first step."""
+        ...
+
+    def pick(self, carry: Any, positions_RP: Tensor) -> Any:
+        """What it would carry with a memory of these positions alone."""
+        ...
+
+    def __call__(self, x_BTI: Tensor, memory: Memory, carry: Any, start: int, run: Pass) -> LayerOutput:
+        """T steps, the first of which is the absolute target step ``start``."""
+        ...
+
+
+class DecoderState(NamedTuple):
+    """All that step t needs of the steps before it: what each layer carries; ``step`` counts the steps taken."""
+
+    carries: tuple[Any, ...]
     step: int
 
     def select(self, rows: Tensor) -> DecoderState:
-        """The state of the given batch rows, in their order: the only re-ordering beam search does."""
-
-        def pick(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(tensor.index_select(0, rows) for tensor in tensors)
-
-        feed_BF = self.feed_BF.index_select(0, rows)
-        return DecoderState(pick(self.hidden), pick(self.cell), feed_BF, pick(self.attention), self.step)
+        """The state of the given rows, in their order."""
+        return DecoderState(select(self.carries, rows), self.step)
 
 
 class DecoderOutput(NamedTuple):
-    """``features_BTF`` go through the readout to the vocabulary; ``attended`` is that of all steps."""
+    """``features_BTF`` go through the readout to the vocabulary; ``attended``: where the layer looked whose weights are shown."""
 
     features_BTF: Tensor
     attended: Attended
@@ -180,7 +229,7 @@ class Attention(Protocol):
     static: bool
     bounded: bool
 
-    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory: ...
+    def prepare(self, encoded: Source, run: Pass) -> Memory: ...
 
     def initial_state(self, memory: Memory) -> AttentionState: ...
 

@@ -10,13 +10,15 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seq2seq_cli.errors import DamagedError, RunError
-from seq2seq_cli.files import read_bytes
+from seq2seq_cli.files import parse_json, read_bytes
 from seq2seq_cli.model.build import MOST_PARAMETERS
+from seq2seq_cli.model.formats import FORMAT, by_todays_names, check_format
 from seq2seq_cli.runs import Run, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
 
 CHECKSUM = "sha256"
 """Its key in the metadata; it is that of the file with zeros in the checksum's place."""
+FORMAT_KEY = "seq2seq_format"
 
 LARGEST_FILE = 4 * MOST_PARAMETERS + (64 << 20)
 """Bytes: of the largest model, in fp32, and of what else is there."""
@@ -32,7 +34,7 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """``state`` into a sealed safetensors file, in one piece."""
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    data = bytearray(safetensors.torch.save(tensors, {CHECKSUM: BLANK}))
+    data = bytearray(safetensors.torch.save(tensors, {CHECKSUM: BLANK, FORMAT_KEY: str(FORMAT)}))
     seal(data, _checksum_place(data))
     write_bytes(path, data)
 
@@ -40,8 +42,8 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
-    Raises RunError where it is missing, DamagedError where it is not what was written. A file without metadata, as
-    versions before checksums wrote it, is taken as it is.
+    Raises RunError where it is missing or of a later version, DamagedError where it is not what was written. A file
+    without metadata, as versions before checksums wrote it, is taken as it is.
     """
     try:
         data = read_bytes(path, LARGEST_FILE)
@@ -61,7 +63,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         # Of integers and complex numbers, there are none. NaN fails every comparison.
         if not tensor.is_floating_point() or not bool((tensor.float().abs() <= LARGEST).all()):
             raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
-    return weights
+    check_format(_format(data), str(path))
+    return by_todays_names(weights)
+
+
+def _format(data: bytes) -> object:
+    """The number of the format; the first one's was not written."""
+    metadata = parse_json(_header(data)).get("__metadata__", {})
+    number = metadata.get(FORMAT_KEY, "1")
+    return int(number) if number.isdecimal() else number
 
 
 def _header(data: bytes | bytearray) -> bytes:

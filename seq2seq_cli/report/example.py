@@ -13,7 +13,7 @@ from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.model.build import build_attention, local_radius
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import Attended, Attention, EncoderOutput
+from seq2seq_cli.model.types import Attended, Attention, Source
 
 SOURCE = ("Wenn", "es", "regnet", ",", "lese", "ich", "zu", "Hause", "ein", "Buch", ".", END)
 TARGET = ("I", "read", "a", "book", "at", "home", "when", "it", "rains", ".", END)
@@ -37,7 +37,7 @@ class Pupil(NamedTuple):
         states_1SE, query_1TD = self.states_1SE.tanh(), self.query_1TD.tanh()
         run = Pass()
         mask_1S, tokens_1S = torch.ones(1, len(SOURCE), dtype=torch.bool), torch.arange(len(SOURCE))[None]
-        memory = self.attention.prepare(EncoderOutput(states_1SE, states_1SE.mean(1), mask_1S, tokens_1S), run)
+        memory = self.attention.prepare(Source(states_1SE, states_1SE.mean(1), mask_1S, tokens_1S), run)
         state, steps = self.attention.initial_state(memory), []
         for t, query_11D in enumerate(query_1TD.split(1, 1)):
             attended, state = self.attention(query_11D, memory, state, t, run)

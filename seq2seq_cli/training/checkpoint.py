@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.errors import DamagedError
 from seq2seq_cli.files import read_bytes
+from seq2seq_cli.model.formats import by_todays_names
 from seq2seq_cli.model.weights import LARGEST_FILE, read_weights, restore, state_of
 from seq2seq_cli.runs import Run, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
@@ -45,10 +46,21 @@ def snapshot(learner: Learner, progress: Progress) -> State:
 
 def take_over(learner: Learner, state: State, where: str) -> Progress:
     """Bring the learner to a snapshot; returns its progress. Raises RunError where it is of another shape."""
-    restore(learner.model, state["weights"], where)
-    learner.optimizer.load_state_dict(state["optimizer"])
+    weights = by_todays_names(state["weights"])
+    restore(learner.model, weights, where)
+    learner.optimizer.load_state_dict(_in_order(state["optimizer"], list(weights), learner.model))
     learner.scaler.load_state_dict(state["scaler"])
     return Progress(**state["progress"])
+
+
+def _in_order(optimizer: dict[str, Any], names: list[str], model: nn.Module) -> dict[str, Any]:
+    """An optimiser's state, which numbers the parameters ``names``, for today's order of the same parameters."""
+    numbers = [names.index(name) for name, _ in model.named_parameters()]
+    [group], state = optimizer["param_groups"], optimizer["state"]
+    return {
+        "param_groups": [group | {"params": list(range(len(numbers)))}],
+        "state": {new: state[old] for new, old in enumerate(numbers) if old in state},
+    }
 
 
 def save_last(learner: Learner, progress: Progress, path: Path) -> None:

@@ -16,7 +16,7 @@ from seq2seq_cli.model.attention.segments import SplitAtMarks, SplitByLength
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.types import Attended, EncoderOutput, Keys, Memory
+from seq2seq_cli.model.types import Attended, Keys, Memory, Source
 
 
 def build(parts: Parts) -> HierarchicalAttention:
@@ -99,7 +99,7 @@ class HierarchicalAttention(ScoredAttention):
         super().__init__(parts, LevelScore(parts.score(), parts.score()))
         self.splitter = splitter
 
-    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory:
+    def prepare(self, encoded: Source, run: Pass) -> Memory:
         memory = super().prepare(encoded, run)
         assert encoded.tokens_BS is not None
         assert isinstance(memory.keys, LevelKeys)

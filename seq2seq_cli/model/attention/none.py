@@ -8,7 +8,7 @@ from seq2seq_cli.model.attention.mechanism import Mechanism
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory
+from seq2seq_cli.model.types import Attended, AttentionState, Memory, Source
 
 
 def build(parts: Parts) -> "NoAttention":
@@ -25,7 +25,7 @@ class NoAttention(Mechanism):
         super().__init__()
         self.context_size = encoder_size if summary == "every-step" else 0
 
-    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory:
+    def prepare(self, encoded: Source, run: Pass) -> Memory:
         nothing = ProductKeys(encoded.states_BSE[..., :0])
         return Memory(nothing, nothing, encoded.mask_BS, encoded.summary_BE)
 

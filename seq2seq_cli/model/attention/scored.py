@@ -11,7 +11,7 @@ from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.maps import Pass, StepMatrix
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.types import Attended, AttentionState, EncoderOutput, Memory, Values
+from seq2seq_cli.model.types import Attended, AttentionState, Memory, Source, Values
 
 
 def build(parts: Parts) -> "ScoredAttention":
@@ -40,7 +40,7 @@ class ScoredAttention(Mechanism):
         self.window: nn.Module = parts.window()
         self.normaliser: nn.Module = parts.normaliser()
 
-    def prepare(self, encoded: EncoderOutput, run: Pass) -> Memory:
+    def prepare(self, encoded: Source, run: Pass) -> Memory:
         keys = self.score.shared(precise(self.score.keys(encoded.states_BSE, run)))
         return Memory(self.values(encoded.states_BSE, run), keys, encoded.mask_BS, encoded.summary_BE)
 

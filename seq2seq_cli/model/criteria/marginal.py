@@ -6,6 +6,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.loss import CHUNK, Loss
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import precise
 from seq2seq_cli.model.types import DecoderOutput
 
@@ -20,7 +21,7 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
     assert chances_BTS is not None
     rows_R, positions_R = ((chances_BTS > 0) & forced.real_BT[..., None]).any(1).nonzero(as_tuple=True)
     # A memory of one position: its weight is one, and its state the context.
-    alone = forced.memory.select(rows_R).pick(positions_R[:, None])
+    alone = forced.memories.select(rows_R).pick(positions_R[:, None])
     read_RTI, state = forced.embedded_BTI.index_select(0, rows_R), forced.state.select(rows_R)
     seen: DecoderOutput = forced.decoder(read_RTI, alone, state, forced.run)
     smoothed, nll = [], []
@@ -39,10 +40,8 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 
 def _cross_entropies(forced: Forced, features_PTF: Tensor, chances_PT: Tensor, target_T: Tensor) -> Tensor:
     """Smoothed and plain, of some steps of a sentence, each from P positions."""
-    rows_PTR = forced.decoder.wiring.read_out(features_PTF.flatten(0, 1), forced.run).unflatten(0, chances_PT.shape)
-    logits_PTV = torch.nn.functional.linear(
-        rows_PTR, forced.output_VR.to(rows_PTR.dtype), forced.output_V.to(rows_PTR.dtype)
-    )
+    # A pass of its own: what is computed again for the gradient leaves nothing behind for that of a later one.
+    logits_PTV = forced.readout.logits(features_PTF, Pass(forced.run.dtype))
     # A chance of zero has a logarithm that is no number, nor has its gradient.
     log_chances_PT = precise(chances_PT).clamp(min=torch.finfo(chances_PT.dtype).tiny).log()
     log_probs_TV = (precise(logits_PTV).log_softmax(-1) + log_chances_PT[..., None]).logsumexp(0)

@@ -14,7 +14,7 @@ from seq2seq_cli.model.products import precise
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
-Layers = tuple[Tensor, ...]
+States = tuple[Tensor, ...]
 """One B x D tensor a layer."""
 
 
@@ -80,8 +80,8 @@ class Recurrence(nn.Module):
         return StepMaps(run.make(weight_GE, self.rnn.bias_ih_l0), tuple(map(LayerMaps, reads, keeps)))
 
     def forward(
-        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: Layers, cell: Layers, run: Pass
-    ) -> tuple[Tensor, Layers, Layers]:
+        self, inputs_BUI: Tensor, extra_BUX: Tensor, hidden: States, cell: States, run: Pass
+    ) -> tuple[Tensor, States, States]:
         if self.by_steps(run):
             hidden, cell = self._step(inputs_BUI.squeeze(1), extra_BUX.squeeze(1), hidden, cell, self._maps(run))
             return hidden[-1][:, None], hidden, cell
@@ -94,8 +94,8 @@ class Recurrence(nn.Module):
         return outputs_BUD, last_LBD.unbind(), ()
 
     def _step(
-        self, inputs_BG: Tensor, extra_BX: Tensor, hidden: Layers, cell: Layers, maps: StepMaps
-    ) -> tuple[Layers, Layers]:
+        self, inputs_BG: Tensor, extra_BX: Tensor, hidden: States, cell: States, maps: StepMaps
+    ) -> tuple[States, States]:
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
         for layer, (read, keep) in enumerate(maps.layers):

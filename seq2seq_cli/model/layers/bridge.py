@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.model.layers.recurrence import States
 from seq2seq_cli.model.maps import Linear, Pass
-from seq2seq_cli.model.recurrence import Layers
 
 
 class Bridge(nn.Module):
@@ -26,7 +26,7 @@ class Bridge(nn.Module):
             if self.has_cell:
                 self.cell = Linear(encoder_size, self.layers * self.size, bounded=True)
 
-    def forward(self, summary_BE: Tensor, run: Pass) -> tuple[Layers, Layers]:
+    def forward(self, summary_BE: Tensor, run: Pass) -> tuple[States, States]:
         if not self.linear:
             zeros = (summary_BE.new_zeros(summary_BE.shape[0], self.size),) * self.layers
             return zeros, zeros if self.has_cell else ()

@@ -1,0 +1,82 @@
+"""From what the decoder says to the vocabulary: in training, forced scoring and search alike."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.model import loss
+from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.maps import Linear, Map, Pass
+from seq2seq_cli.model.products import precise
+
+
+class Maxout(nn.Module):
+    """The larger of two linear maps, element by element (Goodfellow et al. 2013): F -> size."""
+
+    def __init__(self, features_size: int, size: int) -> None:
+        super().__init__()
+        self.linear = Linear(features_size, 2 * size)
+
+    def forward(self, features_NF: Tensor, run: Pass) -> Tensor:
+        first, second = run.map(self.linear).product(features_NF).chunk(2, -1)
+        # torch.maximum, with half of the gradient to either where they are equal; its own backward pass takes four times
+        # as long on a CPU, 1% of a training step.
+        share = (first - second).detach().sign().add_(1).mul_(0.5)
+        larger: Tensor = first * share + second * (1 - share)
+        return larger
+
+
+class Projection(Linear):
+    """To the size of the embeddings, from features in [-1, 1]: F -> size."""
+
+    def __init__(self, features_size: int, size: int) -> None:
+        super().__init__(features_size, size, bias=False, bounded=True)
+
+    def forward(self, features_NF: Tensor, run: Pass) -> Tensor:  # type: ignore[override]
+        return run.map(self).product(features_NF)
+
+
+class Readout(nn.Module):
+    """softmax(E r + b) over the vocabulary, r made of the decoder's features by ``hidden`` (None: they are r themselves)
+    and E the ``embedding`` of the target's pieces, or a matrix of its own.
+
+    In training the first ``fresh_size`` features go through a dropout.
+    """
+
+    def __init__(
+        self, hidden: Maxout | Projection | None, embedding: nn.Embedding, fresh_size: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.embedding = embedding
+        self.bias_V = nn.Parameter(torch.zeros(embedding.num_embeddings))
+        self.fresh_size = fresh_size
+        self.dropout = Dropout(dropout)
+
+    def rows(self, features_NF: Tensor, run: Pass) -> Tensor:
+        """What the embeddings are compared with."""
+        if self.fresh_size == features_NF.shape[-1]:
+            features_NF = self.dropout(features_NF)
+        elif self.training:
+            fresh_NF, others_NX = features_NF.tensor_split([self.fresh_size], -1)
+            features_NF = torch.cat([self.dropout(fresh_NF), others_NX], -1)
+        return features_NF if self.hidden is None else self.hidden(features_NF, run)
+
+    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
+        """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""
+        output: Map = run.once(self, lambda: run.make(self.embedding.weight, self.bias_V))
+        return output.product(self.rows(features_NF, run))
+
+    def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
+        """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
+        return precise(self.logits(features_NF, run)).log_softmax(-1)
+
+    def cross_entropies(
+        self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass
+    ) -> tuple[Tensor, Tensor]:
+        """Label-smoothed cross-entropy, summed, and the negative log-likelihood of each target, which has no gradient."""
+        rows_NR = self.rows(features_NF, run)
+        return loss.cross_entropies(rows_NR, self.embedding.weight, self.bias_V, target_N, smoothing)
+
+    def target_log_probs(self, features_NF: Tensor, target_N: Tensor, run: Pass) -> Tensor:
+        """log p of each target, with a gradient of its own."""
+        return loss.target_log_probs(self.rows(features_NF, run), self.embedding.weight, self.bias_V, target_N)
