@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,10 @@ import torch
 
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
+
+ISAS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
+"""Instruction sets that ONEDNN_MAX_CPU_ISA can keep oneDNN to, the smaller ones first; larger ones have all that is asked
+for here."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -76,13 +81,21 @@ def _check(name: str, known: Iterable[str], key: str) -> None:
 def _cpu_computes_bf16() -> bool:
     """Whether bf16 products are faster than fp32 here: AVX-512 BF16 or AMX (emulated ones are slower)."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+    native = any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+    return native and _onednn_may_use("AVX512_CORE_BF16")
 
 
 def _computes_int8(device: torch.device) -> bool:
     """Whether ``device`` is a processor that multiplies 8-bit integers (VNNI), and torch has oneDNN's product of them."""
     native = device.type == "cpu" and bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
-    return native and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    # Without VNNI its sums of two products are cut off at 16 bits: other numbers, not slower ones.
+    return native and hasattr(torch.ops.onednn, "qlinear_pointwise") and _onednn_may_use("AVX512_CORE_VNNI")
+
+
+def _onednn_may_use(isa: str) -> bool:
+    """Whether the environment lets it: it goes by that, torch.cpu by the processor alone."""
+    cap = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
+    return cap.upper() not in ISAS[: ISAS.index(isa)]
 
 
 def set_threads(threads: int) -> int:

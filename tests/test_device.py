@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seq2seq_cli.cores import available_cores
-from seq2seq_cli.device import Precision, choose_device, choose_precision, set_threads
+from seq2seq_cli.device import Precision, choose_device, choose_precision, choose_search_precision, set_threads
 from seq2seq_cli.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -19,6 +19,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine without any accelerator, for a test to add what it needs."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
@@ -53,6 +55,31 @@ def test_a_processor_that_computes_bf16_does(machine: pytest.MonkeyPatch, avx512
     machine.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
     machine.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
     assert choose_precision("auto", CPU).name == chosen
+
+
+@pytest.mark.parametrize(
+    ("cap", "training", "search"),
+    [
+        ("AVX2", "fp32", "fp32"),
+        ("AVX2_VNNI", "fp32", "fp32"),
+        ("AVX512_CORE", "fp32", "fp32"),
+        ("avx512_core_vnni", "fp32", "int8"),
+        ("AVX512_CORE_BF16", "bf16", "int8"),
+        ("AVX512_CORE_AMX", "bf16", "int8"),
+        ("DEFAULT", "bf16", "int8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_formats_are_those_that_onednn_may_use(
+    machine: pytest.MonkeyPatch, name: str, cap: str, training: str, search: str
+) -> None:
+    """Kept to less than the processor has, it emulates bf16, and gets sums of 8-bit integers wrong."""
+    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_vnni_supported"):
+        machine.setattr(torch.cpu, check, lambda: True, raising=False)
+    machine.setattr(torch.ops.onednn, "qlinear_pointwise", None, raising=False)
+    machine.setenv(name, cap)
+    assert choose_precision("auto", CPU).name == training
+    assert choose_search_precision("auto", CPU).name == search
 
 
 def test_a_torch_that_cannot_say_computes_in_fp32(machine: pytest.MonkeyPatch) -> None:

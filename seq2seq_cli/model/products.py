@@ -5,13 +5,13 @@ from torch import Tensor, nn
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether torch has oneDNN's linear map (which its own compiler uses as well)."""
-FLOAT32 = ONEDNN and torch.backends.cpu.get_cpu_capability() == "AVX512"
+BFLOAT16 = ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+"""Whether it has it in bfloat16: not on processors without AVX-512, nor where ONEDNN_MAX_CPU_ISA keeps it from that. Torch's
+own is oneDNN's as well, but adds the bias more slowly."""
+FLOAT32 = BFLOAT16 and torch.backends.cpu.get_cpu_capability() == "AVX512"
 """Whether it is the quicker one in float32: torch itself asks MKL, which knows only half the vector width of AMD's processors
 with AVX-512 (measured on Zen 5: 220 against 100 GFLOP/s). With AVX2 it is MKL's that is quicker, which need not be
 compiled for each new shape either (see docs/performance.md). Elsewhere torch's own is taken as well."""
-BFLOAT16 = ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-"""Whether it has it in bfloat16 too: not on processors without AVX-512. Torch's own is oneDNN's as well, but adds the bias more
-slowly."""
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
