@@ -414,12 +414,12 @@ def test_a_signal_cuts_an_evaluation_short(
     scored: list[int] = []
     plain = metrics.bleu
 
-    def interrupted(hypotheses: list[str], references: list[str]) -> float:
+    def interrupted(hypotheses: list[str], references: list[str], tokenizer: str) -> float:
         scored.append(len(hypotheses))
         if len(scored) == evaluation:
             signal.raise_signal(signal.SIGINT)
             raise AssertionError("the evaluation went on")
-        return plain(hypotheses, references)
+        return plain(hypotheses, references, tokenizer)
 
     with monkeypatch.context() as patch:
         patch.setattr(dev_module, "bleu", interrupted)

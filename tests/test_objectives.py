@@ -118,7 +118,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def objective(kind: type[SelfCritical] | type[MinimumRisk], **settings: object) -> SelfCritical | MinimumRisk:
     name = "scst" if kind is SelfCritical else "mrt"
     config = ObjectiveConfig(kind=name, from_run="x", cross_entropy_weight=0.0, **settings)  # type: ignore[arg-type]
-    return kind(config, CrossEntropy(0.0), SUBWORD)
+    return kind(config, CrossEntropy(0.0), SUBWORD, "13a")
 
 
 def test_the_probabilities_of_all_translations_sum_to_one() -> None:
@@ -218,7 +218,7 @@ def test_advantages_by_hand() -> None:
         def of(self, drawn: object, references: object) -> list[dict[Drawn, float]]:
             return [{greedy: 0.5, good: 1.0, bad: 0.2}]
 
-    one.rewards = Fixed(SentenceMetric.of("bleu"), SUBWORD)
+    one.rewards = Fixed(SentenceMetric.of("bleu", "13a"), SUBWORD)
     chosen = one.chosen([[good, bad, greedy, good, greedy, greedy]], references(tiny.batch))
     assert chosen.reward_R.tolist() == pytest.approx([1.0, 0.2])
     assert chosen.weight_R.tolist() == pytest.approx([0.5 * 2 / 5, -0.3 / 5])
@@ -234,7 +234,7 @@ def test_rewards_are_sacrebleus_of_the_texts(reward: str) -> None:
     from sacrebleu.metrics.chrf import CHRF
 
     metric = {"bleu": BLEU(effective_order=True), "chrf": CHRF()}[reward]
-    rewards = Rewards(SentenceMetric.of(reward), SUBWORD)  # type: ignore[arg-type]
+    rewards = Rewards(SentenceMetric.of(reward, "13a"), SUBWORD)  # type: ignore[arg-type]
     texts = ["ab ba a b", "ab ba b", "", "b"]
     drawn = [Drawn(tuple(ids), True) for ids in SUBWORD.encode(texts)]
     [found] = rewards.of([drawn], drawn[:1])
@@ -250,7 +250,7 @@ def test_cross_entropy_is_mixed_in_with_its_dropout_and_all_else_without() -> No
     model = build(dropping, len(SUBWORD), len(SUBWORD)).double().train()
     settings = {"kind": "mrt", "from_run": "x", "samples": 3}
     pure, mixed = (
-        MinimumRisk(ObjectiveConfig(**settings, cross_entropy_weight=w), CrossEntropy(0.1), SUBWORD)  # type: ignore[arg-type]
+        MinimumRisk(ObjectiveConfig(**settings, cross_entropy_weight=w), CrossEntropy(0.1), SUBWORD, "13a")  # type: ignore[arg-type]
         for w in (0.0, 0.25)
     )
     drawn = pure.draw(model, tiny.batch)

@@ -28,7 +28,7 @@ SPACE = "▁"
 UNREADABLE = "⁇"
 """What a piece that the vocabulary does not know is in a text."""
 
-OWN, _SPACE_WITHIN, _BLOCK_WITHIN = NONCHARACTERS[:3]
+OWN, _SPACE_WITHIN, _BLOCK_WITHIN = list(NONCHARACTERS)[:3]
 """No cleaned text holds these. A mark is called OWN and its name within the model, so that a text may hold the name:
 SentencePiece would let none of its characters into the vocabulary."""
 _ESCAPES = ((SPACE, _SPACE_WITHIN), ("▅", _BLOCK_WITHIN))
@@ -245,7 +245,10 @@ def train_subword(sentences: Iterable[str], config: SubwordConfig) -> Subword:
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
-            **{f"{name}_piece": OWN + mark for name, mark in zip(("pad", "unk", "bos", "eos"), MARKS, strict=True)},
+            pad_piece=OWN + MARKS[PAD],
+            unk_piece=OWN + MARKS[UNK],
+            bos_piece=OWN + MARKS[BOS],
+            eos_piece=OWN + MARKS[EOS],
             num_threads=THREADS,
             minloglevel=2,
         )

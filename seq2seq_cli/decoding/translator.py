@@ -106,12 +106,17 @@ class Translator:
         return results
 
     def score(
-        self, sources: Sequence[str], targets: Sequence[str], alpha: float | None = None, posterior: bool = False
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        alpha: float | None = None,
+        posterior: bool = False,
+        head: int | None = None,
     ) -> list[Hypothesis]:
         """Given translations, scored by forced decoding as the search would score them, with their alignments: the
-        weights of the attention or, with ``posterior``, those of ``posterior_weights``. Alignments call unknown pieces
-        as the lines do."""
-        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha, posterior)
+        weights of the attention or, with ``posterior``, those of ``posterior_weights``; ``head`` as for ``score_pieces``.
+        Alignments call unknown pieces as the lines do."""
+        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha, posterior, head)
         return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, targets, strict=True)]
 
     def _labelled(self, hypothesis: Hypothesis, line: str) -> Hypothesis:

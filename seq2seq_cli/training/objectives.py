@@ -58,14 +58,14 @@ class CrossEntropy:
         return Cost(loss.smoothed + guided_weight * loss.guidance, loss.smoothed, loss.guidance)
 
 
-def make_objective(config: Config, subwords: Subwords) -> Objective:
-    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces."""
+def make_objective(config: Config, subwords: Subwords, tokenizer: str) -> Objective:
+    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces, by the tokens of ``tokenizer``."""
     from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
 
     references = CrossEntropy(config.training.label_smoothing)
     match config.objective.kind:
         case "scst":
-            return SelfCritical(config.objective, references, subwords.tgt)
+            return SelfCritical(config.objective, references, subwords.tgt, tokenizer)
         case "mrt":
-            return MinimumRisk(config.objective, references, subwords.tgt)
+            return MinimumRisk(config.objective, references, subwords.tgt, tokenizer)
     return references
