@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config import ObjectiveConfig, SubwordConfig
 from seq2seq_cli.data.batching import Batch
-from seq2seq_cli.data.subword import BOS, EOS, train_subword
+from seq2seq_cli.data.subword import BOS, EOS, Subwords, train_subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.loss import CHUNK, target_log_probs
 from seq2seq_cli.training import candidates
 from seq2seq_cli.training.candidates import Drawn, Rewards, explored, references, side_by_side
-from seq2seq_cli.training.objectives import CrossEntropy
+from seq2seq_cli.training.objectives import CrossEntropy, make_objective
 from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical, expected_risk
 
 SUBWORD = train_subword(["ab ba a b"] * 3, SubwordConfig(type="char", vocab_size=8))
@@ -242,6 +242,16 @@ def test_rewards_are_sacrebleus_of_the_texts(reward: str) -> None:
     assert [found[one] for one in drawn] == pytest.approx(expected)
     assert found[drawn[0]] == pytest.approx(1)
     assert found[drawn[2]] == 0
+
+
+@pytest.mark.parametrize("kind", ["scst", "mrt"])
+def test_rewards_count_the_tokens_that_scores_count(kind: str) -> None:
+    config = tiny_config("bahdanau", objective={"kind": kind, "from_run": "x"})
+    made = make_objective(config, Subwords(SUBWORD, SUBWORD), "zh")
+    assert isinstance(made, SelfCritical | MinimumRisk)
+    expected = SentenceMetric.of("bleu", "zh").scores(["我们以后谈吧"], ["我们以后再谈"])
+    assert made.rewards.metric.scores(["我们以后谈吧"], ["我们以后再谈"]) == expected
+    assert expected != SentenceMetric.of("bleu", "13a").scores(["我们以后谈吧"], ["我们以后再谈"])
 
 
 def test_cross_entropy_is_mixed_in_with_its_dropout_and_all_else_without() -> None:

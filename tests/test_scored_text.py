@@ -35,7 +35,9 @@ from seq2seq_cli.runs import Run
 
 LINE = st.text(st.characters(exclude_categories=[]), max_size=30)
 """Of any code points, surrogates and unassigned ones among them."""
-WORD = st.sampled_from(["ja", "nein", "Haus", "é", "我", "ก็", "<skipped>", "&amp;", "3.5", "-", "\u200b", ".", "<unk>"])
+WORD = st.sampled_from(
+    ["ja", "nein", "Haus", "é", "我", "ก็", "<skipped>", "&amp;amp;", "3.5", "-", "\u200b", ".", "<unk>"]
+)
 LINES = st.lists(LINE | st.lists(WORD, max_size=9).map(" ".join), min_size=1, max_size=6)
 PLAIN = ("13a", "intl", "zh", "char", "none")
 
@@ -171,6 +173,17 @@ def test_one_character_of_a_sentence_without_spaces_is_a_small_mistake() -> None
     thai = score_system(changed(THAI), THAI, "char", bootstrap=2)
     assert thai.bleu.value > 70
     assert thai.ter.value < 10
+
+
+def test_tokens_are_not_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a morphological analyser would be, which sees other words where spaces stand."""
+
+    def threes(self: object, line: str) -> str:
+        return " ".join(line[i : i + 3] for i in range(0, len(line), 3))
+
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_char.TokenizerChar.__call__", threes)
+    perfect = score_system(THAI, THAI, "char", bootstrap=2)
+    assert (perfect.ter.value, perfect.bleu.value) == (0, pytest.approx(100))
 
 
 @pytest.fixture

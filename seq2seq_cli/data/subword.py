@@ -145,7 +145,8 @@ class Subword:
     @cached_property
     def _of_words(self) -> bool:
         """Whether pieces are whole words: any other kind of model has the single characters, too."""
-        return all(piece.startswith(SPACE) and piece != SPACE for piece in self.pieces(list(range(EOS + 1, len(self)))))
+        pieces = (str(self._processor.id_to_piece(number)) for number in range(EOS + 1, len(self)))
+        return all(piece.startswith(SPACE) and piece != SPACE for piece in pieces)
 
     @property
     def _word_by_word(self) -> bool:

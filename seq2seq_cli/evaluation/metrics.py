@@ -253,6 +253,8 @@ def _metrics(tokenizer: str, texts: _Texts) -> dict[str, Metric]:
         # TER's own option for Asian text knows Chinese characters alone: no kana, no Thai, Khmer, Lao, Burmese, Tibetan.
         ter.tokenizer = _one_after_the_other(bleu_metric.tokenizer, ter.tokenizer)  # type: ignore[assignment]
         ter.tokenizer_signature = f"{bleu_metric.tokenizer_signature}+{ter.tokenizer_signature}"
+        # TER would cut references twice, and tokens of tokens may be others.
+        ter._extract_reference_info = lambda refs: {"ref_words": [line.split() for line in refs]}  # type: ignore[method-assign]
     metrics = {"BLEU": bleu_metric, "chrF": CHRF(), "TER": ter}
     return {name: _in_plain_numbers(metric) for name, metric in metrics.items()}
 
