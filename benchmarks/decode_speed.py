@@ -15,6 +15,7 @@ import torch
 import typer
 
 from benchmarks import common
+from seq2seq_cli.config import WORDS
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, choose_precision, choose_search_precision, set_threads
@@ -58,7 +59,7 @@ def measure(translator: Translator, lines: Lines, beam: int, single: bool, load_
         seconds=seconds,
         sentences_per_second=len(lines.src) / seconds,
         target_tokens_per_second=tokens / seconds,
-        bleu=bleu([candidates[0].text for candidates in found], lines.tgt),
+        bleu=bleu([candidates[0].text for candidates in found], lines.tgt, WORDS),
         model_load_seconds=load_seconds,
         peak_memory_mib=common.peak_memory_mib(),
     )

@@ -351,6 +351,20 @@ class DecodingConfig(Section):
     """Source positions times (beam + 1) decoded together."""
 
 
+WORDS = "13a"
+"""sacreBLEU's tokenizer for text with spaces between its words."""
+TokenizerName = Literal[
+    "auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "flores101", "flores200", "char", "none"
+]  # fmt: skip
+
+
+class EvaluationConfig(Section):
+    tokenizer: TokenizerName = "auto"
+    """sacreBLEU's, for BLEU (and for TER, where text has no spaces between words). auto: zh, ja-mecab, ko-mecab or char by
+    the script of the references, 13a for all others. ja-mecab and ko-mecab need sacrebleu[ja] and sacrebleu[ko],
+    flores101 and flores200 a model that is downloaded once."""
+
+
 class Config(Section):
     """One run, whole."""
 
@@ -361,6 +375,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     decoding: DecodingConfig = DecodingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -7,6 +7,7 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.evaluation.lengths import score_by_length
 from seq2seq_cli.evaluation.metrics import PValues, score_system
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
+from seq2seq_cli.evaluation.tokenizers import Tokenizer
 from seq2seq_cli.runs import Run
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -30,8 +31,9 @@ def evaluation(
         run=Run(Path(directory)),
         kind="luong-general",
         lines=Lines(source, source),
-        scores=score_system(hypotheses, source, bootstrap=20),
-        by_length=score_by_length(source, hypotheses, source, bootstrap=20),
+        tokenizer=Tokenizer("13a"),
+        scores=score_system(hypotheses, source, "13a", bootstrap=20),
+        by_length=score_by_length(source, hypotheses, source, "13a", bootstrap=20),
         hypotheses=hypotheses,
         decoding=decoding or DecodingConfig(),
         precision="fp32",

@@ -12,16 +12,17 @@ from corpora import write_lines
 
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.data.checks import corpus as checks
-from seq2seq_cli.data.checks.characters import Character, codes_of, counts_by_class
+from seq2seq_cli.data.checks.characters import Character, classes_of_code_points, codes_of, counts_by_class
 from seq2seq_cli.data.checks.corpus import check
 from seq2seq_cli.data.checks.duplicates import _repeats
 from seq2seq_cli.data.checks.keys import exact_keys, normalised_keys, of_pairs
-from seq2seq_cli.data.checks.kinds import TABLE, Kind
+from seq2seq_cli.data.checks.kinds import FLAGS, TABLE, Kind
 from seq2seq_cli.data.checks.lengths import Lengths
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import LANGUAGES, scripts_of
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.pairs import LineFiles
+from seq2seq_cli.data.text import clean as as_trained_on
 from seq2seq_cli.data.text import read_lines
 
 LINES = 1500
@@ -82,6 +83,16 @@ def test_nothing_is_found_in_clean_text(clean: Sides, tmp_path: Path, terminal: 
         ("long", "Das ist zu viel. " * 40),
         ("ratio", "Das ist viel mehr als dort. " * 6),
         ("undecodable", "Guten \ufffd Tag, sagte sie."),
+        ("undecodable", "Guten \uffff Tag, sagte sie."),
+        ("empty", "\u200b \u00ad\u200d"),
+        *(
+            ("invisible", f"Guten{odd} Tag, sagte sie.")
+            for odd in ("\u200b", "\u00ad", "\u2060", "\u200e", "\u061c", "\u17b4")
+        ),
+        *(
+            ("joining", f"Guten Tag{odd}, sagte sie.")
+            for odd in ("\u200c", "\u200d", "\ufe0f", "\u180e", "\U000e0067", "\U000e0100")
+        ),
     ],
 )
 @pytest.mark.parametrize("side", [0, 1])
@@ -98,7 +109,9 @@ def test_damage_is_found_where_it_is(
         assert record[kind][other_side] == 0
         assert record[kind]["examples"][0][other_side] is None
     assert status == (3 if record[kind]["damage"] else 0)
-    assert set(counts(record)) - {"ratio", "control", "nul"} <= {kind}
+    assert set(counts(record)) - {"ratio", "control", "nul"} - (
+        {"invisible", "joining"} if kind == "empty" else set()
+    ) <= {kind}
 
 
 def test_undecodable_bytes(clean: Sides, tmp_path: Path, terminal: Terminal) -> None:
@@ -257,7 +270,7 @@ def test_no_room_for_what_is_found(
 
 def test_every_kind_has_its_row() -> None:
     assert [kind.name.lower().replace("_", "-") for kind in Kind] == [row.name for row in TABLE]
-    assert sum(kind.bits for kind in Kind) == 2**32 - 1
+    assert sum(kind.bits for kind in Kind) == 4 ** len(Kind) - 1 < 2 ** (8 * FLAGS.itemsize)
 
 
 def test_characters_are_counted_by_class() -> None:
@@ -325,7 +338,7 @@ def test_lines_in_another_script(language: str, lines: list[str], wrong: list[bo
     write_lines(tmp_path / "a", lines)
     write_lines(tmp_path / "b", ["x"] * len(lines))
     with check(LineFiles(tmp_path / "a", tmp_path / "b"), (language, "en"), None, lambda *_: None) as checked:
-        flags = np.fromfile(checked.flags, dtype="<u4")
+        flags = np.fromfile(checked.flags, dtype=FLAGS)
     assert [bool(flag & Kind.SCRIPT.bit(0)) for flag in flags] == wrong
 
 
@@ -333,5 +346,20 @@ def test_a_repaired_line_is_clean() -> None:
     line = "\ufeffa\0b\x1b\u202ec\r\u2028d u\u0308"
     assert repaired(line) == "abc d ü"
     assert repaired(repaired(line)) == repaired(line)
-    untouched = "Ein\tSatz \u200d\u00ad mit allem … ﬁ!"
+    untouched = "Ein\tSatz \u200d\ufe0f mit allem … ﬁ!"
     assert repaired(untouched) == untouched
+
+
+def test_what_becomes_of_invisible_characters_is_what_training_makes_of_them() -> None:
+    """The table says dropped of those that cleaning drops, and kept of those that it keeps."""
+    table = classes_of_code_points()
+    for code in (*range(0x20000), *range(0xE0000, 0xE1000)):
+        line, kind = f"a{chr(code)}b", int(table[code])
+        dropped = as_trained_on(line) == "ab"
+        assert dropped == (kind in (Character.INVISIBLE, Character.BIDI) or code == 0xFEFF), hex(code)
+        if dropped:
+            assert repaired(line) == "ab"
+        if kind == Character.JOINING:
+            assert as_trained_on(line) == repaired(line) == line
+    assert Kind.INVISIBLE.row.remedy == "repaired"
+    assert Kind.JOINING.row.remedy == "kept"

@@ -154,6 +154,27 @@ def test_from_text_to_pictures(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_
     assert json.loads(Path("picture.json").read_text())["radius"] == 10
 
 
+def test_plot_calls_unknown_words_what_they_are(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    run, picture = ["--run", trained_run.directory], tmp_path / "x.png"
+    drawn = terminal.ok("plot", *run, "ta Ωmega <unk> nu", "--target", "la ЖЖ </s> ro")
+    assert "Ωmega" in drawn.out
+    assert "ЖЖ" in drawn.out
+    assert drawn.out.count("<unk>") == 1  # the word of that name
+    terminal.ok("plot", *run, "ta Ωmega nu", "--target", "la ЖЖ", "--pieces", "-o", picture)
+    record = json.loads(picture.with_suffix(".json").read_text(encoding="utf-8"))
+    assert "Ω" in "".join(record["source"])
+    assert "ЖЖ" in "".join(record["target"])
+    assert "<unk>" not in record["source"] + record["target"]
+
+
+def test_plot_warns_of_bytes_that_are_no_text(terminal: Terminal, trained_run: Run) -> None:
+    """As translate does, and the word stays one."""
+    drawn = terminal.ok("plot", "--run", trained_run.directory, "ta n\udcfcki", "--target", "la \udce4")
+    assert "warning: SENTENCE: not UTF-8; U+FFFD stands for each byte that cannot be read." in drawn.err
+    assert "warning: --target: not UTF-8" in drawn.err
+    assert "n\ufffdki" in drawn.out
+
+
 def test_prepare_says_what_it_made_and_train_finds_it(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path / "cache"))

@@ -64,6 +64,31 @@ def test_run_json_says_how_the_run_was_made(trained_run: Run, tiny_corpus: TinyC
     assert info["data_sha256"]["dev"] == hashlib.sha256(dev).hexdigest()
 
 
+def test_text_without_spaces_is_scored_by_its_own_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On dev and on test alike, whatever the language is called, and it is said."""
+    corpus = TinyCorpus.write(tmp_path / "corpus", train=20, dev=3, test=3)
+    for path in corpus.folder.glob("*.yy"):
+        words = path.read_text(encoding="utf-8").split(" ")
+        path.write_text("".join(words).translate(str.maketrans("larosemud", "我们以后再谈吧河边")), encoding="utf-8")
+    config = corpus.config(training={"epochs": 1}, attention={"kind": "none"})
+    with_bleu: list[str] = []
+    plain = metrics.bleu
+
+    def noted(hypotheses: list[str], references: list[str], tokenizer: str) -> float:
+        with_bleu.append(tokenizer)
+        return plain(hypotheses, references, tokenizer)
+
+    monkeypatch.setattr(dev_module, "bleu", noted)
+    run = Run(tmp_path / "run")
+    happened = run_all(config, run.directory)
+    [begun] = [event for event in happened if isinstance(event, Begun)]
+    assert "BLEU counts the tokens of sacreBLEU's zh, as the references are Chinese." in begun.notes
+    assert set(with_bleu) == {"zh"}
+    signature = json.loads(run.evaluation.read_text(encoding="utf-8"))["signature"]
+    assert "tok:zh|" in signature["bleu"]
+    assert "tok:zh+tercom|" in signature["ter"]
+
+
 def test_metrics_and_log_tell_the_training(trained_run: Run) -> None:
     records = [json.loads(line) for line in trained_run.metrics.read_text(encoding="utf-8").splitlines()]
     evaluations = [record for record in records if record["event"] == "evaluation"]
@@ -197,7 +222,7 @@ def test_the_mean_of_the_last_weights_is_kept_where_dev_agrees(
     of_the_mean: float, kept: bool, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = iter([5.0, 20.0, 15.0, 18.0, of_the_mean])
-    monkeypatch.setattr(dev_module, "bleu", lambda hypotheses, references: next(found))
+    monkeypatch.setattr(dev_module, "bleu", lambda hypotheses, references, tokenizer: next(found))
     run, config = (
         Run(tmp_path / "run"),
         quick.model_copy(update={"training": quick.training.model_copy(update={"average": 3})}),
@@ -414,12 +439,12 @@ def test_a_signal_cuts_an_evaluation_short(
     scored: list[int] = []
     plain = metrics.bleu
 
-    def interrupted(hypotheses: list[str], references: list[str]) -> float:
+    def interrupted(hypotheses: list[str], references: list[str], tokenizer: str) -> float:
         scored.append(len(hypotheses))
         if len(scored) == evaluation:
             signal.raise_signal(signal.SIGINT)
             raise AssertionError("the evaluation went on")
-        return plain(hypotheses, references)
+        return plain(hypotheses, references, tokenizer)
 
     with monkeypatch.context() as patch:
         patch.setattr(dev_module, "bleu", interrupted)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from commands import Terminal
 from corpora import BACKWARDS, TinyCorpus, write_lines
+from earlier import earlier_subword
 from learners import CPU, Lesson, differing
 from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor
@@ -211,16 +212,16 @@ def test_pieces_of_linked_words_by_hand(tmp_path: Path) -> None:
 
 
 def test_words_are_those_of_the_line_as_it_is_given(tmp_path: Path) -> None:
-    """A zero-width space ends no word though the tokenizer sees a space, and a word of nothing else has no piece."""
+    """A zero-width space ends no word, and a word of nothing else has no piece."""
     pairs = [("ta\u200bnu ki", "  po \u3000 nu"), ("ta \u200b nu", "po po")]
     joined, empty = pieces_linked(tmp_path, pairs, ["0-1", "1-0 2-1"], PIECES)
-    assert np.allclose(joined, [[0] * 10] * 3 + [[1 / 6] * 6 + [0] * 4] * 3 + [[0] * 10])
+    assert np.allclose(joined, [[0] * 9] * 3 + [[1 / 5] * 5 + [0] * 4] * 3 + [[0] * 9])
     assert np.allclose(empty, [[0] * 7] * 3 + [[0] * 3 + [1 / 3] * 3 + [0]] * 3 + [[0] * 7])
 
 
 def test_an_unknown_piece_belongs_to_all_words_in_it(tmp_path: Path) -> None:
     """▁ΩΩ▁ΨΨ is one, and the word between them, of which nothing is seen, is not in it."""
-    whole_words = train_subword(["ta nu", "ki po"] * 3, SubwordConfig(type="word", vocab_size=8))
+    whole_words = earlier_subword(["ta nu", "ki po"] * 3, "word", 8)
     assert whole_words.written_pieces("ta ΩΩ \u200b ΨΨ") == ["▁ta", "▁ΩΩ▁ΨΨ"]
     pairs = [("ta ΩΩ \u200b ΨΨ", "ki po nu")]
     (shares,) = pieces_linked(tmp_path, pairs, ["1-0 2-1 3-2"], whole_words)

@@ -50,12 +50,12 @@ def test_nine_sentences_are_few() -> None:
 
 
 def test_a_bin_is_scored_like_a_test_set_of_its_own() -> None:
-    for scored in score_by_length(SOURCE, WORSE, SOURCE, bootstrap=50):
+    for scored in score_by_length(SOURCE, WORSE, SOURCE, "13a", bootstrap=50):
         said, wanted = ([lines[row] for row in scored.bin.rows] for lines in (WORSE, SOURCE))
         assert {len(line.split()) for line in wanted} <= set(range(scored.bin.first, (scored.bin.last or 99) + 1))
         assert scored.bleu.value == BLEU().corpus_score(said, [wanted]).score
         assert scored.chrf.value == CHRF().corpus_score(said, [wanted]).score
-        whole = score_system(said, wanted, bootstrap=50)
+        whole = score_system(said, wanted, "13a", bootstrap=50)
         assert (scored.bleu, scored.chrf) == (whole.bleu, whole.chrf)
 
 
@@ -63,13 +63,13 @@ def test_a_band_holds_its_score() -> None:
     rng = random.Random(1)
     source = [counting(rng.randint(8, 19), i) for i in range(120)]
     said = [line.replace("seven", "heaven") if rng.random() < 0.6 else line for line in source]
-    for scored in score_by_length(source, said, source, bootstrap=200):
+    for scored in score_by_length(source, said, source, "13a", bootstrap=200):
         for score in (scored.bleu, scored.chrf):
             assert score.low < score.value < score.high
 
 
 def test_an_empty_line_and_its_empty_translation() -> None:
-    empty, other = score_by_length(["", "a b c d"], ["", "a b c d"], ["", "a b c d"], bootstrap=20)
+    empty, other = score_by_length(["", "a b c d"], ["", "a b c d"], ["", "a b c d"], "13a", bootstrap=20)
     assert (empty.bin.words, empty.bleu.value, empty.chrf.value) == ("0", 0, 0)
     assert other.bin.words == "1-5"
     assert other.bleu.value == pytest.approx(100)
@@ -80,6 +80,7 @@ def test_as_json() -> None:
     assert last.to_json() == {
         "words": "41+", "first": 41, "last": None, "sentences": 2, "few": True,
         "bleu": last.bleu.value, "chrf": last.chrf.value,
+        "signature": {"bleu": last.bleu.signature, "chrf": last.chrf.signature},
         "interval_95": {"bleu": [last.bleu.low, last.bleu.high], "chrf": [last.chrf.low, last.chrf.high]},
     }  # fmt: skip
 

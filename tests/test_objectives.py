@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config import ObjectiveConfig, SubwordConfig
 from seq2seq_cli.data.batching import Batch
-from seq2seq_cli.data.subword import BOS, EOS, train_subword
+from seq2seq_cli.data.subword import BOS, EOS, Subwords, train_subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.loss import CHUNK, target_log_probs
 from seq2seq_cli.training import candidates
 from seq2seq_cli.training.candidates import Drawn, Rewards, explored, references, side_by_side
-from seq2seq_cli.training.objectives import CrossEntropy
+from seq2seq_cli.training.objectives import CrossEntropy, make_objective
 from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical, expected_risk
 
 SUBWORD = train_subword(["ab ba a b"] * 3, SubwordConfig(type="char", vocab_size=8))
@@ -120,7 +120,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def objective(kind: type[SelfCritical] | type[MinimumRisk], **settings: object) -> SelfCritical | MinimumRisk:
     name = "scst" if kind is SelfCritical else "mrt"
     config = ObjectiveConfig(kind=name, from_run="x", cross_entropy_weight=0.0, **settings)  # type: ignore[arg-type]
-    return kind(config, CrossEntropy(0.0), SUBWORD)
+    return kind(config, CrossEntropy(0.0), SUBWORD, "13a")
 
 
 def test_the_probabilities_of_all_translations_sum_to_one() -> None:
@@ -220,7 +220,7 @@ def test_advantages_by_hand() -> None:
         def of(self, drawn: object, references: object) -> list[dict[Drawn, float]]:
             return [{greedy: 0.5, good: 1.0, bad: 0.2}]
 
-    one.rewards = Fixed(SentenceMetric.of("bleu"), SUBWORD)
+    one.rewards = Fixed(SentenceMetric.of("bleu", "13a"), SUBWORD)
     chosen = one.chosen([[good, bad, greedy, good, greedy, greedy]], references(tiny.batch))
     assert chosen.reward_R.tolist() == pytest.approx([1.0, 0.2])
     assert chosen.weight_R.tolist() == pytest.approx([0.5 * 2 / 5, -0.3 / 5])
@@ -236,7 +236,7 @@ def test_rewards_are_sacrebleus_of_the_texts(reward: str) -> None:
     from sacrebleu.metrics.chrf import CHRF
 
     metric = {"bleu": BLEU(effective_order=True), "chrf": CHRF()}[reward]
-    rewards = Rewards(SentenceMetric.of(reward), SUBWORD)  # type: ignore[arg-type]
+    rewards = Rewards(SentenceMetric.of(reward, "13a"), SUBWORD)  # type: ignore[arg-type]
     texts = ["ab ba a b", "ab ba b", "", "b"]
     drawn = [Drawn(tuple(ids), True) for ids in SUBWORD.encode(texts)]
     [found] = rewards.of([drawn], drawn[:1])
@@ -246,13 +246,23 @@ def test_rewards_are_sacrebleus_of_the_texts(reward: str) -> None:
     assert found[drawn[2]] == 0
 
 
+@pytest.mark.parametrize("kind", ["scst", "mrt"])
+def test_rewards_count_the_tokens_that_scores_count(kind: str) -> None:
+    config = tiny_config("bahdanau", objective={"kind": kind, "from_run": "x"})
+    made = make_objective(config, Subwords(SUBWORD, SUBWORD), "zh")
+    assert isinstance(made, SelfCritical | MinimumRisk)
+    expected = SentenceMetric.of("bleu", "zh").scores(["我们以后谈吧"], ["我们以后再谈"])
+    assert made.rewards.metric.scores(["我们以后谈吧"], ["我们以后再谈"]) == expected
+    assert expected != SentenceMetric.of("bleu", "13a").scores(["我们以后谈吧"], ["我们以后再谈"])
+
+
 def test_cross_entropy_is_mixed_in_with_its_dropout_and_all_else_without() -> None:
     tiny = Enumerated()
     dropping = tiny_config("luong-general", model={"dropout": 0.4})
     model = build(dropping, len(SUBWORD), len(SUBWORD)).double().train()
     settings = {"kind": "mrt", "from_run": "x", "samples": 3}
     pure, mixed = (
-        MinimumRisk(ObjectiveConfig(**settings, cross_entropy_weight=w), CrossEntropy(0.1), SUBWORD)  # type: ignore[arg-type]
+        MinimumRisk(ObjectiveConfig(**settings, cross_entropy_weight=w), CrossEntropy(0.1), SUBWORD, "13a")  # type: ignore[arg-type]
         for w in (0.0, 0.25)
     )
     drawn = pure.draw(model, tiny.batch)

@@ -1,11 +1,13 @@
 """Text survives the round trip, sizes fit the text, the same text gives the same model."""
 
+import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from earlier import earlier_subword
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq_cli.config import SubwordConfig
@@ -22,6 +24,7 @@ def config(kind: str, vocab_size: int) -> SubwordConfig:
     return SubwordConfig.model_validate({"type": kind, "vocab_size": vocab_size})
 
 
+EVERY_CHARACTER = st.text(st.characters(exclude_categories=[]))
 MODELS = {kind: train_subword(TEXT, config(kind, 100)) for kind in ("unigram", "bpe", "char")}
 
 
@@ -45,6 +48,85 @@ def test_text_comes_back(kind: str, line: str) -> None:
     assert not {PAD, UNK, BOS, EOS} & set(ids)
 
 
+KINDS = ("unigram", "bpe", "char", "word")
+ODD_WORDS = [
+    "<unk>",
+    "</s>",
+    "<s>",
+    "<pad>",
+    "<0x41>",
+    "(<unk>)",
+    "snake\u2581case",
+    "\u2581",
+    "\u2047",
+    "\u2585\u2583",
+    "a\u2581",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_looks_like_a_mark_comes_back(kind: str) -> None:
+    lines = [f"{odd} und {odd}{odd} {odd}" for odd in ODD_WORDS] * 5 + ["<>/s unk pad 0x41"] * 5
+    model = train_subword(lines, config(kind, 300))
+    for line in lines:
+        [ids] = model.encode([line])
+        assert not {PAD, UNK, BOS, EOS} & set(ids)
+        assert model.decode(ids) == model.text(model.written_pieces(line)) == line
+        assert model.ids(model.pieces(ids)) == ids
+    if kind == "bpe":  # a piece of text that is written like a mark is another piece
+        assert UNK not in model.ids(model.pieces(list(range(4, len(model)))))
+    assert model.ids(["<pad>", "<unk>", "<s>", "</s>"]) == [PAD, UNK, BOS, EOS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
+@given(lines=st.lists(EVERY_CHARACTER | st.sampled_from(ODD_WORDS), max_size=8))
+def test_whatever_a_line_holds_comes_back(kind: str, lines: list[str]) -> None:
+    """All of Unicode: what a model was trained on, it can spell."""
+    model = train_subword([*lines, " ".join(lines), "a"], config(kind, 100_000))
+    for line in [*lines, " ".join(lines)]:
+        [ids] = model.encode([line])
+        assert model.decode(ids) == clean(line)
+        assert len(model.written_pieces(line)) == len(ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(line=st.text(alphabet="ab Ωψ我\u2581\u2585\u0301"))
+def test_what_is_not_known_is_one_mark_in_its_place(kind: str, line: str) -> None:
+    model = train_subword(["ab ba abab"] * 5, config(kind, 100))
+    unknown = re.compile(r"[^ ]*[^ab ][^ ]*" if kind == "word" else r"[^ab ]+")
+    known = {"ab", "ba", "abab"}
+    words = [word if kind != "word" or word in known else "⁇" for word in unknown.sub("⁇", clean(line)).split()]
+    assert model.decode(model.encode([line])[0]) == " ".join(words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unknown_pieces_of_a_translation_leave_no_blanks(kind: str) -> None:
+    """Whatever pieces a search puts side by side, of a tokenizer of today or of an earlier version."""
+    for model in (train_subword(TEXT, config(kind, 100)), earlier_subword(TEXT, kind, 100)):
+        [haus] = model.encode(["Haus"])
+        for ids in ([UNK], [UNK, *haus], [*haus, UNK], [*haus, UNK, UNK, *haus], [UNK, BOS, EOS, PAD]):
+            text = model.decode(ids)
+            assert text == " ".join(text.split())
+            assert text.count("⁇") == ids.count(UNK)
+    word = " " if kind == "word" else ""
+    assert model.decode([*haus, UNK, *haus]) == f"Haus{word}⁇ Haus"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokenizers_of_earlier_versions_read_as_they_did(kind: str) -> None:
+    """Runs that were trained with them go on translating the same."""
+    model = earlier_subword([*TEXT, "a b"], kind, 100)
+    assert model.pieces([PAD, UNK, BOS, EOS]) == ["<pad>", "<unk>", "<s>", "</s>"]
+    assert model.ids(["<pad>", "<unk>", "<s>", "</s>"]) == [PAD, UNK, BOS, EOS]
+    zero_width, blank = model.encode(["Haus\u200bMaus", "Haus Maus"])
+    assert zero_width == blank
+    assert model.encode(["Haus\u2581Maus"]) == [blank]
+    assert model.decode(blank) == "Haus Maus"
+    if kind == "word":
+        assert len(model.encode(["Ω Ψ"])[0]) == 1
+
+
 def test_words() -> None:
     words = train_subword(["das Haus", "das Meer"], SubwordConfig(type="word"))
     [ids] = words.encode(["das Meer das Boot"])
@@ -53,7 +135,8 @@ def test_words() -> None:
 
 
 def test_blank_lines_and_odd_characters(model: Subword) -> None:
-    assert model.encode(["", " \t\u2028\0 ", "\ud800"]) == [[], [], []]
+    assert model.encode(["", " \t\u2028\0 ", "\u200b\u00ad \ufeff"]) == [[], [], []]
+    assert model.decode(model.encode(["\ud800"])[0]) == "⁇"
     assert model.decode([]) == ""
     [ids, spaced] = model.encode(["Haus\0Maus", "Haus Maus"])
     assert ids == spaced

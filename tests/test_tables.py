@@ -110,7 +110,7 @@ def test_sentences_read_back(odd_text: Comparison, name: str, delimiter: str) ->
     assert [row[2] for row in rows] == [row[3] for row in rows] == [row[6] for row in rows] == as_lines
     assert [row[9] for row in rows] == [line.replace("\r", " ") for line in SAID]
     for column, spoken in ((4, ODD), (7, SAID)):
-        scores = sentence_scores(spoken, ODD)
+        scores = sentence_scores(spoken, ODD, "13a")
         assert [float(row[column]) for row in rows] == scores.bleu
         assert [float(row[column + 1]) for row in rows] == scores.chrf
 

@@ -3,12 +3,16 @@
 import gzip
 import hashlib
 import io
+import unicodedata
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seq2seq_cli.data.invisible import BECOMES, INVISIBLE, JOINING
 from seq2seq_cli.data.text import clean, iter_lines, read_lines, sha256, shorten
 from seq2seq_cli.errors import DataError
 
@@ -99,10 +103,15 @@ def test_the_digest_is_that_of_the_files_joined(tmp_path: Path) -> None:
     ("line", "cleaned"),
     [
         ("  Ein\t\u00a0Satz\u3000.\u2028 ", "Ein Satz ."),
-        ("a\0b\x1b\u200b\ufeffc", "a b c"),
+        ("a\0b\x1b\u200b\ufeffc\u200bd", "a b cd"),
         ("u\u0308ber", "\u00fcber"),
         ("Fu\u00dfball \u2026 \uff0c \ufb01n", "Fu\u00dfball \u2026 \uff0c \ufb01n"),
-        ("\ud800x", "x"),
+        ("\ud800x", "\ufffdx"),
+        ("x\ufdd0\uffffy", "x\ufffd\ufffdy"),
+        ("k\u200bm\u2060s\u00ad\u200e.\u2067 \u202c", "kms."),
+        ("\u200b \u00ad", ""),
+        ("a\u3164b", "a b"),
+        ("e\u00ad\u0301", "\u00e9"),
         (" \0\t", ""),
     ],
 )
@@ -110,9 +119,54 @@ def test_cleaning(line: str, cleaned: str) -> None:
     assert clean(line) == cleaned
 
 
-@given(st.text())
+EVERY = st.text(st.characters(exclude_categories=[]))
+"""Of all code points, surrogates and unassigned ones among them."""
+
+
+@given(EVERY)
 def test_cleaning_twice_is_cleaning_once(line: str) -> None:
-    assert clean(clean(line)) == clean(line)
+    cleaned = clean(line)
+    assert clean(cleaned) == cleaned
+    assert unicodedata.is_normalized("NFC", cleaned)
+    assert cleaned == " ".join(cleaned.split())
+    assert not BECOMES.keys() & set(map(ord, cleaned))
+
+
+def test_every_code_point_is_cleaned() -> None:
+    """By itself, between two letters, and between a letter and the accent that it keeps apart."""
+    for code in range(0x110000):
+        character = chr(code)
+        expected = "".join(BECOMES.get(code, character).split())
+        assert clean(character) == unicodedata.normalize("NFC", expected)
+    line = "a" + "a".join(map(chr, range(0x110000))) + "e\u200b\u0301"
+    cleaned = clean(line)
+    assert cleaned.endswith("\u00e9")
+    assert clean(cleaned) == cleaned
+    assert unicodedata.is_normalized("NFC", cleaned)
+
+
+def test_what_is_not_seen_is_dropped_unless_it_spells() -> None:
+    """All that Unicode calls ignorable has its place in one of the tables, or becomes a space."""
+    every = "".join(map(chr, chain(range(0xD800), range(0xE000, 0x110000))))
+    ignorable = set(regex.findall(r"\p{Default_Ignorable_Code_Point}", every))
+    assert not set(INVISIBLE) & set(JOINING)
+    assert set(INVISIBLE) | set(JOINING) | {"\u3164", "\uffa0"} == ignorable | {"\ufff9", "\ufffa", "\ufffb"}
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian: a joiner that does not join
+        "\u0915\u094d\u200d\u0937",  # Devanagari: half of a letter
+        "\U0001f469\u200d\U0001f52c",  # a scientist: a woman and a microscope, joined
+        "\u2764\ufe0f",  # a red heart
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",  # the flag of Scotland
+        "\u1820\u180e\u1820",  # Mongolian: a vowel that stands off
+        "\ue000",  # of someone's own
+    ],
+)
+def test_what_spells_is_kept(kept: str) -> None:
+    assert clean(kept) == kept
 
 
 def test_shortening() -> None:

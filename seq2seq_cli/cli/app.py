@@ -17,6 +17,7 @@ from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
 from seq2seq_cli.cli.plot import plot
 from seq2seq_cli.cli.prepare import prepare
+from seq2seq_cli.cli.relay import relay_warnings
 from seq2seq_cli.cli.report import report
 from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.serve import serve
@@ -66,6 +67,7 @@ def seq2seq(
 
     Begin with: `seq2seq train --attention bahdanau --max-minutes 10`
     """
+    relay_warnings()
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ def evaluate(
     significance: Annotated[
         str | None, typer.Option(help="Paired test: randomisation or bootstrap.", rich_help_panel="Results")
     ] = None,
+    tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
     batch_tokens: options.BatchTokens = None,
@@ -64,6 +65,7 @@ def evaluate(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.metrics import find_paired_test
     from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.evaluation.tokenizers import find_tokenizer
     from seq2seq_cli.runs import open_run
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
@@ -73,12 +75,16 @@ def evaluate(
     )
     options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
     paired_test = find_paired_test(significance or "randomisation")
+    scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
     one_source = by_length or plot is not None or sentences is not None
     with console.status("translating and scoring"):
-        comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32", paired_test, one_source)
+        comparison = compare_runs(
+            opened, test, given, device or "auto", precision or "fp32", paired_test, one_source,
+            tokenizer=scored_with,
+        )  # fmt: skip
     if not files.on_standard_output:
         console.out().print(comparison_table(comparison))
         if by_length:

@@ -99,11 +99,11 @@ def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
     elif isinstance(event, Evaluation):
         bleu, chrf, ter = event.scores.bleu, event.scores.chrf, event.scores.ter
         console.result(
-            f"test BLEU {bleu.value:.2f} (95% interval {bleu.low:.1f} to {bleu.high:.1f}), "
+            f"test BLEU {bleu.value:.2f} (95% interval {' to '.join(bleu.bounds())}), "
             f"chrF {chrf.value:.2f}, TER {ter.value:.2f}; beam {event.decoding.beam}, "
             f"{event.sentences_per_second:.0f} sentences/s"
         )
-        console.notice(bleu.signature)
+        console.notice(bleu.how)
     elif isinstance(event, Change):
         console.result(str(event))
     else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, overload
 
 import typer
 
@@ -69,6 +70,13 @@ MaxLength = Annotated[
 BatchTokens = Annotated[
     int | None,
     typer.Option(min=1, help="Source positions times (beam + 1) decoded together.", rich_help_panel="Search"),
+]
+
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="sacreBLEU's tokenizer for BLEU; default: the runs' own.", rich_help_panel="Results"
+    ),
 ]
 
 SENTENCES = 50
@@ -164,6 +172,23 @@ def refuse_int8(precision: str | None) -> None:
 
     if precision == "int8":
         raise ConfigError("int8 is for searching; given translations are not.", "--precision", 'Use "auto" or "fp32".')
+
+
+@overload
+def text_argument(text: str, name: str) -> str: ...
+@overload
+def text_argument(text: str | None, name: str) -> str | None: ...
+def text_argument(text: str | None, name: str) -> str | None:
+    """Text of the command line, with U+FFFD for each byte that is not UTF-8, and a warning of it, as in files; ``name`` is
+    that of the argument."""
+    from seq2seq_cli import console
+
+    if text is None or text.isascii():
+        return text
+    read = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    if read != text:
+        console.warn(f"{name}: not UTF-8; U+FFFD stands for each byte that cannot be read.")
+    return read
 
 
 def chosen_run(directory: Path | None) -> Run:

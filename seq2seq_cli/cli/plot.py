@@ -43,17 +43,17 @@ def plot(
     from seq2seq_cli.report.terminal import terminal_heatmap
 
     translator = options.load_attending(options.chosen_run(run), device, "fp32")
+    sentence, target = options.text_argument(sentence, "SENTENCE"), options.text_argument(target, "--target")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
     if target is None:
         settings = options.decoding_settings(translator.config, beam=beam)
         hypothesis = translator.hypotheses([sentence], settings)[0][0]
+        if head is not None:
+            ids = translator.subwords.tgt.ids(list(hypothesis.pieces))
+            hypothesis = translator.score_pieces([sentence], [ids], head=head - 1)[0]
     else:
-        hypothesis = translator.score([sentence], [target])[0]
-    if head is not None:
-        pieces_of = translator.subwords.tgt
-        ids = pieces_of.encode([target])[0] if target is not None else pieces_of.ids(list(hypothesis.pieces))
-        hypothesis = translator.score_pieces([sentence], [ids], head=head - 1)[0]
+        hypothesis = translator.score([sentence], [target], head=None if head is None else head - 1)[0]
     assert hypothesis.alignment is not None
     if output is None:
         console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))

@@ -22,6 +22,7 @@ def report(
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,
     significance: Annotated[str | None, typer.Option(help="Paired test: randomisation or bootstrap.")] = None,
+    tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
     batch_tokens: options.BatchTokens = None,
@@ -45,6 +46,7 @@ def report(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.metrics import find_paired_test
     from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.evaluation.tokenizers import find_tokenizer
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import open_run
@@ -53,6 +55,7 @@ def report(
     options.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
     options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
     paired_test = find_paired_test(significance or "randomisation")
+    scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
@@ -60,6 +63,7 @@ def report(
         comparison = compare_runs(
             opened, test, given, device or "auto", precision or "fp32", paired_test,
             one_source=True, keep=lambda source: chosen_rows(source, sentences),
+            tokenizer=scored_with,
         )  # fmt: skip
     with console.status("drawing"):
         write_report(comparison, output)

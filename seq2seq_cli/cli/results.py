@@ -128,7 +128,7 @@ def comparison_table(comparison: Comparison) -> Table:
         for metric in ("bleu", "chrf", "ter"):
             score = getattr(evaluation.scores, metric)
             p = "" if significance is None else shown_p(getattr(significance, metric))
-            cells += [f"{score.value:.2f} [{score.low:.1f}-{score.high:.1f}]", p]
+            cells += [f"{score.value:.2f} [{'-'.join(score.bounds())}]", p]
         table.add_row(
             Text(str(evaluation.run.directory)),
             *cells,

@@ -23,7 +23,7 @@ from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText, write_shar
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.runs import Run
 
-FORMAT = 2
+FORMAT = 3
 """Of a cache entry; raised whenever the same text and settings would give another one."""
 
 VOCABULARY_PAIRS = 100_000

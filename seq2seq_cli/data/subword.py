@@ -2,23 +2,38 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from seq2seq_cli.config import SubwordConfig
+from seq2seq_cli.data.invisible import NONCHARACTERS
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import read_bytes
 from seq2seq_cli.runs import Run, written_whole
 
 PAD, UNK, BOS, EOS = range(4)
-END = "</s>"
+UNKNOWN, END = "<unk>", "</s>"
+MARKS = ("<pad>", UNKNOWN, "<s>", END)
+"""As people read the pieces PAD, UNK, BOS and EOS."""
 
 SPACE = "▁"
 """SentencePiece's sign for the space before a word."""
+
+UNREADABLE = "⁇"
+"""What a piece that the vocabulary does not know is in a text."""
+
+OWN, _SPACE_WITHIN, _BLOCK_WITHIN = list(NONCHARACTERS)[:3]
+"""No cleaned text holds these. A mark is called OWN and its name within the model, so that a text may hold the name:
+SentencePiece would let none of its characters into the vocabulary."""
+_ESCAPES = ((SPACE, _SPACE_WITHIN), ("▅", _BLOCK_WITHIN))
+"""Characters of text that SentencePiece keeps for itself (a line with the second one would not be learnt from), and what
+stands for them within a model."""
 
 LARGEST_MODEL = 64 << 20
 """Bytes of a model's file: two million pieces."""
@@ -39,14 +54,19 @@ class Subword:
 
     Text is put through `text.clean` and then taken as it is: SentencePiece's own default (nmt_nfkc) would
     rewrite the target text for good, full-width commas and the character for an ellipsis included, and a model that
-    never sees them cannot write them. Case and punctuation come back from `decode` exactly as they were; white space
-    comes back as single spaces, decomposed accents composed.
+    never sees them cannot write them. Whatever a line holds comes back from `decode`, if the training text held its
+    characters: its case and punctuation, white space as single spaces, and what looks like a mark or a space of
+    SentencePiece's own.
+
+    Models of earlier versions, which call their marks as people read them, go on working by the rules they were trained
+    with: other characters became spaces, a literal ▁ is a space, and unknown words in a row are one piece.
     """
 
     def __init__(self, model: bytes) -> None:
         self.model = model
         self._processor = SentencePieceProcessor()
         self._processor.load_from_serialized_proto(model)
+        self._escapes = str(self._processor.id_to_piece(PAD)).startswith(OWN)
 
     @classmethod
     def load(cls, path: Path) -> "Subword":
@@ -76,36 +96,106 @@ class Subword:
 
     def encode(self, lines: list[str], threads: int = 1) -> list[list[int]]:
         """The piece ids of each line, ``<s>`` and ``</s>`` not among them; none at all for a blank line."""
-        ids: list[list[int]] = self._processor.encode([clean(line) for line in lines], num_threads=threads)
+        read = [self._read(line) for line in lines]
+        if self._word_by_word:
+            return [self._processor.piece_to_id(_words(line)) for line in read]
+        ids: list[list[int]] = self._processor.encode(read, num_threads=threads)
         return ids
 
     def decode(self, ids: list[int]) -> str:
-        """The text of piece ids; ``<s>``, ``</s>`` and padding are nothing, an unknown piece is ⁇."""
+        """The text of piece ids, single spaces in it; ``<s>``, ``</s>`` and padding are nothing, an unknown piece is ⁇."""
+        if UNK in ids:  # SentencePiece puts spaces around an unknown piece, wherever it stands
+            unknown = SPACE + UNREADABLE if self._of_words else UNREADABLE
+            written = [number for number in ids if number not in (PAD, BOS, EOS)]
+            return self.text([unknown if number == UNK else self.pieces([number])[0] for number in written])
         # SentencePiece decodes a list of lists through a thread pool: 1 ms a call, against 2 us here.
-        text: str = self._processor.decode(ids)
-        return text
+        return self._clean(_unescaped(self._processor.decode(ids)))
+
+    def text(self, pieces: Sequence[str]) -> str:
+        """The text that pieces spell, as `pieces` or `written_pieces` gives them; none of them a mark."""
+        return self._clean(_unescaped("".join(piece.removeprefix(OWN) for piece in pieces).replace(SPACE, " ")))
 
     def pieces(self, ids: list[int]) -> list[str]:
-        """The pieces as people read them: "▁Haus", "</s>"."""
+        """The pieces as people read them: "▁Haus", "</s>". They tell marks from pieces of text that look like one; see
+        `readable`."""
         names: list[str] = self._processor.id_to_piece(ids)
-        return names
+        return [_other_name(name) for name in names] if self._escapes else names
 
     def written_pieces(self, line: str) -> list[str]:
-        """The pieces of a line, one for each of its ids, unknown ones as they are written there. Several unknown
-        words in a row can be one piece: "▁foo▁bar"."""
-        pieces: list[str] = self._processor.encode(clean(line), out_type=str)
+        """The pieces of a line, one for each of its ids, unknown ones as they are written there."""
+        read = self._read(line)
+        if self._word_by_word:
+            return _words(read)
+        pieces: list[str] = self._processor.encode(read, out_type=str)
         return pieces
 
     def ids(self, pieces: list[str]) -> list[int]:
         """The ids of pieces written as `pieces` gives them; an unknown one's is UNK."""
-        numbers: list[int] = self._processor.piece_to_id(pieces)
+        names = [_other_name(piece) for piece in pieces] if self._escapes else pieces
+        numbers: list[int] = self._processor.piece_to_id(names)
         return numbers
+
+    def _read(self, line: str) -> str:
+        """``line`` as the model is shown it."""
+        return _escaped(clean(line)) if self._escapes else _clean_as_before(line)
+
+    def _clean(self, text: str) -> str:
+        return clean(text) if self._escapes else _clean_as_before(text)
+
+    @cached_property
+    def _of_words(self) -> bool:
+        """Whether pieces are whole words: any other kind of model has the single characters, too."""
+        pieces = (str(self._processor.id_to_piece(number)) for number in range(EOS + 1, len(self)))
+        return all(piece.startswith(SPACE) and piece != SPACE for piece in pieces)
+
+    @property
+    def _word_by_word(self) -> bool:
+        """SentencePiece itself makes one piece of unknown words in a row."""
+        return self._escapes and self._of_words
 
     def ending(self, marks: str) -> list[int]:
         """The ids of the pieces whose text ends with one of the characters ``marks``, or so before closing quotes and
         brackets. Where pieces are words, "house." is one, and so is "Mr."."""
         texts = (piece.rstrip(CLOSING) for piece in self.pieces(list(range(len(self)))))
         return [number for number, text in enumerate(texts) if text.endswith(tuple(marks))]
+
+
+def readable(piece: str) -> str:
+    """A piece as a label shows it: what the line has there, ⁇ for an unknown one. Spaces are ▁ still, and so is a ▁ of the
+    text."""
+    return UNREADABLE if piece == UNKNOWN else _unescaped(piece.removeprefix(OWN))
+
+
+def _other_name(name: str) -> str:
+    """What people read instead of a mark's name within a model, and back. A piece of text that looks like a mark has a name
+    that no mark has."""
+    if name.startswith(OWN):
+        return name.removeprefix(OWN)
+    return OWN + name if name in MARKS else name
+
+
+def _escaped(line: str) -> str:
+    for character, within in _ESCAPES:
+        line = line.replace(character, within)
+    return line
+
+
+def _unescaped(text: str) -> str:
+    for character, within in _ESCAPES:
+        text = text.replace(within, character)
+    return text
+
+
+def _words(line: str) -> list[str]:
+    return [SPACE + word for word in line.split(" ")] if line else []
+
+
+_NO_TEXT_BEFORE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
+
+
+def _clean_as_before(line: str) -> str:
+    """`text.clean` as it was when models called their marks as people read them."""
+    return " ".join(_NO_TEXT_BEFORE.sub(" ", unicodedata.normalize("NFC", line)).split())
 
 
 @dataclass(frozen=True)
@@ -156,6 +246,10 @@ def train_subword(sentences: Iterable[str], config: SubwordConfig) -> Subword:
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
+            pad_piece=OWN + MARKS[PAD],
+            unk_piece=OWN + MARKS[UNK],
+            bos_piece=OWN + MARKS[BOS],
+            eos_piece=OWN + MARKS[EOS],
             num_threads=THREADS,
             minloglevel=2,
         )
@@ -181,5 +275,5 @@ def _noting(problems: list[DataError], sentences: Iterable[str]) -> Iterator[str
 
 def _parts(sentences: Iterable[str]) -> Iterator[str]:
     for sentence in sentences:
-        line = clean(sentence)
+        line = _escaped(clean(sentence))
         yield from (line[start : start + LONGEST] for start in range(0, len(line), LONGEST))

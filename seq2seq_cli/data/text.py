@@ -3,13 +3,13 @@
 import gzip
 import hashlib
 import io
-import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from seq2seq_cli.data.invisible import BECOMES
 from seq2seq_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
@@ -18,9 +18,6 @@ LONGEST = 8 << 20
 into memory."""
 GZIP_BUFFER = 1 << 17
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-
-# Control characters, the zero-width space, a BOM in mid-text, and surrogates (which no UTF-8 can hold).
-_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 
 
 Excuse = Callable[[DataError], None]
@@ -107,10 +104,18 @@ def sha256(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+CLEANING = "both sides NFC, invisible characters dropped, white space single"
+"""What `clean` does, beside the signature of a score."""
+
+
 def clean(line: str) -> str:
-    """``line`` as the tokenizer sees it: NFC, no control characters, and one plain space for every run of white
-    space of any kind. Empty where nothing is left."""
-    return " ".join(_NO_TEXT.sub(" ", unicodedata.normalize("NFC", line)).split())
+    """``line`` as the tokenizer and every score see it: NFC, without INVISIBLE characters, U+FFFD for each that no text can
+    hold, and one plain space for every run of white space and control characters. Empty where nothing is left."""
+    line = " ".join(line.split())
+    # Of what BECOMES something else, Python takes these four for printable.
+    if not line.isprintable() or "\u3164" in line or "\uffa0" in line or "\u17b4" in line or "\u17b5" in line:
+        line = " ".join(line.translate(BECOMES).split())
+    return unicodedata.normalize("NFC", line)  # last: what is dropped may have kept a letter and its accent apart
 
 
 def shorten(text: str, width: int = 60) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where a mechanism looked: one row a target piece, one column a source piece, ``</s>`` included in both.
+    """Where a mechanism looked: one row a target piece, one column a source piece, ``</s>`` included in both; pieces that
+    the vocabulary does not know as they are written in the line, where it was given.
 
     ``weights_TS`` is float32. ``centre_T`` (positions, real-valued) and ``radius`` describe the window of a
     local mechanism: row t may see the columns from centre_T[t] - radius to centre_T[t] + radius. Both are None

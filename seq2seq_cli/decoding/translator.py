@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config, DecodingConfig
 from seq2seq_cli.data.batching import pad, pad_sources
-from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, Subwords
+from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
@@ -104,15 +104,28 @@ class Translator:
             batch = [sources[i] for i in indices]
             found = self._search(batch, settings, sampling, indices)
             for i, row in zip(indices, range(len(batch)), strict=True):
-                results[i] = self._read(found, row, batch[row], lines[i] if replace_unknown else None)
+                results[i] = self._read(found, row, batch[row], lines[i], replace_unknown)
         return results
 
     def score(
-        self, sources: Sequence[str], targets: Sequence[str], alpha: float | None = None, posterior: bool = False
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        alpha: float | None = None,
+        posterior: bool = False,
+        head: int | None = None,
     ) -> list[Hypothesis]:
         """Given translations, scored by forced decoding as the search would score them, with their alignments: the
-        weights of the attention or, with ``posterior``, those of ``posterior_weights``."""
-        return self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha, posterior)
+        weights of the attention or, with ``posterior``, those of ``posterior_weights``; ``head`` as for ``score_pieces``.
+        Alignments call unknown pieces as the lines do."""
+        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha, posterior, head)
+        return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, targets, strict=True)]
+
+    def _labelled(self, hypothesis: Hypothesis, line: str) -> Hypothesis:
+        if hypothesis.alignment is None or UNKNOWN not in hypothesis.pieces:
+            return hypothesis
+        pieces = (*self.subwords.tgt.written_pieces(line), END)
+        return replace(hypothesis, alignment=replace(hypothesis.alignment, target_pieces=pieces))
 
     @torch.inference_mode()
     def score_pieces(
@@ -136,13 +149,19 @@ class Translator:
         results: list[Hypothesis | None] = [None] * len(encoded)
         for indices in _batches(lengths, replace_beam(self.config.decoding, 1), keep_empty=True):
             batch = [encoded[i] for i in indices], [list(targets[i]) for i in indices]
-            scored = self._score_batch(*batch, exponent, posterior, head)
+            scored = self._score_batch([sources[i] for i in indices], *batch, exponent, posterior, head)
             for i, hypothesis in zip(indices, scored, strict=True):
                 results[i] = hypothesis
         return [hypothesis for hypothesis in results if hypothesis is not None]
 
     def _score_batch(
-        self, sources: list[list[int]], targets: list[list[int]], alpha: float, posterior: bool, head: int | None
+        self,
+        lines: list[str],
+        sources: list[list[int]],
+        targets: list[list[int]],
+        alpha: float,
+        posterior: bool,
+        head: int | None,
     ) -> list[Hypothesis]:
         source = pad_sources(sources)
         lengths = np.array([len(ids) for ids in targets])
@@ -161,10 +180,11 @@ class Translator:
         chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2).cpu()
         log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
         scored = []
-        for row, (src, tgt, log_prob) in enumerate(zip(sources, targets, log_prob_B.tolist(), strict=True)):
+        rows = zip(lines, sources, targets, log_prob_B.tolist(), strict=True)
+        for row, (line, src, tgt, log_prob) in enumerate(rows):
             steps = len(tgt) + 1
             centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
-            alignment = self._alignment(src, tgt, weights_BTS[row, :steps], centre_T)
+            alignment = self._alignment(line, src, tgt, weights_BTS[row, :steps], centre_T)
             text = self.subwords.tgt.decode(tgt)
             score = length_normalised(log_prob, steps, alpha)
             scored.append(Hypothesis(text, tuple(self.subwords.tgt.pieces(tgt)), log_prob, score, alignment))
@@ -193,13 +213,13 @@ class Translator:
                 return greedy(state, limits, settings.length_penalty)
             return beam(state, limits, settings.length_penalty, settings.beam)
 
-    def _read(self, result: Result, row: int, source: list[int], replace_from: str | None) -> list[Hypothesis]:
+    def _read(self, result: Result, row: int, source: list[int], line: str, replace_unknown: bool) -> list[Hypothesis]:
         hypotheses = []
         for found in result.hypotheses[row]:
-            alignment = self._alignment(source, found.tokens, *result.attention(found))
+            alignment = self._alignment(line, source, found.tokens, *result.attention(found))
             pieces = tuple(self.subwords.tgt.pieces(found.tokens))
-            if replace_from is not None and UNK in found.tokens and alignment is not None:
-                text = self._replace_unknown(found.tokens, alignment, replace_from)
+            if replace_unknown and UNK in found.tokens and alignment is not None:
+                text = self._replace_unknown(found.tokens, alignment, line)
             else:
                 text = self.subwords.tgt.decode(found.tokens)
             hypotheses.append(Hypothesis(text, pieces, found.log_prob, found.score, alignment))
@@ -216,15 +236,16 @@ class Translator:
         for step, position in enumerate(alignment.weights_TS[: len(target), :-1].argmax(1)):
             if target[step] == UNK:
                 pieces[step] = before + words[bisect_right(starts, position) - 1].removeprefix(SPACE)
-        return "".join(pieces).replace(SPACE, " ").strip()
+        return self.subwords.tgt.text(pieces)
 
     def _alignment(
-        self, source: list[int], target: list[int], weights_TS: Tensor, centre_T: Tensor | None
+        self, line: str, source: list[int], target: list[int], weights_TS: Tensor, centre_T: Tensor | None
     ) -> Alignment | None:
         if weights_TS.shape[-1] == 0:
             return None
+        read = self.subwords.src
         return Alignment(
-            source_pieces=(*self.subwords.src.pieces(source), END),
+            source_pieces=(*(read.written_pieces(line) if UNK in source else read.pieces(source)), END),
             target_pieces=(*self.subwords.tgt.pieces(target), END),
             weights_TS=weights_TS[:, : len(source) + 1].float().cpu().numpy(),
             centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),

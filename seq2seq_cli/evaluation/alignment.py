@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seq2seq_cli.data.subword import readable
 from seq2seq_cli.data.words import Words
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.evaluation.words import words_of_pieces
@@ -26,9 +27,8 @@ class Grid:
 
 def pieces(alignment: Alignment) -> Grid:
     """The alignment as it is, piece by piece."""
-    return Grid(
-        alignment.source_pieces, alignment.target_pieces, alignment.weights_TS, _seen(alignment), alignment.centre_T
-    )
+    source, target = (tuple(map(readable, side)) for side in (alignment.source_pieces, alignment.target_pieces))
+    return Grid(source, target, alignment.weights_TS, _seen(alignment), alignment.centre_T)
 
 
 def words(alignment: Alignment) -> Grid:

@@ -49,11 +49,12 @@ class LengthScores:
     chrf: Score
 
     def to_json(self) -> dict[str, object]:
-        """Plain keys; the signatures are those of the whole test set."""
+        """Plain keys."""
         scores = (self.bleu, self.chrf)
         record: dict[str, object] = {"words": self.bin.words, "first": self.bin.first, "last": self.bin.last}
         record |= {"sentences": len(self.bin.rows), "few": self.bin.few}
         record |= {score.name.lower(): score.value for score in scores}
+        record["signature"] = {score.name.lower(): score.signature for score in scores}
         return record | {"interval_95": {score.name.lower(): [score.low, score.high] for score in scores}}
 
 
@@ -73,11 +74,11 @@ def length_bins(source: Sequence[str]) -> list[LengthBin]:
 
 
 def score_by_length(
-    source: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 1000
+    source: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: int = 1000
 ) -> list[LengthScores]:
     """Each bin of ``source`` scored as if it were a test set of its own, with its own bootstrap interval."""
     scored = []
     for found in length_bins(source):
         translated, wanted = ([lines[row] for row in found.rows] for lines in (hypotheses, references))
-        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, bootstrap)))
+        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer, bootstrap)))
     return scored

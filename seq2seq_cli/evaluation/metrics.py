@@ -1,5 +1,8 @@
 """Scores of translations. sacreBLEU computes all of them; nothing here counts an n-gram.
 
+Translations and references alike are put through `text.clean` first, and through one of sacreBLEU's tokenizers, which
+``tokenizer`` names everywhere.
+
 sacreBLEU's random numbers start from its own fixed seed (12345, or the environment's SACREBLEU_SEED), so equal
 text gives equal intervals and p-values. It is imported where it is used: it takes a noticeable while.
 """
@@ -7,21 +10,27 @@ text gives equal intervals and p-values. It is imported where it is used: it tak
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from math import inf
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from seq2seq_cli.config import WORDS
+from seq2seq_cli.data.text import CLEANING, clean
 from seq2seq_cli.errors import ConfigError, DataError, suggestion
+from seq2seq_cli.evaluation.tokenizers import EXTRAS
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
+    from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.significance import Result
 
 
 @dataclass(frozen=True)
 class Score:
     """One metric of one system: ``value`` in points (0 to 100; TER can exceed it, and less is better there),
-    its 95% bootstrap interval from ``low`` to ``high``, and sacreBLEU's ``signature`` of how it was computed."""
+    its 95% bootstrap interval from ``low`` to ``high``, which holds ``value``, and sacreBLEU's ``signature`` of how it was
+    computed."""
 
     name: str
     value: float
@@ -29,10 +38,30 @@ class Score:
     high: float
     signature: str
 
+    @property
+    def how(self) -> str:
+        """The signature, and what became of the text before."""
+        return f"{self.signature}; {CLEANING}"
+
+    def bounds(self, decimals: int = 2) -> tuple[str, str]:
+        """As `shown_bounds` writes them."""
+        return shown_bounds(self.value, self.low, self.high, decimals)
+
+
+def shown_bounds(value: float, low: float, high: float, decimals: int = 2) -> tuple[str, str]:
+    """The ends of an interval as people read them beside a value that has so many ``decimals``: with one fewer, or with as
+    many where the value would seem to lie outside."""
+    shown = float(f"{value:.{decimals}f}")
+    for some in (decimals - 1, decimals):
+        ends = f"{low:.{some}f}", f"{high:.{some}f}"
+        if float(ends[0]) <= shown <= float(ends[1]):
+            break
+    return ends
+
 
 @dataclass(frozen=True)
 class Scores:
-    """BLEU (13a tokens, cased), chrF and TER of one system."""
+    """BLEU (cased), chrF and TER of one system."""
 
     bleu: Score
     chrf: Score
@@ -90,40 +119,53 @@ def find_paired_test(name: str) -> PairedTest:
     return TESTS[name]
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus BLEU alone, as in ``score_system``. Raises DataError as there."""
-    _check(hypotheses, references)
-    return float(_metrics()["BLEU"].corpus_score(hypotheses, [references]).score)
+def require_tokenizer(name: str) -> None:
+    """Raises ConfigError where sacreBLEU's tokenizer of that name cannot be had; before hours of work."""
+    _bleu(name, effective_order=False)
 
 
-def score_system(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 1000) -> Scores:
+def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -> float:
+    """Corpus BLEU alone, as in ``score_system``. Raises what that raises."""
+    texts = _cleaned(hypotheses, references)
+    return float(_corpus_bleu(tokenizer, texts).corpus_score(texts.hypotheses, texts.references).score)
+
+
+def score_system(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: int = 1000) -> Scores:
     """Corpus scores of ``hypotheses``, one a line, against one reference each, all detokenised.
 
+    A perfect translation has BLEU 100, chrF 100 and TER 0, unless the references hold no token at all. For that, where
+    they are all shorter than BLEU's four tokens, BLEU leaves out the orders of n-grams that none has (``eff:yes``
+    in its signature). TER counts words, or, where ``tokenizer`` is for text without spaces between them, the tokens that
+    BLEU counts (``tok:zh+tercom``).
+
     ``bootstrap``: resamples behind the 95% intervals (mean ± half the spread of the middle 95%, as sacreBLEU
-    has it, but not below zero). Raises DataError where there is nothing to score or the numbers of lines differ.
+    has it, but within what the score can be, and never without the score itself). Raises DataError where there is
+    nothing to score or the numbers of lines differ, and ConfigError where the tokenizer cannot be had.
     """
-    return Scores(*_scores(_metrics(), hypotheses, references, bootstrap))
+    texts = _cleaned(hypotheses, references)
+    return Scores(*_scores(_metrics(tokenizer, texts), texts, bootstrap))
 
 
-def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 1000) -> tuple[Score, Score]:
-    """The same without TER, which takes by far the longest. Raises DataError as there."""
-    metrics = _metrics()
-    bleu_score, chrf_score = _scores(
-        {name: metrics[name] for name in ("BLEU", "chrF")}, hypotheses, references, bootstrap
-    )
+def bleu_and_chrf(
+    hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: int = 1000
+) -> tuple[Score, Score]:
+    """The same without TER, which takes by far the longest. Raises what that raises."""
+    texts = _cleaned(hypotheses, references)
+    metrics = _metrics(tokenizer, texts)
+    bleu_score, chrf_score = _scores({name: metrics[name] for name in ("BLEU", "chrF")}, texts, bootstrap)
     return bleu_score, chrf_score
 
 
-def sentence_scores(hypotheses: Sequence[str], references: Sequence[str]) -> SentenceScores:
-    """BLEU and chrF of each line by itself. Raises DataError as ``score_system`` does."""
-    _check(hypotheses, references)
-    bleu_metric, chrf_metric = SentenceMetric.of("bleu"), SentenceMetric.of("chrf")
+def sentence_scores(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -> SentenceScores:
+    """BLEU and chrF of each line by itself. Raises what ``score_system`` does."""
+    bleu_metric, chrf_metric = SentenceMetric.of("bleu", tokenizer), SentenceMetric.of("chrf", tokenizer)
     return SentenceScores(
         bleu=bleu_metric.scores(hypotheses, references),
         chrf=chrf_metric.scores(hypotheses, references),
         signatures=[
             f"sentence BLEU: {bleu_metric.metric.get_signature()}",
             f"sentence chrF: {chrf_metric.metric.get_signature()}",
+            f"text: {CLEANING}",
         ],
     )
 
@@ -135,37 +177,38 @@ class SentenceMetric:
     metric: Metric
 
     @classmethod
-    def of(cls, name: Literal["bleu", "chrf"]) -> SentenceMetric:
-        from sacrebleu.metrics.bleu import BLEU
+    def of(cls, name: Literal["bleu", "chrf"], tokenizer: str) -> SentenceMetric:
+        """``tokenizer`` is for BLEU. Raises ConfigError where it cannot be had."""
         from sacrebleu.metrics.chrf import CHRF
 
-        return cls(BLEU(effective_order=True) if name == "bleu" else CHRF())
+        return cls(_bleu(tokenizer, effective_order=True) if name == "bleu" else CHRF())
 
     def scores(self, hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
-        """Of each line against its reference."""
-        pairs = zip(hypotheses, references, strict=True)
-        return [float(self.metric.sentence_score(line, [reference]).score) for line, reference in pairs]
+        """Of each line against its reference. Raises DataError as ``score_system`` does."""
+        texts = _cleaned(hypotheses, references)
+        pairs = zip(texts.hypotheses, zip(*texts.references, strict=True), strict=True)
+        return [float(self.metric.sentence_score(line, wanted).score) for line, wanted in pairs]
 
 
 def paired(
     baseline: Sequence[str],
     systems: Sequence[Sequence[str]],
     references: Sequence[str],
+    tokenizer: str,
     trials: int | None = None,
     test: PairedTest = RANDOMISATION,
 ) -> list[PValues]:
     """For each of ``systems``, in order: is its difference from ``baseline`` more than chance?
 
-    sacreBLEU's own ``test``, with another number of ``trials`` where one is given. Raises DataError where there is
-    nothing to score or numbers of lines differ.
+    sacreBLEU's own ``test``, with another number of ``trials`` where one is given. Raises what ``score_system`` does.
     """
     from sacrebleu import significance
 
-    for hypotheses in (baseline, *systems):
-        _check(hypotheses, references)
-    named = [(str(row), hypotheses) for row, hypotheses in enumerate((baseline, *systems))]
+    texts = [_cleaned(hypotheses, references) for hypotheses in (baseline, *systems)]
+    named: list[tuple[str, Sequence[str]]] = [(str(row), one.hypotheses) for row, one in enumerate(texts)]
+    metrics = _metrics(tokenizer, texts[0])
     judge = significance.PairedTest(
-        named, _metrics(), [references], test_type=test.code, n_samples=trials or test.trials
+        named, metrics, texts[0].references, test_type=test.code, n_samples=trials or test.trials
     )
     _, columns = judge()
     # A column of names, then one a metric, in the order of _metrics().
@@ -181,14 +224,68 @@ def _p_value(baseline: Result, system: Result) -> float:
     return 1.0 if system.score == baseline.score else system.p_value
 
 
-def _metrics() -> dict[str, Metric]:
-    from sacrebleu.metrics.bleu import BLEU
+class _Texts(NamedTuple):
+    """What metrics are shown: cleaned lines alone. sacreBLEU takes several references as streams, a line a translation in
+    each."""
+
+    hypotheses: list[str]
+    references: list[list[str]]
+
+
+def _cleaned(hypotheses: Sequence[str], references: Sequence[str]) -> _Texts:
+    """The only way to a metric. Raises DataError where there is nothing to score or the numbers of lines differ."""
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"{len(hypotheses):,} translations but {len(references):,} references.",
+            hint="Line n of the one must belong to line n of the other.",
+        )
+    if not references:
+        raise DataError("there are no translations to score.")
+    return _Texts([clean(line) for line in hypotheses], [[clean(line) for line in references]])
+
+
+def _metrics(tokenizer: str, texts: _Texts) -> dict[str, Metric]:
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
-    # force only silences the complaint about tokenised-looking text; the score is the same.
-    metrics = {"BLEU": BLEU(force=True), "chrF": CHRF(), "TER": TER()}
+    bleu_metric, ter = _corpus_bleu(tokenizer, texts), TER()
+    if tokenizer not in (WORDS, "intl", "none"):
+        # TER's own option for Asian text knows Chinese characters alone: no kana, no Thai, Khmer, Lao, Burmese, Tibetan.
+        ter.tokenizer = _one_after_the_other(bleu_metric.tokenizer, ter.tokenizer)  # type: ignore[assignment]
+        ter.tokenizer_signature = f"{bleu_metric.tokenizer_signature}+{ter.tokenizer_signature}"
+        # TER would cut references twice, and tokens of tokens may be others.
+        ter._extract_reference_info = lambda refs: {"ref_words": [line.split() for line in refs]}  # type: ignore[method-assign]
+    metrics = {"BLEU": bleu_metric, "chrF": CHRF(), "TER": ter}
     return {name: _in_plain_numbers(metric) for name, metric in metrics.items()}
+
+
+def _one_after_the_other(first: Callable[[str], str], second: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda line: second(first(line))
+
+
+def _corpus_bleu(tokenizer: str, texts: _Texts) -> BLEU:
+    """BLEU of the usual four orders of n-grams, or of those alone that the references have."""
+    metric = _bleu(tokenizer, effective_order=False)
+    lines = (line for stream in texts.references for line in stream)
+    if not any(len(metric.tokenizer(line).split()) >= metric.max_ngram_order for line in lines):
+        metric.effective_order = True
+    return metric
+
+
+def _bleu(tokenizer: str, effective_order: bool) -> BLEU:
+    """Raises ConfigError where the tokenizer's package or model is missing."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    try:
+        return BLEU(tokenize=tokenizer, effective_order=effective_order)
+    except (Exception, SystemExit) as problem:  # of packages, sockets, certificates, half a file
+        if tokenizer in EXTRAS:
+            what = f'the tokenizer "{tokenizer}" needs a package that is missing, or not as it should be.'
+            hint = f"pip install '{EXTRAS[tokenizer]}', or choose another tokenizer."
+        else:
+            what = f'the model of the tokenizer "{tokenizer}" cannot be had: {problem}.'
+            hint = "It is downloaded once, into the folder models in ~/.sacrebleu, or in what SACREBLEU names."
+        raise ConfigError(what, "evaluation.tokenizer", hint) from problem
 
 
 def _in_plain_numbers(metric: Metric) -> Metric:
@@ -199,27 +296,17 @@ def _in_plain_numbers(metric: Metric) -> Metric:
     return metric
 
 
-def _scores(
-    metrics: Mapping[str, Metric], hypotheses: Sequence[str], references: Sequence[str], bootstrap: int
-) -> list[Score]:
-    _check(hypotheses, references)
-    return [_score(name, metric, hypotheses, references, bootstrap) for name, metric in metrics.items()]
+def _scores(metrics: Mapping[str, Metric], texts: _Texts, bootstrap: int) -> list[Score]:
+    return [_score(name, metric, texts, bootstrap) for name, metric in metrics.items()]
 
 
-def _score(name: str, metric: Metric, hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
-    result = metric.corpus_score(hypotheses, [references], n_bootstrap=bootstrap)
+def _score(name: str, metric: Metric, texts: _Texts, bootstrap: int) -> Score:
+    result = metric.corpus_score(texts.hypotheses, texts.references, n_bootstrap=bootstrap)
     signature = str(metric.get_signature())
     # sacreBLEU publishes its interval only in its formatted output, and only where the mean is not zero.
     formatted = json.loads(result.format(width=9, signature=signature, is_json=True))
     mean, half = formatted.get("confidence_mean", 0.0), formatted.get("confidence_var", 0.0)
-    return Score(name, float(result.score), max(0.0, mean - half), mean + half, signature)
-
-
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    if len(hypotheses) != len(references):
-        raise DataError(
-            f"{len(hypotheses):,} translations but {len(references):,} references.",
-            hint="Line n of the one must belong to line n of the other.",
-        )
-    if not references:
-        raise DataError("there are no translations to score.")
+    value, most = float(result.score), inf if name == "TER" else 100.0
+    # It lies around the mean of the resamples, which where most of them say the same can be further from the score.
+    low, high = max(0.0, mean - half), min(most, mean + half)
+    return Score(name, value, min(low, value), max(high, value), signature)

@@ -8,15 +8,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from seq2seq_cli.config import DataConfig, DecodingConfig, load
+from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, load
 from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
-from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
+from seq2seq_cli.evaluation.metrics import (
+    RANDOMISATION,
+    PairedTest,
+    PValues,
+    Scores,
+    paired,
+    require_tokenizer,
+    score_system,
+)
+from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text
 
@@ -35,6 +45,7 @@ class Evaluation:
     run: Run
     kind: str
     lines: Lines
+    tokenizer: Tokenizer
     scores: Scores
     by_length: list[LengthScores]
     hypotheses: list[str]
@@ -67,6 +78,7 @@ class Evaluation:
         record: dict[str, object] = {"run": str(self.run.directory), "attention": self.kind}
         record |= {score.name.lower(): score.value for score in scores}
         record["signature"] = {score.name.lower(): score.signature for score in scores}
+        record["text"] = CLEANING
         record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
         return record | {
             "sentences": len(self.hypotheses),
@@ -88,10 +100,13 @@ def evaluate_run(
     translator: Translator,
     decoding: DecodingConfig | None = None,
     keep: Keep | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Evaluation:
     """Translate ``test``, score it, and keep both in the run's ``decodes/``; ``eval.json`` tells of the run's own test
-    set and settings."""
+    set and settings. ``tokenizer``: the run's own where None."""
     settings = decoding or translator.config.decoding
+    own_tokenizer = _own_tokenizer(translator.config, test)
+    tokenizer = tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
     found = [candidates[0] for candidates in translator.hypotheses(test.src, settings)]
@@ -102,8 +117,9 @@ def evaluate_run(
         run=run,
         kind=translator.config.attention.kind,
         lines=test,
-        scores=score_system(hypotheses, test.tgt),
-        by_length=score_by_length(test.src, hypotheses, test.tgt),
+        tokenizer=tokenizer,
+        scores=score_system(hypotheses, test.tgt, tokenizer.name),
+        by_length=score_by_length(test.src, hypotheses, test.tgt, tokenizer.name),
         hypotheses=hypotheses,
         decoding=settings,
         precision=translator.precision.name,
@@ -117,9 +133,13 @@ def evaluate_run(
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
-    if decoding is None and _is_own(translator.config.data, test):
+    if decoding is None and tokenizer == own_tokenizer and _is_own(translator.config.data, test):
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
+
+
+def _own_tokenizer(config: Config, test: Lines) -> Tokenizer:
+    return choose_tokenizer(config.evaluation.tokenizer, languages(config.data)[1], test.tgt)
 
 
 def _is_own(data: DataConfig, test: Lines) -> bool:
@@ -163,8 +183,12 @@ class Comparison:
 
     @property
     def signatures(self) -> list[str]:
-        """sacreBLEU's own description of each score, and the test behind the p-values."""
-        described = [f"{score.name}: {score.signature}" for score in self.evaluations[0].scores.all]
+        """sacreBLEU's own description of each score, what became of the text before, and the test behind the p-values."""
+        first = self.evaluations[0]
+        described = [f"{score.name}: {score.signature}" for score in first.scores.all]
+        if first.tokenizer.why:
+            described.append(f"tokenizer: {first.tokenizer.why}")
+        described.append(f"text: {CLEANING}")
         return described if len(self.evaluations) == 1 else [*described, f"p: {self.paired_test}"]
 
     def to_json(self) -> list[dict[str, object]]:
@@ -188,23 +212,40 @@ def compare_runs(
     paired_test: PairedTest = RANDOMISATION,
     one_source: bool = False,
     keep: Keep | None = None,
+    tokenizer: TokenizerName | None = None,
 ) -> Comparison:
     """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
 
-    ``decoding`` holds the settings to change from each run's own (None: not given). Raises RunError where they
-    have none, or not the same references; with ``one_source``, which all that is told sentence by sentence or by
+    ``decoding`` holds the settings to change from each run's own (None: not given), ``tokenizer`` the one for all
+    instead of their own. Raises RunError where they have no test set, or not the same references, or not the same
+    tokenizer; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts.
     """
     changes = {name: value for name, value in decoding.items() if value is not None}
     where, texts = _one_test(runs, test, one_source)
+    chosen = _one_tokenizer(runs, texts, tokenizer)
     evaluations: list[Evaluation] = []
     for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
         settings = translator.config.decoding.model_copy(update=changes) if changes else None
-        evaluations.append(evaluate_run(run, lines, translator, settings, keep))
+        evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
-    p_values = paired(baseline, others, texts[0].tgt, test=paired_test) if others else []
+    p_values = paired(baseline, others, texts[0].tgt, chosen.name, test=paired_test) if others else []
     return Comparison(where, evaluations, [None, *p_values], paired_test)
+
+
+def _one_tokenizer(runs: list[Run], texts: list[Lines], given: TokenizerName | None) -> Tokenizer:
+    """For all of them: scores are compared by one tokenizer alone."""
+    chosen: list[Tokenizer] = []
+    for run, lines in zip(runs, texts, strict=True):
+        config = load(run.config)
+        setting = given or config.evaluation.tokenizer
+        chosen.append(choose_tokenizer(setting, languages(config.data)[1], lines.tgt))
+        if chosen[-1].name != chosen[0].name:
+            what = f"it is scored with the tokenizer {chosen[-1].name}, but {runs[0].directory} with {chosen[0].name}."
+            raise RunError(what, str(run.directory), "Name one for all with --tokenizer.")
+    require_tokenizer(chosen[0].name)
+    return chosen[0]
 
 
 def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str, list[Lines]]:

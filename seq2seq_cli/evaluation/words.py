@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from seq2seq_cli.data.subword import END, SPACE
+from seq2seq_cli.data.subword import END, SPACE, UNKNOWN, readable
 from seq2seq_cli.data.words import Words
 
-UNKNOWN = "<unk>"
 SPACELESS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts, by the names of their characters, that write words without spaces between them."""
 
@@ -17,8 +16,12 @@ SPACELESS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYA
 def words_of_pieces(tokens: Sequence[str]) -> Words:
     """The words as the pieces show them, for people to read; the last of ``tokens`` is ``</s>``."""
     edges = [*word_starts(tokens), len(tokens)]
-    texts = ("".join(tokens[start:end]).replace(SPACE, "") for start, end in pairwise(edges))
+    texts = (_spelled(tokens[start:end]) for start, end in pairwise(edges))
     return Words(tuple(text or SPACE for text in texts), np.array(edges))
+
+
+def _spelled(tokens: Sequence[str]) -> str:
+    return "".join(readable(token.replace(SPACE, " ")) for token in tokens).strip()
 
 
 def word_starts(tokens: Sequence[str]) -> list[int]:

@@ -52,7 +52,7 @@ def length_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 
 def _cell(score: Score) -> str:
     # Few decimals: the bars need the room, and a bin's interval is wide.
-    return f"{score.value:.1f} [{score.low:.0f}-{score.high:.0f}]"
+    return f"{score.value:.1f} [{'-'.join(score.bounds(1))}]"
 
 
 def _plain(scores: LengthScores) -> list[str]:

@@ -16,7 +16,7 @@ import altair as alt
 from markupsafe import Markup
 
 from seq2seq_cli.evaluation.lengths import LengthScores
-from seq2seq_cli.evaluation.metrics import Score
+from seq2seq_cli.evaluation.metrics import Score, shown_bounds
 from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.history import History
 
@@ -54,7 +54,9 @@ class Point:
     def told(self, axes: Axes) -> str:
         """In words, for those who cannot see it, and for those who point at it."""
         x = self.x.replace("|", " ") if isinstance(self.x, str) else f"{round(self.x, 1):,}"
-        band = "" if self.low is None else f" [{self.low:.1f}–{self.high:.1f}]"
+        band = ""
+        if self.low is not None and self.high is not None:
+            band = f" [{'–'.join(shown_bounds(self.y, self.low, self.high))}]"
         return f"{self.run}, {axes.x} {x}: {axes.y} {self.y:.2f}{band}"
 
 

@@ -69,7 +69,7 @@ def small_print(comparison: Comparison) -> str:
         "Bands and upright lines: 95% bootstrap intervals.",
         comparison.test,
         "; ".join(told),
-        f"sacreBLEU {first.scores.bleu.signature}",
+        f"sacreBLEU {first.scores.bleu.how}",
     ]
     if any(scores.bin.few for scores in first.by_length):
         lines[0] += f" Open markers and *: fewer than {FEW} sentences."

@@ -65,10 +65,11 @@ def save_json(alignment: Alignment, path: Path, title: str) -> None:
     An object with ``title``, ``source`` (S pieces), ``target`` (T pieces) and ``weights`` (T rows of S numbers); a
     local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``.
     """
+    grid = pieces(alignment)
     record: dict[str, object] = {
         "title": title,
-        "source": alignment.source_pieces,
-        "target": alignment.target_pieces,
+        "source": grid.source,
+        "target": grid.target,
         "weights": [_shortest(row_S) for row_S in alignment.weights_TS],
     }
     if alignment.centre_T is not None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.evaluation.metrics import PValues
 from seq2seq_cli.evaluation.sentences import Sentence, SentenceBySentence
@@ -47,7 +48,8 @@ def _csv_row(comparison: Comparison, evaluation: Evaluation, p: PValues | None) 
     row |= {name: record[name] for name in told}
     row |= evaluation.decoding.model_dump()
     row["precision"] = evaluation.precision
-    return row | {f"{metric}_signature": getattr(evaluation.scores, metric).signature for metric in METRICS}
+    row |= {f"{metric}_signature": getattr(evaluation.scores, metric).signature for metric in METRICS}
+    return row | {"text": CLEANING}
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -84,7 +86,7 @@ def _latex_rows(comparison: Comparison, compared: bool) -> Iterable[list[str]]:
         row = [rf"\texttt{{{latex_text(name)}}}"]
         for metric in METRICS:
             score = getattr(evaluation.scores, metric)
-            row.append(f"{score.value:.2f} [{score.low:.1f}--{score.high:.1f}]")
+            row.append(f"{score.value:.2f} [{'--'.join(score.bounds())}]")
             if compared:
                 row.append("" if p is None else shown_p(getattr(p, metric)).replace("<", "$<$"))
         row += [f"{evaluation.parameters:,}", f"{evaluation.training_minutes:.1f}"]

@@ -14,6 +14,7 @@ from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.report.tables import shown_p
 from seq2seq_cli.runs import Run, write_json
+from seq2seq_cli.training.setup import dev_tokenizer
 
 LEVEL = 0.05
 """Of p, below which a change is called significant."""
@@ -62,14 +63,16 @@ def changes(run: Run, prepared: Prepared, translator: Translator, tested: Evalua
     the run's ``change.json``."""
     start = replace(translator, model=deepcopy(translator.model))
     restore(start.model, read_weights(run.start), str(run.start))
-    made = [_change("dev", prepared.dev_lines, start, translator.translate(prepared.dev_lines.src))]
+    said = translator.translate(prepared.dev_lines.src)
+    made = [_change("dev", prepared.dev_lines, start, said, dev_tokenizer(translator.config, prepared).name)]
     if tested is not None:
-        made.append(_change("test", tested.lines, start, tested.hypotheses))
+        made.append(_change("test", tested.lines, start, tested.hypotheses, tested.tokenizer.name))
     write_json(run.change, [change.to_json() for change in made])
     yield from made
 
 
-def _change(split: str, lines: Lines, start: Translator, after: list[str]) -> Change:
+def _change(split: str, lines: Lines, start: Translator, after: list[str], tokenizer: str) -> Change:
     before = start.translate(lines.src)
-    [p] = paired(before, [after], lines.tgt)
-    return Change(split, start.config.decoding.beam, score_system(before, lines.tgt), score_system(after, lines.tgt), p)
+    [p] = paired(before, [after], lines.tgt, tokenizer)
+    then, now = (score_system(said, lines.tgt, tokenizer) for said in (before, after))
+    return Change(split, start.config.decoding.beam, then, now, p)

@@ -18,6 +18,7 @@ from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.report.pictures import pick_sentences, spread
 from seq2seq_cli.training.loop import DevScores, Learner
+from seq2seq_cli.training.setup import dev_tokenizer
 
 DIAGNOSED = 100
 """Dev sentences, at most, whose alignments are measured at each evaluation."""
@@ -33,6 +34,7 @@ def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Calla
     worded = [i for i, line in enumerate(lines) if line.strip()]
     diagnosed = set(spread(worded, DIAGNOSED))
     mine = ranks.share(range(len(lines)))
+    tokenizer = dev_tokenizer(config, prepared).name
 
     def evaluate(model: Seq2Seq) -> DevScores:
         loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
@@ -40,7 +42,7 @@ def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Calla
         found = [candidates[0] for candidates in translator.hypotheses([lines[i] for i in mine], greedy)]
         texts = ranks.gather([hypothesis.text for hypothesis in found])
         looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
-        score = bleu(texts, prepared.dev_lines.tgt)
+        score = bleu(texts, prepared.dev_lines.tgt, tokenizer)
         return DevScores(loss, score, diagnose(alignment for alignment in looked if alignment is not None))
 
     return evaluate

@@ -15,7 +15,7 @@ from seq2seq_cli.training.gradients import Learner
 from seq2seq_cli.training.interruption import Interruption
 from seq2seq_cli.training.loop import train
 from seq2seq_cli.training.progress import Diverged, Progress
-from seq2seq_cli.training.setup import new_learner, prepared_text, with_vocabulary
+from seq2seq_cli.training.setup import dev_tokenizer, new_learner, prepared_text, with_vocabulary
 
 
 def share_vocabulary(subwords: Subwords, ranks: Ranks) -> None:
@@ -34,7 +34,8 @@ def train_along(config: Config, threads: int, interruption: Interruption, ranks:
     subwords = _vocabulary(*ranks.tell((b"", b"")))
     given = None if config.objective.from_run is None else subwords
     prepared = with_vocabulary(prepared_text(config, threads, subwords=given), subwords, config, threads)
-    learner, progress = new_learner(config, prepared.subwords, ranks), Progress()
+    learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
+    progress = Progress()
     evaluate = dev_evaluator(prepared, config, learner)
     _receive_state(learner, progress)
     with interruption.held():

@@ -15,7 +15,9 @@ from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, set_threads
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.evaluation.metrics import require_tokenizer
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
+from seq2seq_cli.evaluation.tokenizers import Tokenizer
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
@@ -31,7 +33,7 @@ from seq2seq_cli.training.loop import SKIPPED_IN_A_ROW, DevScores, Learner, trai
 from seq2seq_cli.training.optim import AFTER_SETBACK
 from seq2seq_cli.training.progress import Diverged, Event, Progress, WentBack
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
-from seq2seq_cli.training.setup import Report, new_learner, prepared_text, with_vocabulary
+from seq2seq_cli.training.setup import Report, dev_tokenizer, new_learner, prepared_text, with_vocabulary
 from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
 from seq2seq_cli.training.start import begin, check_start, keep_start, starting_vocabulary
 
@@ -100,6 +102,8 @@ def experiment(
     threads = set_threads(config.training.threads)
     # What cannot work is told before the text is prepared, which may take long.
     choose_device(config.training.device)
+    if config.evaluation.tokenizer != "auto":
+        require_tokenizer(config.evaluation.tokenizer)
     run = Run(directory or default_run(config))
     if not ranks.first:
         with Interruption() as interruption:
@@ -115,7 +119,7 @@ def experiment(
     with Interruption() as interruption:
         prepared = _prepare(run, config, resume, threads, report)
         share_vocabulary(prepared.subwords, ranks)
-        learner = new_learner(config, prepared.subwords, ranks)
+        learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
         with _writing(run), sole_training(run):
             check_directory(run, resume, overwrite)  # another process may have begun it in the meantime
             yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption)
@@ -149,7 +153,7 @@ def _sitting(
         path.unlink(missing_ok=True)
     yield Begun(
         run=run,
-        notes=[*prepared.notes, *notes],
+        notes=[*prepared.notes, *_scored_with(dev_tokenizer(config, prepared)), *notes],
         train_pairs=len(prepared.train),
         dev_pairs=len(prepared.dev),
         vocabulary=len(prepared.subwords.tgt),
@@ -206,6 +210,10 @@ def _empty(run: Run) -> None:
             shutil.rmtree(path)
         elif path != run.lock:
             path.unlink()
+
+
+def _scored_with(tokenizer: Tokenizer) -> list[str]:
+    return [f"BLEU counts the tokens of sacreBLEU's {tokenizer.why}."] if tokenizer.why else []
 
 
 def _training(

@@ -28,11 +28,11 @@ class Rewarded:
     greedy: bool
     """Whether the greedy translation is drawn as well."""
 
-    def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword) -> None:
+    def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword, tokenizer: str) -> None:
         self.samples = config.samples or SAMPLES
         self.weight = config.mixed_weight
         self.cross_entropy = cross_entropy
-        self.rewards = Rewards(SentenceMetric.of(config.reward or "bleu"), subword)
+        self.rewards = Rewards(SentenceMetric.of(config.reward or "bleu", tokenizer), subword)
 
     def draw(self, model: Seq2Seq, batch: Batch) -> Candidates | None:
         with without_dropout(model):
@@ -87,8 +87,8 @@ class MinimumRisk(Rewarded):
 
     greedy = False
 
-    def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword) -> None:
-        super().__init__(config, cross_entropy, subword)
+    def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword, tokenizer: str) -> None:
+        super().__init__(config, cross_entropy, subword, tokenizer)
         self.alpha = ALPHA if config.alpha is None else config.alpha
 
     def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config import WORDS, Config
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.device import choose_device, choose_precision
+from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.model.build import build
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.training.gradients import Learner, Replica
@@ -41,27 +42,32 @@ def with_vocabulary(
     return prepared_text(config, threads, report, subwords)
 
 
-def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE) -> Learner:
+def dev_tokenizer(config: Config, prepared: Prepared) -> Tokenizer:
+    """What cuts texts into tokens for BLEU on dev, and for rewards."""
+    return choose_tokenizer(config.evaluation.tokenizer, prepared.tgt, prepared.dev_lines.tgt)
+
+
+def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokenizer: str = WORDS) -> Learner:
     """An untrained model and its optimiser, where and as precise as ``config`` says, the same for all ``ranks``; seeds
-    torch's random state."""
+    torch's random state. ``tokenizer``: of BLEU, where it is a reward."""
     device = choose_device(config.training.device)
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
     ends = subwords.src.ending(config.attention.segment_marks)
     model = build(config, len(subwords.src), len(subwords.tgt), ends).to(device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
-    objective = make_objective(config, subwords)
+    objective = make_objective(config, subwords, tokenizer)
     replica = Replica(model, objective)
     parallel = replica if ranks.size == 1 else DistributedDataParallel(replica, gradient_as_bucket_view=True)
     return Learner(model, parallel, make_optimizer(model, config.training), scaler, device, precision, objective, ranks)
 
 
-def make_objective(config: Config, subwords: Subwords) -> Objective:
-    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces."""
+def make_objective(config: Config, subwords: Subwords, tokenizer: str) -> Objective:
+    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces, by the tokens of ``tokenizer``."""
     references = CrossEntropy(config.training.label_smoothing)
     match config.objective.kind:
         case "scst":
-            return SelfCritical(config.objective, references, subwords.tgt)
+            return SelfCritical(config.objective, references, subwords.tgt, tokenizer)
         case "mrt":
-            return MinimumRisk(config.objective, references, subwords.tgt)
+            return MinimumRisk(config.objective, references, subwords.tgt, tokenizer)
     return references

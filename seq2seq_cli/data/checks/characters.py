@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import regex
 
+from seq2seq_cli.data.invisible import INVISIBLE, JOINING, NONCHARACTERS
+
 
 class Character(IntEnum):
     """Classes of characters. Those from LATIN_CAPITAL on are letters, with the marks that belong to them."""
@@ -25,10 +27,12 @@ class Character(IntEnum):
     QUOTE = 10
     COLON = 11
     DIGIT = 12
-    LATIN_CAPITAL = 13
-    CYRILLIC_CAPITAL = 14
-    GREEK_CAPITAL = 15
-    LETTER = 16
+    INVISIBLE = 13
+    JOINING = 14
+    LATIN_CAPITAL = 15
+    CYRILLIC_CAPITAL = 16
+    GREEK_CAPITAL = 17
+    LETTER = 18
 
 
 FIRST_SCRIPT = int(Character.LETTER) + 1
@@ -51,7 +55,7 @@ SETS = {
     Character.CONTROL: r"[\x01-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff]",
     Character.BIDI: r"[\u202a-\u202e\u2066-\u2069]",
     Character.SEPARATOR: r"[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]",
-    Character.LOST: r"[\ufffd\ud800-\udfff]",
+    Character.LOST: r"[\ufffd\ud800-\udfff]",  # and noncharacters
     Character.SPACE: r"[\p{Zs}\t]",
     Character.COMMA: "[,،、，;；]",
     Character.QUESTION: "[?？؟]",
@@ -61,7 +65,10 @@ SETS = {
     Character.DIGIT: r"\p{Nd}",
     Character.LETTER: r"[\p{L}\p{M}\p{N}--\p{Nd}]",
 }
-"""Regular expressions of the classes that are no script."""
+"""Regular expressions of the classes that are no script, nor one of the classes below."""
+
+TABLES = {Character.LOST: NONCHARACTERS, Character.INVISIBLE: INVISIBLE, Character.JOINING: JOINING}
+"""Characters of a class that are told one by one."""
 
 
 @cache
@@ -80,6 +87,10 @@ def classes_of_code_points() -> np.ndarray:
         assign(number, rf"[\p{{Script={script}}}&&[\p{{L}}\p{{M}}]]")
     for script, character in CAPITALS.items():
         assign(character, rf"[\p{{Script={script}}}&&\p{{Lu}}]")
+    for character, listed in TABLES.items():
+        codes = np.fromiter(map(ord, listed), dtype=np.int64)
+        # Some have a class of their own: those that override directions, and the byte order mark.
+        table[codes[~np.isin(table[codes], (Character.BIDI, Character.CONTROL))]] = character
     return table
 
 

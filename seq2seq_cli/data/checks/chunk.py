@@ -11,7 +11,7 @@ import numpy as np
 
 from seq2seq_cli.data.checks.characters import CAPITALS, CLASSES, Character, codes_of, counts_by_class
 from seq2seq_cli.data.checks.keys import exact_keys, normalised_keys, of_pairs
-from seq2seq_cli.data.checks.kinds import REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.kinds import FLAGS, REPAIRED, SOURCE, TARGET, Kind
 from seq2seq_cli.data.checks.overlap import TestKeys
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import in_another_script, letters_by_script
@@ -19,7 +19,7 @@ from seq2seq_cli.data.checks.scripts import in_another_script, letters_by_script
 FEATURES = 7
 """Of a line, beside its characters: blanks, digits, commas, questions, exclamations, quotes and colons, capitals."""
 
-RECORD = np.dtype([("flags", "<u4"), ("chars", "<u4", 2), ("features", "u1", (2, FEATURES))])
+RECORD = np.dtype([("flags", FLAGS), ("chars", "<u4", 2), ("features", "u1", (2, FEATURES))])
 """What is kept of each pair until all are known."""
 IDENTITY = np.dtype([("normalised", "<u8"), ("exact", "<u8"), ("row", "<u8")])
 """What tells whether two pairs are the same."""
@@ -65,8 +65,18 @@ _FLAGGED = {
     Kind.BIDI: Character.BIDI,
     Kind.SEPARATOR: Character.SEPARATOR,
     Kind.UNDECODABLE: Character.LOST,
+    Kind.INVISIBLE: Character.INVISIBLE,
+    Kind.JOINING: Character.JOINING,
 }
-_INVISIBLE = [Character.NUL, Character.CONTROL, Character.BIDI, Character.SEPARATOR, Character.SPACE]
+_INVISIBLE = [
+    Character.NUL,
+    Character.CONTROL,
+    Character.BIDI,
+    Character.SEPARATOR,
+    Character.SPACE,
+    Character.INVISIBLE,
+    Character.JOINING,
+]
 _COUNTED: list[list[Character]] = [
     [Character.SPACE],
     [Character.DIGIT],
@@ -103,7 +113,7 @@ def look_at(chunk: Chunk, expected: Expected) -> Seen:
 def _side(lines: Sequence[str], side: int, scripts: frozenset[str]) -> _Side:
     codes = codes_of(lines)
     counts = counts_by_class(codes)
-    flags = np.zeros(len(lines), dtype=np.uint32)
+    flags = np.zeros(len(lines), dtype=FLAGS)
     for kind, character in _FLAGGED.items():
         flags[counts[:, character] > 0] |= kind.bit(side)
     flags[codes.lengths == counts[:, _INVISIBLE].sum(1)] |= Kind.EMPTY.bit(side)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress
-from seq2seq_cli.data.checks.kinds import REMOVED, REPAIRED, Kind
+from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, Kind
 from seq2seq_cli.data.checks.reading import Reading
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.pairs import LineFiles, ParallelText
@@ -93,7 +93,7 @@ def write_copy(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
 
 def _flags(checked: Checked) -> Iterator[int]:
     for begin in range(0, checked.pairs, PAGE):
-        yield from np.fromfile(checked.flags, dtype="<u4", count=PAGE, offset=begin * 4).tolist()
+        yield from np.fromfile(checked.flags, dtype=FLAGS, count=PAGE, offset=begin * FLAGS.itemsize).tolist()
 
 
 def _first(flags: int) -> Kind:

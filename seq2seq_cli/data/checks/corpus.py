@@ -16,7 +16,7 @@ from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.checks.characters import codes_of, counts_by_class
 from seq2seq_cli.data.checks.chunk import RECORD, Chunk, Expected
 from seq2seq_cli.data.checks.duplicates import Duplicates
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.kinds import FLAGS, SOURCE, TARGET, Kind
 from seq2seq_cli.data.checks.lengths import Lengths, Limits
 from seq2seq_cli.data.checks.overlap import TestKeys
 from seq2seq_cli.data.checks.reading import Reading
@@ -62,7 +62,7 @@ class Checked:
     """What was found in a text of so many ``pairs``, whose sides have ``lines``; one finding a kind.
 
     ``test_pairs`` of the test text, of which ``test_met`` have a side in the text; 0 without one. ``flags``: a file with
-    the flags of every pair (little-endian uint32), there as long as `check` is.
+    the flags of every pair (FLAGS), there as long as `check` is.
     """
 
     text: ParallelText
@@ -206,7 +206,7 @@ class _Check:
                     flags[repeats == kind] |= kind.bits
                 for block in blocks:
                     flags[max(0, block.first - begin) : max(0, block.last + 1 - begin)] |= Kind.SHIFTED.bits
-                file.write(flags.astype("<u4").tobytes())
+                file.write(flags.astype(FLAGS).tobytes())
                 for kind in Kind:
                     src, tgt, both = (flags & bits != 0 for bits in (kind.bit(SOURCE), kind.bit(TARGET), kind.bits))
                     totals[kind] += [src.sum(), tgt.sum(), both.sum()]

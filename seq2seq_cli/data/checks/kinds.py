@@ -4,9 +4,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+import numpy as np
+
 Remedy = Literal["removed", "repaired", "kept"]
 
 SOURCE, TARGET = 0, 1
+
+FLAGS = np.dtype("<u8")
+"""What the flags of a pair are kept in."""
 
 
 class Kind(IntEnum):
@@ -28,6 +33,8 @@ class Kind(IntEnum):
     DUPLICATE_NORMALISED = 13
     OVERLAP = 14
     OVERLAP_NORMALISED = 15
+    INVISIBLE = 16
+    JOINING = 17
 
     def bit(self, side: int) -> int:
         """The flag of this kind on one side."""
@@ -70,6 +77,8 @@ TABLE = (
     Row("duplicate-normalised", "the same but for case, punctuation and spaces", "kept", False),
     Row("overlap", "a side that is also in the test text", "removed", True),
     Row("overlap-normalised", "the same but for case, punctuation and spaces", "removed", True),
+    Row("invisible", "zero-width spaces, soft hyphens, direction marks and the like: not seen, dropped everywhere", "repaired", False),
+    Row("joining", "joiners, variation selectors and the like: not seen either, but they spell", "kept", False),
 )  # fmt: skip
 
 REMOVED = sum(kind.bits for kind in Kind if kind.row.remedy == "removed")

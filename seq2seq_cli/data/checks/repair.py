@@ -4,11 +4,15 @@ import re
 import unicodedata
 
 from seq2seq_cli.data.checks.characters import SETS, Character
+from seq2seq_cli.data.invisible import INVISIBLE
 
 _DROPPED = re.compile("|".join(SETS[kind] for kind in (Character.NUL, Character.CONTROL, Character.BIDI)))
+_INVISIBLE = str.maketrans("", "", INVISIBLE)
 _SEPARATORS = re.compile(f"{SETS[Character.SEPARATOR]}+")
 
 
 def repaired(line: str) -> str:
-    """``line`` in NFC, without NUL, control and direction characters, a blank for what others may take for its end."""
-    return unicodedata.normalize("NFC", _SEPARATORS.sub(" ", _DROPPED.sub("", line)))
+    """``line`` in NFC, without NUL, control, direction and invisible characters, a blank for what others may take for its
+    end."""
+    seen = _DROPPED.sub("", line).translate(_INVISIBLE)
+    return unicodedata.normalize("NFC", _SEPARATORS.sub(" ", seen))
