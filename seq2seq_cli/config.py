@@ -51,13 +51,16 @@ MOST = 2**31 - 1
 Positive = Annotated[int, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
 Size = Annotated[int, Field(gt=0, le=65_536)]
-Pieces = Annotated[int, Field(ge=0, le=100_000)]
+LONGEST_TRANSLATION = 100_000
+Pieces = Annotated[int, Field(ge=0, le=LONGEST_TRANSLATION)]
 Layers = Annotated[int, Field(gt=0, le=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, allow_inf_nan=False
+    )
 
 
 class DataConfig(Section):
@@ -454,6 +457,12 @@ def from_dict(values: Mapping[str, object], where: str | None = None) -> Config:
     except ValidationError as error:
         problems = [_explain(detail, where) for detail in error.errors()]
         raise ConfigError("\n".join(problems)) from None
+
+
+def decoding_with(decoding: DecodingConfig, changes: Mapping[str, int | float | None], where: str) -> DecodingConfig:
+    """The settings with ``changes`` (None: no change) laid over them. Raises ConfigError as ``from_dict``."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return from_dict({"decoding": decoding.model_dump() | given}, where).decoding
 
 
 def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None:

@@ -108,8 +108,11 @@ def training_flags(
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
-    """A run's decoding settings with the options that were given laid over them."""
-    return config.decoding.model_copy(update={name: value for name, value in given.items() if value is not None})
+    """A run's decoding settings with the options that were given laid over them. Raises ConfigError for what no file of
+    settings may hold either."""
+    from seq2seq_cli.config import decoding_with
+
+    return decoding_with(config.decoding, given, "command line")
 
 
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:

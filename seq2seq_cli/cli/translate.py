@@ -220,7 +220,7 @@ def _write(
 def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> str:
     # Nothing in a translation may look like the end of a line.
     text = " ".join(hypothesis.pieces) if pieces else hypothesis.text.replace("\n", " ")
-    return f"{number}\t{hypothesis.score:.6f}\t{text}" if scored else text
+    return f"{number}\t{hypothesis.shown_score}\t{text}" if scored else text
 
 
 class _Warnings:

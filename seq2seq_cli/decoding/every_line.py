@@ -9,7 +9,7 @@ from seq2seq_cli.config import DecodingConfig
 from seq2seq_cli.data.text import shorten
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator, nothing
-from seq2seq_cli.errors import UserError
+from seq2seq_cli.errors import UnsearchableError, UserError
 
 MOST_PIECES = 2000
 """A longer line is left out: searched through, it would take minutes, and the memory of all others."""
@@ -43,12 +43,13 @@ def translate_every_line(
         numbered = None if sampling is None else replace(sampling, first=sampling.first + first)
         try:
             return translator.hypotheses(part, decoding, numbered, replace_unknown)
-        except UserError:
-            raise
         except Exception as problem:  # whatever it is, it may be the fault of one line
+            if isinstance(problem, UserError) and not isinstance(problem, UnsearchableError):
+                raise
             if len(part) == 1:
                 failed.append(problem)
-                left_out(first, f"made the search fail ({shorten(str(problem) or type(problem).__name__, 200)}).")
+                reason = problem.what if isinstance(problem, UserError) else str(problem) or type(problem).__name__
+                left_out(first, f"made the search fail ({shorten(reason, 200)}).")
                 return [[nothing()]]
         middle = len(part) // 2
         return search(first, part[:middle]) + search(first + middle, part[middle:])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from seq2seq_cli.config import DataConfig, DecodingConfig, load
+from seq2seq_cli.config import DataConfig, DecodingConfig, decoding_with, load
 from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.decoding.hypothesis import Hypothesis
@@ -195,12 +195,12 @@ def compare_runs(
     have none, or not the same references; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts.
     """
-    changes = {name: value for name, value in decoding.items() if value is not None}
     where, texts = _one_test(runs, test, one_source)
     evaluations: list[Evaluation] = []
     for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
-        settings = translator.config.decoding.model_copy(update=changes) if changes else None
+        changed = any(value is not None for value in decoding.values())
+        settings = decoding_with(translator.config.decoding, decoding, "command line") if changed else None
         evaluations.append(evaluate_run(run, lines, translator, settings, keep))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     p_values = paired(baseline, others, texts[0].tgt, test=paired_test) if others else []
