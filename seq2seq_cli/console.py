@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -111,11 +112,17 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
 def standard_input() -> BinaryIO:
     """Standard input in a buffer of its own. A thread may be waiting for it when the program ends: Python's own
-    buffer is locked then, and shutting down aborts."""
+    buffer is locked then, and shutting down aborts. Raises UserError where there is none, or it cannot be read."""
     try:
-        return open(os.dup(sys.stdin.fileno()), "rb")
-    except (OSError, io.UnsupportedOperation):  # not a real file
+        descriptor = os.dup(sys.stdin.fileno())
+    except io.UnsupportedOperation:  # not a real file
         return sys.stdin.buffer
+    try:
+        os.read(descriptor, 0)
+    except OSError as problem:
+        why = "is closed." if problem.errno == errno.EBADF else f"cannot be read: {problem.strerror}."
+        raise UserError(why, "standard input", "Name a file, or send one with <.") from None
+    return open(descriptor, "rb")
 
 
 @contextmanager

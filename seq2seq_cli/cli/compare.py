@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import options, streams
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +25,7 @@ def compare(
         str,
         typer.Option(metavar="KINDS", help="Attention kinds with commas between, or all (see `seq2seq attentions`)."),
     ] = "none,bahdanau,luong-general,local-p",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each kind, with seeds one apart.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each kind, with seeds one apart.")] = 1,
     corpus: options.Corpus = None,
     train_text: options.TrainText = None,
     dev: options.Dev = None,
@@ -68,6 +68,7 @@ def compare(
     from seq2seq_cli.training.comparison import planned_runs
     from seq2seq_cli.training.setup import prepared_text
 
+    streams.do_without_output()
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)

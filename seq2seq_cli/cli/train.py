@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import options, streams
 
 
 def train(
@@ -61,6 +61,7 @@ def train(
     from seq2seq_cli.ranks import joined, leave
     from seq2seq_cli.runs import open_run
 
+    streams.do_without_output()
     for other, given in (("--overwrite", overwrite), ("--config", config is not None)):
         if resume and given:
             raise ConfigError(f"--resume and {other} exclude each other: a run keeps its settings.", "command line")

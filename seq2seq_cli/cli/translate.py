@@ -55,7 +55,9 @@ def translate(
     ] = False,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0.01, help="With --sample: below 1 sharper, above 1 flatter.", rich_help_panel="Search"),
+        typer.Option(
+            min=0.01, max=1e6, help="With --sample: below 1 sharper, above 1 flatter.", rich_help_panel="Search"
+        ),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=0, help="With --sample: among the k likeliest; 0: all.", rich_help_panel="Search")

@@ -208,7 +208,8 @@ def inverse_cdf(p_NC: Tensor, drawn_N: Tensor) -> Tensor:
     place = torch.device("cpu") if p_NC.device.type == "mps" else p_NC.device
     sums_NC = p_NC.to(place).double().cumsum(-1)
     chosen_N1 = torch.searchsorted(sums_NC, drawn_N.to(place)[:, None] * sums_NC[:, -1:], right=True)
-    return chosen_N1.squeeze(1).to(p_NC.device)
+    # Past the last one where a product is rounded up, or these are no numbers.
+    return chosen_N1.squeeze(1).clamp(max=p_NC.shape[1] - 1).to(p_NC.device)
 
 
 def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Choose) -> Result:
