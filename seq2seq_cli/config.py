@@ -446,7 +446,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = read_bytes(path, LARGEST_FILE)
         if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
             raise ConfigError(f"a line is longer than {LONGEST_LINE:,} bytes.", str(path))
-        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
+        return tomllib.loads(content.decode("utf-8", errors="surrogateescape").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file.", str(path)) from None
     except RecursionError:
@@ -455,6 +455,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"not readable as TOML: {error.strerror}.", str(path)) from None
     except ValueError as error:  # of Unicode, of TOML, of numbers with thousands of digits
         raise ConfigError(f"not readable as TOML: {error}", str(path)) from None
+
+
+def encoded(text: str) -> bytes:
+    """A configuration as a file holds it: UTF-8, but for names of files that are not: these are their own bytes."""
+    return text.encode("utf-8", errors="surrogateescape")
 
 
 def from_dict(values: Mapping[str, object], where: str | None = None) -> Config:

@@ -70,9 +70,10 @@ def write_bytes(path: Path, data: bytes | bytearray) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """``text`` into ``path`` in one piece, UTF-8, line ends as given."""
+    r"""``text`` into ``path`` in one piece, UTF-8, line ends as given. Of a name in it that is not UTF-8, the bytes that are
+    not are escapes, ``\udce9``, which JSON reads back."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import options, streams
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,10 +103,10 @@ def compare(
             keep=lambda source: chosen_rows(source, options.SENTENCES),
         )
     rows = summaries(comparison)
-    console.out().print(comparison_table(comparison))
+    console.table(comparison_table(comparison))
     print_lengths(comparison)
     if seeds > 1:
-        console.out().print(_seeds_table(rows))
+        console.table(_seeds_table(rows))
     for line in (*comparison.signatures, sizes(rows)):
         console.notice(line)
     write_json(files.results, {"runs": comparison.to_json(), "kinds": [asdict(row) for row in rows]})
@@ -118,10 +119,10 @@ def compare(
 def _seeds_table(rows: list[KindSummary]) -> Table:
     from rich.table import Table
 
-    table = Table(title=f"mean of {rows[0].seeds} seeds, and the standard deviation of single runs")
-    table.add_column("attention")
+    table = Table(title=f"mean of {counted(rows[0].seeds, 'seed')}, and the standard deviation of single runs")
+    table.add_column("attention", no_wrap=True)
     for column in ("BLEU", "chrF", "parameters", "train min"):
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.kind,

@@ -80,7 +80,7 @@ def evaluate(
     with console.status("translating and scoring"):
         comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32", paired_test, one_source)
     if not files.on_standard_output:
-        console.out().print(comparison_table(comparison))
+        console.table(comparison_table(comparison))
         if by_length:
             print_lengths(comparison)
     for signature in comparison.signatures:

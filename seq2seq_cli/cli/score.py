@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.wording import counted
 
 
 def score(
@@ -65,4 +66,4 @@ def score(
     with console.text_output(output) as file:
         file.writelines(lines)
     if output is not None:
-        console.notice(f"{len(lines):,} scores written to {output}")
+        console.notice(f"{counted(len(lines), 'score')} written to {output}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from typing import TextIO, cast
@@ -27,10 +28,13 @@ def open_closed() -> None:
     sys.stdin = sys.stdin or _text(INPUT, "r")
     sys.stdout = sys.stdout or _text(OUTPUT, "w")
     sys.stderr = sys.stderr or _text(ERRORS, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that is not UTF-8 is written with escapes, as on standard error, instead of ending the program.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _text(descriptor: int, mode: str) -> TextIO:
-    return cast(TextIO, open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
+    return cast(TextIO, open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False))
 
 
 def output_is_closed() -> bool:

@@ -10,6 +10,7 @@ from seq2seq_cli.data.text import shorten
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator, nothing
 from seq2seq_cli.errors import UnsearchableError, UserError
+from seq2seq_cli.wording import counted
 
 MOST_PIECES = 2000
 """A longer line is left out: searched through, it would take minutes, and the memory of all others."""
@@ -66,10 +67,10 @@ def _of_a_length(translator: Translator, lines: Sequence[str], long: Told, left_
     trained_on = translator.config.data.max_length
     for i, pieces in enumerate(map(len, translator.subwords.src.encode(kept))):
         if len(lines[i]) > MOST_CHARACTERS:
-            left_out(i, f"has {len(lines[i]):,} characters, more than {MOST_CHARACTERS:,}.")
+            left_out(i, f"has {counted(len(lines[i]), 'character')}, more than {MOST_CHARACTERS:,}.")
         elif pieces > MOST_PIECES:
-            left_out(i, f"has {pieces:,} pieces, more than {MOST_PIECES:,}.")
+            left_out(i, f"has {counted(pieces, 'piece')}, more than {MOST_PIECES:,}.")
             kept[i] = ""
         elif pieces > trained_on:
-            long(i, f"has {pieces:,} pieces; the model was trained on at most {trained_on}.")
+            long(i, f"has {counted(pieces, 'piece')}; the model was trained on at most {trained_on}.")
     return kept

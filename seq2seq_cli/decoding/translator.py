@@ -28,6 +28,7 @@ from seq2seq_cli.model.build import build, local_radius
 from seq2seq_cli.model.seq2seq import SearchWeights, Seq2Seq
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import open_run
+from seq2seq_cli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Translator:
         Raises DataError where there are not as many targets as sources, ConfigError where there is no such head.
         """
         if len(sources) != len(targets):
-            raise DataError(f"{len(sources)} source lines but {len(targets)} translations.")
+            raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
         exponent = self.config.decoding.length_penalty if alpha is None else alpha
         encoded = self.subwords.src.encode(list(sources))
         lengths = [max(len(s), len(t)) for s, t in zip(encoded, targets, strict=True)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from seq2seq_cli.errors import ConfigError, DataError, suggestion
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -73,7 +74,7 @@ class PairedTest:
     trials: int
 
     def __str__(self) -> str:
-        return f"{self.title}, {self.trials:,} trials"
+        return f"{self.title}, {counted(self.trials, 'trial')}"
 
 
 RANDOMISATION = PairedTest("paired approximate randomisation", "ar", 10_000)
@@ -218,7 +219,7 @@ def _score(name: str, metric: Metric, hypotheses: Sequence[str], references: Seq
 def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
     if len(hypotheses) != len(references):
         raise DataError(
-            f"{len(hypotheses):,} translations but {len(references):,} references.",
+            f"{counted(len(hypotheses), 'translation')} but {counted(len(references), 'reference')}.",
             hint="Line n of the one must belong to line n of the other.",
         )
     if not references:

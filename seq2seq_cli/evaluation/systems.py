@@ -19,6 +19,7 @@ from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, Scores, paired, score_system
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text
+from seq2seq_cli.wording import counted, short_names, without_folders
 
 Keep = Callable[[Sequence[str]], Sequence[int]]
 """Of the source text, the rows whose hypotheses are to be kept whole."""
@@ -152,14 +153,18 @@ class Comparison:
     @property
     def title(self) -> str:
         beams = dict.fromkeys(str(evaluation.decoding.beam) for evaluation in self.evaluations)
-        return f"{self.test}: {len(self.evaluations[0].hypotheses):,} sentences, beam {', '.join(beams)}"
+        sentences = counted(len(self.evaluations[0].hypotheses), "sentence")
+        return f"{self.test_name}: {sentences}, beam {', '.join(beams)}"
+
+    @property
+    def test_name(self) -> str:
+        """``test`` for people, who may send it to others: without the folders that its files are in."""
+        return without_folders(self.test)
 
     @property
     def names(self) -> list[str]:
-        """Short ones for the runs: their folders' own, or whole paths where two of these are the same."""
-        paths = [evaluation.run.directory for evaluation in self.evaluations]
-        own = [path.resolve().name for path in paths]
-        return own if len(set(own)) == len(own) else [str(path) for path in paths]
+        """Short ones for the runs: what tells their folders apart."""
+        return short_names([evaluation.run.directory for evaluation in self.evaluations])
 
     @property
     def signatures(self) -> list[str]:
