@@ -91,11 +91,10 @@ def table(rows: Table) -> None:
     heads = [str(column.header).split("\n")[0] for column in rows.columns]
     label = min(max(map(cell_len, heads)) + 2, console.width // 3)
     for cells in zip(*(column.cells for column in rows.columns), strict=True):
-        told = [(head, str(cell)) for head, cell in zip(heads, cells, strict=True) if isinstance(cell, str | Text)]
         console.print()
-        for head, cell in told:
-            if cell:
-                _print_fact(console, head, cell, label)
+        for head, cell, column in zip(heads, cells, rows.columns, strict=True):
+            if isinstance(cell, str | Text) and str(cell):
+                _print_fact(console, head, str(cell), label, [str(cell)] if column.no_wrap else str(cell).split())
     if rows.caption:
         console.print()
         console.print(rows.caption)
@@ -113,12 +112,13 @@ def _narrowest(rows: Table) -> int:
     return sum(fixed) + max(shared) * (len(shared) - 1) + columns * (left + right) + (columns + 1) * bool(rows.box)
 
 
-def _print_fact(console: Console, head: str, cell: str, label: int) -> None:
-    if max(map(cell_len, cell.split())) > console.width - label:  # the terminal may break the line, but we do not
+def _print_fact(console: Console, head: str, cell: str, label: int, parts: list[str]) -> None:
+    """``parts``: what is not to be broken."""
+    if max(map(cell_len, parts)) > console.width - label:  # the terminal may break the line, but we do not
         console.print(Text(f"{head}\n{cell}" if head else cell), soft_wrap=True)
         return
     grid = Table.grid(Column(width=label), Column())
-    grid.add_row(Text(head), Text(cell))
+    grid.add_row(Text(head, overflow="fold"), Text(cell))
     console.print(grid)
 
 

@@ -36,20 +36,24 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     ]
 
 
+ELSEWHERE = ("/", "~", "..")
+"""How a path begins that may tell whose machine this is; one that is relative to the working folder does not."""
+
+
 def without_folders(where: str) -> str:
-    """What a message calls a text, ``A/x.de and A/x.en``, without the folders, which may tell whose machine it was."""
-    return printable(" and ".join(part.rpartition("/")[2] for part in where.split(" and ")))
+    """What a message calls a text, ``/A/x.de and /A/x.en``, without folders that may tell whose machine it was."""
+    parts = [part.rpartition("/")[2] if part.startswith(ELSEWHERE) else part for part in where.split(" and ")]
+    return printable(" and ".join(parts))
 
 
 _WAY_IN = re.compile(r"""(?<![\w./~-])(?:~[^/\s]*|\.\.|)/[^\s"',;:=]*/(?=[^\s/])""")
-"""The folders of a path from the root, from somebody's home or from above."""
+"""The folders of such a path amid text."""
 
 
 def without_ways_in(value: str) -> str:
-    """A setting or an argument with ``.../`` for the folders in front of a file that lies elsewhere on this machine; names
-    relative to the working folder stay."""
+    """A setting or an argument with ``.../`` for the folders of a path that begins elsewhere."""
     option, separator, path = value.rpartition("=")
     bare = path.strip("\"'")
-    if bare.startswith(("/", "~", "..")) and "/" in bare:
+    if bare.startswith(ELSEWHERE) and "/" in bare:
         path = path.replace(bare, f".../{bare.rstrip('/').rpartition('/')[2]}")
     return printable(_WAY_IN.sub(".../", f"{option}{separator}{path}"), "\n\t")

@@ -14,6 +14,7 @@ from corpora import TinyCorpus, write_lines
 from matplotlib.image import imread
 from rich.console import Console
 
+from seq2seq_cli import console
 from seq2seq_cli.evaluation.lengths import length_bins, score_by_length
 from seq2seq_cli.report.bars import length_chart
 from seq2seq_cli.runs import Run
