@@ -69,6 +69,13 @@ class Section(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, allow_inf_nan=False
     )
 
+    @field_validator("*")
+    @classmethod
+    def _can_be_a_name(cls, value: object) -> object:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("the character NUL is in no name of a file")
+        return value
+
 
 class DataConfig(Section):
     corpus: str | None = None

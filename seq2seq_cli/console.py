@@ -102,7 +102,7 @@ def table(rows: Table) -> None:
 
 def _narrowest(rows: Table) -> int:
     """Columns of a terminal that a table needs, where those of its columns that wrap share evenly what the others leave."""
-    fixed, shared = [], [0]
+    fixed, shared = list[int](), [0]
     for column in rows.columns:
         cells = [str(cell) for cell in (column.header, *column.cells) if isinstance(cell, str | Text)]
         parts = [part for cell in cells for part in (cell.split("\n") if column.no_wrap else cell.split())]
@@ -127,7 +127,8 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     pairs = list(rows)
     width = max(len(name) for name, _ in pairs) if sys.stdout.isatty() else 0
     for name, value in pairs:
-        result(f"{name:<{width}}  {value}" if width else f"{name}\t{value}")
+        shown = printable(value, "\t")
+        result(f"{name:<{width}}  {shown}" if width else f"{name}\t{shown}")
 
 
 @contextmanager

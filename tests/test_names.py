@@ -90,6 +90,36 @@ def test_runs_are_made_under_any_name(folder: Path, terminal: Terminal) -> None:
     terminal.ok("check-data", text / "train", "--src", "xx", "--tgt", "yy", "--fix", folder / "fixed")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "translate {} --run {run}", "translate --run {}", "translate {file} -o {} --run {run}", "score {} {} --run {run}",
+        "train --run {} --train {text} --dev {text} --src xx --tgt yy", "train --from {}", "train --train {} --dev {} --src x --tgt y", "train --config {}", "compare --run {} --train {text} --dev {text} --test {text} --src xx --tgt yy",
+        "report {run} -o {}", "report {}", "eval {run} --csv {}", "eval {run} --test {}", "plot ta --run {run} -o {}.png",
+        "align --run {run} --source {file} --target {file} --soft {}", "check-data {} --src x --tgt y",
+        "check-data {text} --src xx --tgt yy --fix {}", "config check {}", "serve {}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["too long", "a circle", "below a file"])
+def test_a_name_that_can_be_no_file(
+    words: str, kind: str, terminal: Terminal, trained_run: Run, tiny_corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("ta\n")
+    for circle in ("circle", "circle.png", "circle.x", "circle.xx"):
+        (tmp_path / circle).symlink_to(circle)
+    path = {"too long": "n" * 300, "a circle": "circle", "below a file": "file/below"}[kind]
+    places = {"run": trained_run.directory, "file": tmp_path / "file", "text": tiny_corpus.folder / "train"}
+    if kind == "a circle" and (words.startswith("plot") or "--fix" in words):
+        pytest.skip("the link gives way to the file")
+    terminal.refused(*(word.format(tmp_path / path, **places) for word in words.split(" ")))
+
+
+def test_a_setting_that_can_be_no_name(terminal: Terminal, tmp_path: Path) -> None:
+    said = terminal.refused("train", "--run", tmp_path / "run", "--set", 'data.train="a\\u0000b"')
+    assert "data.train" in said
+    assert "NUL" in said
+
+
 def test_a_page_tells_nothing_of_the_folders_it_came_from(
     trained_run: Run, tiny_corpus: TinyCorpus, tmp_path: Path, terminal: Terminal
 ) -> None:

@@ -25,6 +25,9 @@ from seq2seq_cli.cli.translate import translate
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
 
+UNUSABLE = {errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
+"""Of an OSError: what is the matter with a file that was named."""
+
 app = typer.Typer(
     name="seq2seq",
     no_args_is_help=True,
@@ -85,7 +88,7 @@ def main() -> None:
         if problem.errno == errno.EBADF and streams.output_is_closed():
             streams.leave(sys.stdout)
             _end(UserError("is closed.", "standard output", "Name a file with -o, or send it to one with >."))
-        if problem.errno not in (*DISK_FULL, errno.EROFS, errno.EACCES):
+        if problem.errno not in (*DISK_FULL, *UNUSABLE):
             raise
         full = problem.errno in DISK_FULL
         what = "there is no room left on the disk." if full else f"cannot be used: {problem.strerror}."

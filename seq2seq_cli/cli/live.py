@@ -20,6 +20,8 @@ from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Sk
 from seq2seq_cli.training.setup import Report
 from seq2seq_cli.wording import counted
 
+LONGEST_LEFT = 1e9
+"""Seconds: thirty years. Of epochs without end, more could not be written down."""
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
 
@@ -181,7 +183,7 @@ class _Live:
 def _left(event: Stepped) -> str:
     """Time to the end of the epochs or minutes; early stopping may come before."""
     remaining = event.seconds * (1 - event.share) / event.share if event.share > 0 else 0
-    return str(timedelta(seconds=round(remaining)))
+    return str(timedelta(seconds=round(min(remaining, LONGEST_LEFT))))
 
 
 def memory() -> str:

@@ -140,7 +140,10 @@ def check_paths(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None
     for option, output in outputs.items():
         if output is None:
             continue
-        other = options_by_path.setdefault(output.resolve(), option)
+        try:
+            other = options_by_path.setdefault(output.resolve(), option)
+        except RuntimeError:
+            raise UserError("is a link to itself.", str(output), f"Name another file with {option}.") from None
         if other != option:
             raise UserError(f"{other} and {option} would both write it.", str(output), "Name two files.")
         if str(output) != "-":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from pathlib import Path
 from typing import Annotated
@@ -91,4 +92,4 @@ def train(
             go_on=lambda begun: begun.resume_command,
         )
     console.notice(f"Run directory: {made.directory}")
-    console.notice(f'Try it: echo "..." | seq2seq translate --run {made.directory}')
+    console.notice(f'Try it: echo "..." | seq2seq translate --run {shlex.quote(str(made.directory))}')
