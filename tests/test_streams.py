@@ -68,9 +68,10 @@ def test_a_reader_that_has_gone() -> None:
 @pytest.mark.parametrize("full", [OUT, ERR])
 def test_a_stream_that_is_full(full: int) -> None:
     with open("/dev/full", "wb") as device:
-        streams = {"stdout": device if full == OUT else None, "stderr": device if full == ERR else None}
         command = ["config", "show"] if full == OUT else ["config", "check", "none.toml"]
-        done = subprocess.run([sys.executable, "-m", "seq2seq_cli", *command], check=False, **streams)
+        words = [sys.executable, "-m", "seq2seq_cli", *command]
+        out, err = (device if full == stream else None for stream in (OUT, ERR))
+        done = subprocess.run(words, check=False, stdout=out, stderr=err)
     assert done.returncode == 2
 
 

@@ -36,7 +36,7 @@ def uncounted(path: Path) -> list[str]:
                 continue
             form = "" if number.format_spec is None else ast.unparse(number.format_spec)
             is_count = form == "f','" or (not form and ast.unparse(number.value).startswith("len("))
-            word = f"{behind.value} ".split(" ")[1] if str(behind.value).startswith(" ") else ""
+            word = (str(behind.value) + " ").split(" ")[1] if str(behind.value).startswith(" ") else ""
             if (
                 is_count
                 and word.rstrip(".,:;") not in ("is", "has")

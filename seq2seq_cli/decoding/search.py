@@ -118,16 +118,15 @@ class Ranking:
         """What to rank by: the score, or so many times the score. Never NaN, and minus infinity only for that."""
         if self._unit == 1:
             return length_normalised(log_prob, length, self.alpha)
-        divisor = (length / self._unit) ** self.alpha
-        if (
-            log_prob.device.type == "mps"
-        ):  # Apple's GPUs have no double precision: what is far apart anyway is a tie there
+        divisor = float((length / self._unit) ** self.alpha)
+        # Apple's GPUs have no double precision: what is far apart anyway may be a tie there.
+        if log_prob.device.type == "mps":
             return log_prob / min(max(divisor, 1e-30), 1e30)
         return log_prob.double() / divisor
 
     def score(self, value: float) -> float:
         """The score itself, of a ``value``."""
-        return value / self._unit**self.alpha
+        return value / float(self._unit**self.alpha)
 
 
 def greedy(state: SearchState, limits: Limits, alpha: float) -> Result:
