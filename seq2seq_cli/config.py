@@ -51,13 +51,30 @@ MOST = 2**31 - 1
 Positive = Annotated[int, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
 Size = Annotated[int, Field(gt=0, le=65_536)]
-Pieces = Annotated[int, Field(ge=0, le=100_000)]
+LONGEST_TRANSLATION = 100_000
+Pieces = Annotated[int, Field(ge=0, le=LONGEST_TRANSLATION)]
 Layers = Annotated[int, Field(gt=0, le=64)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Minutes = Annotated[float, Field(gt=0, le=10 * 366 * 24 * 60)]
+"""Ten years at most."""
+Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Beyond, scores in single precision are all the same, or no numbers."""
+LARGEST_WEIGHT = 1e6
+"""Of a part of the loss: it is to be a finite number in single precision."""
+MOST_THREADS = 1024
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_a_name(cls, value: object) -> object:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("the character NUL is in no name of a file")
+        return value
 
 
 class DataConfig(Section):
@@ -105,7 +122,7 @@ class SubwordConfig(Section):
     """Pieces; a corpus too small for this many gets as many as it can feed, and you are told."""
     joint: bool = True
     """One vocabulary for both languages (true), or one each."""
-    character_coverage: Annotated[float, Field(gt=0.9, le=1)] = 1.0
+    character_coverage: Annotated[float, Field(ge=0.98, le=1)] = 1.0
     """Share of the training text's characters that get pieces; 0.9995 suits Chinese or Japanese."""
 
 
@@ -139,7 +156,7 @@ class AttentionConfig(Section):
     and temporal score the others all the same.)"""
     normaliser: kinds.Normaliser | None = None
     """How scores become weights; default: the kind's own, softmax for most. sparsemax and entmax15 make exact zeros."""
-    temperature: Annotated[float, Field(gt=0)] | None = None
+    temperature: Temperature | None = None
     """Normalisers softmax and top-k only: T in exp(e/T); below 1 weights are sharper (default: 1)."""
     top_k: Positive | None = None
     """Normaliser top-k only: the largest scores that get a weight (default: 5)."""
@@ -237,7 +254,7 @@ def _means_nothing(name: str, row: kinds.Kind) -> str:
 class TrainingConfig(Section):
     epochs: Positive = 14
     """Passes over the training text, unless early stopping or max_minutes ends training sooner."""
-    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    max_minutes: Minutes | None = None
     """Stop after this long, evaluation included; the cosine schedule then lands inside it."""
     batch_tokens: Positive = 1500
     """Target positions a batch may hold, padding included."""
@@ -245,9 +262,9 @@ class TrainingConfig(Section):
     """Batches whose gradients are added up before each step."""
     optimizer: Literal["adam", "adamw"] = "adam"
     """Optimiser."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.002
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.002
     """Peak learning rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Decoupled for adamw, L2 for adam."""
     schedule: Literal["cosine", "plateau", "inverse-sqrt", "constant"] = "cosine"
     """cosine: down to a hundredth over the run; plateau: halved when dev loss stops falling;
@@ -267,7 +284,7 @@ class TrainingConfig(Section):
     average: Positive = 4
     """The weights of this many last evaluations are averaged at the end, and kept as the best where dev
     agrees; 1: no averaging."""
-    save_minutes: Annotated[float, Field(gt=0)] = 5.0
+    save_minutes: Minutes = 5.0
     """Longest time between two `last` checkpoints."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Everything random starts from it: two runs with one seed on one machine are the same bit for bit."""
@@ -275,13 +292,13 @@ class TrainingConfig(Section):
     """auto: a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the processor or GPU computes it natively, fp16 on older GPUs, else fp32."""
-    threads: Count = 0
+    threads: Annotated[int, Field(ge=0, le=MOST_THREADS)] = 0
     """Processor threads; 0: all cores, at most 8."""
     guided_alignment: str | None = None
     """Word links of the training text, a line a pair, as i-j (Pharaoh format): attention is drawn to them."""
-    guided_weight: Annotated[float, Field(gt=0)] | None = None
+    guided_weight: Annotated[float, Field(gt=0, le=LARGEST_WEIGHT)] | None = None
     """With guided_alignment: how much a target piece's guidance counts beside its cross-entropy (default: 0.5)."""
-    guided_final_weight: Annotated[float, Field(ge=0)] | None = None
+    guided_final_weight: Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)] | None = None
     """With guided_alignment: what that weight has come to, in a straight line, when training ends (default:
     guided_weight)."""
     tensorboard: bool = False
@@ -309,7 +326,7 @@ class ObjectiveConfig(Section):
     """Kinds scst and mrt only: translations drawn for each sentence (default: 5)."""
     cross_entropy_weight: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Kinds scst and mrt only: w in w x cross-entropy + (1 - w) x the rest (default: 0.1)."""
-    alpha: Annotated[float, Field(gt=0)] | None = None
+    alpha: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
     """Kind mrt only: sharpness of the distribution over the candidates, p^alpha (default: 0.005, the paper's)."""
 
     @property
@@ -451,7 +468,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = read_bytes(path, LARGEST_FILE)
         if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
             raise ConfigError(f"a line is longer than {LONGEST_LINE:,} bytes.", str(path))
-        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
+        return tomllib.loads(content.decode("utf-8", errors="surrogateescape").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file.", str(path)) from None
     except RecursionError:
@@ -462,6 +479,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"not readable as TOML: {error}", str(path)) from None
 
 
+def encoded(text: str) -> bytes:
+    """A configuration as a file holds it: UTF-8, but for names of files that are not: these are their own bytes."""
+    return text.encode("utf-8", errors="surrogateescape")
+
+
 def from_dict(values: Mapping[str, object], where: str | None = None) -> Config:
     """A checked configuration. Raises ConfigError that lists every problem, with suggestions."""
     try:
@@ -469,6 +491,12 @@ def from_dict(values: Mapping[str, object], where: str | None = None) -> Config:
     except ValidationError as error:
         problems = [_explain(detail, where) for detail in error.errors()]
         raise ConfigError("\n".join(problems)) from None
+
+
+def decoding_with(decoding: DecodingConfig, changes: Mapping[str, int | float | None], where: str) -> DecodingConfig:
+    """The settings with ``changes`` (None: no change) laid over them. Raises ConfigError as ``from_dict``."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return from_dict({"decoding": decoding.model_dump() | given}, where).decoding
 
 
 def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -11,15 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
 
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
+from seq2seq_cli.wording import counted, printable
 
-WIDE = 200
-"""Columns of output that goes to a file or a pipe: tables are not to be squeezed there."""
+WIDE, WIDEST = 200, 100_000
+"""Columns of output that goes to a file or a pipe: tables are not to be squeezed there. And of any table at all."""
+
+
+ESCAPED = "backslashreplace"
+"""Of the bytes of a name that are not UTF-8: as ``printable`` and JSON write them."""
 
 
 def out() -> Console:
@@ -38,10 +48,7 @@ def result(text: str) -> None:
 
 
 def _harmless(text: str) -> str:
-    """``text`` with what a terminal might obey, or not show, as escapes: names of files can hold anything."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return printable(text, "\n\t")
 
 
 def notice(text: str) -> None:
@@ -62,12 +69,66 @@ def error(problem: UserError) -> None:
         err().print(escape(_harmless(problem.hint)), soft_wrap=True)
 
 
+def table(rows: Table) -> None:
+    """A table of results. Where the terminal is too narrow for it, a block a row: no name and no number is ever broken.
+
+    Columns whose cells are ``no_wrap`` are wholly shown, the others wrap between words.
+    """
+    console = out()
+    whole = Measurement.get(console, console.options.update(width=WIDEST), rows).maximum
+    needed = _narrowest(rows)
+    if not console.is_terminal:
+        console.width = max(console.width, needed)
+    if needed <= console.width < whole:
+        rows.expand = True
+        for column in rows.columns:
+            column.ratio = None if column.no_wrap else 1
+    if needed <= console.width:
+        console.print(rows)
+        return
+    if rows.title:
+        console.print(rows.title, soft_wrap=True)
+    heads = [str(column.header).split("\n")[0] for column in rows.columns]
+    label = min(max(map(cell_len, heads)) + 2, console.width // 3)
+    for cells in zip(*(column.cells for column in rows.columns), strict=True):
+        console.print()
+        for head, cell, column in zip(heads, cells, rows.columns, strict=True):
+            if isinstance(cell, str | Text) and str(cell):
+                _print_fact(console, head, str(cell), label, [str(cell)] if column.no_wrap else str(cell).split())
+    if rows.caption:
+        console.print()
+        console.print(rows.caption)
+
+
+def _narrowest(rows: Table) -> int:
+    """Columns of a terminal that a table needs, where those of its columns that wrap share evenly what the others leave."""
+    fixed, shared = list[int](), [0]
+    for column in rows.columns:
+        cells = [str(cell) for cell in (column.header, *column.cells) if isinstance(cell, str | Text)]
+        parts = [part for cell in cells for part in (cell.split("\n") if column.no_wrap else cell.split())]
+        longest = max([column.min_width or 0, *map(cell_len, parts)])
+        (fixed if column.no_wrap else shared).append(longest)
+    columns, (_, right, _, left) = len(rows.columns), rows.padding
+    return sum(fixed) + max(shared) * (len(shared) - 1) + columns * (left + right) + (columns + 1) * bool(rows.box)
+
+
+def _print_fact(console: Console, head: str, cell: str, label: int, parts: list[str]) -> None:
+    """``parts``: what is not to be broken."""
+    if max(map(cell_len, parts)) > console.width - label:  # the terminal may break the line, but we do not
+        console.print(Text(f"{head}\n{cell}" if head else cell), soft_wrap=True)
+        return
+    grid = Table.grid(Column(width=label), Column())
+    grid.add_row(Text(head, overflow="fold"), Text(cell))
+    console.print(grid)
+
+
 def facts(rows: Iterable[tuple[str, str]]) -> None:
     """Names and values, one a line: aligned on a terminal, tab-separated in a pipe."""
     pairs = list(rows)
     width = max(len(name) for name, _ in pairs) if sys.stdout.isatty() else 0
     for name, value in pairs:
-        result(f"{name:<{width}}  {value}" if width else f"{name}\t{value}")
+        shown = printable(value, "\t")
+        result(f"{name:<{width}}  {shown}" if width else f"{name}\t{shown}")
 
 
 @contextmanager
@@ -94,7 +155,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         def say(stage: str, done: int, total: int) -> None:
             if stage not in seen:
                 seen[stage] = TaskID(0)
-                notice(f"{stage} ..." if not total else f"{stage} {total:,} pairs ...")
+                notice(f"{stage} ..." if not total else f"{stage} {counted(total, 'pair')} ...")
 
         yield say
         return
@@ -111,11 +172,17 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
 def standard_input() -> BinaryIO:
     """Standard input in a buffer of its own. A thread may be waiting for it when the program ends: Python's own
-    buffer is locked then, and shutting down aborts."""
+    buffer is locked then, and shutting down aborts. Raises UserError where there is none, or it cannot be read."""
     try:
-        return open(os.dup(sys.stdin.fileno()), "rb")
-    except (OSError, io.UnsupportedOperation):  # not a real file
+        descriptor = os.dup(sys.stdin.fileno())
+    except io.UnsupportedOperation:  # not a real file
         return sys.stdin.buffer
+    try:
+        os.read(descriptor, 0)
+    except OSError as problem:
+        why = "is closed." if problem.errno == errno.EBADF else f"cannot be read: {problem.strerror}."
+        raise UserError(why, "standard input", "Name a file, or send one with <.") from None
+    return open(descriptor, "rb")
 
 
 @contextmanager
@@ -123,11 +190,11 @@ def text_output(path: Path | None, append: bool = False) -> Iterator[TextIO]:
     r"""A file to write lines to, or standard output for None or ``-``: UTF-8, lines ended by ``\n``. ``append``: behind
     what the file holds. Raises UserError where it cannot be written, or there is no room left."""
     if path is None or str(path) == "-":
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(encoding="utf-8", errors=ESCAPED, newline="\n")  # type: ignore[union-attr]
         yield sys.stdout
         return
     try:
-        file = open(path, "a" if append else "w", encoding="utf-8", newline="\n")  # noqa: SIM115 (an error later on is not ours)
+        file = open(path, "a" if append else "w", encoding="utf-8", errors=ESCAPED, newline="\n")  # noqa: SIM115 (an error later on is not ours)
     except OSError as problem:
         raise UserError(f"cannot be written: {problem.strerror}.", str(path)) from None
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from seq2seq_cli.config import MOST_THREADS
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
 
@@ -99,7 +100,10 @@ def _onednn_may_use(isa: str) -> bool:
 
 
 def set_threads(threads: int) -> int:
-    """Use that many processor threads; 0: all cores this process may run on, at most 8. Returns how many."""
+    """Use that many processor threads; 0: all cores this process may run on, at most 8. Returns how many. Raises ConfigError
+    for more than any processor has, of which the system would have no more to give."""
+    if not 0 <= threads <= MOST_THREADS:
+        raise ConfigError(f"{threads:,} is not between 0 and {MOST_THREADS:,}.", "--threads")
     chosen = threads or min(8, available_cores())
     torch.set_num_threads(chosen)
     return chosen

@@ -43,6 +43,10 @@ class DamagedError(RunError):
     """A checkpoint that is not what was written: cut off, or altered."""
 
 
+class UnsearchableError(RunError):
+    """A sentence in which a model finds no translation: what it gives for probabilities are no numbers."""
+
+
 def suggestion(word: str, choices: Iterable[str]) -> str | None:
     """``Did you mean "x"?`` for the choice nearest to ``word``, or None where nothing is near."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)

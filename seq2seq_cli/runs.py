@@ -33,13 +33,19 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
+def beginning_of(name: str) -> str:
+    """As much of a file's name as leaves room for more behind it: systems take names of 255 bytes."""
+    return os.fsencode(name)[:200].decode("utf-8", errors="ignore")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name once the block has ended well: after a crash or a power cut
     there is the old file or the new one, whole."""
     # One folder at most is made: a run directory that was removed under way does not come back half filled.
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{HALF_WRITTEN}")
+    # As long as any name may be, its own name has no room for more.
+    temporary = path.with_name(f".{beginning_of(path.name)}.{os.getpid()}{HALF_WRITTEN}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -70,9 +76,10 @@ def write_bytes(path: Path, data: bytes | bytearray) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """``text`` into ``path`` in one piece, UTF-8, line ends as given."""
+    r"""``text`` into ``path`` in one piece, UTF-8, line ends as given. Of a name in it that is not UTF-8, the bytes that are
+    not are escapes, ``\udce9``, which JSON reads back."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -191,7 +191,7 @@ def test_a_cleaned_copy(clean: Sides, tmp_path: Path, terminal: Terminal) -> Non
     answer = terminal.ok("check-data", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy")
     assert "removed: 3 pairs (undecodable 1, empty 1, duplicate 1)" in answer.err
     assert "repaired: control 1, separator 1, normalisation 1" in answer.err
-    assert "left out: 1 lines without a partner" in answer.err
+    assert "left out: 1 line without a partner" in answer.err
     copies = [list(read_lines(tmp_path / f"copy.{language}")) for language in ("de", "en")]
     kept = [row for row in range(LINES) if row not in (10, 20)]
     expected = list(src)

@@ -321,7 +321,7 @@ def test_lines_missing_at_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
-        ("t.tsv", ["de\ten", "a\tb", "a"], r"t\.tsv:3: 1 cells in this row, where the header has 2"),
+        ("t.tsv", ["de\ten", "a\tb", "a"], r"t\.tsv:3: 1 cell in this row, where the header has 2"),
         ("t.csv", ["de,en", "a,b", 'a,"b'], r"t\.csv:3: not readable as CSV: unexpected end of data"),
         ("t.jsonl", ['{"de": "a", "en": "b"}', "{"], r"t\.jsonl:2: not JSON"),
         ("t.jsonl", ["[1]"], r"t\.jsonl:1: not a JSON object"),

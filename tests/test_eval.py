@@ -14,6 +14,7 @@ from corpora import TinyCorpus, write_lines
 from matplotlib.image import imread
 from rich.console import Console
 
+from seq2seq_cli import console
 from seq2seq_cli.evaluation.lengths import length_bins, score_by_length
 from seq2seq_cli.report.bars import length_chart
 from seq2seq_cli.runs import Run
@@ -118,9 +119,10 @@ def test_a_terminal_is_shown_bars(
 def test_a_narrow_terminal_loses_no_character(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["multi30k-bahdanau-with-a-long-name-1", "multi30k-bahdanau-with-a-long-name-2"]
     runs = comparison(*(evaluation(name, WORSE) for name in names))
-    console = Console(width=60, record=True, file=io.StringIO())
-    console.print(length_chart(runs))
-    shown = "".join(console.export_text().split())
+    narrow = Console(width=60, file=io.StringIO(), force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "out", lambda: narrow)
+    console.table(length_chart(runs))
+    shown = "".join(narrow.file.getvalue().split())  # type: ignore[attr-defined]
     assert "…" not in shown
     assert "name-2" in shown
 

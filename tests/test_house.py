@@ -12,7 +12,7 @@ from seq2seq_cli.runs import Run
 
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
-    ("errors",),
+    ("errors", "wording"),
     ("files", "kinds"),
     ("config", "cores", "ranks", "runs", "seal"),
     ("device",),

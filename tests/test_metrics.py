@@ -182,7 +182,7 @@ def test_a_sentence_by_itself_by_hand() -> None:
 def test_unequal_counts_are_named() -> None:
     with pytest.raises(DataError, match="2 translations but 3 references"):
         bleu(["a", "b"], ["a", "b", "c"], "13a")
-    with pytest.raises(DataError, match="1 translations but 40 references"):
+    with pytest.raises(DataError, match="1 translation but 40 references"):
         paired(WORSE, [["a"]], REFERENCES, "13a")
 
 

@@ -59,7 +59,9 @@ def test_latex(two_runs: Comparison) -> None:
     ]
     assert table[4].startswith(r"\texttt{a\_b\&c} & 100.00 [100.0--100.0] &  & 100.00")
     bleu = two_runs.evaluations[1].scores.bleu
-    assert table[5].startswith(rf"\texttt{{y, z}} & {bleu.value:.2f} [{bleu.low:.1f}--{bleu.high:.1f}] & 0.250 & ")
+    assert table[5].startswith(
+        rf"\texttt{{y,\textbackslash{{}}nz}} & {bleu.value:.2f} [{bleu.low:.1f}--{bleu.high:.1f}] & 0.250 & "
+    )
     assert " & $<$0.001 & " in table[5]
     assert table[5].endswith(r"& 0.062 & 1,234 & 1.2 & 19 \\")
     assert table[6:] == [r"\bottomrule", r"\end{tabular}"]

@@ -280,7 +280,7 @@ def test_scoring_text(translator: Translator) -> None:
     assert right.score > wrong.score
     assert right.text == translation("ta nu")
     assert translator.score([""], [""])[0].pieces == ()
-    with pytest.raises(DataError, match="2 source lines but 1 translations"):
+    with pytest.raises(DataError, match="2 source lines but 1 translation"):
         translator.score(["ta", "nu"], ["la"])
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from seq2seq_cli.cli import streams
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
 from seq2seq_cli.cli.check_data import check_data
@@ -25,6 +25,9 @@ from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
+
+UNUSABLE = {errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
+"""Of an OSError: what is the matter with a file that was named."""
 
 app = typer.Typer(
     name="seq2seq",
@@ -71,33 +74,48 @@ def seq2seq(
 
 
 def main() -> None:
-    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 1 a bug (with its traceback);
-    3 of check-data: damage was found."""
+    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 141 nobody reads on, 1 a bug (with its
+    traceback); 3 of check-data: damage was found."""
+    streams.open_closed()
     try:
-        app()
+        _run()
     except UserError as problem:
-        from seq2seq_cli import console
-
-        console.error(problem)
-        sys.exit(2)
+        _end(problem)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader has gone
-        _leave_standard_output()
+        streams.leave(sys.stdout)
         sys.exit(141)
     except OSError as problem:
-        if problem.errno not in (*DISK_FULL, errno.EROFS, errno.EACCES):
+        if problem.errno == errno.EBADF and streams.output_is_closed():
+            streams.leave(sys.stdout)
+            _end(UserError("is closed.", "standard output", "Name a file with -o, or send it to one with >."))
+        if problem.errno not in (*DISK_FULL, *UNUSABLE):
             raise
-        from seq2seq_cli import console
-
         full = problem.errno in DISK_FULL
         what = "there is no room left on the disk." if full else f"cannot be used: {problem.strerror}."
-        console.error(UserError(what, str(problem.filename or "output")))
         if problem.filename is None:
-            _leave_standard_output()
-        sys.exit(2)
+            streams.leave(sys.stdout)
+        _end(UserError(what, str(problem.filename or "output")))
 
 
-def _leave_standard_output() -> None:
-    """Point it away, or closing it at exit would complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run() -> None:
+    """The command, to the last word of its output. Ends with SystemExit, or what is not dealt with."""
+    try:
+        app()
+    except SystemExit as end:
+        # Typer makes status 1 of it, which is that of a bug.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        sys.stdout.flush()
+        raise
+
+
+def _end(problem: UserError) -> NoReturn:
+    from seq2seq_cli import console
+
+    try:
+        console.error(problem)
+    except OSError:  # standard error is full, or nobody reads it: the status says it all the same
+        streams.leave(sys.stderr)
+    sys.exit(2)

@@ -31,7 +31,8 @@ def attentions(
 
 
 def _list_all() -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     from seq2seq_cli import console
     from seq2seq_cli.kinds import KINDS
@@ -41,10 +42,12 @@ def _list_all() -> None:
         for row in rows:
             console.result("\t".join(row))
         return
-    table = Table("kind", "formula", "context enters the RNN step", "paper", "costs a step")
+    table = Table(Column("kind", no_wrap=True))
+    for head in ("formula", "context enters the RNN step", "paper", "costs a step"):
+        table.add_column(head, min_width=16 if head != "context enters the RNN step" else None)
     for row in rows:
-        table.add_row(*row)
-    console.out().print(table, markup=False)
+        table.add_row(*map(Text, row))
+    console.table(table)
 
 
 def _explain(kind: Kind) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.checks.cleaning import Cleaned
@@ -86,9 +87,10 @@ def _show(checked: Checked) -> None:
 
     from seq2seq_cli import console
 
-    table = Table(title=f"{checked.pairs:,} pairs", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=counted(checked.pairs, "pair"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("", "finding", "pairs", "%", "source", "target", "in a copy", "meaning"):
-        table.add_column(name, justify="right" if name in ("pairs", "%", "source", "target") else "left")
+        right, prose = name in ("pairs", "%", "source", "target"), name == "meaning"
+        table.add_column(name, justify="right" if right else "left", no_wrap=not prose, min_width=12 if prose else None)
     unpaired = checked.unpaired
     if unpaired:
         table.add_row(
@@ -107,7 +109,7 @@ def _show(checked: Checked) -> None:
         mark = "!" if row.damage and finding.pairs else ""
         share = f"{100 * finding.pairs / checked.pairs:.2f}"
         table.add_row(mark, row.name, f"{finding.pairs:,}", share, *per_side, row.remedy, row.meaning)
-    console.out().print(table)
+    console.table(table)
     for line in _details(checked):
         console.result(line)
 
@@ -116,7 +118,9 @@ def _details(checked: Checked) -> list[str]:
     """What stands below the table: counts of lines, blocks, examples."""
     lines = []
     if checked.unpaired:
-        lines.append(f"unequal: {checked.lines[0]:,} source lines and {checked.lines[1]:,} target lines")
+        lines.append(
+            f"unequal: {counted(checked.lines[0], 'source line')} and {counted(checked.lines[1], 'target line')}"
+        )
     for block in checked.blocks:
         where = f"lines {block.first + 1:,} to {block.last + 1:,}"
         how = (
@@ -124,7 +128,9 @@ def _details(checked: Checked) -> list[str]:
         )
         lines.append(f"shifted: {where}: {how}")
     if checked.test_met:
-        lines.append(f"overlap: {checked.test_met:,} of {checked.test_pairs:,} test pairs have a side in this text")
+        lines.append(
+            f"overlap: {checked.test_met:,} of {counted(checked.test_pairs, 'test pair')} with a side in this text"
+        )
     for finding in checked.findings:
         lines += [f"{finding.kind.row.name}: {_example(example)}" for example in finding.examples]
     return ["", *lines] if lines else []
@@ -146,13 +152,13 @@ def _tell(cleaned: Cleaned, *files: object) -> None:
     for word, kinds in (("removed", cleaned.removed), ("repaired", cleaned.repaired)):
         said = ", ".join(f"{kind.row.name} {count:,}" for kind, count in kinds.items())
         console.notice(
-            f"{word}: {sum(kinds.values()):,} pairs{f' ({said})' if said else ''}"
+            f"{word}: {counted(sum(kinds.values()), 'pair')}{f' ({said})' if said else ''}"
             if word == "removed"
             else f"{word}: {said or 'nothing'}"
         )
     if cleaned.unpaired:
-        console.notice(f"left out: {cleaned.unpaired:,} lines without a partner")
-    console.notice(f"{cleaned.written:,} pairs written to {' and '.join(map(str, files))}")
+        console.notice(f"left out: {counted(cleaned.unpaired, 'line')} without a partner")
+    console.notice(f"{counted(cleaned.written, 'pair')} written to {' and '.join(map(str, files))}")
 
 
 def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import options, streams
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +26,7 @@ def compare(
         str,
         typer.Option(metavar="KINDS", help="Attention kinds with commas between, or all (see `seq2seq attentions`)."),
     ] = "none,bahdanau,luong-general,local-p",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each kind, with seeds one apart.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each kind, with seeds one apart.")] = 1,
     corpus: options.Corpus = None,
     train_text: options.TrainText = None,
     dev: options.Dev = None,
@@ -68,6 +69,7 @@ def compare(
     from seq2seq_cli.training.comparison import planned_runs
     from seq2seq_cli.training.setup import prepared_text
 
+    streams.do_without_output()
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)
@@ -101,10 +103,10 @@ def compare(
             keep=lambda source: chosen_rows(source, options.SENTENCES),
         )
     rows = summaries(comparison)
-    console.out().print(comparison_table(comparison))
+    console.table(comparison_table(comparison))
     print_lengths(comparison)
     if seeds > 1:
-        console.out().print(_seeds_table(rows))
+        console.table(_seeds_table(rows))
     for line in (*comparison.signatures, sizes(rows)):
         console.notice(line)
     write_json(files.results, {"runs": comparison.to_json(), "kinds": [asdict(row) for row in rows]})
@@ -117,10 +119,10 @@ def compare(
 def _seeds_table(rows: list[KindSummary]) -> Table:
     from rich.table import Table
 
-    table = Table(title=f"mean of {rows[0].seeds} seeds, and the standard deviation of single runs")
-    table.add_column("attention")
+    table = Table(title=f"mean of {counted(rows[0].seeds, 'seed')}, and the standard deviation of single runs")
+    table.add_column("attention", no_wrap=True)
     for column in ("BLEU", "chrF", "parameters", "train min"):
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.kind,

@@ -39,12 +39,13 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="T
     from seq2seq_cli import config as configuration
     from seq2seq_cli import console
     from seq2seq_cli.errors import ConfigError
+    from seq2seq_cli.wording import printable
 
     problems = []
     for path in files:
         try:
             configuration.load(path)
-            console.result(f"{path}: ok")
+            console.result(f"{printable(str(path))}: ok")
         except ConfigError as problem:
             problems.append(str(problem))
     if problems:

@@ -86,7 +86,7 @@ def evaluate(
             tokenizer=scored_with,
         )  # fmt: skip
     if not files.on_standard_output:
-        console.out().print(comparison_table(comparison))
+        console.table(comparison_table(comparison))
         if by_length:
             print_lengths(comparison)
     for signature in comparison.signatures:

@@ -18,7 +18,10 @@ from seq2seq_cli.training.change import Change
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening
 from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, WentBack
 from seq2seq_cli.training.setup import Report
+from seq2seq_cli.wording import counted
 
+LONGEST_LEFT = 1e9
+"""Seconds: thirty years. Of epochs without end, more could not be written down."""
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
 
@@ -83,11 +86,12 @@ def _announce(begun: Begun, config: Config) -> None:
     for note in begun.notes:
         console.notice(note)
     console.notice(
-        f"{config.attention.kind}: {begun.train_pairs:,} training pairs, {begun.dev_pairs:,} dev pairs, "
-        f"{begun.vocabulary:,} pieces, {begun.parameters:,} parameters"
+        f"{config.attention.kind}: {counted(begun.train_pairs, 'training pair')}, {counted(begun.dev_pairs, 'dev pair')}, "
+        f"{counted(begun.vocabulary, 'piece')}, {counted(begun.parameters, 'parameter')}"
     )
-    threads = f"{begun.threads} threads" if begun.threads > 1 else "1 thread"
-    console.notice(f"{begun.device}, {threads}, {begun.precision}; run directory {begun.run.directory}")
+    console.notice(
+        f"{begun.device}, {counted(begun.threads, 'thread')}, {begun.precision}; run directory {begun.run.directory}"
+    )
     if begun.resumed_at:
         console.notice(f"resumed after step {begun.resumed_at}")
 
@@ -95,7 +99,9 @@ def _announce(begun: Begun, config: Config) -> None:
 def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
     if isinstance(event, Averaged):
         kept = "better, so it is the one kept" if event.kept else "the best single one is kept"
-        console.notice(f"mean of the last {event.checkpoints} evaluations: dev BLEU {event.scores.bleu:.2f}; {kept}")
+        console.notice(
+            f"mean of the last {counted(event.checkpoints, 'evaluation')}: dev BLEU {event.scores.bleu:.2f}; {kept}"
+        )
     elif isinstance(event, Evaluation):
         bleu, chrf, ter = event.scores.bleu, event.scores.chrf, event.scores.ter
         console.result(
@@ -110,7 +116,9 @@ def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
         for warning in event.warnings:
             console.warn(warning)
         console.notice(
-            f"{len(event.paths)} alignment pictures: {event.paths[0].parent}" if event.paths else "no pictures"
+            f"{counted(len(event.paths), 'alignment picture')}: {event.paths[0].parent}"
+            if event.paths
+            else "no pictures"
         )
 
 
@@ -175,7 +183,7 @@ class _Live:
 def _left(event: Stepped) -> str:
     """Time to the end of the epochs or minutes; early stopping may come before."""
     remaining = event.seconds * (1 - event.share) / event.share if event.share > 0 else 0
-    return str(timedelta(seconds=round(remaining)))
+    return str(timedelta(seconds=round(min(remaining, LONGEST_LEFT))))
 
 
 def memory() -> str:

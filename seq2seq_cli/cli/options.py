@@ -116,8 +116,11 @@ def training_flags(
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
-    """A run's decoding settings with the options that were given laid over them."""
-    return config.decoding.model_copy(update={name: value for name, value in given.items() if value is not None})
+    """A run's decoding settings with the options that were given laid over them. Raises ConfigError for what no file of
+    settings may hold either."""
+    from seq2seq_cli.config import decoding_with
+
+    return decoding_with(config.decoding, given, "command line")
 
 
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
@@ -145,7 +148,10 @@ def check_paths(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None
     for option, output in outputs.items():
         if output is None:
             continue
-        other = options_by_path.setdefault(output.resolve(), option)
+        try:
+            other = options_by_path.setdefault(output.resolve(), option)
+        except RuntimeError:
+            raise UserError("is a link to itself.", str(output), f"Name another file with {option}.") from None
         if other != option:
             raise UserError(f"{other} and {option} would both write it.", str(output), "Name two files.")
         if str(output) != "-":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import options, streams
 
 
 def prepare(
@@ -28,6 +28,7 @@ def prepare(
     from seq2seq_cli.data.prepare import prepare as prepare_data
     from seq2seq_cli.training.interruption import Interruption
 
+    streams.do_without_output()
     flags = options.data_flags(corpus, train_text, dev, test, src, tgt)
     settings = configuration.load(config, overrides or (), flags)
     # Asked to end, it takes with it what is half made.

@@ -105,7 +105,7 @@ def print_lengths(comparison: Comparison) -> None:
     from seq2seq_cli.report.bars import length_chart, length_rows
 
     if sys.stdout.isatty():
-        console.out().print(length_chart(comparison))
+        console.table(length_chart(comparison))
         return
     for row in length_rows(comparison):
         console.result("\t".join(row))
@@ -118,20 +118,21 @@ def comparison_table(comparison: Comparison) -> Table:
 
     from seq2seq_cli.report.tables import shown_p
 
-    # As Text, or [brackets] in a path would be read as markup.
+    # As Text, or [brackets] in a name would be read as markup.
     table = Table(title=Text(comparison.title, "table.title"))
-    table.add_column("run", overflow="fold")
+    table.add_column("run", no_wrap=True)
     for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
-        table.add_column(column, justify="right", overflow="fold")  # a narrow terminal is to lose no digit
-    for evaluation, significance in zip(comparison.evaluations, comparison.significance, strict=True):
+        table.add_column(column, justify="right", no_wrap=True)
+    names = comparison.names
+    for name, evaluation, significance in zip(names, comparison.evaluations, comparison.significance, strict=True):
         cells = []
         for metric in ("bleu", "chrf", "ter"):
             score = getattr(evaluation.scores, metric)
             p = "" if significance is None else shown_p(getattr(significance, metric))
             cells += [f"{score.value:.2f} [{'-'.join(score.bounds())}]", p]
         table.add_row(
-            Text(str(evaluation.run.directory)),
-            *cells,
+            Text(name),
+            *map(Text, cells),
             f"{evaluation.parameters:,}",
             f"{evaluation.training_minutes:.1f}",
             f"{evaluation.sentences_per_second:.0f}",

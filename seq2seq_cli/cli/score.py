@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.wording import counted
 
 
 def score(
@@ -51,17 +52,18 @@ def score(
         what = f"not as many lines here ({len(sources):,}) as in {target} ({len(targets):,})."
         raise DataError(what, str(source), "Line N of the one must be translated by line N of the other.")
     translator = Translator.load(options.chosen_run(run).directory, device or "auto", precision or "fp32")
+    alpha = options.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
     with joined() as ranks:
         src, tgt = list(ranks.share(sources)), list(ranks.share(targets))
         if pieces:
             ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in tgt]
-            scored = translator.score_pieces(src, ids, length_penalty)
+            scored = translator.score_pieces(src, ids, alpha)
         else:
-            scored = translator.score(src, tgt, length_penalty)
-        lines = ranks.gather([f"{one.score:.6f}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored])
+            scored = translator.score(src, tgt, alpha)
+        lines = ranks.gather([f"{one.shown_score}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored])
     if not ranks.first:
         return
     with console.text_output(output) as file:
         file.writelines(lines)
     if output is not None:
-        console.notice(f"{len(lines):,} scores written to {output}")
+        console.notice(f"{counted(len(lines), 'score')} written to {output}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import options, streams
 
 
 def train(
@@ -61,6 +62,7 @@ def train(
     from seq2seq_cli.ranks import joined, leave
     from seq2seq_cli.runs import open_run
 
+    streams.do_without_output()
     for other, given in (("--overwrite", overwrite), ("--config", config is not None)):
         if resume and given:
             raise ConfigError(f"--resume and {other} exclude each other: a run keeps its settings.", "command line")
@@ -90,4 +92,4 @@ def train(
             go_on=lambda begun: begun.resume_command,
         )
     console.notice(f"Run directory: {made.directory}")
-    console.notice(f'Try it: echo "..." | seq2seq translate --run {made.directory}')
+    console.notice(f'Try it: echo "..." | seq2seq translate --run {shlex.quote(str(made.directory))}')

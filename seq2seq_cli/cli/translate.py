@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.config import DecodingConfig
@@ -55,7 +56,9 @@ def translate(
     ] = False,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0.01, help="With --sample: below 1 sharper, above 1 flatter.", rich_help_panel="Search"),
+        typer.Option(
+            min=0.01, max=1e6, help="With --sample: below 1 sharper, above 1 flatter.", rich_help_panel="Search"
+        ),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=0, help="With --sample: among the k likeliest; 0: all.", rich_help_panel="Search")
@@ -134,7 +137,7 @@ def translate(
         unfinished.finish()
     if output is not None:
         before = f", {done:,} of them before" if done else ""
-        console.notice(f"{number:,} lines translated into {output}{before}")
+        console.notice(f"{counted(number, 'line')} translated into {output}{before}")
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,9 @@ def _write(
     from seq2seq_cli.decoding.translator import Sampling
 
     number = done
-    mended = _Warnings("are not UTF-8")
-    longer = _Warnings("are longer than any the model was trained on")
-    left_out = _Warnings("were left empty", " It is left empty.")
+    mended = _Warnings("not UTF-8")
+    longer = _Warnings("longer than any the model was trained on")
+    left_out = _Warnings("left empty", " It is left empty.")
 
     def translated(group: list[str], before: int) -> Iterator[str]:
         sampling = None if wanted.drawing is None else Sampling(**wanted.drawing, first=before)
@@ -220,7 +223,7 @@ def _write(
 def _format(hypothesis: Hypothesis, number: int, scored: bool, pieces: bool) -> str:
     # Nothing in a translation may look like the end of a line.
     text = " ".join(hypothesis.pieces) if pieces else hypothesis.text.replace("\n", " ")
-    return f"{number}\t{hypothesis.score:.6f}\t{text}" if scored else text
+    return f"{number}\t{hypothesis.shown_score}\t{text}" if scored else text
 
 
 class _Warnings:
@@ -247,7 +250,7 @@ class _Warnings:
         from seq2seq_cli import console
 
         if self.count > self.SHOWN:
-            console.warn(f"{self.count - self.SHOWN:,} more lines {self.kind}.")
+            console.warn(f"{counted(self.count - self.SHOWN, 'more line')}: {self.kind}.")
 
 
 def _lines(source: Path | None, mended: _Warnings) -> Iterator[str]:

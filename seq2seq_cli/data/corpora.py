@@ -11,6 +11,7 @@ from seq2seq_cli.data.hub import open_dataset
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
 from seq2seq_cli.data.tables import Table, table_format
 from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.wording import counted
 
 Role = Literal["train", "dev", "test"]
 
@@ -101,7 +102,7 @@ def _many(pattern: Path, src: str, tgt: str) -> ParallelText:
     if not parts:
         ending = "" if table_format(pattern) else f".{src} and {pattern}.{tgt}"
         raise DataError(f"no files are called {pattern}{ending}.")
-    return Joined(tuple(parts), f"{pattern} ({len(parts)} {'part' if len(parts) == 1 else 'parts'})")
+    return Joined(tuple(parts), f"{pattern} ({counted(len(parts), 'part')})")
 
 
 def _pair_of_files(prefix: Path, src: str, tgt: str) -> LineFiles:

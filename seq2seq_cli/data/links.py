@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seq2seq_cli.data.text import read_lines, shorten
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.wording import counted
 
 Links = frozenset[tuple[int, int]]
 """Pairs of a source and a target word, each counted from 0."""
@@ -32,7 +33,7 @@ def read_marked(path: Path, sizes: Sequence[tuple[int, int]], marks: str) -> Ite
         if count <= len(sizes):
             lines.append(line)
     if count != len(sizes):
-        what = f"{count:,} line{'s' * (count != 1)} of links for {len(sizes):,} sentence pairs."
+        what = f"{counted(count, 'line')} of links for {counted(len(sizes), 'sentence pair')}."
         raise DataError(what, str(path), "Line n links the words of pair n; it is empty where none are linked.")
     for number, (line, size) in enumerate(zip(lines, sizes, strict=True), start=1):
         yield [_link(text, size, marks, f"{path}:{number}") for text in line.split()]

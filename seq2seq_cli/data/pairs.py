@@ -11,6 +11,7 @@ import numpy as np
 
 from seq2seq_cli.data.text import read_lines, sha256, shorten
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.wording import counted
 
 
 class ParallelText(Protocol):
@@ -74,7 +75,7 @@ class LineFiles:
         line = first_shifted(src, tgt)
         texts = [shorten(lines[line]) if line < len(lines) else "(no such line)" for lines in (src, tgt)]
         what = (
-            f"{len(src)} lines in one file but {len(tgt)} in the other. "
+            f"{counted(len(src), 'line')} in one file but {len(tgt):,} in the other. "
             f"They look shifted from line {line + 1} on:\n  {self.src}:{line + 1}: {texts[0]}\n"
             f"  {self.tgt}:{line + 1}: {texts[1]}"
         )

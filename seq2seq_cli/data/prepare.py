@@ -22,6 +22,7 @@ from seq2seq_cli.data.text import clean, sha256
 from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText, write_shards
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.runs import Run
+from seq2seq_cli.wording import counted
 
 FORMAT = 3
 """Of a cache entry; raised whenever the same text and settings would give another one."""
@@ -189,10 +190,10 @@ def _left_out(train: TrainingText, where: str) -> list[str]:
     """What to say about the pairs that are not trained on. Raises DataError where none is left."""
     counts, notes = train.counts, []
     if counts.empty:
-        notes.append(f"{_pairs(counts.empty)} with an empty side: dropped.")
+        notes.append(f"{counted(counts.empty, 'pair')} with an empty side: dropped.")
     if counts.long:
         notes.append(
-            f"{_pairs(counts.long)} longer than {train.max_length} pieces (data.max_length): left out of training."
+            f"{counted(counts.long, 'pair')} longer than {train.max_length} pieces (data.max_length): left out of training."
         )
     if not counts.kept:
         raise DataError(f"no pair is left for training. {' '.join(notes)}", where, "Raise data.max_length.")
@@ -211,14 +212,10 @@ def _guided(
     return replace(train, links=links), f"Attention is guided at {share:.0%} of the target pieces: {path}."
 
 
-def _pairs(count: int) -> str:
-    return f"{count:,} pair" if count == 1 else f"{count:,} pairs"
-
-
 def _size_notes(subwords: Subwords, config: SubwordConfig) -> list[str]:
     def note(side: str, subword: Subword) -> str:
         return (
-            f"The {side} text feeds {len(subword):,} pieces of type {config.type}, not {config.vocab_size:,} "
+            f"The {side} text feeds {counted(len(subword), 'piece')} of type {config.type}, not {config.vocab_size:,} "
             "(subword.vocab_size): the vocabulary has as many."
         )
 

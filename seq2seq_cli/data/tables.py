@@ -10,6 +10,7 @@ from pathlib import Path
 from seq2seq_cli.data.text import Excuse, read_lines, sha256
 from seq2seq_cli.errors import DataError, suggestion
 from seq2seq_cli.files import parse_json
+from seq2seq_cli.wording import counted
 
 TRANSLATION = "translation"
 SHOWN = 50
@@ -98,7 +99,7 @@ def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[
         if not header:
             header = cells
         elif len(cells) != len(header):
-            what = f"{len(cells)} cells in this row, where the header has {len(header)}."
+            what = f"{counted(len(cells), 'cell')} in this row, where the header has {len(header)}."
             raise DataError(what, f"{path}:{line}")
         else:
             yield f"{path}:{line}", dict(zip(header, cells, strict=True))

@@ -9,7 +9,8 @@ from seq2seq_cli.config import DecodingConfig
 from seq2seq_cli.data.text import shorten
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator, nothing
-from seq2seq_cli.errors import UserError
+from seq2seq_cli.errors import UnsearchableError, UserError
+from seq2seq_cli.wording import counted
 
 MOST_PIECES = 2000
 """A longer line is left out: searched through, it would take minutes, and the memory of all others."""
@@ -43,12 +44,13 @@ def translate_every_line(
         numbered = None if sampling is None else replace(sampling, first=sampling.first + first)
         try:
             return translator.hypotheses(part, decoding, numbered, replace_unknown)
-        except UserError:
-            raise
         except Exception as problem:  # whatever it is, it may be the fault of one line
+            if isinstance(problem, UserError) and not isinstance(problem, UnsearchableError):
+                raise
             if len(part) == 1:
                 failed.append(problem)
-                left_out(first, f"made the search fail ({shorten(str(problem) or type(problem).__name__, 200)}).")
+                reason = problem.what if isinstance(problem, UserError) else str(problem) or type(problem).__name__
+                left_out(first, f"made the search fail ({shorten(reason, 200)}).")
                 return [[nothing()]]
         middle = len(part) // 2
         return search(first, part[:middle]) + search(first + middle, part[middle:])
@@ -65,10 +67,10 @@ def _of_a_length(translator: Translator, lines: Sequence[str], long: Told, left_
     trained_on = translator.config.data.max_length
     for i, pieces in enumerate(map(len, translator.subwords.src.encode(kept))):
         if len(lines[i]) > MOST_CHARACTERS:
-            left_out(i, f"has {len(lines[i]):,} characters, more than {MOST_CHARACTERS:,}.")
+            left_out(i, f"has {counted(len(lines[i]), 'character')}, more than {MOST_CHARACTERS:,}.")
         elif pieces > MOST_PIECES:
-            left_out(i, f"has {pieces:,} pieces, more than {MOST_PIECES:,}.")
+            left_out(i, f"has {counted(pieces, 'piece')}, more than {MOST_PIECES:,}.")
             kept[i] = ""
         elif pieces > trained_on:
-            long(i, f"has {pieces:,} pieces; the model was trained on at most {trained_on}.")
+            long(i, f"has {counted(pieces, 'piece')}; the model was trained on at most {trained_on}.")
     return kept

@@ -35,3 +35,9 @@ class Hypothesis:
     log_prob: float
     score: float
     alignment: Alignment | None
+
+    @property
+    def shown_score(self) -> str:
+        """To six places; where these are all zero, for a large alpha, with a power of ten."""
+        plain = f"{self.score:.6f}"
+        return plain if float(plain) or not self.score else f"{self.score:.6e}"

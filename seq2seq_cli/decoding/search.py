@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.config import LONGEST_TRANSLATION
 from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates, row_slices
 from seq2seq_cli.model.products import precise
 
@@ -84,8 +85,48 @@ Number = TypeVar("Number", float, Tensor)
 
 
 def length_normalised(log_prob: Number, length: int, alpha: float) -> Number:
-    """log p(y) / |y|^alpha, |y| counting ``</s>`` (Wu et al. 2016, 7, without their offset of 5)."""
-    return log_prob / float(length**alpha)
+    """log p(y) / |y|^alpha, |y| counting ``</s>`` (Wu et al. 2016, 7, without their offset of 5). Where |y|^alpha is larger
+    than any number, the score is nearer to 0 than any."""
+    if alpha <= PLAIN_ALPHA:
+        return log_prob / float(length**alpha)
+    half = float(length ** (alpha / 2))  # whose square may be larger than any number
+    return log_prob / half / half
+
+
+PLAIN_ALPHA = 6.0
+"""Up to this, |y|^alpha is at most 1e30: single precision holds it, and a score that is so much smaller than log p."""
+UNIT = LONGEST_TRANSLATION**0.5
+ROOM = 64
+"""Steps of a search that there is room for at first."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """By ``length_normalised``, whatever alpha is.
+
+    With a large one, single precision ends: all scores would be 0, or no numbers. Lengths are counted in ``UNIT`` pieces
+    then, in double precision, which holds the results for all lengths that there may be.
+    """
+
+    alpha: float
+
+    @property
+    def _unit(self) -> float:
+        return 1.0 if self.alpha <= PLAIN_ALPHA else UNIT
+
+    def value(self, log_prob: Tensor, length: int) -> Tensor:
+        """What to rank by: the score, or so many times the score. Never NaN, and minus infinity only for that."""
+        if self._unit == 1:
+            return length_normalised(log_prob, length, self.alpha)
+        divisor = float((length / self._unit) ** self.alpha)
+        # Apple's GPUs have no double precision: what is far apart anyway may be a tie there.
+        if log_prob.device.type == "mps":
+            return log_prob / min(max(divisor, 1e-30), 1e30)
+        return log_prob.double() / divisor
+
+    def score(self, value: float) -> float:
+        """The score itself, of a ``value``."""
+        return value / float(self._unit**self.alpha)
 
 
 def greedy(state: SearchState, limits: Limits, alpha: float) -> Result:
@@ -166,7 +207,8 @@ def inverse_cdf(p_NC: Tensor, drawn_N: Tensor) -> Tensor:
     place = torch.device("cpu") if p_NC.device.type == "mps" else p_NC.device
     sums_NC = p_NC.to(place).double().cumsum(-1)
     chosen_N1 = torch.searchsorted(sums_NC, drawn_N.to(place)[:, None] * sums_NC[:, -1:], right=True)
-    return chosen_N1.squeeze(1).to(p_NC.device)
+    # Past the last one where a product is rounded up, or these are no numbers.
+    return chosen_N1.squeeze(1).clamp(max=p_NC.shape[1] - 1).to(p_NC.device)
 
 
 def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Choose) -> Result:
@@ -212,14 +254,15 @@ def _read_back(
 @dataclass
 class _Beams:
     """The live hypotheses of N sentences, one each before the first step, and the best K finished ones;
-    ``history_NKT`` and ``rows_NKT`` hold each one's tokens and its row at each step so far."""
+    ``history_NKT`` and ``rows_NKT`` hold each one's tokens and its row at each step so far, with room for some more
+    steps; ``done_value_NK`` is what ``Ranking`` ranks by."""
 
     ids_N: Tensor
     log_prob_NK: Tensor
     history_NKT: Tensor
     rows_NKT: Tensor
     done_log_prob_NK: Tensor
-    done_score_NK: Tensor
+    done_value_NK: Tensor
     done_history_NKT: Tensor
     done_rows_NKT: Tensor
     done_count_N: Tensor
@@ -227,7 +270,7 @@ class _Beams:
     @classmethod
     def start(cls, max_length_N: Tensor, beam: int) -> _Beams:
         sentences, device = len(max_length_N), max_length_N.device
-        longest = int(max_length_N.max()) + 1
+        longest = min(int(max_length_N.max()) + 1, ROOM)
         none = torch.full((sentences, beam), IMPOSSIBLE, device=device)
         empty = torch.full((sentences, beam, longest), -1, device=device)
         count = torch.zeros(sentences, dtype=torch.long, device=device)
@@ -235,11 +278,19 @@ class _Beams:
         first_N1, start_N1T = torch.zeros(sentences, 1, device=device), empty[:, :1]
         return cls(ids_N, first_N1, start_N1T, start_N1T, none, none.clone(), empty, empty.clone(), count)
 
-    def finish(self, log_prob_NC: Tensor, score_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
+    def make_room(self, index: int) -> None:
+        """For the step with this number. Not for all that may come at once: a limit of thousands of pieces would cost as much
+        at every step as translations so long."""
+        steps = self.history_NKT.shape[2]
+        if index >= steps:
+            for name in ("history_NKT", "rows_NKT", "done_history_NKT", "done_rows_NKT"):
+                setattr(self, name, nn.functional.pad(getattr(self, name), (0, steps), value=-1))
+
+    def finish(self, log_prob_NC: Tensor, value_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
         """Keep the best K of the finished hypotheses and these C candidates (minus infinity: not finished)."""
-        beam = self.done_score_NK.shape[1]
-        self.done_count_N = self.done_count_N + (score_NC > IMPOSSIBLE).sum(1)
-        self.done_score_NK, chosen_NK = torch.cat([self.done_score_NK, score_NC], 1).topk(beam, 1)
+        beam = self.done_value_NK.shape[1]
+        self.done_count_N = self.done_count_N + (value_NC > IMPOSSIBLE).sum(1)
+        self.done_value_NK, chosen_NK = torch.cat([self.done_value_NK, value_NC], 1).topk(beam, 1)
         self.done_log_prob_NK = torch.cat([self.done_log_prob_NK, log_prob_NC], 1).gather(1, chosen_NK)
         self.done_history_NKT = _pick(torch.cat([self.done_history_NKT, history_NCT], 1), chosen_NK)
         self.done_rows_NKT = _pick(torch.cat([self.done_rows_NKT, rows_NCT], 1), chosen_NK)
@@ -249,14 +300,14 @@ class _Beams:
         for name, value in vars(self).items():
             setattr(self, name, value.index_select(0, sentences))
 
-    def found(self, sentence: int, eos: int) -> list[Found]:
+    def found(self, sentence: int, eos: int, ranking: Ranking) -> list[Found]:
         """The finished hypotheses of a sentence, best first."""
         result = []
-        fields = (self.done_history_NKT, self.done_rows_NKT, self.done_log_prob_NK, self.done_score_NK)
-        for tokens, rows, log_prob, score in zip(*(field[sentence].tolist() for field in fields), strict=True):
-            if score > IMPOSSIBLE:
+        fields = (self.done_history_NKT, self.done_rows_NKT, self.done_log_prob_NK, self.done_value_NK)
+        for tokens, rows, log_prob, value in zip(*(field[sentence].tolist() for field in fields), strict=True):
+            if value > IMPOSSIBLE:
                 end = tokens.index(eos)
-                result.append(Found(tokens[:end], log_prob, score, rows[: end + 1]))
+                result.append(Found(tokens[:end], log_prob, ranking.score(value), rows[: end + 1]))
         return result
 
 
@@ -267,18 +318,19 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     first K that end the sentence are finished, the K best that do not live on. A sentence is done when K
     hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
     """
+    ranking = Ranking(alpha)
     beams = _Beams.start(limits.max_length_N, width)
     tokens_R = torch.full_like(beams.ids_N, limits.bos)
     traces: list[Trace] = []
     results: list[list[Found]] = [[] for _ in beams.ids_N]
     while len(beams.ids_N):
         step, state = state.step(tokens_R)
-        rows_NK = _extend(beams, width, step.logits, limits, alpha, len(traces))
+        rows_NK = _extend(beams, width, step.logits, limits, ranking, len(traces))
         traces.append(step.trace)
         over_N = (beams.done_count_N >= width) | (len(traces) > limits.max_length_N)
         if len(traces) == 1 or bool(over_N.any()):
             for n in over_N.nonzero().squeeze(1).tolist():
-                results[int(beams.ids_N[n])] = beams.found(n, limits.eos)
+                results[int(beams.ids_N[n])] = beams.found(n, limits.eos, ranking)
             going = (~over_N).nonzero().squeeze(1)
             beams.keep(going)
             state, limits = state.select(going, rows_NK[going].flatten()), limits.of(going)
@@ -288,8 +340,9 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     return Result.of(results, traces)
 
 
-def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, alpha: float, index: int) -> Tensor:
+def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: Ranking, index: int) -> Tensor:
     """One step of every hypothesis; returns the row that each live one continues, N x K."""
+    beams.make_room(index)
     sentences, rows_each = beams.log_prob_NK.shape
     found = candidates(logits, beams.log_prob_NK, 2 * width, limits, index)
     # The only hypothesis before the first step may have fewer continuations than that.
@@ -304,8 +357,8 @@ def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, alpha: fl
     ends_NC = token_NC == limits.eos
     ended_NK = best_NC[:, :width].masked_fill(~ends_NC[:, :width], IMPOSSIBLE)
     if bool((ended_NK > IMPOSSIBLE).any()):
-        score_NK = length_normalised(ended_NK, index + 1, alpha)
-        beams.finish(ended_NK, score_NK, history_NCT[:, :width], rows_NCT[:, :width])
+        value_NK = ranking.value(ended_NK, index + 1)
+        beams.finish(ended_NK, value_NK, history_NCT[:, :width], rows_NCT[:, :width])
 
     # Stable: the ones that live on stay in the order of their scores.
     live_NK = ends_NC.to(torch.int8).argsort(dim=1, stable=True)[:, :width]

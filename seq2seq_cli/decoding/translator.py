@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,13 @@ from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
-from seq2seq_cli.errors import ConfigError, DataError
+from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
 from seq2seq_cli.model.build import build, local_radius
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import open_run
+from seq2seq_cli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ class Translator:
         sampling: Sampling | None = None,
         replace_unknown: bool = False,
     ) -> list[list[Hypothesis]]:
-        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines.
+        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines; one at least.
 
         ``decoding``: the run's own where None. ``replace_unknown``: each ``<unk>`` becomes the source word it
-        attended to most. A line without a word has one empty hypothesis.
+        attended to most. A line without a word has one empty hypothesis. Raises UnsearchableError where the model gives
+        no probabilities that are numbers.
         """
         settings = decoding or self.config.decoding
         sources = self.subwords.src.encode(list(lines))
@@ -142,7 +145,7 @@ class Translator:
         Raises DataError where there are not as many targets as sources, ConfigError where there is no such head.
         """
         if len(sources) != len(targets):
-            raise DataError(f"{len(sources)} source lines but {len(targets)} translations.")
+            raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
         exponent = self.config.decoding.length_penalty if alpha is None else alpha
         encoded = self.subwords.src.encode(list(sources))
         lengths = [max(len(s), len(t)) for s, t in zip(encoded, targets, strict=True)]
@@ -182,6 +185,7 @@ class Translator:
         scored = []
         rows = zip(lines, sources, targets, log_prob_B.tolist(), strict=True)
         for row, (line, src, tgt, log_prob) in enumerate(rows):
+            _require_numbers([log_prob])
             steps = len(tgt) + 1
             centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
             alignment = self._alignment(line, src, tgt, weights_BTS[row, :steps], centre_T)
@@ -215,6 +219,7 @@ class Translator:
 
     def _read(self, result: Result, row: int, source: list[int], line: str, replace_unknown: bool) -> list[Hypothesis]:
         hypotheses = []
+        _require_numbers([found.log_prob for found in result.hypotheses[row]])
         for found in result.hypotheses[row]:
             alignment = self._alignment(line, source, found.tokens, *result.attention(found))
             pieces = tuple(self.subwords.tgt.pieces(found.tokens))
@@ -259,6 +264,12 @@ def _of_head(heads_BTHS: Tensor | None, head: int) -> Tensor:
         has = f"has {heads} heads" if heads else "has no heads of which one could be shown"
         raise ConfigError(f"there is no head {head + 1}: this model's attention {has}.", "--head")
     return heads_BTHS[:, :, head]
+
+
+def _require_numbers(log_probs: Sequence[float]) -> None:
+    if not log_probs or not all(map(isfinite, log_probs)):
+        hint = "Its weights are spoilt. Train it anew, with a lower learning rate."
+        raise UnsearchableError("this model gives no probabilities that are numbers.", None, hint)
 
 
 def longest_translation(pieces: int) -> int:

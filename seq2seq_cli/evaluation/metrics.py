@@ -19,6 +19,7 @@ from seq2seq_cli.config import WORDS
 from seq2seq_cli.data.text import CLEANING, clean
 from seq2seq_cli.errors import ConfigError, DataError, suggestion
 from seq2seq_cli.evaluation.tokenizers import EXTRAS
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -102,7 +103,7 @@ class PairedTest:
     trials: int
 
     def __str__(self) -> str:
-        return f"{self.title}, {self.trials:,} trials"
+        return f"{self.title}, {counted(self.trials, 'trial')}"
 
 
 RANDOMISATION = PairedTest("paired approximate randomisation", "ar", 10_000)
@@ -236,7 +237,7 @@ def _cleaned(hypotheses: Sequence[str], references: Sequence[str]) -> _Texts:
     """The only way to a metric. Raises DataError where there is nothing to score or the numbers of lines differ."""
     if len(hypotheses) != len(references):
         raise DataError(
-            f"{len(hypotheses):,} translations but {len(references):,} references.",
+            f"{counted(len(hypotheses), 'translation')} but {counted(len(references), 'reference')}.",
             hint="Line n of the one must belong to line n of the other.",
         )
     if not references:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
+from seq2seq_cli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,6 @@ def sizes(rows: Sequence[KindSummary]) -> str:
     """How much larger or smaller each kind's model is than the first one's, in words."""
     first, *others = rows
     if not others:
-        return f"{first.kind} has {first.parameters:,} parameters"
+        return f"{first.kind} has {counted(first.parameters, 'parameter')}"
     told = [f"{row.kind} {(row.parameters - first.parameters) / first.parameters:+.1%}" for row in others]
     return f"parameters, against the {first.parameters:,} of {first.kind}: {', '.join(told)}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, load
+from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, decoding_with, load
 from seq2seq_cli.data.corpora import find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.text import CLEANING
@@ -29,6 +29,7 @@ from seq2seq_cli.evaluation.metrics import (
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text
+from seq2seq_cli.wording import counted, short_names, without_folders
 
 Keep = Callable[[Sequence[str]], Sequence[int]]
 """Of the source text, the rows whose hypotheses are to be kept whole."""
@@ -172,14 +173,18 @@ class Comparison:
     @property
     def title(self) -> str:
         beams = dict.fromkeys(str(evaluation.decoding.beam) for evaluation in self.evaluations)
-        return f"{self.test}: {len(self.evaluations[0].hypotheses):,} sentences, beam {', '.join(beams)}"
+        sentences = counted(len(self.evaluations[0].hypotheses), "sentence")
+        return f"{self.test_name}: {sentences}, beam {', '.join(beams)}"
+
+    @property
+    def test_name(self) -> str:
+        """``test`` for people, who may send it to others: without the folders that its files are in."""
+        return without_folders(self.test)
 
     @property
     def names(self) -> list[str]:
-        """Short ones for the runs: their folders' own, or whole paths where two of these are the same."""
-        paths = [evaluation.run.directory for evaluation in self.evaluations]
-        own = [path.resolve().name for path in paths]
-        return own if len(set(own)) == len(own) else [str(path) for path in paths]
+        """Short ones for the runs: what tells their folders apart."""
+        return short_names([evaluation.run.directory for evaluation in self.evaluations])
 
     @property
     def signatures(self) -> list[str]:
@@ -221,13 +226,13 @@ def compare_runs(
     tokenizer; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts.
     """
-    changes = {name: value for name, value in decoding.items() if value is not None}
     where, texts = _one_test(runs, test, one_source)
     chosen = _one_tokenizer(runs, texts, tokenizer)
     evaluations: list[Evaluation] = []
     for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
-        settings = translator.config.decoding.model_copy(update=changes) if changes else None
+        changed = any(value is not None for value in decoding.values())
+        settings = decoding_with(translator.config.decoding, decoding, "command line") if changed else None
         evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     p_values = paired(baseline, others, texts[0].tgt, chosen.name, test=paired_test) if others else []

@@ -21,6 +21,7 @@ from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
 from seq2seq_cli.model.readout import Maxout, Projection, Readout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention
+from seq2seq_cli.wording import counted
 
 MOST_PARAMETERS = 2_000_000_000
 """Of a model. A configuration may come with a run from anywhere."""
@@ -38,7 +39,7 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
     """
     with torch.device("meta"), _Undrawn():
         parameters = _build(config, src_vocabulary, tgt_vocabulary, segment_ends).parameter_count()
-    what = f"a model of these sizes has {parameters:,} parameters"
+    what = f"a model of these sizes has {counted(parameters, 'parameter')}"
     hint = "Check the sizes and layers of the section model."
     if parameters > MOST_PARAMETERS:
         raise ConfigError(f"{what}; at most {MOST_PARAMETERS:,} are built.", "model", hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.bar import Bar
-from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -14,8 +13,8 @@ from seq2seq_cli.report.tables import one_line
 
 LONGEST = 40
 """Columns of the longest bar; in a narrow terminal, what the rest leaves."""
-NAME = 24
-"""Columns of a name that are not given to the bars; a longer one goes on below."""
+SHORTEST = 6
+"""A shorter one would tell nothing."""
 COLUMNS = ("run", "words", "sentences", "few", "bleu", "bleu_low", "bleu_high", "chrf", "chrf_low", "chrf_high")
 
 
@@ -24,11 +23,10 @@ def length_chart(comparison: Comparison) -> Table:
     caption = f"In brackets: 95% bootstrap interval. *: fewer than {FEW} sentences."
     table = Table(title="BLEU and chrF by source length", caption=caption, box=None, caption_justify="left")
     table.add_column("words\n(sentences)", no_wrap=True)
-    longest = max(cell_len(name) for name in comparison.names)
-    table.add_column("run", overflow="fold", min_width=min(longest, NAME))
-    table.add_column("", max_width=LONGEST)
+    table.add_column("run", no_wrap=True)
+    table.add_column("", min_width=SHORTEST, max_width=LONGEST)
     for column in ("BLEU", "chrF"):
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
     most = max(scores.bleu.value for evaluation in comparison.evaluations for scores in evaluation.by_length)
     for rows in zip(*(evaluation.by_length for evaluation in comparison.evaluations), strict=True):
         head = f"{rows[0].bin.words} ({rows[0].bin.count})"

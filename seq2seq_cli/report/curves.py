@@ -14,6 +14,7 @@ from seq2seq_cli.evaluation.lengths import FEW, LengthBin
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.report.figures import save_figure
 from seq2seq_cli.report.fonts import Typeface, typeface
+from seq2seq_cli.wording import counted
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Told apart by colour-blind people too (Okabe & Ito 2008)."""
@@ -61,13 +62,13 @@ def draw_by_length(comparison: Comparison, fonts: Typeface) -> Figure:
 def small_print(comparison: Comparison) -> str:
     """What a reader needs to trust or repeat the picture, in lines."""
     first = comparison.evaluations[0]
-    told = [f"{len(first.hypotheses):,} sentences, SHA-256 {first.test_sha256[:8]}"]
+    told = [f"{counted(len(first.hypotheses), 'sentence')}, SHA-256 {first.test_sha256[:8]}"]
     searches = {evaluation.search for evaluation in comparison.evaluations}
     if len(searches) == 1:
         told += searches
     lines = [
         "Bands and upright lines: 95% bootstrap intervals.",
-        comparison.test,
+        comparison.test_name,
         "; ".join(told),
         f"sacreBLEU {first.scores.bleu.how}",
     ]

@@ -23,6 +23,7 @@ from seq2seq_cli.report.history import History, read_history
 from seq2seq_cli.report.provenance import Provenance, provenance
 from seq2seq_cli.report.sentences import HOW_CHOSEN, ShownSentences, shown_sentences
 from seq2seq_cli.runs import versions, write_text
+from seq2seq_cli.wording import counted
 
 SCRIPTS, STYLES = ("theme.js", "alignment.js", "report.js"), ("page.css", "report.css")
 
@@ -87,6 +88,7 @@ def render(comparison: Comparison) -> str:
     )
     return environment.get_template("report.html.jinja").render(
         comparison=comparison,
+        counted=counted,
         columns=columns,
         charts=charts,
         kinds=summaries(comparison),

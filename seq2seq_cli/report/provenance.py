@@ -6,8 +6,13 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+import tomli_w
+
+from seq2seq_cli.config import read_toml
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.evaluation.systems import Evaluation
+from seq2seq_cli.runs import Run
+from seq2seq_cli.wording import without_ways_in
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,16 @@ class Provenance:
 
 
 def provenance(evaluation: Evaluation) -> Provenance:
-    """Of the run that was evaluated, and how it was decoded."""
+    """Of the run that was evaluated, and how it was decoded.
+
+    Pages are sent to others: of files that lie elsewhere on this machine there are the names, and not in whose folders they
+    are. ``config.toml`` and ``run.json`` have all.
+    """
     run = evaluation.run
     record = _record(evaluation)
     weights = sha256(run.best) if run.best.is_file() else "not there"
     facts = [
-        ("directory", str(run.directory)),
+        ("directory", run.directory.resolve().name),
         ("decoding", evaluation.search),
         ("weights, SHA-256", weights),
         ("test set, SHA-256", evaluation.test_sha256),
@@ -47,8 +56,18 @@ def provenance(evaluation: Evaluation) -> Provenance:
         *((name, str(record[name])) for name in ("corpus", "src", "tgt", "seed") if name in record),
     ]
     sittings = [_sitting(one) for one in _list(record, "sittings") if isinstance(one, dict)]
-    settings = run.config.read_text(encoding="utf-8") if run.config.is_file() else ""
-    return Provenance(settings, facts, sittings, str(record.get("src", "")), str(record.get("tgt", "")))
+    return Provenance(_settings(run), facts, sittings, str(record.get("src", "")), str(record.get("tgt", "")))
+
+
+def _settings(run: Run) -> str:
+    values = read_toml(run.config) if run.config.is_file() else {}
+    return tomli_w.dumps({section: _told(settings) for section, settings in values.items()})
+
+
+def _told(settings: Any) -> Any:
+    if isinstance(settings, dict):
+        return {key: _told(value) for key, value in settings.items()}
+    return without_ways_in(settings) if isinstance(settings, str) else settings
 
 
 def _record(evaluation: Evaluation) -> dict[str, Any]:
@@ -70,10 +89,10 @@ def _list(record: dict[str, Any], name: str) -> list[Any]:
 
 
 def _sitting(record: dict[str, Any]) -> Sitting:
-    command = record.get("command")
+    command = [without_ways_in(str(word)) for word in _list(record, "command")]
     return Sitting(
         started=str(record.get("started", "")),
-        command=shlex.join(map(str, command)) if isinstance(command, list) else "",
+        command=shlex.join(command),
         versions=", ".join(f"{name} {value}" for name, value in _items(record, "versions")),
         machine=", ".join(f"{name} {value}" for name, value in _items(record, "machine")),
     )

@@ -14,6 +14,7 @@ from seq2seq_cli.errors import UserError
 from seq2seq_cli.evaluation.metrics import PValues
 from seq2seq_cli.evaluation.sentences import Sentence, SentenceBySentence
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
+from seq2seq_cli.wording import counted
 
 SENTENCE_FORMATS = {".tsv": "excel-tab", ".csv": "excel", ".jsonl": None}
 """By the ending of a file's name: the csv module's name of how cells are parted and quoted, or None for JSON."""
@@ -74,8 +75,8 @@ def _remarks(comparison: Comparison) -> list[str]:
     first = comparison.evaluations[0]
     return [
         r"Needs \usepackage{booktabs}. In brackets: 95% bootstrap intervals; p: against the first run.",
-        f"{comparison.test}: {len(first.hypotheses):,} sentences, SHA-256 {first.test_sha256}",
-        *(f"{evaluation.run.directory}: {evaluation.search}" for evaluation in comparison.evaluations),
+        f"{comparison.test_name}: {counted(len(first.hypotheses), 'sentence')}, SHA-256 {first.test_sha256}",
+        *(f"{name}: {one.search}" for name, one in zip(comparison.names, comparison.evaluations, strict=True)),
         *comparison.signatures,
     ]
 

@@ -17,6 +17,7 @@ from seq2seq_cli.serving.messages import Health, Question, RunDescription, Runs
 from seq2seq_cli.serving.models import Served
 from seq2seq_cli.serving.refusals import RefusedError
 from seq2seq_cli.serving.worker import Search, Worker
+from seq2seq_cli.wording import counted
 
 
 class Desk:
@@ -106,7 +107,7 @@ def _sizes(runs: Sequence[Served], sentences: list[str]) -> list[list[int]]:
     for run, sizes_of_run in zip(runs, sizes, strict=True):
         for number, size in enumerate(sizes_of_run):
             if size > MAX_PIECES:
-                what = f"{size:,} pieces to {run.name}; it takes {MAX_PIECES} at a time."
+                what = f"{counted(size, 'piece')} to {run.name}; it takes {MAX_PIECES} at a time."
                 raise RefusedError(422, what, f"sentences[{number}]", MAX_PIECES)
     return sizes
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.runs import Run, open_run
+from seq2seq_cli.wording import short_names
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """The directories' own names, or whole paths where two are called the same."""
-    short = [run.directory.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.directory) for run in runs]
+    return short_names([run.directory for run in runs])
 
 
 def _languages(run: Run) -> tuple[str | None, str | None]:

@@ -94,8 +94,9 @@ def planned_runs(
                 "kinds are compared on a test set, and there is none.", "data.test", "Name one with --test."
             )
         for seed in range(config.training.seed, config.training.seed + seeds):
-            training = config.training.model_copy(update={"seed": seed})
-            runs.append(Planned(config.model_copy(update={"training": training}), files.run(kind, seed)))
+            values = config.model_dump()
+            values["training"]["seed"] = seed
+            runs.append(Planned(configuration.from_dict(values, "--seeds"), files.run(kind, seed)))
     return runs
 
 

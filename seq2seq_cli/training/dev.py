@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config import Config, DecodingConfig
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
+from seq2seq_cli.decoding.translator import Translator, nothing, replace_beam
+from seq2seq_cli.errors import UnsearchableError
 from seq2seq_cli.evaluation.diagnostics import diagnose
 from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -39,7 +40,7 @@ def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Calla
     def evaluate(model: Seq2Seq) -> DevScores:
         loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
         translator = Translator(model, prepared.subwords, config, learner.device, learner.precision)
-        found = [candidates[0] for candidates in translator.hypotheses([lines[i] for i in mine], greedy)]
+        found = _best(translator, [lines[i] for i in mine], greedy)
         texts = ranks.gather([hypothesis.text for hypothesis in found])
         looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
         score = bleu(texts, prepared.dev_lines.tgt, tokenizer)
@@ -56,12 +57,21 @@ def dev_alignments(prepared: Prepared, config: Config, learner: Learner) -> Call
     def look() -> dict[str, Alignment]:
         learner.model.eval()
         translator = Translator(learner.model, prepared.subwords, config, learner.device, learner.precision)
-        found = [candidates[0] for candidates in translator.hypotheses(lines, replace_beam(config.decoding, 1))]
+        found = _best(translator, lines, replace_beam(config.decoding, 1))
         learner.model.train()
         pairs = zip(chosen, found, strict=True)
         return {f"dev line {i + 1}": one.alignment for i, one in pairs if one.alignment is not None}
 
     return look
+
+
+def _best(translator: Translator, lines: list[str], decoding: DecodingConfig) -> list[Hypothesis]:
+    """The best translation of each line; empty ones by a model that is spoilt for now: its loss says so, and training may
+    mend it."""
+    try:
+        return [candidates[0] for candidates in translator.hypotheses(lines, decoding)]
+    except UnsearchableError:
+        return [nothing() for _ in lines]
 
 
 @torch.inference_mode()

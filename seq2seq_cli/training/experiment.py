@@ -22,7 +22,7 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.report.pictures import Pictures, draw_pictures
-from seq2seq_cli.runs import RUNS, Run, unwritable
+from seq2seq_cli.runs import RUNS, Run, beginning_of, unwritable
 from seq2seq_cli.training.change import Change, changes
 from seq2seq_cli.training.checkpoint import LastCheckpoint, average
 from seq2seq_cli.training.dev import dev_alignments, dev_evaluator
@@ -77,7 +77,8 @@ Happening = Begun | Event | Averaged | Evaluation | Change | Pictures
 def default_run(config: Config) -> Path:
     """Where a run goes that nobody named: ``runs/CORPUS-KIND``, with the objective behind it where it starts from another."""
     objective = "" if config.objective.from_run is None else f"-{config.objective.kind}"
-    return RUNS / f"{find_corpus(config.data).name}-{config.attention.kind}{objective}"
+    corpus = beginning_of(find_corpus(config.data).name)
+    return RUNS / f"{corpus}-{config.attention.kind}{objective}"
 
 
 def experiment(

@@ -21,6 +21,7 @@ from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.training import optim
 from seq2seq_cli.training.gradients import Learner, add_gradients
 from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
+from seq2seq_cli.wording import counted
 
 __all__ = ["DevScores", "Learner", "train"]
 
@@ -107,9 +108,9 @@ def _buffer(
 def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
     """Why training is over now; empty while it is not."""
     if progress.stale >= config.patience:
-        return f"no better on dev for {config.patience} evaluations"
+        return f"no better on dev for {counted(config.patience, 'evaluation')}"
     if progress.epoch >= config.epochs:
-        return "1 epoch done" if config.epochs == 1 else f"{config.epochs} epochs done"
+        return f"{counted(config.epochs, 'epoch')} done"
     if config.max_minutes is not None and progress.seconds >= 60 * config.max_minutes:
         return "1 minute is over" if config.max_minutes == 1 else f"{config.max_minutes:g} minutes are over"
     return ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from seq2seq_cli.evaluation.diagnostics import Diagnostics
+from seq2seq_cli.wording import counted
 
 MILESTONE_STEPS = 1000
 """A step is a milestone at least this often."""
@@ -165,10 +166,10 @@ class Ended:
     setbacks: int = 0
 
     def __str__(self) -> str:
-        told = f"training ended after {self.steps} steps and {self.seconds / 60:.1f} minutes: {self.reason}"
+        told = f"training ended after {counted(self.steps, 'step')} and {self.seconds / 60:.1f} minutes: {self.reason}"
         if not self.skipped:
             return told
-        steps = "1 step was" if self.skipped == 1 else f"{self.skipped} steps were"
+        steps = f"{counted(self.skipped, 'step')} {'was' if self.skipped == 1 else 'were'}"
         times = "once" if self.setbacks == 1 else f"{self.setbacks} times"
         back = f", going back {times}" if self.setbacks else ""
         return f"{told}; {steps} skipped, not being finite{back}"

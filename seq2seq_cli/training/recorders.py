@@ -137,7 +137,7 @@ class Log:
 
     def write(self, line: str) -> None:
         """Append one line."""
-        with open(self.run.log, "a", encoding="utf-8") as file:
+        with open(self.run.log, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
 
 

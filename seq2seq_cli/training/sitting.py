@@ -13,7 +13,7 @@ from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
-from seq2seq_cli.runs import Run, versions, write_json, write_text
+from seq2seq_cli.runs import Run, versions, write_bytes, write_json
 from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.start import weights_digest
 
@@ -120,7 +120,7 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
             "threads": threads,
         },
     }
-    write_text(run.config, config.to_toml())
+    write_bytes(run.config, configuration.encoded(config.to_toml()))
     prepared.subwords.save(run)
     write_json(
         run.info,

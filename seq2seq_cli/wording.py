@@ -1,0 +1,59 @@
+"""How counts, names and places are written for people to read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 pair``, ``2,000 pairs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""``text`` with what a terminal might obey, or not show, as escapes: names of files can hold anything. A byte that is
+    not UTF-8, say 0xe9, is ``\udce9``. The characters of ``keep`` stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The last names of folders, with so many of those above them as it takes to tell them apart. One that is there twice
+    is numbered."""
+    parts = [path.resolve().parts for path in paths]
+    depths = [1] * len(parts)
+    for depth in range(1, max(map(len, parts), default=0)):
+        tails = Counter(part[-depth:] for part in set(parts))
+        depths = [depth + 1 if tails[part[-depth:]] > 1 else used for part, used in zip(parts, depths, strict=True)]
+    names = [printable("/".join(part[-depth:])) for part, depth in zip(parts, depths, strict=True)]
+    return [
+        name if names.index(name) == place else f"{name} ({names[: place + 1].count(name)})"
+        for place, name in enumerate(names)
+    ]
+
+
+ELSEWHERE = ("/", "~", "..")
+"""How a path begins that may tell whose machine this is; one that is relative to the working folder does not."""
+
+
+def without_folders(where: str) -> str:
+    """What a message calls a text, ``/A/x.de and /A/x.en``, without folders that may tell whose machine it was."""
+    parts = [part.rpartition("/")[2] if part.startswith(ELSEWHERE) else part for part in where.split(" and ")]
+    return printable(" and ".join(parts))
+
+
+_WAY_IN = re.compile(r"""(?<![\w./~-])(?:~[^/\s]*|\.\.|)/[^\s"',;:=]*/(?=[^\s/])""")
+"""The folders of such a path amid text."""
+
+
+def without_ways_in(value: str) -> str:
+    """A setting or an argument with ``.../`` for the folders of a path that begins elsewhere."""
+    option, separator, path = value.rpartition("=")
+    bare = path.strip("\"'")
+    if bare.startswith(ELSEWHERE) and "/" in bare:
+        path = path.replace(bare, f".../{bare.rstrip('/').rpartition('/')[2]}")
+    return printable(_WAY_IN.sub(".../", f"{option}{separator}{path}"), "\n\t")
