@@ -22,6 +22,7 @@ from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
+from seq2seq_cli.cli.words import Command, with_paths_expanded
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
 
@@ -33,18 +34,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("train")(train)
-app.command("compare")(compare)
-app.command("check-data")(check_data)
-app.command("prepare")(prepare)
-app.command("translate")(translate)
-app.command("eval")(evaluate)
-app.command("plot")(plot)
-app.command("report")(report)
-app.command("score")(score)
-app.command("align")(align)
-app.command("serve")(serve)
-app.command("attentions")(attentions)
+COMMANDS = {
+    "train": train,
+    "compare": compare,
+    "check-data": check_data,
+    "prepare": prepare,
+    "translate": translate,
+    "eval": evaluate,
+    "plot": plot,
+    "report": report,
+    "score": score,
+    "align": align,
+    "serve": serve,
+    "attentions": attentions,
+}
+for name, command in COMMANDS.items():
+    app.command(name, cls=Command)(with_paths_expanded(command))
 app.add_typer(config_app, name="config")
 
 

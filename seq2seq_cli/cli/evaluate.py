@@ -14,9 +14,7 @@ def evaluate(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="Test text: P/test, a table, a dataset; default: the runs' own.")
-    ] = None,
+    test: options.TestOfRuns = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,

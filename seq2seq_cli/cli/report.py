@@ -15,9 +15,7 @@ def report(
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
-    test: Annotated[
-        str | None, typer.Option(help="Test text: P/test, a table, a dataset; default: the runs' own.")
-    ] = None,
+    test: options.TestOfRuns = None,
     sentences: Annotated[
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,

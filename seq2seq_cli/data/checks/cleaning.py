@@ -18,6 +18,7 @@ from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.pairs import LineFiles, ParallelText
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import written_whole
 
 
@@ -29,7 +30,7 @@ class Copy(NamedTuple):
 
     @classmethod
     def at(cls, prefix: str, languages: tuple[str, str]) -> Copy:
-        src, tgt = (Path(f"{Path(prefix).expanduser()}.{language}") for language in languages)
+        src, tgt = (Path(f"{expanded(prefix)}.{language}") for language in languages)
         return cls(src, tgt)
 
 
