@@ -75,8 +75,14 @@ def evaluate(
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
     one_source = by_length or plot is not None or sentences is not None
+    notes: list[str] = []
     with console.status("translating and scoring"):
-        comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32", paired_test, one_source)
+        comparison = compare_runs(
+            opened, test or None, given, device or "auto", precision or "fp32", paired_test, one_source,
+            note=notes.append,
+        )  # fmt: skip
+    for note in dict.fromkeys(notes):
+        console.notice(note)
     if not files.on_standard_output:
         console.out().print(comparison_table(comparison))
         if by_length:

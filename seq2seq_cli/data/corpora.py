@@ -62,11 +62,11 @@ def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
 
 
-def find_test(data: DataConfig) -> ParallelText | None:
-    """The test text of that corpus, whether or not the rest of it is still there."""
+def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
+    """The test text of that corpus, whether or not the rest of it is still there; ``note`` as for `open_text`."""
     if data.test is None or data.src is None or data.tgt is None:
-        return None if data.train else find_corpus(data).test
-    return open_text(data.test, "test", data.src, data.tgt)
+        return None if data.train else find_corpus(data, note).test
+    return open_text(data.test, "test", data.src, data.tgt, note=note)
 
 
 def languages(data: DataConfig) -> tuple[str, str]:

@@ -86,7 +86,10 @@ def _marked_lines(raws: Iterator[bytes], encoding: str, name: str, excuse: Excus
     for raw in chain(raws, [b""]):
         try:
             text = decoder.decode(raw, final=not raw)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            unit = int(encoding[-2:]) // 8
+            units = (error.object[place : place + unit] for place in range(0, error.start, unit))
+            number += sum(each.strip(b"\0") == b"\n" for each in units)
             raise DataError(f"not {encoding}, as its byte order mark says.", f"{name}:{number}") from None
         *ended, rest = text.split("\n")
         for end in [*ended, rest] if not raw and (parts or rest) else ended:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from seq2seq_cli.config import DataConfig, DecodingConfig, load
-from seq2seq_cli.data.corpora import find_test, languages, open_text
+from seq2seq_cli.data.corpora import Form, find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DataError, RunError
@@ -181,22 +182,24 @@ class Comparison:
 
 def compare_runs(
     runs: list[Run],
-    test: str | None,
+    test: Form | None,
     decoding: dict[str, int | float | None],
     device: str,
     precision: str,
     paired_test: PairedTest = RANDOMISATION,
     one_source: bool = False,
     keep: Keep | None = None,
+    note: Note = quiet,
 ) -> Comparison:
-    """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
+    """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with; ``note`` as for
+    `open_text`.
 
     ``decoding`` holds the settings to change from each run's own (None: not given). Raises RunError where they
     have none, or not the same references; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts.
     """
     changes = {name: value for name, value in decoding.items() if value is not None}
-    where, texts = _one_test(runs, test, one_source)
+    where, texts = _one_test(runs, test, one_source, note)
     evaluations: list[Evaluation] = []
     for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
@@ -207,11 +210,11 @@ def compare_runs(
     return Comparison(where, evaluations, [None, *p_values], paired_test)
 
 
-def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str, list[Lines]]:
+def _one_test(runs: list[Run], test: Form | None, one_source: bool, note: Note) -> tuple[str, list[Lines]]:
     """Where the test set is, and its lines as each run reads them."""
     where, texts = "", list[Lines]()
     for run in runs:
-        text = test_text(load(run.config).data, test, run)
+        text = test_text(load(run.config).data, test, run, note)
         lines = Lines.read(text)
         first = texts[0] if texts else lines
         where = where or text.where
@@ -226,11 +229,11 @@ def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str,
     return where, texts
 
 
-def test_text(data: DataConfig, test: str | None, run: Run) -> ParallelText:
+def test_text(data: DataConfig, test: Form | None, run: Run, note: Note = quiet) -> ParallelText:
     """The test set ``test``, or the run's own. Raises RunError where there is neither."""
     if test is None:
-        found = find_test(data)
+        found = find_test(data, note)
         if found is None:
             raise RunError("this run has no test set.", str(run.directory), "Name one with --test.")
         return found
-    return open_text(test, "test", *languages(data))
+    return open_text(test, "test", *languages(data), note=note)

@@ -28,7 +28,10 @@ def prepared_text(
     """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
     guided = config.training.guided_alignment
     links = None if guided is None else expanded(guided)
-    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links)
+    return prepare(
+        config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links,
+        links_from=config.training.guided_from,
+    )  # fmt: skip
 
 
 def with_vocabulary(
