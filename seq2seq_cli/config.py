@@ -11,7 +11,16 @@ from reprlib import Repr
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from seq2seq_cli import kinds
@@ -134,6 +143,11 @@ class DataConfig(Section):
             if extra:
                 raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
         else:
+            for name, form in (("train", self.train), ("dev", self.dev)):
+                if isinstance(form, list) and len(form) > 2:
+                    raise ValueError(
+                        f"{name} names {len(form)} files: a text is a file of each language, or one pattern"
+                    )
             if self.corpus is not None:
                 raise ValueError("corpus and train are both given: the built-in text and your own")
             missing = [name for name in ("dev", "src", "tgt") if getattr(self, name) is None]

@@ -27,9 +27,23 @@ from seq2seq_cli.model.build import build
 from seq2seq_cli.model.weights import read_weights, save_weights, state_of
 from seq2seq_cli.runs import Run
 
-IN_PROCESS = ("text", "gzip", "tsv", "csv", "jsonl", "config", "links")
+IN_PROCESS = (
+    "text",
+    "gzip",
+    "tsv",
+    "csv",
+    "numbered",
+    "jsonl",
+    "xliff",
+    "wmt",
+    "segments",
+    "po",
+    "zip",
+    "config",
+    "links",
+)
 """Readers that are Python all through: they cannot take the tests' own process down."""
-NATIVE = ("parquet", "tokenizer", "weights")
+NATIVE = ("parquet", "json", "tmx", "tokenizer", "weights")
 
 Made = tuple[list[bytes], Callable[[bytes], object]]
 

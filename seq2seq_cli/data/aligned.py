@@ -86,7 +86,9 @@ def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
     """Two files, source first; or as the languages at the end of their names say. Raises DataError for more."""
     if len(names) != 2:
         hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
-        raise DataError(f"{len(names)} files for one text: more than two are not read.", ", ".join(map(str, names)), hint)
+        raise DataError(
+            f"{len(names)} files for one text: more than two are not read.", ", ".join(map(str, names)), hint
+        )
     turned = languages_in([str(name) for name in names]) == (tgt, src)
     return two_files(*(reversed(names) if turned else names))
 
@@ -163,6 +165,11 @@ def text_folder(folder: Path, role: str, src: str, tgt: str) -> ParallelText | N
         sides = [_text_files(folder, f".{language}.txt") for language in (src, tgt)]
     if not any(sides):
         return None
+    for language, side in zip((src, tgt), sides, strict=True):
+        if not side:
+            raise DataError(
+                f"holds no text files of {language}; there are {_listed((sides[0] or sides[1]).values())}.", str(folder)
+            )
     parts = _paired(*(_for_role(side, role) for side in sides), str(folder))
     if not parts:
         raise DataError(f"holds no text for {role}; there are {_listed(sides[0])}.", str(folder), "Name the files.")
@@ -198,7 +205,7 @@ def text_in_archive(path: Path, inside: str, role: str, src: str, tgt: str, note
     sides = [_ending_in(files, language) for language in (src, tgt)]
     common = [name for name in sides[0] if name in sides[1]]
     found: dict[str, ParallelText] = {name: two_files(sides[0][name], sides[1][name]) for name in common}
-    if not found:
+    if not any(sides):
         found = {file.name: Table(file, src, tgt, note) for file in files if format_of(file)}
     chosen = _for_role(found, role) if len(found) > 1 else found
     if not chosen:

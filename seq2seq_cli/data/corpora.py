@@ -74,9 +74,7 @@ def languages(data: DataConfig) -> tuple[str, str]:
     return (data.src, data.tgt) if data.src and data.tgt else BUILT_IN[data.corpus or DEFAULT_CORPUS]
 
 
-def open_text(
-    form: Form, role: Role, src: str, tgt: str, streaming: bool = False, note: Note = quiet
-) -> ParallelText:
+def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = False, note: Note = quiet) -> ParallelText:
     """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, two files, a file that holds both languages (a
     table, .tmx, .zip and others: `FORMATS`), a folder, or a hub dataset; ``name:split`` or ``name:config:split`` picks a
     part of a dataset, ``name.zip:part`` of an archive, else ``role`` does. A pattern names many files, which are read in
@@ -119,7 +117,9 @@ def _one_file(path: Path, role: Role, src: str, tgt: str, note: Note) -> Paralle
     if format_of(path):
         return Table(path, src, tgt, note)
     if suffix_of(path) in REFUSED:
-        raise DataError(f"cannot be read as text in two languages ({suffix_of(path)}).", str(path), REFUSED[suffix_of(path)])
+        raise DataError(
+            f"cannot be read as text in two languages ({suffix_of(path)}).", str(path), REFUSED[suffix_of(path)]
+        )
     mark = separator_of_lines(path)
     return None if mark is None else Table(path, src, tgt, note, TABS if mark == "\t" else BARS)
 
@@ -217,7 +217,9 @@ def _built_in(name: str, test: Form | None, note: Note) -> Corpus:
     train, dev, own_test = (
         replace(_pair_of_files(folder / role, src, tgt), name=f"{name}, {role}") for role in ("train", "dev", "test")
     )
-    return Corpus(name, src, tgt, train, dev, own_test if test is None else open_text(test, "test", src, tgt, note=note))
+    return Corpus(
+        name, src, tgt, train, dev, own_test if test is None else open_text(test, "test", src, tgt, note=note)
+    )
 
 
 def _name(train: Form, src: str, tgt: str) -> str:
@@ -230,7 +232,7 @@ def _name(train: Form, src: str, tgt: str) -> str:
         name = expanded(names[0]).resolve().parent.name
     safe = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "corpus"
     ending = f"-{src}-{tgt}"
-    return safe if safe.endswith(ending) else safe + re.sub(r"[^\w.-]+", "-", ending)
+    return safe if safe.replace(".", "-").endswith(ending) else safe + re.sub(r"[^\w.-]+", "-", ending)
 
 
 def _plain_name(name: str) -> str:

@@ -48,8 +48,8 @@ Reader = Callable[[TextFile, Asked], Iterator[Row]]
 
 
 def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str, str]:
-    """The two texts of a row; ``a.b`` is b within a. A null is an empty text. Raises DataError naming the columns there
-    are."""
+    """The two texts of a row; ``a.b`` is b within a, and ``a.2`` the second of a list. A null is an empty text. Raises
+    DataError naming the columns there are."""
     nested = row.get(TRANSLATION)
     cells = nested if src not in row and isinstance(nested, Mapping) and "." not in src + tgt else row
     return _cell(cells, src, (src, tgt), where), _cell(cells, tgt, (src, tgt), where)
@@ -60,6 +60,8 @@ def _cell(cells: Mapping[str, object], name: str, asked: tuple[str, str], where:
         return _text(cells[name], name, where)
     inside: object = cells
     for part in name.split("."):
+        if isinstance(inside, list):
+            inside = {str(number): value for number, value in enumerate(inside, start=1)}
         if not isinstance(inside, Mapping) or part not in inside:
             raise no_column(name, _names(cells), asked, where)
         inside = inside[part]

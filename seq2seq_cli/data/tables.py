@@ -66,7 +66,9 @@ class Table:
         for number, (where, row) in enumerate(rows, start=1):
             codes = tuple(row)
             if codes not in named:
-                named = dict(list(named.items())[-MOST_LANGUAGES:])  # there are few, and a hostile file has no end of them
+                named = dict(
+                    list(named.items())[-MOST_LANGUAGES:]
+                )  # there are few, and a hostile file has no end of them
                 named[codes] = find_language(codes, self.src, where), find_language(codes, self.tgt, where)
             src, tgt = named[codes]
             if src is None or tgt is None or src == tgt:

@@ -100,9 +100,7 @@ class Gold:
     possible: Links
 
 
-def read_gold(
-    path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet
-) -> list[Gold]:
+def read_gold(path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet) -> list[Gold]:
     """A file of hand-set links, in the forms, with the meaning of ``first`` and ``note``, and with the errors of
     `read_marked`.
 

@@ -90,7 +90,9 @@ def _segments(document: Event, sides: Mapping[str, list[tuple[int, str]]], where
     lengths = {language: len(found) for language, found in sides.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{count} in {language}" for language, count in lengths.items())
-        raise DataError(f"the document {name} has not as many segments in each language: {said}.", f"{where}:{document.line}")
+        raise DataError(
+            f"the document {name} has not as many segments in each language: {said}.", f"{where}:{document.line}"
+        )
     for found in zip_longest(*sides.values()):
         yield f"{where}:{found[0][0]}", dict(zip(sides, (text for _, text in found), strict=True))
 

@@ -46,9 +46,9 @@ def read_bars(file: TextFile, asked: Asked) -> Iterator[Row]:
 
 
 def separator_of_lines(file: TextFile) -> str | None:
-    """What stands in each of the first lines of a plain text file, once or more: a tab, or ``|||``; or None."""
+    """What stands in most of the first lines of a plain text file: a tab, or ``|||``; or None."""
     lines = [line for line in islice(read_lines(file, _pass), SAMPLE) if line.strip()]
-    return next((mark for mark in ("\t", BARS) if lines and all(mark in line for line in lines)), None)
+    return next((mark for mark in ("\t", BARS) if 2 * sum(mark in line for line in lines) > len(lines)), None)
 
 
 def _pass(problem: DataError) -> None:
@@ -61,6 +61,8 @@ def read_csv(file: TextFile, asked: Asked) -> Iterator[Row]:
     form = _form(file, asked)
     if form.separator != ",":
         asked.note(f"{file}: the cells are read as separated by {SEPARATORS.get(form.separator, form.separator)}.")
+    if form.blanks:
+        asked.note(f"{file}: the blanks behind the {SEPARATORS.get(form.separator, form.separator)} are left out.")
     return _named(file, asked, _csv_rows(file, asked, form))
 
 
