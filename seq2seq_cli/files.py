@@ -16,9 +16,10 @@ def expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        user = Path(path).parts[0]
-        hint = f"Write the whole path; or ./{user} for a file or folder of that name."
-        raise UserError(f"there is no home directory for {user}.", str(path), hint) from None
+        if Path(path).exists():  # a file that an editor has called so
+            return Path(path)
+        what = f"there is no home directory for {Path(path).parts[0]}."
+        raise UserError(what, str(path), "Write the whole path.") from None
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from commands import Terminal
 
-from seq2seq_cli.config import ConfigError, DataConfig, from_dict, languages_in
+from seq2seq_cli.config import DataConfig, from_dict, languages_in
 from seq2seq_cli.data import archives, corpora
 from seq2seq_cli.data.aligned import SegmentFiles
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.formats import FORMATS, REFUSED
 from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.readers.xml_events import DEEPEST
-from seq2seq_cli.errors import DataError
+from seq2seq_cli.errors import ConfigError, DataError
 
 Pairs = list[tuple[str, str]]
 PAIRS: Pairs = [

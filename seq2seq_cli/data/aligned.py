@@ -19,7 +19,7 @@ from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
 from seq2seq_cli.data.readers.segments import read_segments
 from seq2seq_cli.data.rows import Note
 from seq2seq_cli.data.tables import Table
-from seq2seq_cli.data.text import TextFile, sha256, shorten
+from seq2seq_cli.data.text import TextFile, sha256
 from seq2seq_cli.errors import DataError
 
 LANGUAGE = "{lang}"
@@ -30,6 +30,7 @@ ROLE_NAMES = {
 }
 """What files are called that hold the text for a role."""
 File = TypeVar("File")
+Key = TypeVar("Key")
 SHOWN = 20
 """Files that a message names."""
 
@@ -136,7 +137,7 @@ def _expression(pattern: str) -> str:
     )
 
 
-def _paired(src_files: Mapping[object, Path], tgt_files: Mapping[object, Path], where: str) -> list[ParallelText]:
+def _paired(src_files: Mapping[Key, Path], tgt_files: Mapping[Key, Path], where: str) -> list[ParallelText]:
     """Those of the same key. Raises DataError where one has no partner."""
     alone = [path for key, path in src_files.items() if key not in tgt_files]
     alone += [path for key, path in tgt_files.items() if key not in src_files]
@@ -170,7 +171,7 @@ def text_folder(folder: Path, role: str, src: str, tgt: str) -> ParallelText | N
             raise DataError(
                 f"holds no text files of {language}; there are {_listed((sides[0] or sides[1]).values())}.", str(folder)
             )
-    parts = _paired(*(_for_role(side, role) for side in sides), str(folder))
+    parts = _paired(_for_role(sides[0], role), _for_role(sides[1], role), str(folder))
     if not parts:
         raise DataError(f"holds no text for {role}; there are {_listed(sides[0])}.", str(folder), "Name the files.")
     return parts[0] if len(parts) == 1 else Joined(tuple(parts), f"{folder} ({len(parts)} parts)")

@@ -1,10 +1,9 @@
 """Which text a run is about: a built-in corpus by name, or your own in any of the forms there are."""
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -139,7 +138,7 @@ def _many(pattern: Path, role: Role, src: str, tgt: str, note: Note) -> Parallel
     inside = str(pattern.relative_to(folder))
     found = chain.from_iterable(folder.glob(f"{inside}.{side}{gz}") for side in (src, tgt) for gz in ("", ".gz"))
     prefixes = sorted({path.with_name(path.name.removesuffix(".gz")).with_suffix("") for path in found})
-    parts = [_pair_of_files(prefix, src, tgt) for prefix in prefixes]
+    parts: list[ParallelText] = [_pair_of_files(prefix, src, tgt) for prefix in prefixes]
     if not parts:
         matched = [path for path in sorted(folder.glob(inside)) if path.is_file()]
         for path in matched:
@@ -226,8 +225,8 @@ def _name(train: Form, src: str, tgt: str) -> str:
     """P/multi30k/train and data.tsv become multi30k-de-en and data-de-en; so do two files, by what their names share."""
     names = [train] if isinstance(train, str) else list(train)
     parts = [_plain_name(name) for name in names]
-    name = os.path.commonprefix(parts).strip("-_. ") if len(parts) > 1 else parts[0]
-    name = name or parts[0]
+    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*parts, strict=False))
+    name = parts[0] if len(parts) == 1 else "".join(letters[0] for letters in shared).strip("-_. ") or parts[0]
     if name == "train":
         name = expanded(names[0]).resolve().parent.name
     safe = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "corpus"

@@ -62,8 +62,9 @@ class Table:
     def _translations(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
         languages: Counter[str] = Counter()
         named: dict[tuple[str, ...], tuple[str | None, str | None]] = {}
-        number = left_out = 0
-        for number, (where, row) in enumerate(rows, start=1):
+        units = left_out = 0
+        for where, row in rows:
+            units += 1
             codes = tuple(row)
             if codes not in named:
                 named = dict(
@@ -77,11 +78,11 @@ class Table:
                     languages.update(code[:40] for code in codes)
             else:
                 yield one_line(str(row[src])), one_line(str(row[tgt]))
-        if number and left_out == number:
+        if units and left_out == units:
             said = ", ".join(f"{code or '(none)'} in {count:,}" for code, count in languages.most_common())
-            what = f"none of the {number:,} units has a text in both {self.src} and {self.tgt}; there are {said}."
+            what = f"none of the {units:,} units has a text in both {self.src} and {self.tgt}; there are {said}."
             raise DataError(what, self.where, "Name two of these as --src and --tgt.")
         if left_out:
             self.note(
-                f"{self.path}: {left_out:,} of {number:,} units have no finished text in both languages: left out."
+                f"{self.path}: {left_out:,} of {units:,} units have no finished text in both languages: left out."
             )

@@ -124,7 +124,7 @@ def sentence_table(told: SentenceBySentence, path: Path) -> str:
         return "".join(f"{json.dumps(sentence.to_json(), ensure_ascii=False)}\n" for sentence in told.sentences)
     heads = ["number", "source_words", "source", "reference"]
     heads += [f"{column} {run.run}" for run in told.sentences[0].runs for column in ("bleu", "chrf", "translation")]
-    rows = [heads, *map(_sentence_cells, told.sentences)]
+    rows: list[list[object]] = [list(heads), *map(_sentence_cells, told.sentences)]
     return _written("excel", rows) if path.suffix.lower() == ".csv" else _tab_separated(rows)
 
 
