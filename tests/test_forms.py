@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import Terminal
+from corpora import TinyCorpus
 
 from seq2seq_cli.config import DataConfig, from_dict, languages_in
 from seq2seq_cli.data import archives, corpora
@@ -19,6 +20,7 @@ from seq2seq_cli.data.formats import FORMATS, REFUSED
 from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.readers.xml_events import DEEPEST
 from seq2seq_cli.errors import ConfigError, DataError
+from seq2seq_cli.runs import Run
 
 Pairs = list[tuple[str, str]]
 PAIRS: Pairs = [
@@ -719,6 +721,20 @@ def test_check_data_of_two_files(terminal: Terminal, tmp_path: Path) -> None:
     assert "is the text itself, which is never written to" in terminal.refused(
         "check-data", tmp_path / "{lang}.txt", "--src", "x", "--tgt", "y", "--fix", _beside(tmp_path), "--overwrite"
     )
+
+
+def test_two_files_beside_runs(terminal: Terminal, trained_run: Run, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+    test = [tiny_corpus.folder / f"test.{side}" for side in ("xx", "yy")]
+    (given,) = json.loads(terminal.ok("eval", "--test", *test, trained_run.directory, "--json", "-").out)
+    (own,) = json.loads(terminal.ok("eval", trained_run.directory, "--json", "-").out)
+    assert given["test_sha256"] == own["test_sha256"]
+    before = test[1].read_text()
+    refused = ["eval", trained_run.directory, f"--test={test[0]}", test[1], "--json", test[1]]
+    assert "is both input and output" in terminal.refused(*refused)
+    assert test[1].read_text() == before
+    table = write(tmp_path / "t.csv", "xx;yy\nta nu;la ro\n")
+    said = terminal.ok("eval", trained_run.directory, "--test", table).err
+    assert f"{table}: the cells are read as separated by semicolons." in said
 
 
 def _beside(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """``~`` in every place where a path is asked for, and what stands behind an option that takes several files."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -175,6 +176,19 @@ def test_what_is_no_home_directory_stays(tmp_path: Path, monkeypatch: pytest.Mon
         assert expanded(path) == Path(path)
     with pytest.raises(UserError, match=r"no home directory for ~no-such-user-here\.\nWrite the whole path"):
         expanded(NOBODY)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check-data", "x" * 300, *LANGUAGES],
+        ["train", "--train", f"{'x' * 300}/train", "--dev", "d", *LANGUAGES],
+        ["eval", "--test", "x" * 300],
+        ["translate", "--run", "x" * 300],
+    ],
+)
+def test_a_name_that_no_file_can_have(words: list[str], terminal: Terminal) -> None:
+    assert re.search("File name too long|there is no trained run|does not exist", terminal.refused(*words))
 
 
 # Several values behind one option.

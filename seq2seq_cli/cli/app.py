@@ -90,7 +90,7 @@ def main() -> None:
         _leave_standard_output()
         sys.exit(141)
     except OSError as problem:
-        if problem.errno not in (*DISK_FULL, errno.EROFS, errno.EACCES):
+        if problem.errno not in (*DISK_FULL, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG):
             raise
         from seq2seq_cli import console
 

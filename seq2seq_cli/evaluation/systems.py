@@ -229,7 +229,7 @@ def _one_test(runs: list[Run], test: Form | None, one_source: bool, note: Note) 
     return where, texts
 
 
-def test_text(data: DataConfig, test: Form | None, run: Run, note: Note = quiet) -> ParallelText:
+def test_text(data: DataConfig, test: Form | None, run: Run, note: Note = quiet) -> ParallelText:  # noqa: PT028 (no test)
     """The test set ``test``, or the run's own. Raises RunError where there is neither."""
     if test is None:
         found = find_test(data, note)

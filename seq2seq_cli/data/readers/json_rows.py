@@ -54,7 +54,7 @@ def _list_in(file: TextFile) -> _Inside | None:
     """None where there is a value a line."""
     with open_bytes(file) as binary:
         begin = _as_utf8(binary).read(SAMPLE).removeprefix(BOM).lstrip()
-    first, end, more = begin.partition(b"\n")
+    first, _, more = begin.partition(b"\n")
     try:
         value = parse_json(first)
     except ValueError:
