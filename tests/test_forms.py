@@ -331,7 +331,9 @@ def test_a_lone_surrogate_in_json_becomes_what_files_can_hold(tmp_path: Path) ->
         ('[{"de": 3, "en": "b"}]', 'object 1: column "de" holds 3'),
         ('["a", "b"]', "Where it is a list, name its values by number"),
         ("[]", "there are no pairs in this file"),
-        ("[" * 5000, "JSON"),
+        ("[" * 5000, "nested deeper than 200 lists and objects"),
+        ('{"a": [\n' * 3000, "nested deeper than 200 lists and objects"),
+        ('[{"a": ' + "[" * 100_000, "nested deeper than 200 lists and objects"),
         ('{"de": "a",\n', "not JSON"),
     ],
 )

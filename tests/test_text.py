@@ -89,8 +89,15 @@ def test_marked_text_that_is_damaged() -> None:
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark_is_named(encoding: str) -> None:
     name = encoding.replace("utf-16-", "UTF-16").upper()
-    with pytest.raises(DataError, match=rf"is not UTF-8.*\n.*iconv -f {name} "):
-        lines_of("Schöne Grüße aus Köln\nund noch eine Zeile\n".encode(encoding))
+    for text in ("Schöne Grüße aus Köln\nund noch eine Zeile\n", "Regards from London\n"):
+        with pytest.raises(DataError, match=rf"x:1: this looks like {name} without a .*\n.*iconv -f {name} "):
+            lines_of(text.encode(encoding))
+    with pytest.raises(DataError, match=rf"x:2: .* is not UTF-8.*\n.*iconv -f {name} "):
+        lines_of("kurz\nSchöne Grüße aus Köln\n".encode(encoding))
+    excused: list[DataError] = []
+    content = "Regards from London\nand from Paris".encode(encoding)
+    assert len(list(iter_lines(io.BytesIO(content), "x", excused.append))) == 2
+    assert len(excused) == 1
 
 
 def test_a_marked_line_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

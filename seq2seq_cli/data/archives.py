@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Member:
 def members(path: Path) -> list[Member]:
     """The files in an archive, but for folders and what systems add. Raises DataError where it cannot be read."""
     with _opened(path) as archive:
-        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        names = [entry.filename for entry in archive.infolist() if entry.filename and not entry.is_dir()]
     return [Member(path, name) for name in names if not name.startswith("__MACOSX/") and Path(name).name != ".DS_Store"]
 
 
@@ -77,7 +78,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with _Directory(path) as file:
             try:
                 archive = zipfile.ZipFile(file)
-            except Problems as error:
+            except (*Problems, LookupError, struct.error) as error:
                 raise _damaged(path, error) from None
             file.listing = False
             with archive:

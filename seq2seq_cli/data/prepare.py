@@ -18,6 +18,7 @@ from seq2seq_cli.data.epochs import TrainingText, training_text
 from seq2seq_cli.data.guidance import check_links, read_piece_links
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
+from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import clean, sha256
 from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText, write_shards
 from seq2seq_cli.errors import DataError, RunError
@@ -82,6 +83,8 @@ def prepare(
         check_links(links, corpus.train, links_from, said.append)
     texts = {"train": corpus.train, "dev": corpus.dev} | ({"test": corpus.test} if corpus.test else {})
     hashes = {split: text.digest() for split, text in texts.items()}
+    if isinstance(corpus.train, Table):
+        next(corpus.train.pairs(), None)  # hear how it is read, also where it was tokenised before
     test_lines = Lines.read(corpus.test) if corpus.test else None
 
     report = progress or _silent

@@ -25,6 +25,9 @@ GZIP_BUFFER = 1 << 17
 SAMPLE = 1 << 16
 """Bytes from which an encoding is guessed."""
 
+ENOUGH = 20
+"""Bytes of a first line by which UTF-16 is told that is UTF-8 as well, every second byte being NUL."""
+
 TextFile = Path | Member
 """A file, or one in an archive; gzipped where its name ends in .gz."""
 
@@ -52,6 +55,12 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
     if marked is not None:
         yield from _marked_lines(raws, marked, name, excuse)
         return
+    if b"\0" in first and len(first) >= ENOUGH and (encoding := likely_encoding(first)) is not None:
+        hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
+        problem = DataError(f"this looks like {encoding} without a byte order mark.", f"{name}:1", hint)
+        if excuse is None:
+            raise problem
+        excuse(problem)
     for number, raw in enumerate(raws, start=1):
         whole = len(raw) <= LONGEST or raw.endswith(b"\n")
         left_out = 0 if whole else _rest_of_line(binary, raw, f"{name}:{number}", excuse)
@@ -61,7 +70,8 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
         except UnicodeDecodeError as error:
             offset = error.start + (len(BOM) if number == 1 and raw.startswith(BOM) else 0)
             byte = f"byte 0x{raw[offset]:02x}, number {offset + 1} of this line"
-            encoding = likely_encoding(raw if excuse else raw + binary.read(SAMPLE)) or "LATIN1"
+            sample = raw[position % 2 :]  # the first byte of a unit of UTF-16 stands at an even place
+            encoding = likely_encoding(sample if excuse else sample + binary.read(SAMPLE)) or "LATIN1"
             hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
             problem = DataError(f"{byte}, is not UTF-8 (offset {position + offset}).", f"{name}:{number}", hint)
             if excuse is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 import ijson
@@ -14,14 +15,15 @@ from seq2seq_cli.data.text import BOM, LONGEST, TextFile, open_bytes, read_lines
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.files import parse_json
 
+DEEPEST = 200
 SAMPLE = 1 << 16
 """Bytes from which the form is told."""
 
 
 def read_json(file: TextFile, asked: Asked) -> Iterator[Row]:
     """Each object by its names; each list by the numbers of its values, from 1."""
-    inside = _list_in(file)
-    return _lines(file, asked) if inside is None else _items(file, inside.prefix)
+    place = _place_in(file)
+    return _lines(file, asked) if place is None else _items(file, place)
 
 
 def _lines(file: TextFile, asked: Asked) -> Iterator[Row]:
@@ -44,13 +46,15 @@ def _cells(row: object, numbered: bool, where: str) -> Mapping[str, object]:
     raise DataError("not a JSON object with named values.", where, hint)
 
 
-class _Inside(NamedTuple):
-    """Where the objects are in a file that is one JSON value, as ijson writes it."""
+class _Place(NamedTuple):
+    """Where the objects are in a file that is JSON as a whole: within so many lists and objects; in an object, as the list
+    called ``key``."""
 
-    prefix: str
+    level: int
+    key: str | None = None
 
 
-def _list_in(file: TextFile) -> _Inside | None:
+def _place_in(file: TextFile) -> _Place | None:
     """None where there is a value a line."""
     with open_bytes(file) as binary:
         begin = _as_utf8(binary).read(SAMPLE).removeprefix(BOM).lstrip()
@@ -61,37 +65,64 @@ def _list_in(file: TextFile) -> _Inside | None:
         value = None
     if begin.startswith(b"["):
         plain = isinstance(value, list) and value and not any(isinstance(each, dict | list) for each in value)
-        return None if plain else _Inside("item")
+        return None if plain else _Place(1)
     # An object that goes on in the next line.
     goes_on = value is None and bool(more.strip()) and first.rstrip().endswith((b"{", b"[", b","))
-    return _Inside(_prefix(file)) if begin.startswith(b"{") and goes_on else None
+    return _place_in_object(file) if begin.startswith(b"{") and goes_on else None
 
 
-def _prefix(file: TextFile) -> str:
+def _place_in_object(file: TextFile) -> _Place:
     """Of the first list of objects in an object, or of the object itself."""
     with open_bytes(file) as binary:
-        before = ""
-        try:
-            for prefix, event, _ in ijson.parse(_Bounded(binary, str(file)), multiple_values=True):
-                if event == "start_map" and prefix == f"{before}.item" and before:
-                    return str(prefix)
-                before = prefix if event == "start_array" and "." not in prefix else ""
-        except (ijson.JSONError, ValueError):
-            pass  # told when it is read
-    return ""
+        key = before = None
+        depth = 0
+        with suppress(ijson.JSONError, ValueError):  # told when it is read
+            for event, value in ijson.basic_parse(_Bounded(binary, str(file)), multiple_values=True):
+                if event == "start_map" and before == "start_array" and depth == 2:
+                    return _Place(2, key)
+                key = value if event == "map_key" and depth == 1 else key
+                depth += _step(event)
+                if depth > DEEPEST:
+                    break
+                before = event
+    return _Place(0)
 
 
-def _items(file: TextFile, prefix: str) -> Iterator[Row]:
+def _items(file: TextFile, place: _Place) -> Iterator[Row]:
     number = 0
     with open_bytes(file) as binary:
         bounded = _Bounded(binary, str(file))
         try:
-            for number, row in enumerate(ijson.items(bounded, prefix, multiple_values=True, use_float=True), start=1):
+            for number, row in enumerate(_values(bounded, place, str(file)), start=1):
                 bounded.taken = 0
                 where = f"{file}: object {number}"
                 yield where, _cells(row, isinstance(row, list), where)
-        except (ijson.JSONError, ValueError, RecursionError) as error:
+        except (ijson.JSONError, ValueError) as error:
             raise DataError(f"not JSON behind object {number}: {_told(error)}.", str(file)) from None
+
+
+def _values(stream: _Bounded, place: _Place, where: str) -> Iterator[object]:
+    """The values at a place. Not ijson's own ``items``, which nests as deep as the file does, and takes the square of it."""
+    depth, key, builder = 0, None, None
+    for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True):
+        key = value if event == "map_key" and depth == 1 else key
+        step = _step(event)
+        begins = depth == place.level and event != "map_key" and step >= 0 and place.key in (None, key)
+        if builder is None and begins:
+            builder = ijson.ObjectBuilder()
+        depth += step
+        if depth > DEEPEST:
+            raise DataError(f"nested deeper than {DEEPEST} lists and objects.", where)
+        if builder is not None:
+            builder.event(event, value)
+            if depth == place.level:
+                yield builder.value
+                builder = None
+
+
+def _step(event: str) -> int:
+    """How much deeper what comes next stands."""
+    return event.startswith("start_") - event.startswith("end_")
 
 
 def _told(error: Exception) -> str:
