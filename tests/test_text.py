@@ -69,6 +69,7 @@ MARKED = ["utf-16", "utf-32", "utf-8-sig"]
 @pytest.mark.parametrize("encoding", [*MARKED, "utf-16-be", "utf-32-le"])
 @given(lines=st.lists(st.text(st.characters(exclude_characters="\n\r\ufeff", exclude_categories=["Cs"]))))
 def test_a_byte_order_mark_says_how_to_read(encoding: str, lines: list[str]) -> None:
+    lines = [line.lstrip("\0") for line in lines]  # UTF-16's mark and a NUL are UTF-32's mark
     mark = "" if encoding in MARKED else "\ufeff"
     content = (mark + "".join(f"{line}\r\n" for line in lines)).encode(encoding)
     assert lines_of(content) == (lines or [""] * (encoding == "utf-8-sig"))

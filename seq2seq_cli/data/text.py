@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seq2seq_cli.data.archives import Member
-from seq2seq_cli.data.encodings import likely_encoding, marked_encoding
+from seq2seq_cli.data.encodings import WIDE, Encoding, by_mark, detect, wide
 from seq2seq_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
@@ -51,13 +51,13 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
     position = 0
     first = binary.readline(LONGEST + 1)
     raws = chain([first] if first else [], iter(lambda: binary.readline(LONGEST + 1), b""))
-    marked = marked_encoding(first)
-    if marked is not None:
+    marked = by_mark(first)
+    if marked is not None and marked.codec in WIDE:
         yield from _marked_lines(raws, marked, name, excuse)
         return
-    if b"\0" in first and len(first) >= ENOUGH and (encoding := likely_encoding(first)) is not None:
-        hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
-        problem = DataError(f"this looks like {encoding} without a byte order mark.", f"{name}:1", hint)
+    if b"\0" in first and len(first) >= ENOUGH and (unmarked := wide(first)) is not None:
+        hint = f"Convert the text, for example: iconv -f {unmarked.name} -t UTF-8 OLD > NEW"
+        problem = DataError(f"this looks like {unmarked.name} without a byte order mark.", f"{name}:1", hint)
         if excuse is None:
             raise problem
         excuse(problem)
@@ -71,8 +71,10 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
             offset = error.start + (len(BOM) if number == 1 and raw.startswith(BOM) else 0)
             byte = f"byte 0x{raw[offset]:02x}, number {offset + 1} of this line"
             sample = raw[position % 2 :]  # the first byte of a unit of UTF-16 stands at an even place
-            encoding = likely_encoding(sample if excuse else sample + binary.read(SAMPLE)) or "LATIN1"
-            hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
+            encoding = None if excuse else detect(sample + binary.read(SAMPLE))
+            hint = (
+                f"Convert the text, for example: iconv -f {encoding.name if encoding else 'LATIN1'} -t UTF-8 OLD > NEW"
+            )
             problem = DataError(f"{byte}, is not UTF-8 (offset {position + offset}).", f"{name}:{number}", hint)
             if excuse is None:
                 raise problem from None
@@ -82,9 +84,9 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
         yield text
 
 
-def _marked_lines(raws: Iterator[bytes], encoding: str, name: str, excuse: Excuse | None) -> Iterator[str]:
+def _marked_lines(raws: Iterator[bytes], encoding: Encoding, name: str, excuse: Excuse | None) -> Iterator[str]:
     """As `iter_lines`, of a text that is not UTF-8; ``raws`` may end anywhere."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict" if excuse is None else "replace")
+    decoder = codecs.getincrementaldecoder(encoding.codec)("strict" if excuse is None else "replace")
     number, parts, size = 1, list[str](), 0
 
     def report(what: str) -> None:
@@ -97,17 +99,17 @@ def _marked_lines(raws: Iterator[bytes], encoding: str, name: str, excuse: Excus
         try:
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
-            unit = int(encoding[-2:]) // 8
+            unit = int(encoding.name[-2:]) // 8
             units = (error.object[place : place + unit] for place in range(0, error.start, unit))
             number += sum(each.strip(b"\0") == b"\n" for each in units)
-            raise DataError(f"not {encoding}, as its byte order mark says.", f"{name}:{number}") from None
+            raise DataError(f"not {encoding.name}, as its byte order mark says.", f"{name}:{number}") from None
         *ended, rest = text.split("\n")
         for end in [*ended, rest] if not raw and (parts or rest) else ended:
             line, parts, size = "".join((*parts, end[: LONGEST + 1 - size])), [], 0
             if len(line) > LONGEST:
                 report(f"this line is longer than {LONGEST >> 20} MiB.")
             if "\ufffd" in line and excuse is not None:
-                report(f"something in this line is not {encoding}, as its byte order mark says.")
+                report(f"something in this line is not {encoding.name}, as its byte order mark says.")
             yield line.removesuffix("\r")
             number += 1
         if rest and size <= LONGEST:  # what is beyond is not kept

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 import ijson
 
-from seq2seq_cli.data.encodings import marked_encoding
+from seq2seq_cli.data.encodings import WIDE, by_mark
 from seq2seq_cli.data.rows import Asked, Row
 from seq2seq_cli.data.text import BOM, LONGEST, TextFile, open_bytes, read_lines
 from seq2seq_cli.errors import DataError
@@ -149,5 +149,7 @@ class _Bounded:
 def _as_utf8(binary: BinaryIO) -> BinaryIO | codecs.StreamRecoder:
     """The stream, recoded where its byte order mark says that it is not UTF-8."""
     peeked = binary.peek(4)[:4] if hasattr(binary, "peek") else b""
-    encoding = marked_encoding(peeked)
-    return binary if encoding is None else codecs.EncodedFile(binary, "utf-8", encoding, errors="replace")
+    marked = by_mark(peeked)
+    if marked is None or marked.codec not in WIDE:
+        return binary
+    return codecs.EncodedFile(binary, "utf-8", marked.codec, errors="replace")
