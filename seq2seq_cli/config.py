@@ -3,14 +3,25 @@
 Precedence: the defaults below < a TOML file < ``--set section.key=value`` and the named flags.
 """
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from seq2seq_cli import kinds
 from seq2seq_cli.errors import ConfigError, suggestion
@@ -77,25 +88,69 @@ class Section(BaseModel):
         return value
 
 
+def _text_form(value: object) -> str | list[str]:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return value[0] if len(value) == 1 else value
+    raise PydanticCustomError("text_form", "Input should be the name of a text, or a list of two files' names")
+
+
+TextForm = Annotated[str | list[str], PlainValidator(_text_form)]
+"""What names a text: one name, or its files."""
+
+
+def _column(value: object) -> object:
+    """The number of a column may be given without quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Language = Annotated[str, BeforeValidator(_column)]
+
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+_NO_LANGUAGE = frozenset(("txt", "tsv", "csv", "xml", "sgm", "tmx", "xlf", "po", "zip", "raw", "tok", "doc", "gz"))
+
+
+def languages_in(files: Sequence[str]) -> tuple[str, str] | None:
+    """The languages that the names of two files end in (A.de B.en.txt.gz); None where they do not say two."""
+    found = []
+    for name in files:
+        end = re.sub(r"(\.(txt|sgm|xml))?(\.gz)?$", "", name).rpartition(".")[2]
+        if _LANGUAGE.fullmatch(end) and end.lower() not in _NO_LANGUAGE and end != name:
+            found.append(end)
+    return (found[0], found[1]) if len(files) == len(found) == 2 and found[0] != found[1] else None
+
+
 class DataConfig(Section):
     corpus: str | None = None
     """A built-in corpus; default: tatoeba-de-en, where `train` is not given."""
-    train: str | None = None
-    """Training text: a prefix (P/train means P/train.SRC and P/train.TGT), a .tsv, .csv, .jsonl or .parquet
-    file with two named columns (any of them gzipped), a dataset folder, or a Hugging Face hub dataset; a pattern
-    (P/train-*, P/*.parquet) names many files at once."""
-    dev: str | None = None
+    train: TextForm | None = None
+    """Training text: a prefix (P/train means P/train.SRC and P/train.TGT), a list of two files, a table (.tsv, .csv, .jsonl,
+    .json, .parquet), a .zip, .tmx, .xlf, .po or WMT .xml (most of them gzipped, too), a folder, or a Hugging Face hub
+    dataset; patterns (P/train-*, P/*.parquet, P/{lang}/*.txt) name many files at once."""
+    dev: TextForm | None = None
     """Development text, in the same forms: early stopping and choices are made on it."""
-    test: str | None = None
+    test: TextForm | None = None
     """Test text, in the same forms: read once, after training."""
-    src: str | None = None
-    """Source language: file suffix or column name."""
-    tgt: str | None = None
-    """Target language: file suffix or column name."""
+    src: Language | None = None
+    """Source language: file suffix or column, by name or (where no line names them) by number."""
+    tgt: Language | None = None
+    """Target language, likewise."""
     streaming: bool = False
     """Read a hub dataset given as train as it comes, without a copy of it on this machine."""
     max_length: Positive = 100
     """Pairs with more subword pieces than this on either side are left out of training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_files(cls, values: object) -> object:
+        """Two files whose names end in languages need no others to be given."""
+        if isinstance(values, dict) and values.get("src") is None and values.get("tgt") is None:
+            train = values.get("train")
+            found = languages_in(train) if isinstance(train, list) and all(isinstance(x, str) for x in train) else None
+            return values if found is None else values | {"src": found[0], "tgt": found[1]}
+        return values
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -105,6 +160,11 @@ class DataConfig(Section):
             if extra:
                 raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
         else:
+            for name, form in (("train", self.train), ("dev", self.dev)):
+                if isinstance(form, list) and len(form) > 2:
+                    raise ValueError(
+                        f"{name} names {len(form)} files: a text is a file of each language, or one pattern"
+                    )
             if self.corpus is not None:
                 raise ValueError("corpus and train are both given: the built-in text and your own")
             missing = [name for name in ("dev", "src", "tgt") if getattr(self, name) is None]
@@ -296,6 +356,8 @@ class TrainingConfig(Section):
     """Processor threads; 0: all cores, at most 8."""
     guided_alignment: str | None = None
     """Word links of the training text, a line a pair, as i-j (Pharaoh format): attention is drawn to them."""
+    guided_from: Annotated[int, Field(ge=0, le=1)] | None = None
+    """With guided_alignment: whether its words are counted from 0 or from 1 (default: from 1 where no link names a word 0)."""
     guided_weight: Annotated[float, Field(gt=0, le=LARGEST_WEIGHT)] | None = None
     """With guided_alignment: how much a target piece's guidance counts beside its cross-entropy (default: 0.5)."""
     guided_final_weight: Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)] | None = None
@@ -307,7 +369,7 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _weighs_something(self) -> Self:
         if self.guided_alignment is None:
-            for name in ("guided_weight", "guided_final_weight"):
+            for name in ("guided_from", "guided_weight", "guided_final_weight"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} given without guided_alignment: there are no links to be weighed")
         return self
@@ -468,7 +530,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = read_bytes(path, LARGEST_FILE)
         if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
             raise ConfigError(f"a line is longer than {LONGEST_LINE:,} bytes.", str(path))
-        return tomllib.loads(content.decode("utf-8", errors="surrogateescape").replace("\r\n", "\n"))
+        return tomllib.loads(content.decode("utf-8-sig", errors="surrogateescape").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file.", str(path)) from None
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Small files from anywhere, read with limits: they may be damaged, or made to do harm."""
+"""Paths as people write them; and small files from anywhere, read with limits: they may be damaged, or made to do harm."""
 
 import errno
 import json
@@ -7,7 +7,19 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from seq2seq_cli.errors import RunError
+from seq2seq_cli.errors import RunError, UserError
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` or ``~name`` at its beginning put out: a shell does not always do it, and a file of settings never.
+    Raises UserError where that user has no home directory."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        if Path(path).exists():  # a file that an editor has called so
+            return Path(path)
+        what = f"there is no home directory for {Path(path).parts[0]}."
+        raise UserError(what, str(path), "Write the whole path.") from None
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

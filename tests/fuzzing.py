@@ -21,6 +21,7 @@ import resource
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -177,6 +178,11 @@ def _tables(name: str) -> list[bytes]:
             parquet.write_table(pa.Table.from_pylist(rows * times), buffer, compression=compression, version=version)
             found.append(buffer.getvalue())
         return found
+    if name in DOCUMENTS:
+        return DOCUMENTS[name]()
+    if name.endswith(".json"):
+        listed = json.dumps(rows, indent=1, ensure_ascii=False)
+        return [listed.encode(), json.dumps({"about": "x", "data": rows}, indent=1).encode(), listed.encode("utf-16")]
     if name.endswith(".jsonl"):
         nested = [{"translation": {"de": row["de"], "en": row["en"]}} for row in rows]
         lines = [json.dumps(row, ensure_ascii=bool(number % 2)) for number, row in enumerate([*rows, *nested])]
@@ -184,6 +190,85 @@ def _tables(name: str) -> list[bytes]:
     if name.endswith(".tsv"):
         return [_joined(["de\ten\tid", *(f"{row['de']}\t{row['en']}\t{row['id']}" for row in rows)])]
     return [_joined(["id,de,en", *(f'{row["id"]},"{row["de"]}","{row["en"]}"' for row in rows)])]
+
+
+ESCAPED = [(f"{line} &amp; &lt;", f"{line[::-1]}&#x41;") for line in SENTENCES]
+
+
+def _tmx() -> list[bytes]:
+    units = "".join(
+        f'<tu><note>n</note><tuv xml:lang="de-AT"><seg>{src}<ph>%s</ph></seg></tuv>\n<tuv lang="EN"><seg>{tgt}</seg></tuv></tu>\n'
+        for src, tgt in ESCAPED
+    )
+    text = (
+        f'<?xml version="1.0"?><!DOCTYPE tmx SYSTEM "tmx14.dtd"><tmx><header srclang="de"/><body>{units}</body></tmx>'
+    )
+    return [text.encode(), text.encode("utf-16")]
+
+
+def _xliff() -> list[bytes]:
+    old = "".join(
+        f'<trans-unit id="u"><source>{src}</source><target>{tgt}</target></trans-unit>' for src, tgt in ESCAPED
+    )
+    new = "".join(
+        f"<unit><segment><source>{src}<pc>x</pc></source><target>{tgt}</target></segment></unit>"
+        for src, tgt in ESCAPED
+    )
+    return [
+        f'<xliff version="1.2"><file source-language="de" target-language="en"><body>{old}</body></file></xliff>'.encode(),
+        f'<xliff xmlns="urn:x" version="2.0" srcLang="de" trgLang="en"><file>{new}</file></xliff>'.encode(),
+    ]
+
+
+def _wmt() -> list[bytes]:
+    sides = [
+        "".join(f'<seg id="{number}">{pair[side]}</seg>' for number, pair in enumerate(ESCAPED)) for side in (0, 1)
+    ]
+    src, ref = sides
+    text = f'<dataset><doc id="d"><src lang="de"><p>{src}</p></src><ref lang="en"><p>{ref}</p></ref></doc></dataset>'
+    return [text.encode()]
+
+
+def _po() -> list[bytes]:
+    head = 'msgid ""\nmsgstr ""\n"Language: en\\n"\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n'
+    body = "".join(f'#: a.c:1\nmsgid "{line}x"\nmsgstr "{line[::-1]}x"\n\n' for line in SENTENCES)
+    plural = '#, fuzzy\nmsgid "a"\nmsgstr "b"\n\nmsgid "one"\nmsgid_plural "%d"\nmsgstr[0] "eins"\nmsgstr[1] "%d"\n'
+    return [(head + body + plural).encode()]
+
+
+def _zip() -> list[bytes]:
+    found = []
+    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", kind) as archive:
+            archive.writestr("README", "x")
+            archive.writestr("a.de-en.de", _joined(SENTENCES * 3))
+            archive.writestr("a.de-en.en", _joined(SENTENCES * 3))
+        found.append(buffer.getvalue())
+    return found
+
+
+DOCUMENTS = {"a.tmx": _tmx, "a.xlf": _xliff, "a.xml": _wmt, "a.po": _po, "a.zip": _zip}
+
+
+def _segments(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
+    from seq2seq_cli.data.corpora import open_text
+
+    segments = "".join(f'<seg id="{number}"> {line} & </seg>\n' for number, line in enumerate(SENTENCES))
+    content = f'<refset setid="x">\n<DOC docid="d">\n{segments}</DOC>\n</refset>\n'.encode()
+    (folder / "b.sgm").write_bytes(content)
+    names = [str(folder / name) for name in ("a.sgm", "b.sgm")]
+    return [content], _read(folder, "a.sgm", lambda path: len(list(open_text(names, "test", "de", "en").pairs())))
+
+
+def _by_number(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
+    from seq2seq_cli.data.corpora import open_text
+
+    contents = [
+        _joined([separator.join((line, "7", line[::-1])) for line in SENTENCES if separator not in line])
+        for separator in ("\t", ";", "|", ",")
+    ]
+    return contents, _read(folder, "a.csv", lambda path: len(list(open_text(str(path), "train", "1", "3").pairs())))
 
 
 def _check_data(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
@@ -210,8 +295,12 @@ def _config(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
 def _links(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
     from seq2seq_cli.evaluation.links import read_gold
 
-    lines = ["0-0 1-1 2?2", "", "0?0", "3-1 4-0 0-0"]
-    return [_joined(lines)], _read(folder, "a.links", lambda path: read_gold(path, [(5, 5)] * len(lines)))
+    lines = ["0-0 1-1 2?2", "", "0p0 1-1:0.5 2-2S", "3-1 4-0 0-0"]
+    beside = [f"a b c d e ||| a b c d e ||| {line}" for line in lines]
+    of_wpt = ["1 1 2 S", "0002 5 5 P", "4 1 1"]
+    return [_joined(lines), _joined(beside), _joined(of_wpt)], _read(
+        folder, "a.links", lambda path: read_gold(path, [(5, 5)] * len(lines))
+    )
 
 
 def _tokenizer(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
@@ -338,18 +427,26 @@ def _run_directory(directory: Path):  # type: ignore[no-untyped-def]
 
 
 READERS = {
-    "text": Reader(_text, 0.15),
-    "gzip": Reader(_gzip, 0.12),
-    "tsv": Reader(_table("a.tsv"), 0.1),
-    "csv": Reader(_table("a.csv"), 0.1),
-    "jsonl": Reader(_table("a.jsonl"), 0.1),
-    "parquet": Reader(_table("a.parquet"), 0.1),
-    "config": Reader(_config, 0.06),
+    "text": Reader(_text, 0.1),
+    "gzip": Reader(_gzip, 0.08),
+    "tsv": Reader(_table("a.tsv"), 0.06),
+    "csv": Reader(_table("a.csv"), 0.06),
+    "numbered": Reader(_by_number, 0.05),
+    "jsonl": Reader(_table("a.jsonl"), 0.06),
+    "json": Reader(_table("a.json"), 0.05),
+    "parquet": Reader(_table("a.parquet"), 0.08),
+    "tmx": Reader(_table("a.tmx"), 0.05),
+    "xliff": Reader(_table("a.xlf"), 0.04),
+    "wmt": Reader(_table("a.xml"), 0.03),
+    "segments": Reader(_segments, 0.03),
+    "po": Reader(_table("a.po"), 0.03),
+    "zip": Reader(_table("a.zip"), 0.05),
+    "config": Reader(_config, 0.04),
     "links": Reader(_links, 0.08),
-    "run": Reader(_run, 0.04),
-    "tokenizer": Reader(_tokenizer, 0.06),
-    "weights": Reader(_weights, 0.04),
-    "checkpoint": Reader(_checkpoint, 0.03),
+    "run": Reader(_run, 0.02),
+    "tokenizer": Reader(_tokenizer, 0.03),
+    "weights": Reader(_weights, 0.02),
+    "checkpoint": Reader(_checkpoint, 0.02),
     "translator": Reader(_translator, 0.01),
     "check-data": Reader(_check_data, 0.01),
 }

@@ -350,6 +350,7 @@ def test_the_built_in_corpora_are_whole(name: str) -> None:
     assert corpus.test is not None
     for text, size in ((corpus.train, 28_000), (corpus.dev, 1000), (corpus.test, 1000)):
         assert isinstance(text, LineFiles)
+        assert isinstance(text.src, Path)
         folder = text.src.parent
         lines = Lines.read(text)
         ids = text.src.with_suffix(".ids").read_text().splitlines()

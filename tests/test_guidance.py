@@ -392,8 +392,8 @@ def test_settings_that_do_not_fit(training: dict[str, object], kind: str, said: 
 @pytest.mark.parametrize(
     ("line", "text", "said"),
     [
-        (3, "0-0 1:1", "links:3: '1:1' is no link. Write i-j, source word first."),
-        (3, "0?0", "links:3: '0?0' is no link."),
+        (3, "0-0 1:1", "links:3: '1:1' is no link. Write i-j, source word first; "),
+        (3, "0;0", "links:3: '0;0' is no link."),
         (7, "0-99", "links:7: the link 0-99 is outside this pair of"),
         (7, "99-0", "links:7: the link 99-0 is outside this pair of"),
         (1, "0-0\n0-0", "links: 301 lines of links for 300 sentence pairs."),

@@ -1,5 +1,6 @@
 """Links: read off weights, made symmetric, scored against gold ones, written and read."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,104 @@ def test_gold_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=said):
         read_gold(path, [(2, 3), (2, 3)])
+
+
+# The forms that people have them in.
+
+SIZES = [(3, 3), (2, 2), (4, 3)]
+MARKED = [
+    Gold(sure=frozenset({(0, 0), (1, 1)}), possible=frozenset({(0, 0), (1, 1), (2, 1)})),
+    Gold(frozenset(), frozenset()),
+    Gold(sure=frozenset({(3, 2)}), possible=frozenset({(3, 2), (0, 1)})),
+]
+
+
+def heard(path: Path, text: str, sizes: list[tuple[int, int]], first: int | None = None) -> tuple[list[Gold], str]:
+    """The links of a file, and what is said of it."""
+    path.write_text(text, encoding="utf-8")
+    notes: list[str] = []
+    return read_gold(path, sizes, first, notes.append), "\n".join(notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0-0 1-1 2?1\n\n3-2 0?1\n",
+        "0-0 1-1 2p1\n\n3-2 0P1\n",
+        "0-0S 1-1S 2-1P\n\n3-2s 0-1p\n",
+        "0-0:S 1-1/S 2-1:P\n\n3-2 0-1/p\n",
+        "0-0:0.93 1-1:1 2?1:1e-3\n\n3-2:-0.5 0?1\n",
+        "a b c ||| d e f ||| 0-0 1-1 2?1\na b ||| c d |||\na b c d ||| e f g ||| 3-2 0?1\n",
+        "0-0 1-1 2?1 ||| -3.5\n||| -1.0\n3-2 0?1 ||| -2.25\n",
+        "1 0 0 S\n1 1 1\n1 2 1 P\n3 3 2 S 0.7\n\n0003 0 1 P 0.5\n",
+    ],
+    ids=["pharaoh", "p", "letters", "behind", "scores", "beside", "score beside", "wpt"],
+)
+def test_every_form_of_links(text: str, tmp_path: Path) -> None:
+    assert heard(tmp_path / "gold", text, SIZES) == (MARKED, "")
+
+
+def from_one(text: str) -> str:
+    return re.sub(r"[0-9]+(?=[-?])|(?<=[-?])[0-9]+", lambda number: str(int(number[0]) + 1), text)
+
+
+@pytest.mark.parametrize("text", ["0-0 1-1 2?1\n\n3-2 0?1\n", "1 0 0 S\n1 1 1\n1 2 1 P\n3 3 2 S\n3 0 1 P\n"])
+def test_links_counted_from_one_are_recognised_and_said(text: str, tmp_path: Path) -> None:
+    if "-" in text:
+        moved = from_one(text)
+    else:
+        moved = re.sub(r"(?m)^(.) (.) (.)", lambda row: f"{row[1]} {int(row[2]) + 1} {int(row[3]) + 1}", text)
+    for first in (None, 1):
+        links, said = heard(tmp_path / "gold", moved, SIZES, first)
+        assert links == MARKED
+        assert ("no link names a word 0, so that words are counted from 1" in said) == (first is None)
+    with pytest.raises(DataError, match=r"is outside this pair(.|\n)*counted from 0(.|\n)*--gold-from 1 \(align\)"):
+        heard(tmp_path / "gold", moved, SIZES, 0)
+
+
+def test_links_from_one_that_name_no_last_word(tmp_path: Path) -> None:
+    """They were scored in silence, each one word off."""
+    sizes = [(5, 5)] * 4
+    text = "1-1 2-2\n1-2\n3-3\n\n"
+    links, said = heard(tmp_path / "gold", text, sizes)
+    assert [gold.sure for gold in links] == [{(0, 0), (1, 1)}, {(0, 1)}, {(2, 2)}, frozenset()]
+    assert "counted from 1" in said
+    links, said = heard(tmp_path / "gold", text, sizes, 0)
+    assert links[0].sure == {(1, 1), (2, 2)}
+    assert said == ""
+    few, said = heard(tmp_path / "gold", "1-1\n\n\n\n", sizes)
+    assert few[0].sure == {(1, 1)}
+    assert "counted from 0 all the same, as there are few links" in said
+    one_side, said = heard(tmp_path / "gold", "0-1\n1-1\n2-2\n3-3\n", sizes)
+    assert one_side[0].sure == {(0, 1)}
+    assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "said"),
+    [
+        (
+            "0-0\n\n1-1\n",
+            1,
+            "gold:1: the link 0-0 is outside this pair of 3 source and 3 target words.\nWords .* from 1",
+        ),
+        ("1 1 4 S\n", 1, "gold:1: the link 1 4 is outside this pair"),
+        ("1 1 1 S\n9 1 1 S\n", None, "gold:2: there is no pair 9; there are 3, counted from 1"),
+        ("1 1 1 S\n0-0\n", None, "gold:2: '0-0' is no link.\nThe first line is a link as in WPT"),
+        ("1 1 1 S\n" * 99, None, "gold: 99 links, which is more than these 3 pairs have room for"),
+        ("a ||| b ||| 0-0\n\n\n", None, "gold:1: the texts beside the links have 1 and 1 words, and this pair 3 and 3"),
+        ("a ||| b\n\n\n", None, "gold:1: there are no links in this line of 2 parts"),
+        ("0-0:high\n\n\n", None, "gold:1: '0-0:high' is no link"),
+    ],
+)
+def test_forms_that_cannot_be_used(text: str, first: int | None, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said):
+        heard(tmp_path / "gold", text, SIZES, first)
+
+
+@given(st.lists(LINKS, min_size=1, max_size=4), st.sampled_from([0, 1]))
+def test_any_links_from_either_number(tmp_path_factory: pytest.TempPathFactory, pairs: list[Links], first: int) -> None:
+    path = tmp_path_factory.mktemp("links") / "links"
+    lines = (" ".join(f"{i + first}-{j + first}" for i, j in sorted(links)) for links in pairs)
+    text = "".join(f"{line}\n" for line in lines)
+    assert [gold.sure for gold in heard(path, text, [(6, 6)] * len(pairs), first)[0]] == pairs

@@ -152,7 +152,7 @@ def test_it_is_made_once(prepared: Prepared, data: DataConfig, tmp_path: Path, m
 
 def test_another_text_or_setting_is_made_anew(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
     other_setting = prepare(data, SubwordConfig(type="char", vocab_size=31), tmp_path / "cache")
-    write_pairs(Path(data.train or ""), [*TRAIN[:-1], ("c", "b")])  # as long as before, and within the same second
+    write_pairs(Path(str(data.train)), [*TRAIN[:-1], ("c", "b")])  # as long as before, and within the same second
     other_text = prepare(data, SUBWORD, tmp_path / "cache")
     assert len({prepared.directory, other_setting.directory, other_text.directory}) == 3
     assert texts(other_text.train, other_text.subwords)[-1] == ("c", "b")
@@ -399,7 +399,7 @@ def test_progress_ends_at_its_total_and_nothing_is_printed(
     ],
 )
 def test_no_pair_left(pairs: list[tuple[str, str]], message: str, data: DataConfig, tmp_path: Path) -> None:
-    write_pairs(Path(data.train or ""), pairs)
+    write_pairs(Path(str(data.train)), pairs)
     with pytest.raises(DataError, match=message):
         prepare(data, SUBWORD, tmp_path / "cache")
 

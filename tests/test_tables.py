@@ -98,19 +98,24 @@ def test_a_name_in_brackets_is_no_argument_of_the_line_before() -> None:
     assert "\n\\texttt{[y]} &" in text
 
 
-@pytest.mark.parametrize(("name", "delimiter"), [("a.tsv", "\t"), ("a.csv", ",")])
-def test_sentences_read_back(odd_text: Comparison, name: str, delimiter: str) -> None:
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+def test_sentences_read_back(odd_text: Comparison, name: str) -> None:
     told = by_sentence(odd_text)
-    head, *rows = csv.reader(io.StringIO(sentence_table(told, Path(name)), newline=""), delimiter=delimiter)
+    text = sentence_table(told, Path(name))
+    if name == "a.csv":
+        head, *rows = csv.reader(io.StringIO(text, newline=""))
+    else:  # nothing is quoted
+        head, *rows = (line.split("\t") for line in text.split("\n")[:-1])
+    ends = str.maketrans("\r\t" if name == "a.tsv" else "\r\r", "  ")
     assert head == [
         "number", "source_words", "source", "reference", "bleu x", "chrf x", "translation x",
         "bleu y", "chrf y", "translation y",
     ]  # fmt: skip
-    as_lines = [line.replace("\r", " ") for line in ODD]
+    as_lines = [line.translate(ends) for line in ODD]
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert [row[1] for row in rows] == ["4", "4", "5", "2"]
     assert [row[2] for row in rows] == [row[3] for row in rows] == [row[6] for row in rows] == as_lines
-    assert [row[9] for row in rows] == [line.replace("\r", " ") for line in SAID]
+    assert [row[9] for row in rows] == [line.translate(ends) for line in SAID]
     for column, spoken in ((4, ODD), (7, SAID)):
         scores = sentence_scores(spoken, ODD, "13a")
         assert [float(row[column]) for row in rows] == scores.bleu

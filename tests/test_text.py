@@ -67,9 +67,52 @@ def test_undecodable_bytes_are_named(tmp_path: Path) -> None:
     assert [problem.what for problem in excused] == [caught.value.what]
 
 
-def test_utf16_is_recognised() -> None:
-    with pytest.raises(DataError, match=r"byte 0xff, number 1 .*offset 0.*\n.*iconv -f UTF-16"):
-        lines_of("text".encode("utf-16"))
+MARKED = ["utf-16", "utf-32", "utf-8-sig"]
+
+
+@pytest.mark.parametrize("encoding", [*MARKED, "utf-16-be", "utf-32-le"])
+@given(lines=st.lists(st.text(st.characters(exclude_characters="\n\r\ufeff", exclude_categories=["Cs"]))))
+def test_a_byte_order_mark_says_how_to_read(encoding: str, lines: list[str]) -> None:
+    lines = [line.lstrip("\0") for line in lines]  # UTF-16's mark and a NUL are UTF-32's mark
+    mark = "" if encoding in MARKED else "\ufeff"
+    content = (mark + "".join(f"{line}\r\n" for line in lines)).encode(encoding)
+    assert lines_of(content) == (lines or [""] * (encoding == "utf-8-sig"))
+    cut_off = (mark + "\n".join([*lines, "end"])).encode(encoding)
+    assert lines_of(cut_off) == [*lines, "end"]
+
+
+def test_marked_text_that_is_damaged() -> None:
+    content = "eins\nzwei\ndrei".encode("utf-16-le")
+    damaged = b"\xff\xfe" + content.replace("w".encode("utf-16-le"), b"\x00\xd8")
+    with pytest.raises(DataError, match=r"x:2: not UTF-16, as its byte order mark says"):
+        lines_of(damaged)
+    excused: list[DataError] = []
+    assert list(iter_lines(io.BytesIO(damaged), "x", excused.append)) == ["eins", "z\ufffdei", "drei"]
+    assert [problem.where for problem in excused] == ["x:2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_named(encoding: str) -> None:
+    name = encoding.replace("utf-16-", "UTF-16").upper()
+    for text in ("Schöne Grüße aus Köln\nund noch eine Zeile\n", "Regards from London\n"):
+        with pytest.raises(DataError, match=rf"x:1: this looks like {name} without a .*\n.*iconv -f {name} "):
+            lines_of(text.encode(encoding))
+    with pytest.raises(DataError, match=rf"x:2: .* is not UTF-8.*\n.*iconv -f {name} "):
+        lines_of("kurz\nSchöne Grüße aus Köln\n".encode(encoding))
+    excused: list[DataError] = []
+    content = "Regards from London\nand from Paris".encode(encoding)
+    assert len(list(iter_lines(io.BytesIO(content), "x", excused.append))) == 2
+    assert len(excused) == 1
+
+
+def test_a_marked_line_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq_cli.data.text.LONGEST", 10)
+    content = "short\n{}\n0123456789\nend".format("x" * 95).encode("utf-16")
+    with pytest.raises(DataError, match="x:2: this line is longer than"):
+        lines_of(content)
+    excused: list[DataError] = []
+    assert list(iter_lines(io.BytesIO(content), "x", excused.append)) == ["short", "x" * 11, "0123456789", "end"]
+    assert [problem.where for problem in excused] == ["x:2"]
 
 
 def test_gzip_reads_the_same(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ def align(
         Path | None,
         typer.Option(help="Links set by hand, i-j sure and i?j possible: print error rate, precision and recall."),
     ] = None,
+    gold_from: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="With --gold: the number of its first word; default: 1 if it names no word 0."),
+    ] = None,
     reverse_run: Annotated[
         Path | None, typer.Option(help="A run of the opposite direction, whose links are joined with the run's own.")
     ] = None,
@@ -57,7 +61,8 @@ def align(
     The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
 
     With --gold: alignment error rate (Och & Ney 2003), precision against the sure and possible links, recall of the
-    sure ones. --soft: `weights_0` is the first pair's, a row a target word, a column a source word, `</s>` the last;
+    sure ones. Gold links may also be written 1p2, 1-2P, 1-2:0.9, behind the texts (`source ||| target ||| 1-2`), or one a
+    line as in WPT (`1 2 2 S`); a file that names no word 0 counts from 1, which is said. --soft: `weights_0` is the first pair's, a row a target word, a column a source word, `</s>` the last;
     `centres_0` is where a local attention's windows lay.
 
     Examples:
@@ -73,6 +78,7 @@ def align(
     from seq2seq_cli.evaluation.links import Agreement, agreement, check_method, pharaoh, read_gold
     from seq2seq_cli.runs import open_run
 
+    options.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
     options.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
     method = symmetrize or "grow-diag-final-and"
     check_method(method)
@@ -81,7 +87,10 @@ def align(
     set_threads(threads or 0)
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
-    wanted = None if gold is None else read_gold(gold, sizes)
+    notes: list[str] = []
+    wanted = None if gold is None else read_gold(gold, sizes, gold_from, notes.append)
+    for note in notes:
+        console.notice(note)
     opened, backward = options.chosen_run(run), None
     forward = options.load_attending(opened, device, precision)
     if reverse_run is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -23,6 +24,7 @@ from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
+from seq2seq_cli.cli.words import Command, with_paths_expanded
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
 
@@ -37,18 +39,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("train")(train)
-app.command("compare")(compare)
-app.command("check-data")(check_data)
-app.command("prepare")(prepare)
-app.command("translate")(translate)
-app.command("eval")(evaluate)
-app.command("plot")(plot)
-app.command("report")(report)
-app.command("score")(score)
-app.command("align")(align)
-app.command("serve")(serve)
-app.command("attentions")(attentions)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "compare": compare,
+    "check-data": check_data,
+    "prepare": prepare,
+    "translate": translate,
+    "eval": evaluate,
+    "plot": plot,
+    "report": report,
+    "score": score,
+    "align": align,
+    "serve": serve,
+    "attentions": attentions,
+}
+for name, command in COMMANDS.items():
+    app.command(name, cls=Command)(with_paths_expanded(command))
 app.add_typer(config_app, name="config")
 
 

@@ -20,9 +20,10 @@ DAMAGED = 3
 
 def check_data(
     text: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[TEXT]", help="P/train, a table, a dataset: what `train --train` takes; none: built-in."
+            metavar="[TEXT]...",
+            help="P/train, two files, a table, a dataset: what `train --train` takes; none: built-in.",
         ),
     ] = None,
     test: options.Test = None,
@@ -48,23 +49,25 @@ def check_data(
         seq2seq check-data P/train --src de --tgt en --fix clean/train
     """
     from seq2seq_cli import console
-    from seq2seq_cli.config import DataConfig
+    from seq2seq_cli.config import DataConfig, languages_in
     from seq2seq_cli.data.checks.cleaning import Copy, check_copy, write_copy
     from seq2seq_cli.data.checks.corpus import check
     from seq2seq_cli.data.corpora import find_corpus, open_text
     from seq2seq_cli.errors import ConfigError
 
     options.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
-    if text is None:
+    notes: list[str] = []
+    if not text:
         options.refuse(True, {"--src": src, "--tgt": tgt}, "needs a text of your own")
-        found = find_corpus(DataConfig(corpus=corpus, test=test))
+        found = find_corpus(DataConfig(corpus=corpus, test=test or None), notes.append)
         pairs, against, languages = found.train, found.test, (found.src, found.tgt)
     else:
         options.refuse(True, {"--corpus": corpus}, "is the built-in text, and you name your own")
+        src, tgt = languages_in(text) or (src, tgt) if (src, tgt) == (None, None) else (src, tgt)
         if src is None or tgt is None or src == tgt:
             raise ConfigError("two languages are needed.", "command line", "Name them as --src and --tgt.")
-        pairs, languages = open_text(text, "train", src, tgt), (src, tgt)
-        against = None if test is None else open_text(test, "test", src, tgt)
+        pairs, languages = open_text(text, "train", src, tgt, note=notes.append), (src, tgt)
+        against = open_text(test, "test", src, tgt, note=notes.append) if test else None
     copy = None if fix is None else Copy.at(fix, languages)
     if copy is not None:
         check_copy(copy, [pairs, *([against] if against else [])], overwrite)
@@ -72,6 +75,8 @@ def check_data(
     with console.stages() as report, check(pairs, languages, against, report) as checked:
         if copy is not None:
             cleaned = write_copy(checked, copy, report)
+    for note in dict.fromkeys(notes):
+        console.notice(note)
     if as_json:
         console.result(json.dumps(_as_json(checked, cleaned), ensure_ascii=True, indent=2))
     else:

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.cli.words import Command, with_paths_expanded
 
 app = typer.Typer(no_args_is_help=True, help="Show or check settings.")
 
 
-@app.command()
+@app.command(cls=Command)
+@with_paths_expanded
 def show(config: options.ConfigFile = None, overrides: options.Overrides = None) -> None:
     """Print the settings a training would have, as TOML, each with what it means.
 
@@ -28,7 +30,8 @@ def show(config: options.ConfigFile = None, overrides: options.Overrides = None)
     console.result(configuration.load(config, overrides or ()).to_commented_toml())
 
 
-@app.command()
+@app.command(cls=Command)
+@with_paths_expanded
 def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="TOML files of settings.")]) -> None:
     """Say whether files of settings are right; every problem at once where not (exit status 2).
 

@@ -14,9 +14,7 @@ def evaluate(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="Test text: P/test, a table, a dataset; default: the runs' own.")
-    ] = None,
+    test: options.TestOfRuns = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -80,11 +78,14 @@ def evaluate(
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
     one_source = by_length or plot is not None or sentences is not None
+    notes: list[str] = []
     with console.status("translating and scoring"):
         comparison = compare_runs(
-            opened, test, given, device or "auto", precision or "fp32", paired_test, one_source,
-            tokenizer=scored_with,
+            opened, test or None, given, device or "auto", precision or "fp32", paired_test, one_source,
+            tokenizer=scored_with, note=notes.append,
         )  # fmt: skip
+    for note in dict.fromkeys(notes):
+        console.notice(note)
     if not files.on_standard_output:
         console.table(comparison_table(comparison))
         if by_length:

@@ -26,17 +26,33 @@ Overrides = Annotated[
 ]
 Corpus = Annotated[str | None, typer.Option(help="A built-in corpus.", rich_help_panel="Data")]
 TrainText = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--train",
-        help="Training text: a prefix, a table file, a dataset folder or a hub dataset.",
+        metavar="TEXT",
+        help="Training text: a prefix, two files, a table, .zip, .tmx, .xlf or .po file, a folder or a hub dataset.",
         rich_help_panel="Data",
     ),
 ]
-Dev = Annotated[str | None, typer.Option(help="Development text, in the same forms.", rich_help_panel="Data")]
-Test = Annotated[str | None, typer.Option(help="Test text, in the same forms.", rich_help_panel="Data")]
-Src = Annotated[str | None, typer.Option(help="Source language: file suffix or column.", rich_help_panel="Data")]
-Tgt = Annotated[str | None, typer.Option(help="Target language: file suffix or column.", rich_help_panel="Data")]
+Dev = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="Development text, in the same forms.", rich_help_panel="Data"),
+]
+Test = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="Test text, in the same forms.", rich_help_panel="Data")
+]
+TestOfRuns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="Test text, in the forms that train takes; default: the runs' own."),
+]
+Src = Annotated[
+    str | None,
+    typer.Option(help="Source language: file suffix, column or its number.", rich_help_panel="Data"),
+]
+Tgt = Annotated[
+    str | None,
+    typer.Option(help="Target language: file suffix, column or its number.", rich_help_panel="Data"),
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")]
 MaxMinutes = Annotated[float | None, typer.Option(help="Stop each training after this long.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")]
@@ -84,10 +100,15 @@ SENTENCES = 50
 
 
 def data_flags(
-    corpus: str | None, train: str | None, dev: str | None, test: str | None, src: str | None, tgt: str | None
+    corpus: str | None,
+    train: list[str] | None,
+    dev: list[str] | None,
+    test: list[str] | None,
+    src: str | None,
+    tgt: str | None,
 ) -> dict[str, object]:
     """The data options as settings."""
-    given = {"corpus": corpus, "train": train, "dev": dev, "test": test, "src": src, "tgt": tgt}
+    given = {"corpus": corpus, "train": train or None, "dev": dev or None, "test": test or None, "src": src, "tgt": tgt}
     return {f"data.{name}": value for name, value in given.items()}
 
 

@@ -15,9 +15,7 @@ def report(
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
-    test: Annotated[
-        str | None, typer.Option(help="Test text: P/test, a table, a dataset; default: the runs' own.")
-    ] = None,
+    test: options.TestOfRuns = None,
     sentences: Annotated[
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,
@@ -51,7 +49,7 @@ def report(
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import open_run
 
-    options.check_paths([] if test is None else files_of(test), {"--output": output})
+    options.check_paths(files_of(test or []), {"--output": output})
     options.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
     options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
     paired_test = find_paired_test(significance or "randomisation")
@@ -59,12 +57,15 @@ def report(
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
+    notes: list[str] = []
     with console.status("translating and scoring"):
         comparison = compare_runs(
-            opened, test, given, device or "auto", precision or "fp32", paired_test,
+            opened, test or None, given, device or "auto", precision or "fp32", paired_test,
             one_source=True, keep=lambda source: chosen_rows(source, sentences),
-            tokenizer=scored_with,
+            tokenizer=scored_with, note=notes.append,
         )  # fmt: skip
+    for note in dict.fromkeys(notes):
+        console.notice(note)
     with console.status("drawing"):
         write_report(comparison, output)
     console.notice(f"written to {output}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from seq2seq_cli.files import expanded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +37,7 @@ class ResultFiles:
     def on_standard_output(self) -> bool:
         return any(str(path) == "-" for path in self.given.values())
 
-    def check(self, test: str | None) -> None:
+    def check(self, test: list[str] | None) -> None:
         """Raises UserError for what could not be written, or would write over a file of the test set."""
         from seq2seq_cli.cli.options import check_paths
 
@@ -47,7 +49,7 @@ class ResultFiles:
             from seq2seq_cli.report.figures import require_format
 
             require_format(self.plot)
-        check_paths([] if test is None else files_of(test), self.given)
+        check_paths(files_of(test or []), self.given)
 
     def write(self, comparison: Comparison) -> None:
         """Writes them all, and says so."""
@@ -80,12 +82,14 @@ class ResultFiles:
             console.notice(f"written to {self.plot}")
 
 
-def files_of(text: str) -> list[Path]:
-    """A file of that name, or all those that it is the prefix of."""
-    path = Path(text)
-    if not path.parent.is_dir():
-        return []
-    return [file for file in path.parent.iterdir() if file.is_file() and f"{file.name}.".startswith(f"{path.name}.")]
+def files_of(text: Sequence[str]) -> list[Path]:
+    """The files of these names, and all those that one is the prefix of."""
+    found = []
+    for path in map(expanded, text):
+        if path.parent.is_dir():
+            beside = (file for file in path.parent.iterdir() if file.is_file())
+            found += [file for file in beside if f"{file.name}.".startswith(f"{path.name}.")]
+    return found
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:

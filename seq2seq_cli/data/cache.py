@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seq2seq_cli.errors import BrokenOffError, DataError
+from seq2seq_cli.files import expanded
 
 STALE_SECONDS = 24 * 3600
 HALF_MADE = ".half-made-"
@@ -18,8 +19,8 @@ HALF_MADE = ".half-made-"
 def cache_root() -> Path:
     """$SEQ2SEQ_CACHE, or ``seq2seq`` in the user's cache folder."""
     if chosen := os.environ.get("SEQ2SEQ_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2seq"
+        return expanded(chosen)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "seq2seq"
 
 
 def cached(root: Path, key: str, make: Callable[[Path], None], waiting: Callable[[], None] = lambda: None) -> Path:

@@ -1,19 +1,28 @@
 """Which text a run is about: a built-in corpus by name, or your own in any of the forms there are."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Literal
 
 from seq2seq_cli.config import DataConfig
+from seq2seq_cli.data.aligned import LANGUAGE, by_language, named_files, text_folder, text_in_archive
+from seq2seq_cli.data.archives import SUFFIX as ZIP
+from seq2seq_cli.data.formats import BARS, FORMATS, REFUSED, SEGMENTED, TABS, format_of, suffix_of
 from seq2seq_cli.data.hub import open_dataset
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
-from seq2seq_cli.data.tables import Table, table_format
+from seq2seq_cli.data.readers.delimited import separator_of_lines
+from seq2seq_cli.data.rows import Note, quiet
+from seq2seq_cli.data.tables import Table
 from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.files import expanded
 from seq2seq_cli.wording import counted
 
 Role = Literal["train", "dev", "test"]
+Form = str | Sequence[str]
+"""What names a text: one name, or its files."""
 
 SPLITS: dict[Role, str] = {"train": "train", "dev": "validation", "test": "test"}
 """What datasets call the split for each role."""
@@ -42,22 +51,22 @@ class Corpus:
     test: ParallelText | None
 
 
-def find_corpus(data: DataConfig) -> Corpus:
-    """The corpus that ``data`` asks for. Raises DataError where a part of it is missing."""
+def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
+    """The corpus that ``data`` asks for; ``note`` as for `open_text`. Raises DataError where a part of it is missing."""
     if data.train is None or data.dev is None or data.src is None or data.tgt is None:
-        return _built_in(data.corpus or DEFAULT_CORPUS, data.test)
+        return _built_in(data.corpus or DEFAULT_CORPUS, data.test, note)
     src, tgt = data.src, data.tgt
-    train = open_text(data.train, "train", src, tgt, data.streaming)
-    dev = open_text(data.dev, "dev", src, tgt)
-    test = None if data.test is None else open_text(data.test, "test", src, tgt)
+    train = open_text(data.train, "train", src, tgt, data.streaming, note)
+    dev = open_text(data.dev, "dev", src, tgt, note=note)
+    test = None if data.test is None else open_text(data.test, "test", src, tgt, note=note)
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
 
 
-def find_test(data: DataConfig) -> ParallelText | None:
-    """The test text of that corpus, whether or not the rest of it is still there."""
+def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
+    """The test text of that corpus, whether or not the rest of it is still there; ``note`` as for `open_text`."""
     if data.test is None or data.src is None or data.tgt is None:
-        return None if data.train else find_corpus(data).test
-    return open_text(data.test, "test", data.src, data.tgt)
+        return None if data.train else find_corpus(data, note).test
+    return open_text(data.test, "test", data.src, data.tgt, note=note)
 
 
 def languages(data: DataConfig) -> tuple[str, str]:
@@ -65,42 +74,81 @@ def languages(data: DataConfig) -> tuple[str, str]:
     return (data.src, data.tgt) if data.src and data.tgt else BUILT_IN[data.corpus or DEFAULT_CORPUS]
 
 
-def open_text(form: str, role: Role, src: str, tgt: str, streaming: bool = False) -> ParallelText:
-    """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, a table file, a dataset folder, or
-    a hub dataset; ``name:split`` or ``name:config:split`` picks a part of a dataset, else ``role`` does. A pattern
-    names many files, which are read in the order of their names: P/train-* or P/*.parquet. A dataset that is
-    ``streaming`` is read as it comes, without a copy on this machine.
+def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = False, note: Note = quiet) -> ParallelText:
+    """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, two files, a file that holds both languages (a
+    table, .tmx, .zip and others: `FORMATS`), a folder, or a hub dataset; ``name:split`` or ``name:config:split`` picks a
+    part of a dataset, ``name.zip:part`` of an archive, else ``role`` does. A pattern names many files, which are read in
+    the order of their names: P/train-* or P/*.parquet; {lang} in it stands for the languages: P/{lang}/*.txt. A dataset
+    that is ``streaming`` is read as it comes, without a copy on this machine.
 
-    Raises DataError, naming what is near, where there is no such text.
+    ``note`` hears, while it is read, what is worth saying of it. Raises DataError, naming what is near or possible, where
+    there is no such text.
     """
-    path = Path(form).expanduser()
-    if table_format(path) and path.is_file():
-        return Table(path, src, tgt)
-    if any(_existing(path, suffix) for suffix in (src, tgt)) or _siblings(path):
+    names = [form] if isinstance(form, str) else list(form)
+    if len(names) != 1:
+        return named_files([expanded(name) for name in names], src, tgt)
+    form = names[0]
+    path = expanded(form)
+    if LANGUAGE in form and not path.exists():
+        return by_language(form, path, src, tgt)
+    text = _one_file(path, role, src, tgt, note)
+    if text is not None:
+        return text
+    if any(_existing(path, suffix) for suffix in (src, tgt)) or (not path.exists() and _siblings(path)):
         return _pair_of_files(path, src, tgt)
     if path.is_file():
-        hint = f"Name two files by their common beginning (P/train for P/train.{src} and P/train.{tgt}), or a table."
-        raise DataError("this is one file, without named columns.", form, hint)
+        raise _no_pairs(path, src, tgt)
     if PATTERN & set(form):
-        return _many(path, src, tgt)
-    if table_format(path):
+        return _many(path, role, src, tgt, note)
+    if suffix_of(path) in FORMATS or suffix_of(path) == ZIP:
         raise _missing(path)
     return _dataset(form, role, src, tgt, streaming)
 
 
-def _many(pattern: Path, src: str, tgt: str) -> ParallelText:
+def _one_file(path: Path, role: Role, src: str, tgt: str, note: Note) -> ParallelText | None:
+    """The text of a file, or in an archive; None where ``path`` is none that holds both languages."""
+    archive, colon, inside = str(path).rpartition(":")
+    if suffix_of(path) == ZIP and path.is_file():
+        return text_in_archive(path, "", role, src, tgt, note)
+    if colon and suffix_of(Path(archive)) == ZIP and Path(archive).is_file():
+        return text_in_archive(Path(archive), inside, role, src, tgt, note)
+    if not path.is_file():
+        return None
+    if format_of(path):
+        return Table(path, src, tgt, note)
+    if suffix_of(path) in REFUSED:
+        raise DataError(
+            f"cannot be read as text in two languages ({suffix_of(path)}).", str(path), REFUSED[suffix_of(path)]
+        )
+    mark = separator_of_lines(path)
+    return None if mark is None else Table(path, src, tgt, note, TABS if mark == "\t" else BARS)
+
+
+def _no_pairs(path: Path, src: str, tgt: str) -> DataError:
+    hint = (
+        f"Name two files by their common beginning (P/train for P/train.{src} and P/train.{tgt}), or one after the other; or "
+        f"a file of both languages ({', '.join(FORMATS)}, {ZIP}, or lines with a tab or ||| between the two)."
+    )
+    return DataError("this is one file, without named columns.", str(path), hint)
+
+
+def _many(pattern: Path, role: Role, src: str, tgt: str, note: Note) -> ParallelText:
     """All files that a pattern names, as one text."""
     fixed = [not PATTERN & set(part) for part in pattern.parts]
     folder = Path(*pattern.parts[: fixed.index(False)])
     inside = str(pattern.relative_to(folder))
-    if table_format(pattern):
-        parts: list[ParallelText] = [Table(path, src, tgt) for path in sorted(folder.glob(inside))]
-    else:
-        found = chain.from_iterable(folder.glob(f"{inside}.{side}{gz}") for side in (src, tgt) for gz in ("", ".gz"))
-        prefixes = sorted({path.with_name(path.name.removesuffix(".gz")).with_suffix("") for path in found})
-        parts = [_pair_of_files(prefix, src, tgt) for prefix in prefixes]
+    found = chain.from_iterable(folder.glob(f"{inside}.{side}{gz}") for side in (src, tgt) for gz in ("", ".gz"))
+    prefixes = sorted({path.with_name(path.name.removesuffix(".gz")).with_suffix("") for path in found})
+    parts: list[ParallelText] = [_pair_of_files(prefix, src, tgt) for prefix in prefixes]
     if not parts:
-        ending = "" if table_format(pattern) else f".{src} and {pattern}.{tgt}"
+        matched = [path for path in sorted(folder.glob(inside)) if path.is_file()]
+        for path in matched:
+            text = _one_file(path, role, src, tgt, note)
+            if text is None:
+                raise _no_pairs(path, src, tgt)
+            parts.append(text)
+    if not parts:
+        ending = "" if suffix_of(pattern) in (*FORMATS, ZIP) else f", nor {pattern}.{src} and {pattern}.{tgt}"
         raise DataError(f"no files are called {pattern}{ending}.")
     return Joined(tuple(parts), f"{pattern} ({counted(len(parts), 'part')})")
 
@@ -119,12 +167,15 @@ def _existing(prefix: Path, suffix: str) -> Path | None:
 
 def _dataset(form: str, role: Role, src: str, tgt: str, streaming: bool) -> ParallelText:
     name, *parts = form.split(":")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     split = parts[-1] if parts else SPLITS[role]
     config = parts[0] if len(parts) == 2 else None
     if len(parts) > 2:
         raise DataError("too many colons: write name:split or name:config:split.", form)
     if folder.is_dir():
+        text = text_folder(folder, role, src, tgt) if not parts else None
+        if text is not None:
+            return text
         hint = f"Text files are named by their common beginning, for example {folder / role}."
         return open_dataset(str(folder), split, config, src, tgt, hint, streaming)
     meant_as_file = folder.name in SPLITS or ("/" in name and folder.parent.is_dir())
@@ -135,7 +186,7 @@ def _dataset(form: str, role: Role, src: str, tgt: str, streaming: bool) -> Para
 
 
 def _missing(path: Path) -> DataError:
-    near = _siblings(path.with_suffix("")) if table_format(path) is None else []
+    near = _siblings(path.with_suffix("")) if suffix_of(path) not in FORMATS else []
     if near:
         return DataError(f"{path} does not exist; there are {', '.join(map(str, near))}.")
     folder = path.parent
@@ -152,7 +203,7 @@ def _siblings(prefix: Path) -> list[Path]:
     return sorted(file for file in prefix.parent.iterdir() if shape.fullmatch(file.name) and file.is_file())
 
 
-def _built_in(name: str, test: str | None) -> Corpus:
+def _built_in(name: str, test: Form | None, note: Note) -> Corpus:
     if name not in BUILT_IN:
         hint = f"Built in: {', '.join(BUILT_IN)}. Your own text is given by train, dev, src and tgt."
         near = suggestion(name, BUILT_IN)
@@ -166,15 +217,28 @@ def _built_in(name: str, test: str | None) -> Corpus:
     train, dev, own_test = (
         replace(_pair_of_files(folder / role, src, tgt), name=f"{name}, {role}") for role in ("train", "dev", "test")
     )
-    return Corpus(name, src, tgt, train, dev, own_test if test is None else open_text(test, "test", src, tgt))
+    return Corpus(
+        name, src, tgt, train, dev, own_test if test is None else open_text(test, "test", src, tgt, note=note)
+    )
 
 
-def _name(train: str, src: str, tgt: str) -> str:
-    """P/multi30k/train and data.tsv become multi30k-de-en and data-de-en."""
-    path = Path(re.sub(r"[-_.]*[*?[].*?(?=\.\w+$|$)", "", train.partition(":")[0])).expanduser()
-    while table_format(path) or path.suffix == ".gz":
-        path = path.with_suffix("")
-    name = path.resolve().parent.name if path.name == "train" else path.name
+def _name(train: Form, src: str, tgt: str) -> str:
+    """P/multi30k/train and data.tsv become multi30k-de-en and data-de-en; so do two files, by what their names share."""
+    names = [train] if isinstance(train, str) else list(train)
+    parts = [_plain_name(name) for name in names]
+    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*parts, strict=False))
+    name = parts[0] if len(parts) == 1 else "".join(letters[0] for letters in shared).strip("-_. ") or parts[0]
+    if name == "train":
+        name = expanded(names[0]).resolve().parent.name
     safe = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "corpus"
     ending = f"-{src}-{tgt}"
-    return safe if safe.endswith(ending) else safe + re.sub(r"[^\w.-]+", "-", ending)
+    return safe if safe.replace(".", "-").endswith(ending) else safe + re.sub(r"[^\w.-]+", "-", ending)
+
+
+def _plain_name(name: str) -> str:
+    """The last part of a name that is not all wild cards, without them and without the endings of formats."""
+    path = Path(name.partition(":")[0])
+    while suffix_of(path) in (*FORMATS, *SEGMENTED, ZIP, ".txt"):
+        path = path.with_suffix("")
+    plain = (re.sub(r"[-_.]*([*?[].*|\{lang\})", "", part) for part in reversed(path.parts))
+    return next((part.strip("-_.") for part in plain if part.strip("-_.")), "")

@@ -11,6 +11,7 @@ import numpy as np
 
 from seq2seq_cli.data.links import MarkedLink, read_marked
 from seq2seq_cli.data.pairs import ParallelText
+from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.data.words import words_of_line
 
@@ -42,23 +43,28 @@ class PieceLinks:
         return linked_BTS
 
 
-def check_links(path: Path, text: ParallelText) -> None:
-    """Raises DataError, naming file and line, where ``path`` does not link the words of ``text``, pair by pair."""
-    for _ in read_marked(path, _sizes(text), "-"):
+def check_links(path: Path, text: ParallelText, first: int | None = None, note: Note = quiet) -> None:
+    """Raises DataError, naming file and line, where ``path`` does not link the words of ``text``, pair by pair. ``first`` and
+    ``note`` as for `read_marked`."""
+    for _ in read_marked(path, _sizes(text), first, note):
         pass
 
 
 def read_piece_links(
-    path: Path, text: ParallelText, subwords: Subwords, progress: Callable[[int, int], None]
+    path: Path,
+    text: ParallelText,
+    subwords: Subwords,
+    progress: Callable[[int, int], None],
+    first: int | None = None,
 ) -> PieceLinks:
     """The word links of a file for the pieces of ``text``: every piece of a target word is linked to all pieces of the
-    source words that the word is linked to.
+    source words that the word is linked to, be it for sure or possibly.
 
-    ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
+    ``first`` as for `read_marked`. ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
     """
     sizes = _sizes(text)
     starts, guided, source, target = array("q", [0]), array("i"), array("i"), array("i")
-    links = read_marked(path, sizes, "-")
+    links = read_marked(path, sizes, first)
     for done, ((src, tgt), linked) in enumerate(zip(text.pairs(), links, strict=True), start=1):
         found = _by_piece(linked, _stretches(subwords.src, src), _stretches(subwords.tgt, tgt)) if linked else {}
         for piece, sources in found.items():
@@ -87,7 +93,7 @@ def _stretches(subword: Subword, line: str) -> list[range]:
 
 def _by_piece(linked: Iterable[MarkedLink], source: list[range], target: list[range]) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
-    for i, _, j in linked:
-        for piece in target[j] if source[i] else ():
-            found.setdefault(piece, set()).update(source[i])
+    for link in linked:
+        for piece in target[link.target] if source[link.source] else ():
+            found.setdefault(piece, set()).update(source[link.source])
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq_cli.data.tables import pick
+from seq2seq_cli.data.rows import pick
 from seq2seq_cli.errors import BrokenOffError, DataError, suggestion
 from seq2seq_cli.files import parse_json, read_bytes
 
@@ -30,6 +30,10 @@ class DatasetRows:
     rows: Dataset | IterableDataset
     src: str
     tgt: str
+
+    @property
+    def files(self) -> list[Path]:
+        return []
 
     def digest(self) -> str:
         digest = hashlib.sha256()

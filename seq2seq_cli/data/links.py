@@ -1,9 +1,15 @@
-"""Links between the words of sentence pairs, as files have them: a line a pair, in Pharaoh format."""
+"""Links between the words of sentence pairs, as files have them: a line a pair, in Pharaoh format and its kin, or a line a
+link, as in the shared tasks of WPT."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import read_lines, shorten
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.wording import counted
@@ -11,41 +17,159 @@ from seq2seq_cli.wording import counted
 Links = frozenset[tuple[int, int]]
 """Pairs of a source and a target word, each counted from 0."""
 
-MarkedLink = tuple[int, str, int]
-"""Source word, the mark between them, target word."""
+HINT = "Write i-j, source word first; i?j where it is possible only."
+FEW = 3
+"""Linked pairs from which on none that names a word 0 means that words are counted from 1."""
+BESIDE = "|||"
 
-HINTS = {
-    "-": "Write i-j, source word first.",
-    "-?": "Write i-j for a sure link and i?j for a possible one, source word first.",
-}
-"""By the marks that a file may use."""
+_LINK = re.compile(r"([0-9]{1,9})([-?pP])([0-9]{1,9})(?:[:/]?([sSpP])|:[0-9.eE+-]{1,40})?")
+_WPT = re.compile(r"\s*([0-9]{1,9})\s+([0-9]{1,9})\s+([0-9]{1,9})(?:\s+([sSpP]))?(?:\s+[0-9.eE+-]{1,40})?\s*")
 
 
-def read_marked(path: Path, sizes: Sequence[tuple[int, int]], marks: str) -> Iterator[list[MarkedLink]]:
-    """The links of each pair of a file, in order; ``marks`` is a key of ``HINTS``.
+class MarkedLink(NamedTuple):
+    """Two words, each counted from 0, and whether they are linked for sure, or possibly."""
 
-    ``sizes``: how many source and target words each pair has. Raises DataError where there are not as many lines, and
-    for a link that is malformed or outside its pair.
+    source: int
+    target: int
+    sure: bool
+
+
+class _Written(NamedTuple):
+    """A link as a file has it, and its line."""
+
+    text: str
+    source: int
+    target: int
+    sure: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class _LinkFile:
+    """The links of each pair, unread; ``of_wpt``: a line a link."""
+
+    path: Path
+    lines: list[str]
+    sizes: Sequence[tuple[int, int]]
+    of_wpt: bool
+
+    def pairs(self) -> Iterator[list[_Written]]:
+        """Raises DataError for what is no link."""
+        if self.of_wpt:
+            yield from self._numbered()
+            return
+        for number, line in enumerate(self.lines, start=1):
+            where = f"{self.path}:{number}"
+            text = line if BESIDE not in line else _beside(line, self.sizes[number - 1], where)
+            yield [_link(word, number, where) for word in text.split()]
+
+    def _numbered(self) -> Iterator[list[_Written]]:
+        found: list[list[_Written]] = [[] for _ in self.sizes]
+        for number, line in enumerate(self.lines, start=1):
+            if not line.strip():
+                continue
+            matched, where = _WPT.fullmatch(line), f"{self.path}:{number}"
+            if matched is None:
+                hint = "The first line is a link as in WPT: number of the pair, source word, target word, S or P."
+                raise DataError(f"{shorten(line)} is no link.", where, hint)
+            pair = int(matched[1])
+            if not 1 <= pair <= len(self.sizes):
+                raise DataError(f"there is no pair {pair}; there are {len(self.sizes):,}, counted from 1.", where)
+            sure = (matched[4] or "S").upper() == "S"
+            text = " ".join(line.split()[1:3])
+            found[pair - 1].append(_Written(text, int(matched[2]), int(matched[3]), sure, number))
+        yield from found
+
+
+def read_marked(
+    path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet
+) -> Iterator[list[MarkedLink]]:
+    """The links of each pair of a file, in order.
+
+    ``i-j`` is a sure link, and so is ``i-jS``; ``i?j``, ``ipj`` and ``i-jP`` are possible ones. What stands behind a colon
+    is a score, and left aside, as is text in ``source ||| target ||| links``. A file whose first line is of three numbers
+    has a line a link: pair, source word, target word, and S or P.
+
+    ``sizes``: how many source and target words each pair has. ``first``: the number of the first word, 0 or 1; None: 1
+    where no link names a word 0 and either some names a last word by it or there are enough links to tell, which ``note``
+    hears. Raises DataError where there are not as many lines as pairs, and for a link that is malformed or outside its
+    pair.
     """
+    links = _opened(path, sizes)
+    counted_from = first if first is not None else _first_word(links, note)
+    for pair, size in zip(links.pairs(), sizes, strict=True):
+        yield [_placed(link, size, counted_from, path) for link in pair]
+
+
+def _opened(path: Path, sizes: Sequence[tuple[int, int]]) -> _LinkFile:
     lines: list[str] = []
     count = 0
+    of_wpt = False
+    most = sum(src * tgt for src, tgt in sizes) + len(sizes)
     for count, line in enumerate(read_lines(path), start=1):
-        if count <= len(sizes):
+        of_wpt = bool(_WPT.fullmatch(line)) if count == 1 else of_wpt
+        if count <= (most if of_wpt else len(sizes)):
             lines.append(line)
-    if count != len(sizes):
+    if of_wpt and count > most:
+        raise DataError(f"{count:,} links, which is more than these {len(sizes):,} pairs have room for.", str(path))
+    if not of_wpt and count != len(sizes):
         what = f"{counted(count, 'line')} of links for {counted(len(sizes), 'sentence pair')}."
         raise DataError(what, str(path), "Line n links the words of pair n; it is empty where none are linked.")
-    for number, (line, size) in enumerate(zip(lines, sizes, strict=True), start=1):
-        yield [_link(text, size, marks, f"{path}:{number}") for text in line.split()]
+    return _LinkFile(path, lines, sizes, of_wpt)
 
 
-def _link(text: str, size: tuple[int, int], marks: str, where: str) -> MarkedLink:
-    found = re.fullmatch(rf"([0-9]{{1,9}})([{marks}])([0-9]{{1,9}})", text)
+def _first_word(links: _LinkFile, note: Note) -> int:
+    """What the first word is counted as: a file that names word 0 in its first lines is not read further."""
+    linked, reaches_end = 0, False
+    for pair, (src, tgt) in zip(links.pairs(), links.sizes, strict=True):
+        if any(link.source == 0 or link.target == 0 for link in pair):
+            return 0
+        linked += bool(pair)
+        reaches_end = reaches_end or any(
+            (link.source == src and link.target <= tgt) or (link.target == tgt and link.source <= src) for link in pair
+        )
+    if links.of_wpt or reaches_end or linked >= FEW:
+        note(f"{links.path}: no link names a word 0, so that words are counted from 1.")
+        return 1
+    if linked:
+        note(f"{links.path}: no link names a word 0. Words are counted from 0 all the same, as there are few links.")
+    return 0
+
+
+def _beside(line: str, size: tuple[int, int], where: str) -> str:
+    """The links of a line that has the texts, or scores, beside them."""
+    fields = [field.strip() for field in line.split(BESIDE)]
+    links = [number for number, field in enumerate(fields) if _all_links(field)]
+    if not links:
+        raise DataError(f"there are no links in this line of {len(fields)} parts.", where, HINT)
+    chosen = max(links, key=lambda number: (bool(fields[number]), number))
+    texts = [field for number, field in enumerate(fields) if number != chosen]
+    if len(texts) == 2:
+        counts = (len(texts[0].split()), len(texts[1].split()))
+        if counts != size:
+            what = f"the texts beside the links have {counts[0]} and {counts[1]} words, and this pair {size[0]} and {size[1]}."
+            raise DataError(what, where, "Words are what white space separates.")
+    return fields[chosen]
+
+
+def _all_links(field: str) -> bool:
+    return all(_LINK.fullmatch(word) for word in field.split())
+
+
+def _link(text: str, line: int, where: str) -> _Written:
+    found = _LINK.fullmatch(text)
     if found is None:
-        raise DataError(f"{shorten(text)} is no link.", where, HINTS[marks])
-    i, j = int(found[1]), int(found[3])
-    if i >= size[0] or j >= size[1]:
-        hint = "Words are what white space separates, counted from 0, source word first."
+        raise DataError(f"{shorten(text)} is no link.", where, HINT)
+    possible = found[2] != "-" or (found[4] or "S") in "pP"
+    return _Written(text, int(found[1]), int(found[3]), not possible, line)
+
+
+def _placed(link: _Written, size: tuple[int, int], first: int, path: Path) -> MarkedLink:
+    i, j = link.source - first, link.target - first
+    if not (0 <= i < size[0] and 0 <= j < size[1]):
+        hint = f"Words are what white space separates, counted from {first}, source word first."
+        if first == 0 and 0 < link.source <= size[0] and 0 < link.target <= size[1]:
+            hint += " Where they are counted from 1: --gold-from 1 (align), training.guided_from = 1 (train)."
         words = f"{size[0]} source and {size[1]} target words"
-        raise DataError(f"the link {text} is outside this pair of {words}.", where, hint)
-    return i, found[2], j
+        raise DataError(f"the link {link.text} is outside this pair of {words}.", f"{path}:{link.line}", hint)
+    return MarkedLink(i, j, link.sure)

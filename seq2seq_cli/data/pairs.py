@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from seq2seq_cli.data.text import read_lines, sha256, shorten
+from seq2seq_cli.data.text import TextFile, read_lines, sha256, shorten
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.wording import counted
 
@@ -20,6 +20,10 @@ class ParallelText(Protocol):
     @property
     def where(self) -> str:
         """The file or dataset, for messages."""
+
+    @property
+    def files(self) -> list[Path]:
+        """What it is read from; nothing for a dataset."""
 
     def digest(self) -> str:
         """SHA-256 of the text: changes whenever a pair does."""
@@ -46,13 +50,17 @@ class LineFiles:
     """Two files; line i of one translates line i of the other. ``name``: what people know them by, where that is not
     their paths."""
 
-    src: Path
-    tgt: Path
+    src: TextFile
+    tgt: TextFile
     name: str = ""
 
     @property
     def where(self) -> str:
         return self.name or f"{self.src} and {self.tgt}"
+
+    @property
+    def files(self) -> list[Path]:
+        return [Path(self.src), Path(self.tgt)]
 
     def digest(self) -> str:
         return sha256(self.src, self.tgt)
@@ -88,6 +96,10 @@ class Joined:
 
     parts: tuple[ParallelText, ...]
     where: str
+
+    @property
+    def files(self) -> list[Path]:
+        return [file for part in self.parts for file in part.files]
 
     def digest(self) -> str:
         return hashlib.sha256("".join(part.digest() for part in self.parts).encode()).hexdigest()

@@ -18,6 +18,7 @@ from seq2seq_cli.data.epochs import TrainingText, training_text
 from seq2seq_cli.data.guidance import check_links, read_piece_links
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
+from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import clean, sha256
 from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText, write_shards
 from seq2seq_cli.errors import DataError, RunError
@@ -68,18 +69,23 @@ def prepare(
     progress: Progress | None = None,
     subwords: Subwords | None = None,
     links: Path | None = None,
+    links_from: int | None = None,
 ) -> Prepared:
     """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it; the
-    training text with the word ``links`` of a file, where given.
+    training text with the word ``links`` of a file, where given, whose words are counted from ``links_from`` (see
+    `read_marked`).
 
     What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``threads``
     tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
     """
-    corpus = find_corpus(data)
+    said: list[str] = []
+    corpus = find_corpus(data, said.append)
     if links is not None:
-        check_links(links, corpus.train)
+        check_links(links, corpus.train, links_from, said.append)
     texts = {"train": corpus.train, "dev": corpus.dev} | ({"test": corpus.test} if corpus.test else {})
     hashes = {split: text.digest() for split, text in texts.items()}
+    if isinstance(corpus.train, Table):
+        next(corpus.train.pairs(), None)  # hear how it is read, also where it was tokenised before
     test_lines = Lines.read(corpus.test) if corpus.test else None
 
     report = progress or _silent
@@ -100,12 +106,13 @@ def prepare(
         ) from error
     notes = _left_out(train, corpus.train.where)
     if links is not None:
-        train, note = _guided(train, links, corpus.train, pieces, report)
+        train, note = _guided(train, links, links_from, corpus.train, pieces, report)
         notes.append(note)
         hashes["links"] = sha256(links)
     if subwords is None:
         notes += _size_notes(pieces, subword)
     lines = Lines.read(corpus.dev)
+    notes = [*dict.fromkeys(said), *notes]  # each once, however often the text was read
     return Prepared(
         directory, pieces, train, dev_pairs, lines, test_lines, corpus.src, corpus.tgt, corpus.name, notes, hashes
     )
@@ -201,10 +208,10 @@ def _left_out(train: TrainingText, where: str) -> list[str]:
 
 
 def _guided(
-    train: TrainingText, path: Path, text: ParallelText, subwords: Subwords, progress: Progress
+    train: TrainingText, path: Path, first: int | None, text: ParallelText, subwords: Subwords, progress: Progress
 ) -> tuple[TrainingText, str]:
     """The pairs with the links of their words, and what to say about them."""
-    links = read_piece_links(path, text, subwords, lambda done, total: progress("linking", done, total))
+    links = read_piece_links(path, text, subwords, lambda done, total: progress("linking", done, total), first)
     guided = sum(int(links.guided[part.numbers].sum()) for part in train.parts())
     if not guided:
         raise DataError("no word of the pairs that are trained on is linked.", str(path))

@@ -1,139 +1,88 @@
-"""Sentence pairs in two named columns of a table: .tsv, .csv, .jsonl, .parquet."""
+"""Sentence pairs of a file that holds both languages."""
 
-import csv
-import reprlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from seq2seq_cli.data.text import Excuse, read_lines, sha256
-from seq2seq_cli.errors import DataError, suggestion
-from seq2seq_cli.files import parse_json
-from seq2seq_cli.wording import counted
+from seq2seq_cli.data.formats import FORMATS, Format, format_of, suffix_of
+from seq2seq_cli.data.languages import find_language
+from seq2seq_cli.data.rows import Asked, Note, Row, one_line, pick, quiet
+from seq2seq_cli.data.text import Excuse, TextFile, sha256
+from seq2seq_cli.errors import DataError
 
-TRANSLATION = "translation"
-SHOWN = 50
-"""Columns that a message names."""
-BATCH = 64
-"""Rows of a Parquet file held at a time: each may be as long as it likes."""
+MOST_LANGUAGES = 50
+"""That a message names."""
 
 
 def table_format(path: Path) -> str | None:
-    """The format that a file's name ends in, ``.gz`` left aside; None where it names no table."""
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" and not path.stem.endswith(".parquet") else path.suffix
-    return suffix if suffix in READERS else None
+    """The format that a file's name ends in, ``.gz`` left aside; None where it names no file of both languages."""
+    return suffix_of(path) if format_of(path) else None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file with one pair a row. The columns ``src`` and ``tgt``, or the keys of a ``translation`` column, hold
-    the texts. In a .tsv nothing is quoted: a tab always ends a cell."""
+    """A file with one pair a row, or a unit: the columns ``src`` and ``tgt``, or the keys of a ``translation`` column, hold
+    the texts, or the translations in these languages. ``form``: where the file's name does not say it.
 
-    path: Path
+    What stands in one language alone, as messages that are not translated yet, is left out, and ``note`` hears how much.
+    """
+
+    path: TextFile
     src: str
     tgt: str
+    note: Note = field(default=quiet, compare=False)
+    form: Format | None = None
 
     @property
     def where(self) -> str:
         return str(self.path)
+
+    @property
+    def files(self) -> list[Path]:
+        return [Path(self.path)]
 
     def digest(self) -> str:
         return sha256(self.path)
 
     def pairs(self, excuse: Excuse | None = None) -> Iterator[tuple[str, str]]:
         """As for every text; ``excuse`` as for `iter_lines`."""
-        kind = table_format(self.path)
-        assert kind is not None, self.path
+        form = self.form or format_of(self.path) or FORMATS[".tsv"]
+        rows = form.read(self.path, Asked(self.src, self.tgt, excuse, self.note))
+        found = self._translations(rows) if form.translates else (pick(row, self.src, self.tgt, at) for at, row in rows)
         empty = True
-        for where, row in READERS[kind](self.path, excuse):
+        for pair in found:
             empty = False
-            yield pick(row, self.src, self.tgt, where)
+            yield pair
         if empty:
             raise DataError("there are no pairs in this file.", self.where)
 
-
-Row = tuple[str, Mapping[str, object]]
-"""Where a row stands, and its cells by column."""
-
-
-def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str, str]:
-    """The two texts of a row. A null is an empty text. Raises DataError naming the columns there are."""
-    cells = row
-    if src not in row and isinstance(nested := row.get(TRANSLATION), Mapping):
-        cells = nested
-    for name in (src, tgt):
-        if name not in cells:
-            names = [str(cell) for cell in islice(cells, SHOWN)]
-            hint = suggestion(name, set(names) - {src, tgt}) or "Name two of them as --src and --tgt."
-            raise DataError(f'there is no column "{name}"; there are {", ".join(names)[:1000]}.', where, hint)
-    return _text(cells[src], src, where), _text(cells[tgt], tgt, where)
-
-
-def _text(cell: object, column: str, where: str) -> str:
-    if cell is None:
-        return ""
-    if not isinstance(cell, str):
-        raise DataError(f'column "{column}" holds {reprlib.repr(cell)}, which is no text.', where)
-    return cell.replace("\n", " ")  # or what is one pair here would be two lines in every file written from it
-
-
-def _tsv(path: Path, excuse: Excuse | None) -> Iterator[Row]:
-    rows = enumerate((line.split("\t") if line else [] for line in read_lines(path, excuse)), start=1)
-    return _with_header(path, rows)
-
-
-def _csv(path: Path, excuse: Excuse | None) -> Iterator[Row]:
-    reader = csv.reader((f"{line}\n" for line in read_lines(path, excuse)), strict=True)
-    try:
-        yield from _with_header(path, ((reader.line_num, cells) for cells in reader))
-    except csv.Error as error:
-        raise DataError(f"not readable as CSV: {error}.", f"{path}:{reader.line_num}") from None
-
-
-def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Row]:
-    header: list[str] = []
-    for line, cells in rows:
-        if not cells:
-            continue
-        if not header:
-            header = cells
-        elif len(cells) != len(header):
-            what = f"{counted(len(cells), 'cell')} in this row, where the header has {len(header)}."
-            raise DataError(what, f"{path}:{line}")
-        else:
-            yield f"{path}:{line}", dict(zip(header, cells, strict=True))
-
-
-def _jsonl(path: Path, excuse: Excuse | None) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(path, excuse), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = parse_json(line)
-        except ValueError as error:
-            raise DataError(f"not JSON: {error}.", f"{path}:{number}") from None
-        if not isinstance(row, dict):
-            raise DataError("not a JSON object with named values.", f"{path}:{number}")
-        yield f"{path}:{number}", row
-
-
-def _parquet(path: Path, excuse: Excuse | None) -> Iterator[Row]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path, buffer_size=1 << 20) as file:
-            rows = (row for batch in file.iter_batches(BATCH) for row in batch.to_pylist())
-            for number, row in enumerate(rows, start=1):
-                yield f"{path}: row {number}", row
-    except (pyarrow.ArrowException, OSError, MemoryError, ValueError) as error:
-        raise DataError(f"not readable as Parquet: {error}", str(path)) from None
-
-
-READERS: dict[str, Callable[[Path, Excuse | None], Iterator[Row]]] = {
-    ".tsv": _tsv,
-    ".csv": _csv,
-    ".jsonl": _jsonl,
-    ".parquet": _parquet,
-}
+    def _translations(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
+        languages: Counter[str] = Counter()
+        named: dict[tuple[str, ...], tuple[str | None, str | None]] = {}
+        units = left_out = 0
+        for where, row in rows:
+            units += 1
+            codes = tuple(row)
+            if codes not in named:
+                named = dict(
+                    list(named.items())[-MOST_LANGUAGES:]
+                )  # there are few, and a hostile file has no end of them
+                named[codes] = find_language(codes, self.src, where), find_language(codes, self.tgt, where)
+            src, tgt = named[codes]
+            if src is None or tgt is None or src == tgt:
+                left_out += 1
+                if len(languages) < MOST_LANGUAGES:
+                    languages.update(code[:40] for code in codes)
+            else:
+                yield one_line(str(row[src])), one_line(str(row[tgt]))
+        if units and left_out == units:
+            said = ", ".join(f"{code or '(none)'} in {count:,}" for code, count in languages.most_common())
+            what = f"none of the {units:,} units has a text in both {self.src} and {self.tgt}; there are {said}."
+            raise DataError(what, self.where, "Name two of these as --src and --tgt.")
+        if left_out:
+            self.note(
+                f"{self.path}: {left_out:,} of {units:,} units have no finished text in both languages: left out."
+            )

@@ -1,14 +1,19 @@
 """Lines of text: read, cleaned, shortened for a message. Files, pipes and the corpora all go through here."""
 
+import codecs
 import gzip
 import hashlib
 import io
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from seq2seq_cli.data.archives import Member
+from seq2seq_cli.data.encodings import WIDE, Encoding, by_mark, detect, wide
 from seq2seq_cli.data.invisible import BECOMES
 from seq2seq_cli.errors import DataError
 
@@ -17,7 +22,14 @@ LONGEST = 8 << 20
 """Bytes of a line. No sentence is as long; a file of something else might be one line of any length, and is not read
 into memory."""
 GZIP_BUFFER = 1 << 17
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+SAMPLE = 1 << 16
+"""Bytes from which an encoding is guessed."""
+
+ENOUGH = 20
+"""Bytes of a first line by which UTF-16 is told that is UTF-8 as well, every second byte being NUL."""
+
+TextFile = Path | Member
+"""A file, or one in an archive; gzipped where its name ends in .gz."""
 
 
 Excuse = Callable[[DataError], None]
@@ -25,7 +37,8 @@ Excuse = Callable[[DataError], None]
 
 
 def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Iterator[str]:
-    r"""The lines of a UTF-8 stream, one by one as they arrive, without their ends.
+    r"""The lines of a UTF-8 stream, one by one as they arrive, without their ends; of a UTF-16 or UTF-32 one where a byte
+    order mark says so.
 
     A line is what ``\n`` ends, and nothing else: U+2028, U+0085, ``\v``, ``\f`` and NUL stay inside their line. One
     ``\r`` before the ``\n`` goes with it, and so does a byte order mark at the very start.
@@ -33,7 +46,19 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
     than LONGEST bytes, or hands it to ``excuse`` where there is one; ``name`` is what it calls the stream.
     """
     position = 0
-    for number, raw in enumerate(iter(lambda: binary.readline(LONGEST + 1), b""), start=1):
+    first = binary.readline(LONGEST + 1)
+    raws = chain([first] if first else [], iter(lambda: binary.readline(LONGEST + 1), b""))
+    marked = by_mark(first)
+    if marked is not None and marked.codec in WIDE:
+        yield from _marked_lines(raws, marked, name, excuse)
+        return
+    if b"\0" in first and len(first) >= ENOUGH and (unmarked := wide(first)) is not None:
+        hint = f"Convert the text, for example: iconv -f {unmarked.name} -t UTF-8 OLD > NEW"
+        problem = DataError(f"this looks like {unmarked.name} without a byte order mark.", f"{name}:1", hint)
+        if excuse is None:
+            raise problem
+        excuse(problem)
+    for number, raw in enumerate(raws, start=1):
         whole = len(raw) <= LONGEST or raw.endswith(b"\n")
         left_out = 0 if whole else _rest_of_line(binary, raw, f"{name}:{number}", excuse)
         line = (raw.removeprefix(BOM) if number == 1 else raw).removesuffix(b"\n").removesuffix(b"\r")
@@ -42,8 +67,11 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
         except UnicodeDecodeError as error:
             offset = error.start + (len(BOM) if number == 1 and raw.startswith(BOM) else 0)
             byte = f"byte 0x{raw[offset]:02x}, number {offset + 1} of this line"
-            encoding = "UTF-16" if number == 1 and raw.startswith(UTF16_BOMS) else "LATIN1"
-            hint = f"Convert the text, for example: iconv -f {encoding} -t UTF-8 OLD > NEW"
+            sample = raw[position % 2 :]  # the first byte of a unit of UTF-16 stands at an even place
+            encoding = None if excuse else detect(sample + binary.read(SAMPLE))
+            hint = (
+                f"Convert the text, for example: iconv -f {encoding.name if encoding else 'LATIN1'} -t UTF-8 OLD > NEW"
+            )
             problem = DataError(f"{byte}, is not UTF-8 (offset {position + offset}).", f"{name}:{number}", hint)
             if excuse is None:
                 raise problem from None
@@ -51,6 +79,41 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
             text = line.decode("utf-8", errors="replace")
         position += len(raw) + left_out
         yield text
+
+
+def _marked_lines(raws: Iterator[bytes], encoding: Encoding, name: str, excuse: Excuse | None) -> Iterator[str]:
+    """As `iter_lines`, of a text that is not UTF-8; ``raws`` may end anywhere."""
+    decoder = codecs.getincrementaldecoder(encoding.codec)("strict" if excuse is None else "replace")
+    number, parts, size = 1, list[str](), 0
+
+    def report(what: str) -> None:
+        problem = DataError(what, f"{name}:{number}")
+        if excuse is None:
+            raise problem
+        excuse(problem)
+
+    for raw in chain(raws, [b""]):
+        try:
+            text = decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            unit = int(encoding.name[-2:]) // 8
+            units = (error.object[place : place + unit] for place in range(0, error.start, unit))
+            number += sum(each.strip(b"\0") == b"\n" for each in units)
+            raise DataError(f"not {encoding.name}, as its byte order mark says.", f"{name}:{number}") from None
+        *ended, rest = text.split("\n")
+        for end in [*ended, rest] if not raw and (parts or rest) else ended:
+            line, parts, size = "".join((*parts, end[: LONGEST + 1 - size])), [], 0
+            if len(line) > LONGEST:
+                report(f"this line is longer than {LONGEST >> 20} MiB.")
+            if "\ufffd" in line and excuse is not None:
+                report(f"something in this line is not {encoding.name}, as its byte order mark says.")
+            yield line.removesuffix("\r")
+            number += 1
+        if rest and size <= LONGEST:  # what is beyond is not kept
+            parts.append(rest[: LONGEST + 1 - size])
+            size += len(parts[-1])
+        if size > LONGEST and excuse is None:
+            report(f"this line is longer than {LONGEST >> 20} MiB.")
 
 
 def _rest_of_line(binary: BinaryIO, raw: bytes, where: str, excuse: Excuse | None) -> int:
@@ -67,16 +130,23 @@ def _rest_of_line(binary: BinaryIO, raw: bytes, where: str, excuse: Excuse | Non
     return skipped
 
 
-def read_lines(path: Path, excuse: Excuse | None = None) -> Iterator[str]:
-    """The lines of a file, of a gzipped one where its name ends in .gz; see `iter_lines`."""
+def read_lines(path: TextFile, excuse: Excuse | None = None) -> Iterator[str]:
+    """The lines of a file; see `iter_lines`."""
+    with open_bytes(path) as binary:
+        yield from iter_lines(binary, str(path), excuse)
+
+
+@contextmanager
+def open_bytes(path: TextFile) -> Iterator[BinaryIO]:
+    """A file as it is read, unpacked where it is packed. Raises DataError where it cannot be read, or not to its end."""
     try:
-        if path.suffix != ".gz":
-            with open(path, "rb") as binary:
-                yield from iter_lines(binary, str(path), excuse)
-            return
-        # The buffer finds lines in C, GzipFile alone in Python.
-        with gzip.open(path) as packed, io.BufferedReader(packed, GZIP_BUFFER) as binary:
-            yield from iter_lines(binary, str(path), excuse)
+        with path.open() if isinstance(path, Member) else open(path, "rb") as binary:
+            if path.suffix.lower() != ".gz":
+                yield binary
+                return
+            # The buffer finds lines in C, GzipFile alone in Python.
+            with gzip.open(binary) as packed, io.BufferedReader(packed, GZIP_BUFFER) as unpacked:
+                yield unpacked
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", str(path)) from None
     except OSError as error:
@@ -91,12 +161,12 @@ def require_readable(path: Path) -> None:
         raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
 
 
-def sha256(*paths: Path) -> str:
+def sha256(*paths: TextFile) -> str:
     """The digest of the files' bytes, one file after the other: what ``cat A B | sha256sum`` prints."""
     digest = hashlib.sha256()
     for path in paths:
         try:
-            with open(path, "rb") as file:
+            with path.open() if isinstance(path, Member) else open(path, "rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except OSError as error:

@@ -24,6 +24,7 @@ from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised,
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
+from seq2seq_cli.files import expanded
 from seq2seq_cli.model.build import build, local_radius
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -68,7 +69,7 @@ class Translator:
         Raises RunError where there is none, it is damaged, or its weights have another shape than its
         configuration says. Never executes code from the run.
         """
-        opened = open_run(None if run is None else Path(run))
+        opened = open_run(None if run is None else expanded(run))
         config = configuration.load(opened.config)
         subwords = Subwords.load(opened, config.subword.joint)
         chosen = choose_device(device)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seq2seq_cli.data.links import Links, read_marked
+from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.errors import ConfigError, suggestion
 
 METHODS = ("intersection", "union", "grow-diag-final-and")
@@ -99,15 +100,18 @@ class Gold:
     possible: Links
 
 
-def read_gold(path: Path, sizes: Sequence[tuple[int, int]]) -> list[Gold]:
-    """A file of hand-set links: a line a pair, ``i-j`` a sure link, ``i?j`` a possible one.
+def read_gold(path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet) -> list[Gold]:
+    """A file of hand-set links, in the forms, with the meaning of ``first`` and ``note``, and with the errors of
+    `read_marked`.
 
-    ``sizes``: how many source and target words each pair has. Raises DataError where there are not as many lines, and
-    for a link that is malformed or outside its pair.
+    ``sizes``: how many source and target words each pair has.
     """
-    marked = read_marked(path, sizes, "-?")
+    marked = read_marked(path, sizes, first, note)
     return [
-        Gold(frozenset((i, j) for i, mark, j in links if mark == "-"), frozenset((i, j) for i, _, j in links))
+        Gold(
+            frozenset((link.source, link.target) for link in links if link.sure),
+            frozenset((link.source, link.target) for link in links),
+        )
         for links in marked
     ]
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, decoding_with, load
-from seq2seq_cli.data.corpora import find_test, languages, open_text
+from seq2seq_cli.data.corpora import Form, find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator
@@ -210,7 +211,7 @@ class Comparison:
 
 def compare_runs(
     runs: list[Run],
-    test: str | None,
+    test: Form | None,
     decoding: dict[str, int | float | None],
     device: str,
     precision: str,
@@ -218,15 +219,17 @@ def compare_runs(
     one_source: bool = False,
     keep: Keep | None = None,
     tokenizer: TokenizerName | None = None,
+    note: Note = quiet,
 ) -> Comparison:
-    """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with.
+    """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with; ``note`` as for
+    `open_text`.
 
     ``decoding`` holds the settings to change from each run's own (None: not given), ``tokenizer`` the one for all
     instead of their own. Raises RunError where they have no test set, or not the same references, or not the same
     tokenizer; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts.
     """
-    where, texts = _one_test(runs, test, one_source)
+    where, texts = _one_test(runs, test, one_source, note)
     chosen = _one_tokenizer(runs, texts, tokenizer)
     evaluations: list[Evaluation] = []
     for run, lines in zip(runs, texts, strict=True):
@@ -253,11 +256,11 @@ def _one_tokenizer(runs: list[Run], texts: list[Lines], given: TokenizerName | N
     return chosen[0]
 
 
-def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str, list[Lines]]:
+def _one_test(runs: list[Run], test: Form | None, one_source: bool, note: Note) -> tuple[str, list[Lines]]:
     """Where the test set is, and its lines as each run reads them."""
     where, texts = "", list[Lines]()
     for run in runs:
-        text = test_text(load(run.config).data, test, run)
+        text = test_text(load(run.config).data, test, run, note)
         lines = Lines.read(text)
         first = texts[0] if texts else lines
         where = where or text.where
@@ -272,11 +275,11 @@ def _one_test(runs: list[Run], test: str | None, one_source: bool) -> tuple[str,
     return where, texts
 
 
-def test_text(data: DataConfig, test: str | None, run: Run) -> ParallelText:
+def test_text(data: DataConfig, test: Form | None, run: Run, note: Note = quiet) -> ParallelText:  # noqa: PT028 (no test)
     """The test set ``test``, or the run's own. Raises RunError where there is neither."""
     if test is None:
-        found = find_test(data)
+        found = find_test(data, note)
         if found is None:
             raise RunError("this run has no test set.", str(run.directory), "Name one with --test.")
         return found
-    return open_text(test, "test", *languages(data))
+    return open_text(test, "test", *languages(data), note=note)

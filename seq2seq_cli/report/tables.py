@@ -16,8 +16,8 @@ from seq2seq_cli.evaluation.sentences import Sentence, SentenceBySentence
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.wording import counted
 
-SENTENCE_FORMATS = {".tsv": "excel-tab", ".csv": "excel", ".jsonl": None}
-"""By the ending of a file's name: the csv module's name of how cells are parted and quoted, or None for JSON."""
+SENTENCE_FORMATS = (".tsv", ".csv", ".jsonl")
+"""Endings of the names of files that sentences are written to."""
 METRICS = ("bleu", "chrf", "ter")
 
 _LATEX = {
@@ -118,21 +118,26 @@ def require_sentence_format(path: Path) -> None:
 def sentence_table(told: SentenceBySentence, path: Path) -> str:
     """A line a sentence, in the format of the suffix of ``path``.
 
-    In .tsv and .csv a header comes first, and three columns a run: BLEU, chrF, translation. Cells are quoted where
-    they must be, as Python's ``csv`` and spreadsheets read them. Raises UserError as ``require_sentence_format``.
+    In .tsv and .csv a header comes first, and three columns a run: BLEU, chrF, translation. In .csv, cells are quoted
+    where they must be, as Python's ``csv`` and spreadsheets read them; in .tsv nothing is quoted, as `read_tsv` has it, and
+    tabs within cells are blanks. Raises UserError as ``require_sentence_format``.
     """
     require_sentence_format(path)
-    dialect = SENTENCE_FORMATS[path.suffix.lower()]
-    if dialect is None:
+    if path.suffix.lower() == ".jsonl":
         return "".join(f"{json.dumps(sentence.to_json(), ensure_ascii=False)}\n" for sentence in told.sentences)
     heads = ["number", "source_words", "source", "reference"]
     heads += [f"{column} {run.run}" for run in told.sentences[0].runs for column in ("bleu", "chrf", "translation")]
-    return _written(dialect, [heads, *map(_sentence_cells, told.sentences)])
+    rows: list[list[object]] = [list(heads), *map(_sentence_cells, told.sentences)]
+    return _written("excel", rows) if path.suffix.lower() == ".csv" else _tab_separated(rows)
 
 
 def _sentence_cells(sentence: Sentence) -> list[object]:
     runs = (cell for run in sentence.runs for cell in (run.bleu, run.chrf, run.translation))
     return [sentence.number, sentence.source_words, sentence.source, sentence.reference, *runs]
+
+
+def _tab_separated(rows: Iterable[Iterable[object]]) -> str:
+    return "".join("\t".join(re.sub("[\t\r\n]", " ", str(cell)) for cell in row) + "\n" for row in rows)
 
 
 def _written(dialect: str, rows: Iterable[Iterable[object]]) -> str:

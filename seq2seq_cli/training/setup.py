@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -13,6 +12,7 @@ from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.device import choose_device, choose_precision
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
+from seq2seq_cli.files import expanded
 from seq2seq_cli.model.build import build
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.training.gradients import Learner, Replica
@@ -29,8 +29,11 @@ def prepared_text(
 ) -> Prepared:
     """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
     guided = config.training.guided_alignment
-    links = None if guided is None else Path(guided).expanduser()
-    return prepare(config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links)
+    links = None if guided is None else expanded(guided)
+    return prepare(
+        config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links,
+        links_from=config.training.guided_from,
+    )  # fmt: skip
 
 
 def with_vocabulary(

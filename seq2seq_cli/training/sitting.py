@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import Run, versions, write_bytes, write_json
 from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.start import weights_digest
@@ -75,7 +75,7 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
 def _start(run: Run, config: Config) -> dict[str, object]:
     """Where the weights came from that training started with."""
     return {
-        "run": str(Path(config.objective.from_run or "").expanduser().resolve()),
+        "run": str(expanded(config.objective.from_run or "").resolve()),
         "weights_sha256": weights_digest(run),
     }
 

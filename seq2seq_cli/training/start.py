@@ -14,6 +14,7 @@ from seq2seq_cli.config import FINE_TUNING, Config
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import ConfigError, RunError
+from seq2seq_cli.files import expanded
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.runs import Run, open_run, write_bytes
 from seq2seq_cli.training.gradients import Learner
@@ -37,7 +38,7 @@ def load_settings(
     name = values["objective"].get("from_run") if isinstance(values.get("objective"), dict) else None
     if not isinstance(name, str) or not all(isinstance(section, dict) for section in values.values()):
         return configuration.from_dict(values, where)
-    start = open_run(Path(name).expanduser())
+    start = open_run(expanded(name))
     before = configuration.load(start.config)
     config = configuration.from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
     changed = [
@@ -103,4 +104,4 @@ def begin(learner: Learner, run: Run, config: Config) -> Progress:
 
 def _starting_run(config: Config) -> Run | None:
     name = config.objective.from_run
-    return None if name is None else open_run(Path(name).expanduser())
+    return None if name is None else open_run(expanded(name))

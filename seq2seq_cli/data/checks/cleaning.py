@@ -15,9 +15,9 @@ from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress
 from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, Kind
 from seq2seq_cli.data.checks.reading import Reading
 from seq2seq_cli.data.checks.repair import repaired
-from seq2seq_cli.data.pairs import LineFiles, ParallelText
-from seq2seq_cli.data.tables import Table
+from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import written_whole
 
 
@@ -29,7 +29,7 @@ class Copy(NamedTuple):
 
     @classmethod
     def at(cls, prefix: str, languages: tuple[str, str]) -> Copy:
-        src, tgt = (Path(f"{Path(prefix).expanduser()}.{language}") for language in languages)
+        src, tgt = (Path(f"{expanded(prefix)}.{language}") for language in languages)
         return cls(src, tgt)
 
 
@@ -47,7 +47,7 @@ class Cleaned:
 def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
     """Raises DataError where a file of the copy is one of the ``texts``, is there already and not to be overwritten, or
     has no folder: before any work is done."""
-    inputs = [path for text in texts for path in _files(text)]
+    inputs = [path for text in texts for path in text.files]
     for path in copy:
         if path.exists() and any(path.samefile(given) for given in inputs):
             raise DataError(
@@ -98,9 +98,3 @@ def _flags(checked: Checked) -> Iterator[int]:
 
 def _first(flags: int) -> Kind:
     return next(kind for kind in Kind if flags & kind.bits)
-
-
-def _files(text: ParallelText) -> list[Path]:
-    if isinstance(text, LineFiles):
-        return [text.src, text.tgt]
-    return [text.path] if isinstance(text, Table) else []

@@ -1,0 +1,72 @@
+"""What becomes of the words of a command before it runs: several files behind one option, and ``~``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand
+
+from seq2seq_cli.files import expanded
+
+TEXT_OPTIONS = ("--train", "--dev", "--test")
+
+
+class Command(TyperCommand):
+    """A command whose text options take the files of a text one by one: ``--train A.de B.en`` is
+    ``--train A.de --train B.en``, which is all that Click knows."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        has_arguments = any(param.param_type_name == "argument" for param in self.params)
+        return super().parse_args(ctx, list(gathered(args, has_arguments)))
+
+
+def gathered(words: Sequence[str], has_arguments: bool) -> Iterator[str]:
+    """``words`` with the name of a text option repeated before each further value.
+
+    The values of an option end at the next option. Where the command has arguments of its own (runs, a text), only
+    files are taken, and none unless the first value is one: ``--test P/test runs/x`` names a test text and a run.
+    """
+    option, more = "", False
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            yield word
+            yield from rest
+        elif word.startswith("-") and word != "-":
+            name, equals, value = word.partition("=")
+            option, more = (name if name in TEXT_OPTIONS else ""), False
+            yield word
+            if option and not equals:
+                value = next(rest, "")
+                if value:
+                    yield value
+            more = bool(option) and (not has_arguments or _is_file(value))
+        else:
+            more = more and (not has_arguments or _is_file(word))
+            if more:
+                yield option
+            yield word
+
+
+def _is_file(word: str) -> bool:
+    return expanded(word).is_file()
+
+
+def with_paths_expanded(function: Callable[..., None]) -> Callable[..., None]:
+    """A command that sees no ``~`` in a path: bash leaves it in ``--run=~/x``. Raises UserError where there is no such
+    user."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        function(**{name: _expanded(value) for name, value in given.items()})
+
+    return command
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(each) for each in value]
+    return expanded(value) if isinstance(value, Path) else value

@@ -1,0 +1,228 @@
+"""Texts with a file for each language that are named otherwise than by a common beginning: two files, ``{lang}`` in a
+pattern, a folder, an archive."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from seq2seq_cli.config import languages_in
+from seq2seq_cli.data.archives import Member, members
+from seq2seq_cli.data.formats import FORMATS, REFUSED, SEGMENTED, format_of, suffix_of
+from seq2seq_cli.data.languages import find_language
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.readers.segments import read_segments
+from seq2seq_cli.data.rows import Note
+from seq2seq_cli.data.tables import Table
+from seq2seq_cli.data.text import TextFile, sha256
+from seq2seq_cli.errors import DataError
+
+LANGUAGE = "{lang}"
+ROLE_NAMES = {
+    "train": ("train", "training"),
+    "dev": ("dev", "valid", "validation", "val", "devel"),
+    "test": ("test", "eval", "evaluation"),
+}
+"""What files are called that hold the text for a role."""
+File = TypeVar("File")
+Key = TypeVar("Key")
+SHOWN = 20
+"""Files that a message names."""
+
+
+@dataclass(frozen=True)
+class SegmentFiles:
+    """Two files of a test set; segment i of one translates segment i of the other."""
+
+    src: TextFile
+    tgt: TextFile
+
+    @property
+    def where(self) -> str:
+        return f"{self.src} and {self.tgt}"
+
+    @property
+    def files(self) -> list[Path]:
+        return [Path(self.src), Path(self.tgt)]
+
+    def digest(self) -> str:
+        return sha256(self.src, self.tgt)
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """As for every text. Raises DataError where segments of one name do not stand side by side."""
+        read = 0
+        for src, tgt in zip_longest(read_segments(self.src), read_segments(self.tgt)):
+            if src is None or tgt is None:
+                shorter, longer = (self.src, self.tgt) if src is None else (self.tgt, self.src)
+                raise DataError(f"has only {read:,} segments, and {longer} has more.", str(shorter))
+            if src.name != tgt.name and src.name and tgt.name:
+                what = f'this is segment "{src.name}" of "{src.document}", but line {tgt.line} of {self.tgt} is "{tgt.name}".'
+                raise DataError(what, f"{self.src}:{src.line}", "Segments must be in the same order in both files.")
+            read += 1
+            yield src.text, tgt.text
+        if not read:
+            raise DataError("there are no segments (<seg>) here.", self.where)
+
+
+def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
+    """A file of each language. Raises DataError where one holds both, or is not there."""
+    for file in (src_file, tgt_file):
+        if isinstance(file, Path) and not file.is_file():
+            raise DataError("is no file, and a list of names is one of files.", str(file))
+        if suffix_of(file) in FORMATS and suffix_of(file) not in SEGMENTED:
+            raise DataError("holds both languages, and is named alone.", str(file))
+        hint = REFUSED.get(suffix_of(file))
+        if hint and suffix_of(file) not in SEGMENTED:
+            raise DataError("cannot be read as text.", str(file), hint)
+    segmented = [suffix_of(file) in SEGMENTED for file in (src_file, tgt_file)]
+    return SegmentFiles(src_file, tgt_file) if all(segmented) else LineFiles(src_file, tgt_file)
+
+
+def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
+    """Two files, source first; or as the languages at the end of their names say. Raises DataError for more."""
+    if len(names) != 2:
+        hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
+        raise DataError(
+            f"{len(names)} files for one text: more than two are not read.", ", ".join(map(str, names)), hint
+        )
+    turned = languages_in([str(name) for name in names]) == (tgt, src)
+    return two_files(*(reversed(names) if turned else names))
+
+
+# Patterns with the language in them.
+
+
+def by_language(form: str, pattern: Path, src: str, tgt: str) -> ParallelText:
+    """The files that ``pattern`` names with each language for ``{lang}``, paired by what stands for * and the like."""
+    sides = [_matches(pattern, language) for language in (src, tgt)]
+    if not all(sides):
+        missing = (src, tgt)[bool(sides[0])]
+        raise DataError(f"no files are called {str(pattern).replace(LANGUAGE, missing)}.", form)
+    parts = _paired(sides[0], sides[1], form)
+    return parts[0] if len(parts) == 1 else Joined(tuple(parts), f"{form} ({len(parts)} parts)")
+
+
+def _matches(pattern: Path, language: str) -> dict[tuple[str, ...], Path]:
+    """The files, by what wild cards stand for in their names."""
+    text = str(pattern).replace(LANGUAGE, language)
+    for whole in (Path(text), Path(f"{text}.gz")):
+        if whole.is_file():
+            return {(): whole}
+    fixed = [not any(mark in part for mark in "*?[") for part in Path(text).parts]
+    if all(fixed):
+        return {}
+    folder = Path(*Path(text).parts[: fixed.index(False)])
+    inside = str(Path(text).relative_to(folder))
+    shape = re.compile(_expression(inside), re.DOTALL)
+    found = {}
+    for path in sorted(folder.glob(inside)) or sorted(folder.glob(f"{inside}.gz")):
+        name = str(path.relative_to(folder))
+        matched = shape.fullmatch(name) or shape.fullmatch(name.removesuffix(".gz"))
+        if path.is_file():
+            found[matched.groups() if matched else (name,)] = path
+    return found
+
+
+def _expression(pattern: str) -> str:
+    """A glob as a regular expression, a group for each wild card."""
+    places = {"**/": "((?:[^/]+/)*)", "*": "([^/]*)", "?": "([^/])"}
+    parts = re.split(r"(\*\*/|\*|\?|\[!?\]?[^\]]*\])", pattern)
+    return "".join(
+        places.get(part, f"({part.replace('[!', '[^')})" if part.startswith("[") else re.escape(part)) for part in parts
+    )
+
+
+def _paired(src_files: Mapping[Key, Path], tgt_files: Mapping[Key, Path], where: str) -> list[ParallelText]:
+    """Those of the same key. Raises DataError where one has no partner."""
+    alone = [path for key, path in src_files.items() if key not in tgt_files]
+    alone += [path for key, path in tgt_files.items() if key not in src_files]
+    if alone:
+        raise DataError(f"there is no such file in the other language: {_listed(alone)}.", where)
+    return [two_files(path, tgt_files[key]) for key, path in src_files.items()]
+
+
+def _listed(names: Iterable[object]) -> str:
+    shown = [str(name) for name in islice(names, SHOWN + 1)]
+    return ", ".join(shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")
+
+
+# Folders.
+
+
+def text_folder(folder: Path, role: str, src: str, tgt: str) -> ParallelText | None:
+    """A folder of ``.txt`` files: ``SRC/x.txt`` and ``TGT/x.txt``, or ``x.SRC.txt`` and ``x.TGT.txt``; None where it holds
+    no such."""
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    names = {path.name: path for path in inside}
+    chosen = [find_language(names, language, str(folder)) for language in (src, tgt)]
+    if chosen[0] is not None and chosen[1] is not None:
+        sides = [_text_files(names[name], ".txt") for name in chosen if name is not None]
+    else:
+        sides = [_text_files(folder, f".{language}.txt") for language in (src, tgt)]
+    if not any(sides):
+        return None
+    for language, side in zip((src, tgt), sides, strict=True):
+        if not side:
+            raise DataError(
+                f"holds no text files of {language}; there are {_listed((sides[0] or sides[1]).values())}.", str(folder)
+            )
+    parts = _paired(_for_role(sides[0], role), _for_role(sides[1], role), str(folder))
+    if not parts:
+        raise DataError(f"holds no text for {role}; there are {_listed(sides[0])}.", str(folder), "Name the files.")
+    return parts[0] if len(parts) == 1 else Joined(tuple(parts), f"{folder} ({len(parts)} parts)")
+
+
+def _text_files(folder: Path, ending: str) -> dict[str, Path]:
+    """Those of a name that ends so, by the rest of it."""
+    shape = re.compile(rf"(.+){re.escape(ending)}(\.gz)?", re.IGNORECASE | re.DOTALL)
+    found = ((shape.fullmatch(str(path.relative_to(folder))), path) for path in sorted(folder.rglob("*")))
+    return {matched[1]: path for matched, path in found if matched and path.is_file()}
+
+
+def _for_role(files: Mapping[str, File], role: str) -> dict[str, File]:
+    """Those that are called like the role; all where none is called like any."""
+    roles = {name: of for of, names in ROLE_NAMES.items() for name in names}
+    of_roles = {name: roles.get(re.split(r"[^A-Za-z]", PurePath(name).name)[0].lower()) for name in files}
+    if role in of_roles.values():
+        return {name: file for name, file in files.items() if of_roles[name] == role}
+    return {name: file for name, file in files.items() if of_roles[name] is None}
+
+
+# Archives.
+
+
+def text_in_archive(path: Path, inside: str, role: str, src: str, tgt: str, note: Note) -> ParallelText:
+    """The text in a .zip: two files whose names end in the languages, as OPUS has them, or one that holds both.
+
+    Where there are several, those that are called like the role; or, of files of lines, all. ``inside`` is the beginning
+    of the names of those that are meant. Raises DataError naming what there is.
+    """
+    files = [member for member in members(path) if member.name.startswith(inside)]
+    sides = [_ending_in(files, language) for language in (src, tgt)]
+    common = [name for name in sides[0] if name in sides[1]]
+    found: dict[str, ParallelText] = {name: two_files(sides[0][name], sides[1][name]) for name in common}
+    if not any(sides):
+        found = {file.name: Table(file, src, tgt, note) for file in files if format_of(file)}
+    chosen = _for_role(found, role) if len(found) > 1 else found
+    if not chosen:
+        what = f"holds no text of {src} and {tgt}; it holds {_listed(file.name for file in files) or 'nothing'}."
+        raise DataError(what, str(path), f"Names must end in .{src} and .{tgt}, or in {', '.join(FORMATS)}.")
+    parts = tuple(chosen.values())
+    return parts[0] if len(parts) == 1 else Joined(parts, f"{path} ({len(parts)} parts)")
+
+
+def _ending_in(files: Iterable[Member], language: str) -> dict[str, Member]:
+    """Files of lines whose names end in a language (and .txt, and .gz), by the rest of their names."""
+    found: dict[str, dict[str, Member]] = defaultdict(dict)
+    for file in files:
+        plain = re.sub(r"(\.txt)?(\.gz)?\Z", "", file.name, flags=re.IGNORECASE)
+        name, dot, code = plain.rpartition(".")
+        if dot:
+            found[name][code] = file
+    named = {name: (there, find_language(there, language, name)) for name, there in found.items()}
+    return {name: there[code] for name, (there, code) in named.items() if code is not None}

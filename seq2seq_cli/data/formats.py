@@ -1,0 +1,75 @@
+"""Which files hold both languages, and what reads them: one table."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import NamedTuple
+
+from seq2seq_cli.data.readers.bilingual import read_xml
+from seq2seq_cli.data.readers.columnar import read_parquet
+from seq2seq_cli.data.readers.delimited import read_bars, read_csv, read_tsv
+from seq2seq_cli.data.readers.gettext import read_po
+from seq2seq_cli.data.readers.json_rows import read_json
+from seq2seq_cli.data.rows import Reader
+from seq2seq_cli.data.text import TextFile
+
+
+class Format(NamedTuple):
+    """``read`` gives rows. Their cells are named by columns, as asked for; or, where it ``translates``, by codes of
+    languages, of which a row may lack one."""
+
+    read: Reader
+    translates: bool = False
+    gzipped: bool = True
+
+
+FORMATS = {
+    ".tsv": Format(read_tsv),
+    ".tab": Format(read_tsv),
+    ".csv": Format(read_csv),
+    ".jsonl": Format(read_json),
+    ".ndjson": Format(read_json),
+    ".json": Format(read_json),
+    ".parquet": Format(read_parquet, gzipped=False),
+    ".tmx": Format(read_xml, translates=True),
+    ".xlf": Format(read_xml, translates=True),
+    ".xliff": Format(read_xml, translates=True),
+    ".xml": Format(read_xml, translates=True),
+    ".po": Format(read_po, translates=True),
+}
+"""By the ending of a file's name, in small letters."""
+
+TABS, BARS = Format(read_tsv), Format(read_bars)
+"""Of files whose names do not say it."""
+
+SEGMENTED = (".sgm", ".sgml", ".xml")
+"""Files of one language whose text stands in ``<seg>``."""
+
+_AS_TABLE = "Save it as .csv, or as .tsv without quotes."
+_AS_TEXT = "Save it as plain text, a sentence a line, in one file a language."
+_UNPACK = "Unpack it and name what it holds; .gz and .zip are read as they are."
+REFUSED = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), _AS_TABLE),
+    **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".pdf", ".html", ".htm", ".epub", ".srt"), _AS_TEXT),
+    **dict.fromkeys((".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".lz4"), _UNPACK),
+    ".mo": "Name the .po file that it was made from, or make one: msgunfmt FILE.mo -o FILE.po",
+    ".pot": "It holds no translations: name the .po file of the language.",
+    ".sgm": "It holds one language: name the files of both, source first.",
+    ".sgml": "It holds one language: name the files of both, source first.",
+    ".arrow": "Name the folder that the dataset was saved to.",
+    ".ids": "It holds numbers, and no text.",
+}
+"""What to do with files that are no text yet, by the ending of their names."""
+
+
+def suffix_of(path: TextFile) -> str:
+    """The ending of a file's name that says its format, ``.gz`` left aside, in small letters."""
+    name = PurePath(path.name)
+    return PurePath(name.stem).suffix.lower() if name.suffix.lower() == ".gz" else name.suffix.lower()
+
+
+def format_of(path: TextFile) -> Format | None:
+    """The format that a file's name ends in; None where it holds one language, or lines."""
+    found = FORMATS.get(suffix_of(path))
+    packed = path.name.lower().endswith(".gz")
+    return None if found is None or (packed and not found.gzipped) else found

@@ -1,0 +1,123 @@
+"""Sentence pairs of translators' XML: TMX, XLIFF 1.2 and 2.0, and the test sets of WMT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
+
+from seq2seq_cli.data.readers.xml_events import Event, events_of, unit
+from seq2seq_cli.data.rows import Asked, Row
+from seq2seq_cli.data.text import TextFile
+from seq2seq_cli.errors import DataError
+
+CODES = frozenset(("bpt", "ept", "ph", "it", "ut", "sc", "ec", "cp", "x", "bx", "ex", "note", "prop"))
+"""Elements within a text that hold no text: a document's own formatting, and remarks."""
+UNTRANSLATED = frozenset(("new", "needs-translation", "initial"))
+"""States of an XLIFF target that is a copy of the source, or nothing."""
+
+
+def read_xml(file: TextFile, asked: Asked) -> Iterator[Row]:
+    """The units of a file by language; what it is, is seen from its outermost element."""
+    events = events_of(file)
+    outermost = next(event for event in events if event.begins)
+    name = outermost.begins.lower()
+    if name not in READERS:
+        what = f"its outermost element is <{outermost.begins}>, and none of {', '.join(f'<{known}>' for known in READERS)}."
+        hint = "TMX, XLIFF and WMT's test sets are read. Where each language has a file of its own, name both."
+        raise DataError(what, f"{file}:{outermost.line}", hint)
+    return READERS[name](outermost, events, str(file))
+
+
+def _tmx(outermost: Event, events: Iterator[Event], where: str) -> Iterator[Row]:
+    for event in events:
+        if event.begins == "tu":
+            texts = dict[str, str]()
+            language = ""
+            inside = unit(event, events, where)
+            for number, part in enumerate(inside):
+                if part.begins == "tuv":
+                    language = part.attributes.get("lang", "")
+                elif part.begins == "seg":
+                    texts.setdefault(language, text_within(inside, number))
+            yield f"{where}:{event.line}", texts
+
+
+def _xliff(outermost: Event, events: Iterator[Event], where: str) -> Iterator[Row]:
+    source, target = (outermost.attributes.get(name, "") for name in ("srcLang", "trgLang"))
+    for event in events:
+        if event.begins == "file":
+            source = event.attributes.get("source-language", source)
+            target = event.attributes.get("target-language", target)
+        elif event.begins in ("trans-unit", "segment"):
+            yield f"{where}:{event.line}", _translated(unit(event, events, where), source, target)
+
+
+def _translated(inside: list[Event], source: str, target: str) -> dict[str, str]:
+    """Source and target of a unit; the source alone where it has not been translated."""
+    texts, states = dict[str, str](), {inside[0].attributes.get("state")}
+    elsewhere = 0
+    for number, part in enumerate(inside):
+        elsewhere += (part.begins == "alt-trans") - (part.ends == "alt-trans")
+        if not elsewhere and part.begins == "source":
+            texts[source] = text_within(inside, number)
+        elif not elsewhere and part.begins == "target":
+            states.add(part.attributes.get("state"))
+            text = text_within(inside, number)
+            if text.strip() and not states & UNTRANSLATED:
+                texts[target] = text
+    return texts
+
+
+def _wmt(outermost: Event, events: Iterator[Event], where: str) -> Iterator[Row]:
+    for event in events:
+        if event.begins == "doc":
+            sides = dict[str, list[tuple[int, str]]]()
+            language = ""
+            inside = unit(event, events, where)
+            for number, part in enumerate(inside):
+                if part.begins in ("src", "ref", "hyp"):
+                    language = part.attributes.get("lang", "") if part.begins != "hyp" else ""
+                    if language in sides:  # the first of several references
+                        language = ""
+                    sides.setdefault(language, [])
+                elif part.begins == "seg":
+                    sides.setdefault(language, []).append((part.line, text_within(inside, number)))
+            yield from _segments(event, {name: found for name, found in sides.items() if name}, where)
+
+
+def _segments(document: Event, sides: Mapping[str, list[tuple[int, str]]], where: str) -> Iterator[Row]:
+    name = document.attributes.get("id", "")
+    lengths = {language: len(found) for language, found in sides.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{count} in {language}" for language, count in lengths.items())
+        raise DataError(
+            f"the document {name} has not as many segments in each language: {said}.", f"{where}:{document.line}"
+        )
+    for found in zip_longest(*sides.values()):
+        yield f"{where}:{found[0][0]}", dict(zip(sides, (text for _, text in found), strict=True))
+
+
+def text_within(inside: list[Event], begin: int) -> str:
+    """The text of the element that begins at ``begin``, without that of `CODES`."""
+    found, depth, hidden = list[str](), 0, 0
+    for number in range(begin, len(inside)):
+        event = inside[number]
+        if event.begins:
+            depth += 1
+            hidden += bool(hidden) or event.begins in CODES
+        elif event.ends:
+            depth -= 1
+            hidden -= bool(hidden)
+        elif not hidden:
+            found.append(event.text)
+        if not depth:
+            break
+    return "".join(found)
+
+
+READERS: dict[str, Callable[[Event, Iterator[Event], str], Iterator[Row]]] = {
+    "tmx": _tmx,
+    "xliff": _xliff,
+    "dataset": _wmt,
+}
+"""By the name of the outermost element, in small letters."""
