@@ -1,8 +1,22 @@
 """Fixtures for every test."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 # Tiny models: two threads would spend their time waiting for each other. Read when torch is first loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["corpora", "commands", "browser"]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For a test that is about threads; what it computes must be large enough for torch to share it out."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -35,18 +35,27 @@ CASES = {
     "accumulated batches": {"accumulate": 2, "evaluate_every": 3, "schedule": "plateau"},
     "stopped early": {"patience": 1, "evaluate_every": 1},
     "text of several buffers": {"evaluate_every": 4},
+    "two threads": {"batch_tokens": 1000, "epochs": 3},
 }
 
 
 @pytest.mark.parametrize(("case", "training"), CASES.items(), ids=CASES.keys())
 def test_going_on_from_any_event_is_never_having_stopped(
-    case: str, training: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str,
+    training: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     if case == "text of several buffers":
         monkeypatch.setattr(tokenised, "CHUNK", 8)
         monkeypatch.setattr(epochs, "BUFFER", 3)
+    sizes = {}
+    if case == "two threads":
+        request.getfixturevalue("two_threads")
+        sizes = {"hidden_size": 160, "embedding_size": 160}  # large enough for torch to share the work out
     corpus = TinyCorpus.write(tmp_path / "tiny", train=60, dev=4)
-    config = corpus.config(training={"epochs": 2, "batch_tokens": 150, **training}, model={"dropout": 0.3})
+    config = corpus.config(training={"epochs": 2, "batch_tokens": 150, **training}, model={"dropout": 0.3, **sizes})
     lesson = Lesson.prepare(config, tmp_path / "cache")
     learner, progress = lesson.learner(), Progress()
     events: list[Event] = []
