@@ -61,7 +61,7 @@ def test_sigkill_at_any_moment_changes_nothing(
     training = {"epochs": 6, "batch_tokens": 100, "evaluate_every": 4, "save_minutes": 1e-6, "average": 3}
     sizes = {}
     if threads > 1:  # large enough for torch to share the work out
-        training |= {"batch_tokens": 1000}
+        training |= {"epochs": 3, "batch_tokens": 1000, "evaluate_every": 1}
         sizes = {"hidden_size": 240, "embedding_size": 240}
     config = corpus.config(
         training={**training, "precision": precision, "threads": threads},

@@ -11,6 +11,7 @@ from learners import Event, Lesson, differing, weights
 
 from seq2seq_cli.data import epochs, tokenised
 from seq2seq_cli.training.checkpoint import load_last, save_last
+from seq2seq_cli.training.loop import DevScores
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 
@@ -35,27 +36,18 @@ CASES = {
     "accumulated batches": {"accumulate": 2, "evaluate_every": 3, "schedule": "plateau"},
     "stopped early": {"patience": 1, "evaluate_every": 1},
     "text of several buffers": {"evaluate_every": 4},
-    "two threads": {"batch_tokens": 1000, "epochs": 3},
 }
 
 
 @pytest.mark.parametrize(("case", "training"), CASES.items(), ids=CASES.keys())
 def test_going_on_from_any_event_is_never_having_stopped(
-    case: str,
-    training: dict[str, object],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    case: str, training: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if case == "text of several buffers":
         monkeypatch.setattr(tokenised, "CHUNK", 8)
         monkeypatch.setattr(epochs, "BUFFER", 3)
-    sizes = {}
-    if case == "two threads":
-        request.getfixturevalue("two_threads")
-        sizes = {"hidden_size": 160, "embedding_size": 160}  # large enough for torch to share the work out
     corpus = TinyCorpus.write(tmp_path / "tiny", train=60, dev=4)
-    config = corpus.config(training={"epochs": 2, "batch_tokens": 150, **training}, model={"dropout": 0.3, **sizes})
+    config = corpus.config(training={"epochs": 2, "batch_tokens": 150, **training}, model={"dropout": 0.3})
     lesson = Lesson.prepare(config, tmp_path / "cache")
     learner, progress = lesson.learner(), Progress()
     events: list[Event] = []
@@ -77,6 +69,28 @@ def test_going_on_from_any_event_is_never_having_stopped(
         assert differing(weights(resumed), weights(learner)) == []
         assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
         assert asdict(replace(came_to, seconds=0)) == asdict(replace(progress, seconds=0))
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_threads_make_no_difference(precision: str, tmp_path: Path) -> None:
+    """At sizes at which torch shares the work out; what searching dev is like is seen above."""
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=80, dev=1)
+    config = corpus.config(
+        training={"epochs": 4, "batch_tokens": 1000, "precision": precision},
+        model={"dropout": 0.3, "hidden_size": 128, "embedding_size": 128},
+        attention={"kind": "luong-general"},
+    )
+    lesson = Lesson.prepare(config, tmp_path / "cache")
+    learner, progress = lesson.learner(), Progress()
+    for number, _ in enumerate(lesson.train(learner, progress, lambda model: DevScores(1.0, 1.0))):
+        if number == 2:
+            save_last(learner, progress, tmp_path / "last.pt")
+    for _ in range(3):
+        resumed = lesson.learner(seed=77)
+        list(lesson.train(resumed, load_last(resumed, tmp_path / "last.pt"), lambda model: DevScores(1.0, 1.0)))
+        assert differing(weights(resumed), weights(learner)) == []
+        assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
 
 
 def test_the_loss_scale_of_fp16_comes_back(tmp_path: Path) -> None:

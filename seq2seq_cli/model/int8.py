@@ -63,7 +63,14 @@ class Int8Matrix:
         # By way of 32 bits: to eight at once torch converts number by number, which takes four times as long.
         rounded_NI[:rows] = unsigned_NI.to(torch.int32)
         out_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(rounded_NI, 1.0, ZERO), *(self.packed, self.step_O, self.zero_O, None), 1.0, 0, torch.float32, "none", [], ""
+            *(rounded_NI, 1.0, ZERO),
+            *(self.packed, self.step_O, self.zero_O, None),
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
         )
         return out_NO[:rows]
 
