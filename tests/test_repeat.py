@@ -24,7 +24,7 @@ class Accumulating(TorchDispatchMode):
     FAMILY = ("index_put", "put_")
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: set[str] = set()
 
     def __torch_dispatch__(
@@ -71,12 +71,14 @@ def test_no_kind_has_threads_add_to_one_number(kind: str, options: dict[str, obj
 REPEATS = 3
 
 
-def gradients(model: Seq2Seq, batch: Sequence[Tensor], precision: str) -> dict[str, Tensor]:
+def gradients(
+    model: Seq2Seq, batch: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], precision: str
+) -> dict[str, Tensor]:
     """Of the loss of a batch, and that itself; dropout the same each time."""
     torch.manual_seed(1)
     model.zero_grad(set_to_none=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        smoothed = model.loss(*batch, smoothing=0.1).smoothed  # type: ignore[misc]
+        smoothed = model.loss(*batch, 0.1).smoothed
     torch.autograd.backward(smoothed)
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {"loss": smoothed.detach(), **found}
