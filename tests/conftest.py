@@ -1,7 +1,9 @@
 """Fixtures for every test."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # How long an input takes says nothing where other programs keep the processor busy.
@@ -12,3 +14,14 @@ settings.load_profile("house")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["corpora", "commands", "browser"]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For a test that is about threads; what it computes must be large enough for torch to share it out."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

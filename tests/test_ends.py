@@ -24,7 +24,7 @@ from seq2seq_cli.decoding.every_line import translate_every_line
 from seq2seq_cli.decoding.search import Ranking, length_normalised
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.errors import ConfigError, UnsearchableError, UserError
-from seq2seq_cli.model.types import precise
+from seq2seq_cli.model.products import precise
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.progress import Progress, Stepped
 

@@ -52,13 +52,21 @@ def finish(process: BaseProcess) -> None:
     assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_sigkill_at_any_moment_changes_nothing(precision: str, context: ForkServerContext, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "threads"), [("fp32", 1), ("bf16", 1), ("fp32", 2)])
+def test_sigkill_at_any_moment_changes_nothing(
+    precision: str, threads: int, context: ForkServerContext, tmp_path: Path
+) -> None:
     """Epochs that are shuffled each its own way, evaluations amid them, averaging, and a checkpoint after every step."""
     corpus = TinyCorpus.write(tmp_path / "tiny", train=40, dev=3, test=3)
     training = {"epochs": 6, "batch_tokens": 100, "evaluate_every": 4, "save_minutes": 1e-6, "average": 3}
+    sizes = {}
+    if threads > 1:  # large enough for torch to share the work out
+        training |= {"epochs": 3, "batch_tokens": 1000, "evaluate_every": 1}
+        sizes = {"hidden_size": 240, "embedding_size": 240}
     config = corpus.config(
-        training={**training, "precision": precision}, model={"dropout": 0.3}, attention={"kind": "luong-general"}
+        training={**training, "precision": precision, "threads": threads},
+        model={"dropout": 0.3, **sizes},
+        attention={"kind": "luong-general"},
     )
     whole = Run(tmp_path / "whole")
     finish(begin(context, config, whole))
@@ -82,7 +90,7 @@ def test_sigkill_at_any_moment_changes_nothing(precision: str, context: ForkServ
         assert process.exitcode == 0
         assert same(run, whole), f"moments drawn from {seed}, run {number}"
         shutil.rmtree(run.directory)
-    print(f"{precision}: {kills} kills in {number} runs, each run as an unbroken one")
+    print(f"{precision}, {threads} threads: {kills} kills in {number} runs, each run as an unbroken one")
 
 
 def begin(context: ForkServerContext, config: Config, run: Run) -> BaseProcess:

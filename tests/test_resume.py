@@ -12,6 +12,7 @@ from learners import Event, Lesson, differing, weights
 
 from seq2seq_cli.data import epochs, tokenised
 from seq2seq_cli.training.checkpoint import State, load_last, save_last, snapshot, take_over
+from seq2seq_cli.training.loop import DevScores
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Stepped
 
 
@@ -69,6 +70,28 @@ def test_going_on_from_any_event_is_never_having_stopped(
         assert differing(weights(resumed), weights(learner)) == []
         assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
         assert asdict(replace(came_to, seconds=0)) == asdict(replace(progress, seconds=0))
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_threads_make_no_difference(precision: str, tmp_path: Path) -> None:
+    """At sizes at which torch shares the work out; what searching dev is like is seen above."""
+    corpus = TinyCorpus.write(tmp_path / "tiny", train=80, dev=1)
+    config = corpus.config(
+        training={"epochs": 4, "batch_tokens": 1000, "precision": precision},
+        model={"dropout": 0.3, "hidden_size": 128, "embedding_size": 128},
+        attention={"kind": "luong-general"},
+    )
+    lesson = Lesson.prepare(config, tmp_path / "cache")
+    learner, progress = lesson.learner(), Progress()
+    for number, _ in enumerate(lesson.train(learner, progress, lambda model: DevScores(1.0, 1.0))):
+        if number == 2:
+            save_last(learner, progress, tmp_path / "last.pt")
+    for _ in range(3):
+        resumed = lesson.learner(seed=77)
+        list(lesson.train(resumed, load_last(resumed, tmp_path / "last.pt"), lambda model: DevScores(1.0, 1.0)))
+        assert differing(weights(resumed), weights(learner)) == []
+        assert flat(resumed.optimizer.state_dict()) == flat(learner.optimizer.state_dict())
 
 
 def test_the_loss_scale_of_fp16_comes_back(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from seq2seq_cli.data.rows import SHOWN, Asked, Row, no_column
 from seq2seq_cli.data.text import LONGEST, TextFile, read_lines, shorten
 from seq2seq_cli.errors import DataError, suggestion
+from seq2seq_cli.wording import counted
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 BARS = "|||"
@@ -141,7 +142,9 @@ def _named(file: TextFile, asked: Asked, rows: Iterator[Cells]) -> Iterator[Row]
         of = "the header"
     for line, cells in rows:
         if len(cells) != len(header):
-            raise DataError(f"{counted(len(cells), 'cell')} in this row, where {of} has {len(header)}.", f"{file}:{line}")
+            raise DataError(
+                f"{counted(len(cells), 'cell')} in this row, where {of} has {len(header)}.", f"{file}:{line}"
+            )
         yield f"{file}:{line}", dict(zip(header, cells, strict=True))
 
 
