@@ -117,11 +117,8 @@ def test_translations_are_read_by_all(
     terminal.ok("translate", *run, hostile[0], "-o", out)
     translations = list(read_lines(out))
     assert len(translations) == len(HOSTILE)
-    for reader in (
-        lambda: list(open_text([str(hostile[0]), str(out)], "test", "xx", "yy").pairs()),
-        lambda: list(zip(read_lines(hostile[0]), read_lines(out), strict=True)),
-    ):
-        assert [tgt for _, tgt in reader()] == translations
+    pairs = open_text([str(hostile[0]), str(out)], "test", "xx", "yy").pairs()
+    assert list(pairs) == list(zip(read_lines(hostile[0]), translations, strict=True))
     scores = tmp_path / "scores"
     terminal.ok("score", *run, hostile[0], out, "-o", scores)
     assert len(list(open_text(str(scores), "test", "1", "3").pairs())) == len(HOSTILE)
@@ -160,8 +157,7 @@ def test_links_are_read_as_gold_and_as_guidance(
     assert "no link names a word 0, so that words are counted from 1" in said
     losses = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("run", "again")]
     guidance = [re.findall(r'"guidance": ([0-9.]+)', text) for text in losses]
-    assert guidance[0] == guidance[1]
-    assert guidance[0]
+    assert guidance[0] == guidance[1] != []
     assert "is outside this pair" in terminal.refused(*again, "--overwrite", "--set", "training.guided_from=0")
     target = ["--source", text[0], "--target", text[1], "--gold", links]
     scored = terminal.ok("align", "--run", trained_run.directory, *target)
