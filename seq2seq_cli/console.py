@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,7 +30,38 @@ def out() -> Console:
 
 def err() -> Console:
     """Standard error, for notices, progress and errors."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+    lasting = cast(TextIO, _Lasting(sys.stderr))
+    return Console(file=lasting, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+
+
+class _Lasting:
+    """A stream to which nobody may listen any more: a terminal whose connection is lost, a pipe whose reader has gone. What
+    is said then is lost; the work that it tells of is not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._gone():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._gone():
+            self._stream.flush()
+
+    @contextmanager
+    def _gone(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            if problem.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            # Otherwise what its buffer still holds would fail once more at the very end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def result(text: str) -> None:

@@ -26,6 +26,7 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.report.pictures import Pictures, spread
 from seq2seq_cli.runs import Run
+from seq2seq_cli.signals import STOPPING
 from seq2seq_cli.training import dev as dev_module
 from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training import optim
@@ -458,18 +459,24 @@ def test_a_second_signal_amid_an_update_saves_nothing_half_done(
     assert differing(read_weights(stopped.best), read_weights(whole.best)) == []
 
 
+@pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
 def test_a_signal_before_training_says_that_nothing_is_lost(
-    quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+    number: signal.Signals,
+    quick: Config,
+    tmp_path: Path,
+    listening: None,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: Terminal,
 ) -> None:
     settings = tmp_path / "quick.toml"
     settings.write_text(quick.to_toml(), encoding="utf-8")
 
     def interrupted(*_: object) -> None:
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
 
     monkeypatch.setattr(experiment_module, "prepared_text", interrupted)
     answer = terminal.run("train", "--config", settings, "--run", tmp_path / "run")
-    assert answer.status == 130
+    assert answer.status == 128 + number
     assert "Stopped before training began. Give the same command again to go on." in answer.err
     assert not (tmp_path / "run").exists()
 

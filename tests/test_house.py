@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors",),
     ("files", "kinds"),
-    ("config", "cores", "ranks", "runs", "seal"),
+    ("config", "cores", "ranks", "runs", "seal", "signals"),
     ("device",),
     ("data", "model"),
     ("decoding",),

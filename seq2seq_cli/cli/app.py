@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from seq2seq_cli import signals
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
 from seq2seq_cli.cli.check_data import check_data
@@ -69,17 +70,25 @@ def seq2seq(
 
 
 def main() -> None:
-    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 1 a bug (with its traceback);
-    3 of check-data: damage was found."""
+    """Run a command. Exit status: 0 done, 2 the user's to mend, 128 and a signal's number where that ended it (130 for
+    Ctrl-C), 1 a bug (with its traceback); 3 of check-data: damage was found."""
     try:
-        app()
+        # All commands end alike, and in order: what is half written is taken away, and how to go on is said.
+        with signals.answered(signals.stop):
+            app()
+    except SystemExit as end:
+        # typer makes a status of every KeyboardInterrupt, the same one.
+        stopped = _cause(end)
+        if stopped is None:
+            raise
+        sys.exit(stopped.status)
     except UserError as problem:
         from seq2seq_cli import console
 
         console.error(problem)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as end:
+        sys.exit(end.status if isinstance(end, signals.Stopped) else 130)
     except BrokenPipeError:  # the reader has gone
         _leave_standard_output()
         sys.exit(141)
@@ -94,6 +103,13 @@ def main() -> None:
         if problem.filename is None:
             _leave_standard_output()
         sys.exit(2)
+
+
+def _cause(end: BaseException | None) -> signals.Stopped | None:
+    """The signal behind it, if any."""
+    while end is not None and not isinstance(end, signals.Stopped):
+        end = end.__cause__ or end.__context__
+    return end
 
 
 def _leave_standard_output() -> None:

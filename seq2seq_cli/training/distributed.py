@@ -9,6 +9,7 @@ from __future__ import annotations
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.ranks import Ranks
+from seq2seq_cli.signals import Stopped
 from seq2seq_cli.training.checkpoint import snapshot, take_over
 from seq2seq_cli.training.dev import dev_evaluator
 from seq2seq_cli.training.gradients import Learner
@@ -30,7 +31,7 @@ def share_state(learner: Learner, progress: Progress) -> None:
 
 
 def train_along(config: Config, threads: int, interruption: Interruption, ranks: Ranks) -> None:
-    """The part of a process that is not the first. Raises KeyboardInterrupt where any is interrupted."""
+    """The part of a process that is not the first. Raises Stopped where any is interrupted."""
     subwords = _vocabulary(*ranks.tell((b"", b"")))
     given = None if config.objective.from_run is None else subwords
     prepared = with_vocabulary(prepared_text(config, threads, subwords=given), subwords, config, threads)
@@ -46,7 +47,7 @@ def train_along(config: Config, threads: int, interruption: Interruption, ranks:
                     _receive_state(learner, progress)
                     on = True
                 if ranks.any(interruption.asked):
-                    raise KeyboardInterrupt
+                    raise Stopped(interruption.number)
     if ranks.tell(False):
         _receive_state(learner, progress)
         evaluate(learner.model.eval())

@@ -21,6 +21,7 @@ from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.report.pictures import Pictures, draw_pictures
 from seq2seq_cli.runs import RUNS, Run, unwritable
+from seq2seq_cli.signals import Stopped
 from seq2seq_cli.training.change import Change, changes
 from seq2seq_cli.training.checkpoint import LastCheckpoint, average
 from seq2seq_cli.training.dev import dev_alignments, dev_evaluator
@@ -91,8 +92,8 @@ def experiment(
     Of several processes (``ranks``) the first one reads and writes the run directory and yields; the others train
     along. A job that had begun the run before one of its processes died, and was started again, resumes by itself.
 
-    The first SIGINT or SIGTERM ends training after the update under way, and all else at once: ``last`` is saved, and
-    KeyboardInterrupt raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
+    The first signal that asks to end (``signals.STOPPING``) ends training after the update under way, and all else at
+    once: ``last`` is saved, and Stopped, a KeyboardInterrupt, raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
     and neither ``resume`` nor ``overwrite`` is set, is being trained in by another process or cannot be written, and
     where training diverges again and again; ConfigError and DataError where a resumed run is to go on with other
     settings or text.
@@ -173,7 +174,7 @@ def _sitting(
         yield event
         if learner.ranks.any(interruption.asked):
             last.save(learner, progress)
-            raise KeyboardInterrupt
+            raise Stopped(interruption.number)
 
     averaged = _average_last(run, learner, progress, config, evaluate)
     if averaged is not None:
