@@ -145,7 +145,7 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
     searches: list[list[str]] = []
 
-    def search(self: Translator, lines: list[str], *_: object) -> list[list[Hypothesis]]:
+    def search(self: Translator, lines: list[str], *_: object, **__: object) -> list[list[Hypothesis]]:
         searches.append(lines)
         return found
 

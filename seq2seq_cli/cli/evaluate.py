@@ -77,14 +77,16 @@ def evaluate(
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
     one_source = by_length or plot is not None or sentences is not None
-    with console.status("translating and scoring"):
-        comparison = compare_runs(opened, test, given, device or "auto", precision or "fp32", paired_test, one_source)
+    with console.status("translating and scoring") as watch:
+        comparison = compare_runs(
+            opened, test, given, device or "auto", precision or "fp32", paired_test, one_source, watch=watch
+        )
     if not files.on_standard_output:
         console.out().print(comparison_table(comparison))
         if by_length:
             print_lengths(comparison)
-    for signature in comparison.signatures:
-        console.notice(signature)
+    for line in (*comparison.evaluations[0].notes, *comparison.signatures):
+        console.notice(line)
     for evaluation in comparison.evaluations:
         if evaluation.diagnostics is not None:
             console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")

@@ -56,10 +56,10 @@ def report(
     set_threads(threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
-    with console.status("translating and scoring"):
+    with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             opened, test, given, device or "auto", precision or "fp32", paired_test,
-            one_source=True, keep=lambda source: chosen_rows(source, sentences),
+            one_source=True, keep=lambda source: chosen_rows(source, sentences), watch=watch,
         )  # fmt: skip
     with console.status("drawing"):
         write_report(comparison, output)

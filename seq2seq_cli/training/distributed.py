@@ -6,6 +6,8 @@ state, so that the others need no checkpoint of their own.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.ranks import Ranks
@@ -14,6 +16,7 @@ from seq2seq_cli.training.checkpoint import snapshot, take_over
 from seq2seq_cli.training.dev import dev_evaluator
 from seq2seq_cli.training.gradients import Learner
 from seq2seq_cli.training.interruption import Interruption
+from seq2seq_cli.training.limit import OutOfTimeError
 from seq2seq_cli.training.loop import train
 from seq2seq_cli.training.progress import Diverged, Progress
 from seq2seq_cli.training.setup import new_learner, prepared_text, with_vocabulary
@@ -36,7 +39,7 @@ def train_along(config: Config, threads: int, interruption: Interruption, ranks:
     given = None if config.objective.from_run is None else subwords
     prepared = with_vocabulary(prepared_text(config, threads, subwords=given), subwords, config, threads)
     learner, progress = new_learner(config, prepared.subwords, ranks), Progress()
-    evaluate = dev_evaluator(prepared, config, learner)
+    evaluate = dev_evaluator(prepared, config, learner, progress)
     _receive_state(learner, progress)
     with interruption.held():
         on = True
@@ -50,7 +53,8 @@ def train_along(config: Config, threads: int, interruption: Interruption, ranks:
                     raise Stopped(interruption.number)
     if ranks.tell(False):
         _receive_state(learner, progress)
-        evaluate(learner.model.eval())
+        with suppress(OutOfTimeError):
+            evaluate(learner.model.eval())
 
 
 def _receive_state(learner: Learner, progress: Progress) -> None:
