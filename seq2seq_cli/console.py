@@ -106,7 +106,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
         result(f"{name:<{width}}  {value}" if width else f"{name}\t{value}")
 
 
-QUIET = 20.0
+QUIET = 25.0
 """Seconds without a word after which a log or a pipe hears what is being done."""
 
 

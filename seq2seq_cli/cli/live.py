@@ -22,8 +22,8 @@ from seq2seq_cli.training.setup import Report
 
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
-LIVE_SECONDS = 2.0
-"""The longest time between two refreshes."""
+LIVE_SECONDS, PLAIN_SECONDS = 2.0, 15.0
+"""The longest time between them, but for the update under way."""
 TRAINING = "training"
 
 
@@ -130,7 +130,7 @@ class _Plain:
     """A line an evaluation and one every hundred steps, for logs and pipes; more where these are far apart."""
 
     def __init__(self) -> None:
-        self.intervals = Intervals(PLAIN_STEPS, console.QUIET)
+        self.intervals = Intervals(PLAIN_STEPS, PLAIN_SECONDS)
         self.heartbeat = console.Heartbeat(TRAINING)
 
     def __enter__(self) -> None:

@@ -37,7 +37,12 @@ Test = Annotated[str | None, typer.Option(help="Test text, in the same forms.", 
 Src = Annotated[str | None, typer.Option(help="Source language: file suffix or column.", rich_help_panel="Data")]
 Tgt = Annotated[str | None, typer.Option(help="Target language: file suffix or column.", rich_help_panel="Data")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")]
-MaxMinutes = Annotated[float | None, typer.Option(help="Stop each training after this long.")]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        help="Stop each training after this long, looks at dev included; test and pictures take at most a tenth more."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")]
 TensorBoard = Annotated[
     bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")

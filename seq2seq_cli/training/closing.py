@@ -21,7 +21,7 @@ from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import Change, changes
 from seq2seq_cli.training.checkpoint import average
 from seq2seq_cli.training.distributed import share_state
-from seq2seq_cli.training.limit import Deadline, OutOfTimeError, closing_seconds
+from seq2seq_cli.training.limit import Deadline, OutOfTimeError
 from seq2seq_cli.training.loop import DevScores, Learner
 from seq2seq_cli.training.progress import Progress
 from seq2seq_cli.training.setup import Report
@@ -71,7 +71,7 @@ MEAN, TEST, CHANGE, PICTURES = "the mean of the last weights", "the test", "what
 
 
 class Closing:
-    """What follows the training of ``run``; ``evaluate`` judges on dev."""
+    """What follows the training of ``run``, until ``deadline``; ``evaluate`` judges on dev."""
 
     def __init__(
         self,
@@ -81,16 +81,17 @@ class Closing:
         progress: Progress,
         config: Config,
         evaluate: Callable[[Seq2Seq], DevScores],
+        deadline: Deadline,
         report: Report | None,
     ) -> None:
         self.run, self.learner, self.prepared, self.progress = run, learner, prepared, progress
         self.config, self.evaluate, self.report = config, evaluate, report
-        self.deadline = Deadline.after(closing_seconds(config.training, progress))
+        self.deadline = deadline
 
     def happenings(self, pictures: int) -> Iterator[Following | Averaged | Evaluation | Change | Pictures | LeftOut]:
         """One after the other; of so many dev sentences the pictures."""
         if not math.isinf(self.deadline.at):
-            yield Following(self._to_come(), self.deadline.left, self._test_seconds())
+            yield Following(self._to_come(), max(0.0, self.deadline.left), self._test_seconds())
         averaged = self._in_time(self._averaged, MEAN, self.run.resume_command)
         if averaged is not None:
             yield averaged

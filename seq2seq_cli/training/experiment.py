@@ -27,13 +27,21 @@ from seq2seq_cli.training.closing import Averaged, Closing, Following, LeftOut
 from seq2seq_cli.training.dev import dev_alignments, dev_evaluator, too_long
 from seq2seq_cli.training.distributed import share_state, share_vocabulary, train_along
 from seq2seq_cli.training.interruption import CutShort, Interruption
+from seq2seq_cli.training.limit import Deadline, sitting_seconds
 from seq2seq_cli.training.lock import sole_training
 from seq2seq_cli.training.loop import SKIPPED_IN_A_ROW, DevScores, Learner, train
 from seq2seq_cli.training.optim import AFTER_SETBACK
 from seq2seq_cli.training.progress import Diverged, Event, Progress, WentBack
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
 from seq2seq_cli.training.setup import Report, new_learner, prepared_text, with_vocabulary
-from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
+from seq2seq_cli.training.sitting import (
+    check_directory,
+    check_same_settings,
+    check_same_text,
+    conclude,
+    describe,
+    differences,
+)
 from seq2seq_cli.training.start import begin, check_start, keep_start, starting_vocabulary
 
 PICTURES = 6
@@ -139,7 +147,9 @@ def _sitting(
     if resume:
         found, told = last.load(learner)
         progress, notes = (progress if found == Progress() else found), told
+    notes += differences(run, config, prepared, learner, threads, progress) if resume else []
     describe(run, config, prepared, learner, threads)
+    deadline = Deadline.after(sitting_seconds(config.training, progress))
     # What an earlier sitting ended with does not belong to the weights that this one ends with.
     for path in (run.evaluation, run.change):
         path.unlink(missing_ok=True)
@@ -171,7 +181,7 @@ def _sitting(
             last.save(learner, progress)
             raise Stopped(interruption.number)
 
-    yield from Closing(run, learner, prepared, progress, config, evaluate, report).happenings(PICTURES)
+    yield from Closing(run, learner, prepared, progress, config, evaluate, deadline, report).happenings(PICTURES)
     conclude(run)
 
 

@@ -74,7 +74,7 @@ def look_seconds(config: TrainingConfig, progress: Progress) -> float:
     return max(0.0, limit - progress.seconds) + (AFTERWARDS * limit + SECONDS) / 2
 
 
-def closing_seconds(config: TrainingConfig, progress: Progress) -> float:
-    """How long what follows training may take, from its end on."""
+def sitting_seconds(config: TrainingConfig, progress: Progress) -> float:
+    """How long a sitting that begins now may take with all that follows training, but for what cannot be stopped."""
     limit = seconds_of(config)
     return max(0.0, limit - progress.seconds) + AFTERWARDS * limit + SECONDS / 2
