@@ -199,7 +199,8 @@ def test_a_deadline_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr(limit, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     deadline: Callable[[], None] = Deadline.after(2.5).check  # now is 0, and the next looks are at 1, 2 and 3
-    deadline(), deadline()
+    deadline()
+    deadline()
     with pytest.raises(OutOfTimeError):
         deadline()
     Deadline().check()

@@ -129,7 +129,7 @@ def test_outside_the_main_thread_nothing_is_handled() -> None:
 def test_a_lost_terminal_ends_training_with_everything_saved(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
     """The terminal is closed: the system sends SIGHUP, and every further word to it fails."""
     run, settings = Run(tmp_path / "run"), tmp_path / "long.toml"
-    training = {"epochs": 5000, "batch_tokens": 150, "evaluate_every": 7}
+    training: dict[str, object] = {"epochs": 5000, "batch_tokens": 150, "evaluate_every": 7}
     settings.write_text(tiny_corpus.config(training=training).to_toml(), encoding="utf-8")
     terminal, inner = pty.openpty()
     words = [sys.executable, "-m", "seq2seq_cli", "train", "--config", str(settings), "--run", str(run.directory)]

@@ -30,6 +30,8 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
     smoothed, nll = [], []
     for row, real_T in enumerate(forced.real_BT):
         branches = (rows_R == row).nonzero().squeeze(1)
+        if not len(branches):  # it has ended before these steps
+            continue
         features_PTF = seen.features_BTF[branches][:, real_T]
         chances_PT = chances_BTS[row, real_T][:, positions_R[branches]].T
         span = max(1, CHUNK // len(branches))

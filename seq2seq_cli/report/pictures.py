@@ -28,7 +28,7 @@ def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watc
     evenly over dev. ``watch``, as of a search, before each."""
     chosen = pick_sentences(dev.src, count)
     hypotheses = translator.hypotheses([dev.src[i] for i in chosen], most_pieces=MOST_PIECES, watch=watch)
-    paths, warnings = [], []
+    paths, warnings = list[Path](), list[str]()
     for line, candidates in zip(chosen, hypotheses, strict=True):
         if watch is not None:
             watch(len(paths), len(chosen))

@@ -44,6 +44,8 @@ from seq2seq_cli.training.sitting import (
 )
 from seq2seq_cli.training.start import begin, check_start, keep_start, starting_vocabulary
 
+__all__ = ["Averaged", "Begun", "Following", "Happening", "LeftOut", "default_run", "experiment"]
+
 PICTURES = 6
 """Dev sentences whose alignments are drawn at the end."""
 MOST_SETBACKS = 3
