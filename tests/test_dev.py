@@ -58,8 +58,8 @@ def test_a_long_dev_line_is_said_and_is_not_in_the_loss_and_not_searched_through
 
     begun, *_ = happened = list(experiment(config, tmp_path / "run", resume=False, overwrite=False))
     assert isinstance(begun, Begun)
-    [note] = [note for note in begun.notes if "dev lines" in note]
-    assert note.startswith("2 dev lines are longer than 30 pieces, or their translations are")
+    [note] = [note for note in begun.notes if "dev pairs" in note]
+    assert note.startswith("2 dev pairs have more than 30 pieces on a side: ")
     [tested] = [event for event in happened if isinstance(event, systems.Evaluation)]
     assert tested.hypotheses[4] == ""
     assert tested.notes == ["1 test line is longer than 30 pieces: left untranslated, and scored so."]
@@ -75,7 +75,7 @@ def test_dev_of_long_lines_alone_is_refused(tmp_path: Path) -> None:
 def test_ordinary_text_has_nothing_to_be_said_of(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
     begun = next(experiment(tiny_corpus.config(), tmp_path / "run", resume=False, overwrite=False))
     assert isinstance(begun, Begun)
-    assert not any("dev line" in note for note in begun.notes)
+    assert not any("dev pair" in note for note in begun.notes)
 
 
 MARGINAL: tuple[str, dict[str, object]] = ("hard", {"estimator": "marginal", "wiring": "after", "input_feeding": False})

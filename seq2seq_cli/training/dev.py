@@ -148,10 +148,10 @@ def too_long(dev: TokenisedSplit) -> list[str]:
     count = int((~is_of_a_length(dev)).sum())
     if not count:
         return []
-    are, their = ("line is", "its") if count == 1 else ("lines are", "their")
+    have, they = ("pair has", "it is") if count == 1 else ("pairs have", "they are")
     return [
-        f"{count:,} dev {are} longer than {MOST_PIECES:,} pieces, or {their} translation is: at each look at dev "
-        f"a source as long is left untranslated, and none of {'it' if count == 1 else 'them'} is in the loss."
+        f"{count:,} dev {have} more than {MOST_PIECES:,} pieces on a side: at each look at dev a source as long is left "
+        f"untranslated, and {they} not in the loss."
     ]
 
 
