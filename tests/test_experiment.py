@@ -413,7 +413,7 @@ def test_a_training_that_is_made_shorter_says_that_its_rate_falls_at_once(tmp_pa
     while not isinstance(next(events), Evaluated):  # the first epoch is done
         pass
     next(events)
-    events.close()
+    del events
     begun = next(experiment(short, run.directory, resume=True, overwrite=False))
     assert isinstance(begun, Begun)
     [note] = [note for note in begun.notes if "learning rate" in note]
