@@ -90,7 +90,7 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
 
 def timed_updates(config: Config, prepared: Prepared, learner: Learner, steps: int, warm_up: int) -> tuple[int, float]:
     """Target tokens of ``steps`` updates, and the seconds they took, after ``warm_up`` others."""
-    events = _updates(config, prepared, learner)
+    events = updates(config, prepared, learner)
     for _ in range(warm_up):
         next(events)
     begin = time.perf_counter()
@@ -98,7 +98,7 @@ def timed_updates(config: Config, prepared: Prepared, learner: Learner, steps: i
     return tokens, time.perf_counter() - begin
 
 
-def _updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[Stepped]:
+def updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[Stepped]:
     """The training loop itself, with nothing to evaluate."""
 
     def unseen(model: Seq2Seq) -> DevScores:

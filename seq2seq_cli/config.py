@@ -315,7 +315,8 @@ class TrainingConfig(Section):
     epochs: Positive = 14
     """Passes over the training text, unless early stopping or max_minutes ends training sooner."""
     max_minutes: Minutes | None = None
-    """Stop after this long, evaluation included; the cosine schedule then lands inside it."""
+    """Stop training after this long, looks at dev included and the preparation of the text not; the cosine schedule lands
+    inside it. What follows training takes a tenth of it more at most; what does not fit is left out and said."""
     batch_tokens: Positive = 1500
     """Target positions a batch may hold, padding included."""
     accumulate: Positive = 1

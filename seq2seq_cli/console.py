@@ -7,10 +7,13 @@ import errno
 import io
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -39,7 +42,39 @@ def out() -> Console:
 
 def err() -> Console:
     """Standard error, for notices, progress and errors."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+    # Within a live display, what sys.stderr is otherwise.
+    lasting = cast(TextIO, _Lasting(getattr(sys.stderr, "rich_proxied_file", sys.stderr)))
+    return Console(file=lasting, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+
+
+class _Lasting:
+    """A stream to which nobody may listen any more: a terminal whose connection is lost, a pipe whose reader has gone. What
+    is said then is lost; the work that it tells of is not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._gone():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._gone():
+            self._stream.flush()
+
+    @contextmanager
+    def _gone(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            if problem.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            # Otherwise what its buffer still holds would fail once more at the very end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def result(text: str) -> None:
@@ -131,33 +166,81 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
         result(f"{name:<{width}}  {shown}" if width else f"{name}\t{shown}")
 
 
+QUIET = 25.0
+"""Seconds without a word after which a log or a pipe hears what is being done."""
+
+
+class Heartbeat:
+    """While entered, a line whenever nothing was said for QUIET seconds: what is being done, and how far it has come."""
+
+    def __init__(self, doing: str = "") -> None:
+        self.doing, self.done, self.total = doing, 0, 0
+        self.said = self.began = time.monotonic()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def report(self, doing: str, done: int, total: int) -> None:
+        """What is being done from now on, and how much of it is done, of how much (0: unknown)."""
+        if doing != self.doing:
+            self.began = time.monotonic()
+        self.doing, self.done, self.total = doing, done, total
+
+    def heard(self) -> None:
+        """Something was said just now."""
+        self.said = time.monotonic()
+
+    def _beat(self) -> None:
+        while not self.over.wait(max(0.05, self.said + QUIET - time.monotonic())):
+            if time.monotonic() >= self.said + QUIET and self.doing:
+                far = f": {self.done:,} of {self.total:,}" if self.total else ""
+                notice(f"{self.doing}{far}, since {timedelta(seconds=round(time.monotonic() - self.began))}")
+            if time.monotonic() >= self.said + QUIET:
+                self.heard()
+
+
 @contextmanager
-def status(text: str) -> Iterator[None]:
-    """Say what is being done for as long as it takes; nothing where nobody watches."""
+def status(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Say what is being done for as long as it takes; in a log or a pipe, now and then.
+
+    Yields a function to be called with how much of it is done, and how much there is.
+    """
     console = err()
-    if console.is_terminal:
-        with console.status(escape(text)):
-            yield
-    else:
-        yield
+    if not console.is_terminal:
+        with Heartbeat(text) as heartbeat:
+            yield lambda done, total: heartbeat.report(text, done, total)
+        return
+    with console.status(escape(text)) as shown:
+        yield lambda done, total: shown.update(f"{escape(text)}: {done:,} of {total:,}")
 
 
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each stage of a longer piece of work, with the time left; in a pipe, a line a stage.
+    """A progress bar for each stage of a longer piece of work, with the time left; in a pipe, a line a stage, and one now
+    and then.
 
     Yields a function to be called with a stage's name, what is done of it, and how much there is (0: unknown).
     """
     console = err()
     seen: dict[str, TaskID] = {}
     if not console.is_terminal:
+        with Heartbeat() as heartbeat:
 
-        def say(stage: str, done: int, total: int) -> None:
-            if stage not in seen:
-                seen[stage] = TaskID(0)
-                notice(f"{stage} ..." if not total else f"{stage} {counted(total, 'pair')} ...")
+            def say(stage: str, done: int, total: int) -> None:
+                heartbeat.report(stage, done, total)
+                if stage not in seen:
+                    seen[stage] = TaskID(0)
+                    notice(f"{stage} ..." if not total else f"{stage} {counted(total, 'pair')} ...")
+                    heartbeat.heard()
 
-        yield say
+            yield say
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:

@@ -13,11 +13,11 @@ from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.loop import DevScores, Learner, train
-from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
+from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped, Unjudged
 from seq2seq_cli.training.setup import new_learner
 
 CPU = torch.device("cpu")
-Event = Stepped | Skipped | Evaluated | Diverged | Ended
+Event = Stepped | Skipped | Evaluated | Unjudged | Diverged | Ended
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Comparisons of kinds: the same training but for the attention, taken up where it stopped."""
 
 import json
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -106,6 +107,8 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(
         def let_through(self, work: Callable[..., object]) -> Callable[..., object]:
             return work
 
+        number = signal.SIGUSR1
+
         @property
         def asked(self) -> bool:
             self.updates += 1
@@ -113,7 +116,7 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(
 
     monkeypatch.setattr("seq2seq_cli.training.experiment.Interruption", Now)
     stopped = terminal.run("compare", *options, "--run", broken)
-    assert stopped.status == 130
+    assert stopped.status == 128 + signal.SIGUSR1
     assert "Stopped. Go on with: the same command" in stopped.err
     assert not (broken / "comparison.json").exists()
     answer = terminal.ok("compare", *options, "--run", broken)

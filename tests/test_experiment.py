@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import signal
 from collections.abc import Iterator
 from dataclasses import fields
@@ -26,6 +27,7 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.report.pictures import Pictures, spread
 from seq2seq_cli.runs import Run
+from seq2seq_cli.signals import STOPPING
 from seq2seq_cli.training import dev as dev_module
 from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training import optim
@@ -169,7 +171,7 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
     searches: list[list[str]] = []
 
-    def search(self: Translator, lines: list[str], *_: object) -> list[list[Hypothesis]]:
+    def search(self: Translator, lines: list[str], *_: object, **__: object) -> list[list[Hypothesis]]:
         searches.append(lines)
         return found
 
@@ -386,6 +388,71 @@ def test_a_resumed_run_keeps_its_settings_and_its_text(tmp_path: Path) -> None:
         run_all(longer, run.directory, resume=True)
 
 
+def notes_of_resuming(before: Config, after: Config, folder: Path) -> list[str]:
+    """What is said where a run made with ``before`` is gone on with."""
+    run = Run(folder / "resumed")
+    first = run_all(before, run.directory)
+    begun = next(experiment(after, run.directory, resume=True, overwrite=False))
+    assert isinstance(first[0], Begun)
+    assert isinstance(begun, Begun)
+    return [note for note in begun.notes if note not in first[0].notes]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"epochs": 2}, {"epochs": 4}, "goes from 1.0e-04 to 5.0e-03 at once"),
+        ({"epochs": 2}, {"epochs": 2, "max_minutes": 600}, None),
+        ({"epochs": 2}, {"epochs": 2}, None),
+        ({"epochs": 2, "schedule": "constant"}, {"epochs": 4, "schedule": "constant"}, None),
+        ({"epochs": 2, "schedule": "inverse-sqrt"}, {"epochs": 4, "schedule": "inverse-sqrt"}, None),
+        ({"epochs": 1, "patience": 1}, {"epochs": 1, "patience": 2}, None),
+    ],
+)  # fmt: skip
+def test_a_rate_that_jumps_where_a_training_is_made_longer_is_said(
+    before: dict[str, object], after: dict[str, object], said: str | None, tmp_path: Path
+) -> None:
+    corpus = TinyCorpus.write(tmp_path / "quick", train=20, dev=3, test=3)
+    one, other = (
+        corpus.config(training={"learning_rate": 0.01, "warmup_steps": 0, **values}, attention={"kind": "none"})
+        for values in (before, after)
+    )
+    notes = notes_of_resuming(one, other, tmp_path)
+    if said is None:
+        assert notes == []
+    else:
+        [note] = notes
+        assert said in note
+        assert "a warm restart. The best weights so far are kept until dev finds better ones." in note
+        assert f"seq2seq train --from {tmp_path / 'resumed'} " in note
+
+
+def test_a_training_that_is_made_shorter_says_that_its_rate_falls_at_once(tmp_path: Path) -> None:
+    corpus = TinyCorpus.write(tmp_path / "quick", train=60, dev=3, test=3)
+    long, short = (
+        corpus.config(training={"epochs": epochs, "batch_tokens": 100, "warmup_steps": 0}, attention={"kind": "none"})
+        for epochs in (10, 2)
+    )
+    run = Run(tmp_path / "run")
+    events = experiment(long, run.directory, resume=False, overwrite=False)
+    while not isinstance(next(events), Evaluated):  # the first epoch is done
+        pass
+    next(events)
+    del events
+    begun = next(experiment(short, run.directory, resume=True, overwrite=False))
+    assert isinstance(begun, Begun)
+    [note] = [note for note in begun.notes if "learning rate" in note]
+    rate = 0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi / 10)) / 2)
+    assert f"goes from {rate:.1e} to 5.1e-03 at once" in note or f"goes from {rate:.1e} to 5.0e-03 at once" in note
+    assert "warm restart" not in note
+
+
+def test_a_run_that_is_gone_on_with_in_another_way_says_so(quick: Config, tmp_path: Path) -> None:
+    training = quick.training.model_copy(update={"precision": "bf16"})
+    [note] = notes_of_resuming(quick, quick.model_copy(update={"training": training}), tmp_path)
+    assert note.startswith("precision bf16 (before: fp32): the weights will not be, bit for bit, those of a training")
+
+
 @pytest.fixture
 def listening() -> Iterator[None]:
     """SIGINT as on a terminal, wherever the tests run."""
@@ -483,18 +550,24 @@ def test_a_second_signal_amid_an_update_saves_nothing_half_done(
     assert differing(read_weights(stopped.best), read_weights(whole.best)) == []
 
 
+@pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
 def test_a_signal_before_training_says_that_nothing_is_lost(
-    quick: Config, tmp_path: Path, listening: None, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+    number: signal.Signals,
+    quick: Config,
+    tmp_path: Path,
+    listening: None,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: Terminal,
 ) -> None:
     settings = tmp_path / "quick.toml"
     settings.write_text(quick.to_toml(), encoding="utf-8")
 
     def interrupted(*_: object) -> None:
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
 
     monkeypatch.setattr(experiment_module, "prepared_text", interrupted)
     answer = terminal.run("train", "--config", settings, "--run", tmp_path / "run")
-    assert answer.status == 130
+    assert answer.status == 128 + number
     assert "Stopped before training began. Give the same command again to go on." in answer.err
     assert not (tmp_path / "run").exists()
 

@@ -499,7 +499,7 @@ def test_runs_are_called_by_their_directories(trained_run: Run, tmp_path: Path) 
     assert (only.name, only.src, only.tgt) == ("tiny-bahdanau", "xx", "yy")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_serves_until_it_is_told_to_stop(trained_run: Run, number: int) -> None:
     words = ["serve", "--run", str(trained_run.directory), "--port", "0", "--threads", "1"]
     process = subprocess.Popen(
@@ -517,7 +517,7 @@ def test_the_command_serves_until_it_is_told_to_stop(trained_run: Run, number: i
     reply = ask((address[1], int(address[2])), "/translate", {"sentences": [LINE]})
     assert reply.body["answers"][0]["sentences"][0]["translations"][0]["text"]
     process.send_signal(number)
-    assert process.wait(PATIENCE) == (130 if number == signal.SIGINT else 0)
+    assert process.wait(PATIENCE) == (0 if number == signal.SIGTERM else 128 + number)
     assert process.stderr.read() == ""
     process.stderr.close()
 

@@ -182,13 +182,15 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
 
 @pytest.mark.usefixtures("ticking")
 def test_training_ends_when_its_minutes_do(lesson: Callable[..., Lesson]) -> None:
-    limited = lesson(max_minutes=0.1)  # six seconds: 3 steps, an evaluation, 2 steps; then a last look at dev
+    # Six seconds: 3 steps, a look at dev, a step, for a quarter is kept for what is to come; then a last look at dev.
+    limited = lesson(max_minutes=0.1)
     events = list(limited.train(limited.learner(), Progress(), scripted(1, 2)))
-    assert [event.seconds for event in events] == [1, 2, 3, 4, 5, 6, 7, 7]
-    assert [event.step for event in evaluations(events)] == [3, 5]
-    assert events[-1] == Ended("0.1 minutes are over", 5, 7)
+    assert [event.seconds for event in events] == [1, 2, 3, 4, 5, 6, 6]
+    assert [event.step for event in evaluations(events)] == [3, 4]
+    assert events[-1] == Ended("0.1 minutes are over", 4, 6)
     shares = [event.share for event in events if isinstance(event, Stepped)]
-    assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 5 / 6, 1])
+    # Of the seconds for updates, which are those but for 1.3 before the first look has been timed, and but for 1.5 after it.
+    assert shares == pytest.approx([1 / 4.7, 2 / 4.7, 3 / 4.7, 1])
 
 
 def test_time_between_two_sittings_is_no_training_time(

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from seq2seq_cli import signals
 from seq2seq_cli.cli import streams
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
@@ -80,15 +81,17 @@ def seq2seq(
 
 
 def main() -> None:
-    """Run a command. Exit status: 0 done, 2 the user's to mend, 130 interrupted, 141 nobody reads on, 1 a bug (with its
-    traceback); 3 of check-data: damage was found."""
+    """Run a command. Exit status: 0 done, 2 the user's to mend, 128 and a signal's number where that ended it (130 for
+    Ctrl-C), 141 nobody reads on, 1 a bug (with its traceback); 3 of check-data: damage was found."""
     streams.open_closed()
     try:
-        _run()
+        # All commands end alike, and in order: what is half written is taken away, and how to go on is said.
+        with signals.answered(signals.stop):
+            _run()
     except UserError as problem:
         _end(problem)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as end:
+        sys.exit(end.status if isinstance(end, signals.Stopped) else 130)
     except BrokenPipeError:  # the reader has gone
         streams.leave(sys.stdout)
         sys.exit(141)
@@ -110,11 +113,19 @@ def _run() -> None:
     try:
         app()
     except SystemExit as end:
-        # Typer makes status 1 of it, which is that of a bug.
-        if isinstance(end.__context__, BrokenPipeError):
-            raise end.__context__ from None
+        # typer makes a status of every KeyboardInterrupt, the same one, and 1, that of a bug, of a reader that has gone.
+        behind = _behind(end)
+        if behind is not None:
+            raise behind from None
         sys.stdout.flush()
         raise
+
+
+def _behind(end: BaseException | None) -> signals.Stopped | BrokenPipeError | None:
+    """The signal or the lost reader that ended the command, if it was one."""
+    while end is not None and not isinstance(end, signals.Stopped | BrokenPipeError):
+        end = end.__cause__ or end.__context__
+    return end
 
 
 def _end(problem: UserError) -> NoReturn:

@@ -92,7 +92,7 @@ def compare(
             continue
         console.notice(told)
         follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: f"the same command{again}")
-    with console.status("translating and scoring"):
+    with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             [planned.run for planned in plan],
             settings.data.test,
@@ -101,13 +101,14 @@ def compare(
             "fp32",
             one_source=True,
             keep=lambda source: chosen_rows(source, options.SENTENCES),
+            watch=watch,
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))
     print_lengths(comparison)
     if seeds > 1:
         console.table(_seeds_table(rows))
-    for line in (*comparison.signatures, sizes(rows)):
+    for line in (*comparison.evaluations[0].notes, *comparison.signatures, sizes(rows)):
         console.notice(line)
     write_json(files.results, {"runs": comparison.to_json(), "kinds": [asdict(row) for row in rows]})
     with console.status("drawing"):

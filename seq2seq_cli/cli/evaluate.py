@@ -79,10 +79,10 @@ def evaluate(
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
     one_source = by_length or plot is not None or sentences is not None
     notes: list[str] = []
-    with console.status("translating and scoring"):
+    with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             opened, test or None, given, device or "auto", precision or "fp32", paired_test, one_source,
-            tokenizer=scored_with, note=notes.append,
+            tokenizer=scored_with, note=notes.append, watch=watch,
         )  # fmt: skip
     for note in dict.fromkeys(notes):
         console.notice(note)
@@ -90,8 +90,8 @@ def evaluate(
         console.table(comparison_table(comparison))
         if by_length:
             print_lengths(comparison)
-    for signature in comparison.signatures:
-        console.notice(signature)
+    for line in (*comparison.evaluations[0].notes, *comparison.signatures):
+        console.notice(line)
     for evaluation in comparison.evaluations:
         if evaluation.diagnostics is not None:
             console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")

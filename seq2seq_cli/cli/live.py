@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
@@ -15,8 +16,8 @@ from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import Change
-from seq2seq_cli.training.experiment import Averaged, Begun, Happening
-from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, WentBack
+from seq2seq_cli.training.experiment import Averaged, Begun, Following, Happening, LeftOut
+from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, Unjudged, WentBack
 from seq2seq_cli.training.setup import Report
 from seq2seq_cli.wording import counted
 
@@ -24,19 +25,24 @@ LONGEST_LEFT = 1e9
 """Seconds: thirty years. Of epochs without end, more could not be written down."""
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
+LIVE_SECONDS, PLAIN_SECONDS = 2.0, 15.0
+"""The longest time between them, but for the update under way."""
+TRAINING = "training"
 
 
 def follow(start: Callable[[Report], Iterator[Happening]], config: Config, go_on: Callable[[Run], str]) -> Run:
     """Run the experiment that ``start`` begins, showing what happens; the run that it made. Where it is interrupted,
     ``go_on`` gives the command that goes on with it."""
     begun: Happening | None = None
+    listening: list[Report] = []
     try:
-        with console.stages() as report:
-            events = start(report)
+        with console.stages() as stages:
+            listening.append(stages)
+            events = start(lambda *told: listening[-1](*told))
             begun = next(events)
         assert isinstance(begun, Begun)
         _announce(begun, config)
-        _show(events, begun, config)
+        _show(events, begun, config, listening)
     except KeyboardInterrupt:
         if isinstance(begun, Begun):
             console.notice(f"Stopped. Go on with: {go_on(begun.run)}")
@@ -46,20 +52,21 @@ def follow(start: Callable[[Report], Iterator[Happening]], config: Config, go_on
     return begun.run
 
 
-def _show(events: Iterator[Happening], begun: Begun, config: Config) -> None:
+def _show(events: Iterator[Happening], begun: Begun, config: Config, listening: list[Report]) -> None:
     best_bleu = begun.best or 0.0 if config.training.stop_on == "bleu" else 0.0
     display = _Live(best_bleu) if console.err().is_terminal else _Plain()
     trouble = _Trouble()
+    listening.append(display.report)
     with display:
         for event in events:
-            if isinstance(event, Stepped | Skipped | Evaluated | WentBack | Ended):
+            if isinstance(event, Stepped | Skipped | Evaluated | Unjudged | WentBack | Ended):
                 display.show(event)
-                trouble.tell(event)
-            if isinstance(event, Ended):
-                display.close()
-                console.notice(str(event))
-            if isinstance(event, Averaged | Evaluation | Change | Pictures):
-                _conclude(event)
+                for warning in trouble.about(event):
+                    with display.aside():
+                        console.warn(warning)
+            else:
+                with display.aside():
+                    _conclude(event)
 
 
 class _Trouble:
@@ -68,15 +75,15 @@ class _Trouble:
     def __init__(self) -> None:
         self.told: set[type] = set()
 
-    def tell(self, event: Event) -> None:
+    def about(self, event: Event) -> Iterator[str]:
         if isinstance(event, WentBack):
-            console.warn(f"{event}.")
+            yield f"{event}."
         if isinstance(event, Skipped) and Skipped not in self.told:
             self.told.add(Skipped)
-            console.warn(f"{event}. Others that are skipped are counted in the log.")
+            yield f"{event}. Others that are skipped are counted in the log."
         if isinstance(event, Stepped) and event.split_into is not None and Stepped not in self.told:
             self.told.add(Stepped)
-            console.warn(
+            yield (
                 f"step {event.step} had to be computed in {event.split_into} parts for want of memory; the gradient is the "
                 "same. A smaller training.batch_tokens would be quicker."
             )
@@ -96,8 +103,12 @@ def _announce(begun: Begun, config: Config) -> None:
         console.notice(f"resumed after step {begun.resumed_at}")
 
 
-def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
-    if isinstance(event, Averaged):
+def _conclude(event: Happening) -> None:
+    if isinstance(event, Following):
+        console.notice(str(event))
+    elif isinstance(event, LeftOut):
+        console.warn(str(event))
+    elif isinstance(event, Averaged):
         kept = "better, so it is the one kept" if event.kept else "the best single one is kept"
         console.notice(
             f"mean of the last {counted(event.checkpoints, 'evaluation')}: dev BLEU {event.scores.bleu:.2f}; {kept}"
@@ -109,10 +120,11 @@ def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
             f"chrF {chrf.value:.2f}, TER {ter.value:.2f}; beam {event.decoding.beam}, "
             f"{event.sentences_per_second:.0f} sentences/s"
         )
-        console.notice(bleu.how)
+        for line in (*event.notes, bleu.how):
+            console.notice(line)
     elif isinstance(event, Change):
         console.result(str(event))
-    else:
+    elif isinstance(event, Pictures):
         for warning in event.warnings:
             console.warn(warning)
         console.notice(
@@ -123,26 +135,38 @@ def _conclude(event: Averaged | Evaluation | Change | Pictures) -> None:
 
 
 class _Plain:
-    """A line an evaluation and one every hundred steps, for logs and pipes."""
+    """A line an evaluation and one every hundred steps, for logs and pipes; more where these are far apart."""
 
     def __init__(self) -> None:
-        self.intervals = Intervals(PLAIN_STEPS)
+        self.intervals = Intervals(PLAIN_STEPS, PLAIN_SECONDS)
+        self.heartbeat = console.Heartbeat(TRAINING)
 
     def __enter__(self) -> None:
-        pass
+        self.heartbeat.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.heartbeat.__exit__()
+
+    def report(self, doing: str, done: int, total: int) -> None:
+        self.heartbeat.report(doing, done, total)
 
     def show(self, event: Event) -> None:
+        self.heartbeat.report(TRAINING, 0, 0)
         interval = self.intervals.add(event)
         if interval is not None and isinstance(event, Stepped):
-            console.notice(f"{interval}, {memory()}, {_left(event)} left")
-        if isinstance(event, Evaluated):
-            console.notice(str(event))
+            self._say(f"{interval}, {memory()}, {_left(event)} left")
+        if isinstance(event, Evaluated | Unjudged | Ended):
+            self._say(str(event))
 
-    def close(self) -> None:
-        pass
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within, other lines can be printed."""
+        yield
+        self.heartbeat.heard()
+
+    def _say(self, text: str) -> None:
+        console.notice(text)
+        self.heartbeat.heard()
 
 
 class _Live:
@@ -150,9 +174,11 @@ class _Live:
 
     def __init__(self, best_bleu: float) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-        self.progress = Progress(*columns, console=console.err(), transient=True)
-        self.task = self.progress.add_task("training", total=1.0, figures="")
-        self.intervals = Intervals(LIVE_STEPS)
+        self.progress = Progress(
+            *columns, console=console.err(), transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self.task = self.progress.add_task(TRAINING, total=1.0, figures="")
+        self.intervals = Intervals(LIVE_STEPS, LIVE_SECONDS)
         self.bleu = best_bleu
         self.started = time.monotonic()
 
@@ -162,11 +188,17 @@ class _Live:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
+    def report(self, doing: str, done: int, total: int) -> None:
+        figures = f"{done:,} of {total:,}" if total else ""
+        self.progress.update(self.task, description=doing, completed=done / total if total else 0, figures=figures)
+
     def show(self, event: Event) -> None:
         interval = self.intervals.add(event)
         if isinstance(event, Evaluated):
             self.bleu = max(self.bleu, event.bleu)
-            self.progress.console.print(str(event), highlight=False)
+        if isinstance(event, Evaluated | Unjudged | Ended):
+            with self.aside():
+                console.notice(str(event))
         if interval is not None and isinstance(event, Stepped):
             losses = " · ".join([f"loss {interval.loss:.3f}", *interval.besides])
             figures = (
@@ -176,8 +208,12 @@ class _Live:
             description = f"epoch {event.epoch + 1} step {event.step}"
             self.progress.update(self.task, completed=event.share, description=description, figures=figures)
 
-    def close(self) -> None:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within, other lines can be printed."""
         self.progress.stop()
+        yield
+        self.progress.start()
 
 
 def _left(event: Stepped) -> str:

@@ -54,7 +54,12 @@ Tgt = Annotated[
     typer.Option(help="Target language: file suffix, column or its number.", rich_help_panel="Data"),
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")]
-MaxMinutes = Annotated[float | None, typer.Option(help="Stop each training after this long.")]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        help="Stop each training after this long, looks at dev included; test and pictures take at most a tenth more."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")]
 TensorBoard = Annotated[
     bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")

@@ -26,13 +26,11 @@ def prepare(
     from seq2seq_cli import config as configuration
     from seq2seq_cli import console
     from seq2seq_cli.data.prepare import prepare as prepare_data
-    from seq2seq_cli.training.interruption import Interruption
 
     streams.do_without_output()
     flags = options.data_flags(corpus, train_text, dev, test, src, tgt)
     settings = configuration.load(config, overrides or (), flags)
-    # Asked to end, it takes with it what is half made.
-    with Interruption(), console.stages() as report:
+    with console.stages() as report:
         prepared = prepare_data(settings.data, settings.subword, progress=report)
     for note in prepared.notes:
         console.notice(note)

@@ -58,11 +58,11 @@ def report(
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
     notes: list[str] = []
-    with console.status("translating and scoring"):
+    with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             opened, test or None, given, device or "auto", precision or "fp32", paired_test,
             one_source=True, keep=lambda source: chosen_rows(source, sentences),
-            tokenizer=scored_with, note=notes.append,
+            tokenizer=scored_with, note=notes.append, watch=watch,
         )  # fmt: skip
     for note in dict.fromkeys(notes):
         console.notice(note)

@@ -39,7 +39,14 @@ def train(
     device: options.Device = None,
     precision: options.PrecisionOption = None,
     threads: options.Threads = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run stopped, exactly.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where this run stopped, exactly. With other --epochs or --max-minutes the learning rate follows the "
+            "new length, which may raise it again.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete what the run directory holds.")] = False,
 ) -> None:
     """Train a translator, choose the best weights on dev, test it once, and draw where it looks.

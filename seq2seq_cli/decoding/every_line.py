@@ -61,6 +61,11 @@ def translate_every_line(
     return found
 
 
+def overlong(translator: Translator, lines: Sequence[str]) -> list[int]:
+    """The places of the lines of more than MOST_PIECES."""
+    return [i for i, ids in enumerate(translator.subwords.src.encode(list(lines))) if len(ids) > MOST_PIECES]
+
+
 def _of_a_length(translator: Translator, lines: Sequence[str], long: Told, left_out: Told) -> list[str]:
     """``lines``, with an empty one for each that is too long."""
     kept = [line if len(line) <= MOST_CHARACTERS else "" for line in lines]

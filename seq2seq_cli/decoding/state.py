@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from seq2seq_cli.decoding.search import Step, Trace
+from seq2seq_cli.decoding.search import SearchState, Step, Trace
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memories
@@ -48,3 +49,22 @@ class ModelState:
         memories = self.memories.select(sentences_N)
         readers = memories.shared(len(rows_R) // max(1, len(sentences_N)))
         return replace(self, memories=memories, readers=readers, decoder=self.decoder.select(rows_R))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The same as ``state``, but before each step ``look`` is called; what it raises ends the search."""
+
+    state: SearchState
+    look: Callable[[], None]
+
+    def step(self, tokens_R: Tensor) -> tuple[Step, Watched]:
+        self.look()
+        step, state = self.state.step(tokens_R)
+        return step, replace(self, state=state)
+
+    def reorder(self, rows_R: Tensor) -> Watched:
+        return replace(self, state=self.state.reorder(rows_R))
+
+    def select(self, sentences_N: Tensor, rows_R: Tensor) -> Watched:
+        return replace(self, state=self.state.select(sentences_N, rows_R))

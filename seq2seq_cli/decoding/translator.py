@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, UNKNOWN, Su
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
-from seq2seq_cli.decoding.search import Result, beam, greedy, length_normalised, sample
-from seq2seq_cli.decoding.state import ModelState
+from seq2seq_cli.decoding.search import Result, SearchState, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
 from seq2seq_cli.files import expanded
@@ -31,6 +31,9 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import open_run
 from seq2seq_cli.wording import counted
+
+Watch = Callable[[int, int], None]
+"""Hears, before each step of a search, how many lines are translated and of how many; what it raises ends the work."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +97,25 @@ class Translator:
         decoding: DecodingConfig | None = None,
         sampling: Sampling | None = None,
         replace_unknown: bool = False,
+        most_pieces: int | None = None,
+        watch: Watch | None = None,
     ) -> list[list[Hypothesis]]:
         """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines; one at least.
 
         ``decoding``: the run's own where None. ``replace_unknown``: each ``<unk>`` becomes the source word it
-        attended to most. A line without a word has one empty hypothesis. Raises UnsearchableError where the model gives
-        no probabilities that are numbers.
+        attended to most. A line without a word has one empty hypothesis, and so has one of more than ``most_pieces``. Raises
+        UnsearchableError where the model gives no probabilities that are numbers.
         """
         settings = decoding or self.config.decoding
         sources = self.subwords.src.encode(list(lines))
         results: list[list[Hypothesis]] = [[nothing()] for _ in sources]
-        for indices in _batches([len(ids) for ids in sources], settings):
+        done = 0
+        lengths = [len(ids) if most_pieces is None or len(ids) <= most_pieces else 0 for ids in sources]
+        for indices in _batches(lengths, settings):
             batch = [sources[i] for i in indices]
-            found = self._search(batch, settings, sampling, indices)
+            look = None if watch is None else partial(watch, done, len(sources))
+            found = self._search(batch, settings, sampling, indices, look)
+            done += len(indices)
             for i, row in zip(indices, range(len(batch)), strict=True):
                 results[i] = self._read(found, row, batch[row], lines[i], replace_unknown)
         return results
@@ -197,7 +206,12 @@ class Translator:
 
     @torch.inference_mode()
     def _search(
-        self, sources: list[list[int]], settings: DecodingConfig, sampling: Sampling | None, numbers: list[int]
+        self,
+        sources: list[list[int]],
+        settings: DecodingConfig,
+        sampling: Sampling | None,
+        numbers: list[int],
+        look: Callable[[], None] | None,
     ) -> Result:
         source = pad_sources(sources)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
@@ -210,7 +224,9 @@ class Translator:
         )
         with self.precision.autocast(self.device):
             src_BS, mask_BS = source.ids_BL.to(self.device), source.mask_BL.to(self.device)
-            state = ModelState.start(self.model, self._run, src_BS, mask_BS)
+            state: SearchState = ModelState.start(self.model, self._run, src_BS, mask_BS)
+            if look is not None:
+                state = Watched(state, look)
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sampling.first + number)) for number in numbers]
                 return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)

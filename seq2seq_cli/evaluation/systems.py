@@ -13,8 +13,9 @@ from seq2seq_cli.data.corpora import Form, find_test, languages, open_text
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
+from seq2seq_cli.decoding.every_line import MOST_PIECES, overlong
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
@@ -40,7 +41,7 @@ Keep = Callable[[Sequence[str]], Sequence[int]]
 class Evaluation:
     """One run, of a ``kind`` of attention, on one test set, ``lines``.
 
-    ``decoding_seconds``: search and detokenisation, the model already loaded.
+    ``decoding_seconds``: search and detokenisation, the model already loaded. ``too_long``: lines left untranslated.
     ``kept``: some rows' hypotheses with all that is known of them, their alignments above all, by row from 0.
     """
 
@@ -59,6 +60,7 @@ class Evaluation:
     test_sha256: str
     diagnostics: Diagnostics | None
     kept: dict[int, Hypothesis] = field(default_factory=dict)
+    too_long: int = 0
 
     @property
     def sentences_per_second(self) -> float:
@@ -73,6 +75,14 @@ class Evaluation:
             if pieces:
                 words.append(f"{name} length {pieces}")
         return ", ".join([*words, self.precision])
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be told of the lines, if anything."""
+        if not self.too_long:
+            return []
+        are = "test line is" if self.too_long == 1 else "test lines are"
+        return [f"{self.too_long:,} {are} longer than {MOST_PIECES:,} pieces: left untranslated, and scored so."]
 
     def to_json(self) -> dict[str, object]:
         """Plain keys; scores as numbers, their intervals and signatures beside them."""
@@ -103,15 +113,18 @@ def evaluate_run(
     decoding: DecodingConfig | None = None,
     keep: Keep | None = None,
     tokenizer: Tokenizer | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Translate ``test``, score it, and keep both in the run's ``decodes/``; ``eval.json`` tells of the run's own test
-    set and settings. ``tokenizer``: the run's own where None."""
+    set and settings. A line of more than MOST_PIECES is left untranslated, as ``translate`` leaves it. ``tokenizer``: the
+    run's own where None; ``watch`` hears of the search."""
     settings = decoding or translator.config.decoding
     own_tokenizer = _own_tokenizer(translator.config, test)
     tokenizer = tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
-    found = [candidates[0] for candidates in translator.hypotheses(test.src, settings)]
+    searched = translator.hypotheses(test.src, settings, most_pieces=MOST_PIECES, watch=watch)
+    found = [candidates[0] for candidates in searched]
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
     digest = hashlib.sha256("\n".join([*test.src, *test.tgt]).encode()).hexdigest()
@@ -131,6 +144,7 @@ def evaluate_run(
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
         kept={} if keep is None else {row: found[row] for row in keep(test.src)},
+        too_long=len(overlong(translator, test.src)),
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
@@ -220,6 +234,7 @@ def compare_runs(
     keep: Keep | None = None,
     tokenizer: TokenizerName | None = None,
     note: Note = quiet,
+    watch: Watch | None = None,
 ) -> Comparison:
     """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with; ``note`` as for
     `open_text`.
@@ -227,7 +242,7 @@ def compare_runs(
     ``decoding`` holds the settings to change from each run's own (None: not given), ``tokenizer`` the one for all
     instead of their own. Raises RunError where they have no test set, or not the same references, or not the same
     tokenizer; with ``one_source``, which all that is told sentence by sentence or by
-    source length needs, also where they translate from different texts.
+    source length needs, also where they translate from different texts. ``watch`` hears of each search.
     """
     where, texts = _one_test(runs, test, one_source, note)
     chosen = _one_tokenizer(runs, texts, tokenizer)
@@ -236,7 +251,7 @@ def compare_runs(
         translator = Translator.load(run.directory, device, precision)
         changed = any(value is not None for value in decoding.values())
         settings = decoding_with(translator.config.decoding, decoding, "command line") if changed else None
-        evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen))
+        evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen, watch))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     p_values = paired(baseline, others, texts[0].tgt, chosen.name, test=paired_test) if others else []
     return Comparison(where, evaluations, [None, *p_values], paired_test)

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
@@ -90,6 +91,28 @@ class Seq2Seq(nn.Module):
         if guide_BTS is None:
             return loss
         return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))
+
+    def nll(
+        self,
+        src_BS: Tensor,
+        mask_BS: Tensor,
+        reads_BT: Tensor,
+        target_BT: Tensor,
+        real_BT: Tensor,
+        most_cells: int | None = None,
+    ) -> Tensor:
+        """Negative log-likelihood of the real target tokens, summed; without gradients. So many steps at a time that B x T x S,
+        which memory grows with, stays within ``most_cells``, where one step does."""
+        run = self.new_pass()
+        memories, state = self.start(src_BS, mask_BS, run)
+        span = reads_BT.shape[1] if most_cells is None else max(1, most_cells // src_BS.numel())
+        total = torch.zeros((), device=src_BS.device)
+        for reads_BU, target_BU, real_BU in zip(
+            *(x.split(span, 1) for x in (reads_BT, target_BT, real_BT)), strict=True
+        ):
+            forced = self._forced(run, memories, state, reads_BU, target_BU, real_BU)
+            total, state = total + self.criterion(forced).nll, forced.output.state
+        return total
 
     def candidate_log_probs(
         self, src_BS: Tensor, mask_BS: Tensor, rows_R: Tensor, reads_RT: Tensor, target_RT: Tensor, real_RT: Tensor

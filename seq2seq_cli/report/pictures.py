@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.every_line import MOST_PIECES
+from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.report.heatmaps import save_picture
 from seq2seq_cli.runs import Run
 
@@ -22,13 +23,15 @@ class Pictures:
     warnings: list[str]
 
 
-def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int) -> Pictures:
+def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watch: Watch | None = None) -> Pictures:
     """Heat maps (and their numbers as JSON) of the run's own translations of ``count`` dev sentences, taken
-    evenly over dev."""
+    evenly over dev. ``watch``, as of a search, before each."""
     chosen = pick_sentences(dev.src, count)
-    hypotheses = translator.hypotheses([dev.src[i] for i in chosen])
-    paths, warnings = [], []
+    hypotheses = translator.hypotheses([dev.src[i] for i in chosen], most_pieces=MOST_PIECES, watch=watch)
+    paths, warnings = list[Path](), list[str]()
     for line, candidates in zip(chosen, hypotheses, strict=True):
+        if watch is not None:
+            watch(len(paths), len(chosen))
         alignment = candidates[0].alignment
         if alignment is not None:
             path = run.plots / f"dev-{line + 1:05d}.png"

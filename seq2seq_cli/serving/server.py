@@ -7,12 +7,14 @@ import errno
 import signal
 import socket
 from ipaddress import ip_address
+from types import FrameType
 
 import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from seq2seq_cli import signals
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.serving.limits import (
     CONNECTIONS,
@@ -133,13 +135,19 @@ def new_server(app: FastAPI) -> uvicorn.Server:
 
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
-    """Answer requests until SIGTERM, or SIGINT, after which KeyboardInterrupt is raised; what is under way is finished.
+    """Answer requests until a signal asks to end; what is under way is finished. Raises KeyboardInterrupt then, but for
+    SIGTERM, by which services are stopped.
 
     To be called in the main thread, the one that signals reach.
     """
-    # uvicorn raises the signals again when it has stopped, and this one would kill.
-    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
-    try:
-        new_server(app).run(sockets=[listening])
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    server, heard = new_server(app), list[int]()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        server.should_exit = True
+
+    # uvicorn answers SIGINT and SIGTERM itself, and raises them again when it has stopped.
+    with signals.answered(end):
+        server.run(sockets=[listening])
+    if heard and heard[0] != signal.SIGTERM:
+        raise signals.Stopped(heard[0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -11,42 +13,146 @@ from seq2seq_cli.config import Config, DecodingConfig
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
+from seq2seq_cli.decoding.every_line import MOST_PIECES
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
-from seq2seq_cli.decoding.translator import Translator, nothing, replace_beam
-from seq2seq_cli.errors import UnsearchableError
+from seq2seq_cli.decoding.translator import Translator, Watch, nothing, replace_beam
+from seq2seq_cli.errors import DataError, UnsearchableError
 from seq2seq_cli.evaluation.diagnostics import diagnose
 from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.report.pictures import pick_sentences, spread
+from seq2seq_cli.training.limit import FIRST, Deadline, OutOfTimeError, look_seconds, seconds_of
 from seq2seq_cli.training.loop import DevScores, Learner
-from seq2seq_cli.training.setup import dev_tokenizer
+from seq2seq_cli.training.progress import Progress
+from seq2seq_cli.training.setup import Report, dev_tokenizer
+
+T = TypeVar("T")
 
 DIAGNOSED = 100
 """Dev sentences, at most, whose alignments are measured at each evaluation."""
 WATCHED = 3
 """Dev sentences whose alignments are looked at, at each evaluation."""
+LOSS_SHARE = 0.25
+"""What the loss takes of the time of a look at dev, the rest being the search, for how much of it is done."""
+STAGE = "looking at dev"
 
 
-def dev_evaluator(prepared: Prepared, config: Config, learner: Learner) -> Callable[[Seq2Seq], DevScores]:
+def dev_evaluator(
+    prepared: Prepared,
+    config: Config,
+    learner: Learner,
+    progress: Progress | None = None,
+    report: Report | None = None,
+) -> Callable[[Seq2Seq], DevScores]:
     """A function that judges a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
-    the same sentences each time. Several processes share the work, and all come to the same scores."""
-    greedy, ranks = replace_beam(config.decoding, 1), learner.ranks
-    lines = prepared.dev_lines.src
-    worded = [i for i, line in enumerate(lines) if line.strip()]
-    diagnosed = set(spread(worded, DIAGNOSED))
-    mine = ranks.share(range(len(lines)))
-    tokenizer = dev_tokenizer(config, prepared).name
+    the same sentences each time. Several processes share the work, and all come to the same scores.
+
+    Under a time limit it raises OutOfTimeError when that is over. Where the first look would take too much of it, that one and
+    all others are at a part of dev, drawn from the seed, ``progress.dev_lines`` of them.
+    """
+    looking = _Look(prepared, config, learner, report)
+    came = Progress() if progress is None else progress
+    training = config.training
 
     def evaluate(model: Seq2Seq) -> DevScores:
-        loss = dev_loss(model, prepared.dev, config.training.batch_tokens, learner)
-        translator = Translator(model, prepared.subwords, config, learner.device, learner.precision)
-        found = _best(translator, [lines[i] for i in mine], greedy)
-        texts = ranks.gather([hypothesis.text for hypothesis in found])
-        looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
-        score = bleu(texts, prepared.dev_lines.tgt, tokenizer)
-        return DevScores(loss, score, diagnose(alignment for alignment in looked if alignment is not None))
+        allowed = look_seconds(training, came)
+        deadline = Deadline.after(allowed)
+        if came.evaluations == 0 and came.dev_lines is None and not math.isinf(allowed):
+            try:
+                return looking.scores(model, None, Deadline.after(min(FIRST * seconds_of(training), allowed) / 2))
+            except OutOfTimeError:
+                came.dev_lines = learner.ranks.tell(looking.part_done())
+        return looking.scores(model, came.dev_lines, deadline)
 
     return evaluate
+
+
+class _Look:
+    """A look at dev, or at a part of it; how much of it is ``done``, 0 to 1."""
+
+    FEWEST, LEAST, CAUTION = 20, 0.05, 0.8
+    """Of a part of dev: lines, the share where nothing was seen to be done, and how much of what was done is taken."""
+
+    def __init__(self, prepared: Prepared, config: Config, learner: Learner, report: Report | None) -> None:
+        self.prepared, self.config, self.learner, self.report = prepared, config, learner, report
+        self.greedy = replace_beam(config.decoding, 1)
+        self.count = len(prepared.dev_lines.src)
+        self.tokenizer = dev_tokenizer(config, prepared).name
+        # No look at dev takes more memory than an update.
+        self.most_cells = config.training.batch_tokens * (config.data.max_length + 1)
+        self.done = 0.0
+        if not is_of_a_length(prepared.dev).any():
+            what = f"every dev line is longer than {MOST_PIECES:,} pieces."
+            raise DataError(what, prepared.corpus_name, "Cut these lines into sentences.")
+
+    def part_done(self) -> int:
+        """How many lines there would have been time for, when a look was cut short."""
+        return min(self.count, max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST))))
+
+    def scores(self, model: Seq2Seq, lines: int | None, deadline: Deadline) -> DevScores:
+        """At so many lines (None: all). Raises OutOfTimeError, in all processes, where the deadline of one has passed."""
+        rows = self._drawn(lines)
+        batch_tokens, ranks, dev = self.config.training.batch_tokens, self.learner.ranks, self.prepared.dev_lines
+        watch = self._watch(0.0, LOSS_SHARE, len(rows), deadline)
+        loss = dev_loss(model, self.prepared.dev, batch_tokens, self.learner, rows, self.most_cells, watch)
+        watch = self._watch(LOSS_SHARE, 1.0, len(rows), deadline)
+        mine = ranks.share(rows)
+        found = _together(ranks, lambda: self._translated(model, [dev.src[i] for i in mine], watch))
+        texts = ranks.gather([hypothesis.text for hypothesis in found])
+        diagnosed = set(spread([i for i in rows if dev.src[i].strip()], DIAGNOSED))
+        looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
+        score = bleu(texts, [dev.tgt[i] for i in rows], self.tokenizer)
+        return DevScores(loss, score, diagnose(alignment for alignment in looked if alignment is not None))
+
+    def _drawn(self, lines: int | None) -> list[int]:
+        if lines is None:
+            return list(range(self.count))
+        of_all = np.random.default_rng(self.config.training.seed).permutation(self.count)
+        return sorted(of_all[:lines].tolist())
+
+    def _watch(self, begin: float, end: float, lines: int, deadline: Deadline) -> Watch:
+        def watch(done: int, total: int) -> None:
+            self.done = begin + (end - begin) * done / max(1, total)
+            if self.report is not None:
+                self.report(STAGE, round(self.done * lines), lines)
+            deadline.check()
+
+        return watch
+
+    def _translated(self, model: Seq2Seq, lines: list[str], watch: Watch) -> list[Hypothesis]:
+        translator = Translator(model, self.prepared.subwords, self.config, self.learner.device, self.learner.precision)
+        return _best(translator, lines, self.greedy, watch)
+
+
+def _together(ranks: Ranks, work: Callable[[], T]) -> T:
+    """What ``work`` makes in each process. Raises OutOfTimeError in all of them where one is out of time: nobody waits for it."""
+    made, over = None, False
+    try:
+        made = work()
+    except OutOfTimeError:
+        over = True
+    if ranks.any(over):
+        raise OutOfTimeError
+    return cast(T, made)
+
+
+def is_of_a_length(dev: TokenisedSplit) -> np.ndarray:
+    """Which pairs are short enough on both sides for ``translate`` not to leave them empty."""
+    short: np.ndarray = np.maximum(dev.src_lengths, dev.tgt_lengths) <= MOST_PIECES
+    return short
+
+
+def too_long(dev: TokenisedSplit) -> list[str]:
+    """What to say of the others, if there are any."""
+    count = int((~is_of_a_length(dev)).sum())
+    if not count:
+        return []
+    have, they = ("pair has", "it is") if count == 1 else ("pairs have", "they are")
+    return [
+        f"{count:,} dev {have} more than {MOST_PIECES:,} pieces on a side: at each look at dev a source as long is left "
+        f"untranslated, and {they} not in the loss."
+    ]
 
 
 def dev_alignments(prepared: Prepared, config: Config, learner: Learner) -> Callable[[], dict[str, Alignment]]:
@@ -65,25 +171,46 @@ def dev_alignments(prepared: Prepared, config: Config, learner: Learner) -> Call
     return look
 
 
-def _best(translator: Translator, lines: list[str], decoding: DecodingConfig) -> list[Hypothesis]:
+def _best(
+    translator: Translator, lines: list[str], decoding: DecodingConfig, watch: Watch | None = None
+) -> list[Hypothesis]:
     """The best translation of each line; empty ones by a model that is spoilt for now: its loss says so, and training may
     mend it."""
     try:
-        return [candidates[0] for candidates in translator.hypotheses(lines, decoding)]
+        found = translator.hypotheses(lines, decoding, most_pieces=MOST_PIECES, watch=watch)
+        return [candidates[0] for candidates in found]
     except UnsearchableError:
         return [nothing() for _ in lines]
 
 
 @torch.inference_mode()
-def dev_loss(model: Seq2Seq, dev: TokenisedSplit, batch_tokens: int, learner: Learner) -> float:
-    """Negative log-likelihood of dev, nats a target token."""
-    order = np.lexsort((dev.src_lengths, dev.tgt_lengths))
-    total, tokens = 0.0, 0
-    for part in learner.ranks.share(cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, batch_tokens)):
-        batch = load_batch(dev, order[part]).to(learner.device)
-        with learner.precision.autocast(learner.device):
-            pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
-            total += float(model.loss(*pieces, 0.0).nll)
-        tokens += batch.target_tokens
-    total, all_tokens = learner.ranks.sum(total, tokens)
-    return total / all_tokens
+def dev_loss(
+    model: Seq2Seq,
+    dev: TokenisedSplit,
+    batch_tokens: int,
+    learner: Learner,
+    rows: Sequence[int] | None = None,
+    most_cells: int | None = None,
+    watch: Watch | None = None,
+) -> float:
+    """Negative log-likelihood of dev, or of its ``rows``, nats a target token; without pairs of more than MOST_PIECES.
+    ``most_cells``: of attention at a time (see ``Seq2Seq.nll``). ``watch`` as of a search."""
+    among = np.arange(len(dev)) if rows is None else np.asarray(rows)
+    among = among[is_of_a_length(dev)[among]]
+    order = among[np.lexsort((dev.src_lengths[among], dev.tgt_lengths[among]))]
+    batches = learner.ranks.share(cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, batch_tokens))
+
+    def sums() -> tuple[float, int]:
+        total, tokens = 0.0, 0
+        for number, part in enumerate(batches):
+            if watch is not None:
+                watch(number, len(batches))
+            batch = load_batch(dev, order[part]).to(learner.device)
+            with learner.precision.autocast(learner.device):
+                pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
+                total += float(model.nll(*pieces, most_cells))
+            tokens += batch.target_tokens
+        return total, tokens
+
+    total, all_tokens = learner.ranks.sum(*_together(learner.ranks, sums))
+    return total / all_tokens if all_tokens else math.nan

@@ -6,13 +6,17 @@ state, so that the others need no checkpoint of their own.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from seq2seq_cli.config import Config
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.ranks import Ranks
+from seq2seq_cli.signals import Stopped
 from seq2seq_cli.training.checkpoint import snapshot, take_over
 from seq2seq_cli.training.dev import dev_evaluator
 from seq2seq_cli.training.gradients import Learner
 from seq2seq_cli.training.interruption import Interruption
+from seq2seq_cli.training.limit import OutOfTimeError
 from seq2seq_cli.training.loop import train
 from seq2seq_cli.training.progress import Diverged, Progress
 from seq2seq_cli.training.setup import dev_tokenizer, new_learner, prepared_text, with_vocabulary
@@ -30,13 +34,13 @@ def share_state(learner: Learner, progress: Progress) -> None:
 
 
 def train_along(config: Config, threads: int, interruption: Interruption, ranks: Ranks) -> None:
-    """The part of a process that is not the first. Raises KeyboardInterrupt where any is interrupted."""
+    """The part of a process that is not the first. Raises Stopped where any is interrupted."""
     subwords = _vocabulary(*ranks.tell((b"", b"")))
     given = None if config.objective.from_run is None else subwords
     prepared = with_vocabulary(prepared_text(config, threads, subwords=given), subwords, config, threads)
     learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
     progress = Progress()
-    evaluate = dev_evaluator(prepared, config, learner)
+    evaluate = dev_evaluator(prepared, config, learner, progress)
     _receive_state(learner, progress)
     with interruption.held():
         on = True
@@ -47,10 +51,11 @@ def train_along(config: Config, threads: int, interruption: Interruption, ranks:
                     _receive_state(learner, progress)
                     on = True
                 if ranks.any(interruption.asked):
-                    raise KeyboardInterrupt
+                    raise Stopped(interruption.number)
     if ranks.tell(False):
         _receive_state(learner, progress)
-        evaluate(learner.model.eval())
+        with suppress(OutOfTimeError):
+            evaluate(learner.model.eval())
 
 
 def _receive_state(learner: Learner, progress: Progress) -> None:

@@ -12,30 +12,41 @@ from seq2seq_cli.config import Config
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.subword import Subwords
-from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, set_threads
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.evaluation.metrics import require_tokenizer
-from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
+from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.evaluation.tokenizers import Tokenizer
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.weights import restore, save_weights, state_of
+from seq2seq_cli.model.weights import restore, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
-from seq2seq_cli.report.pictures import Pictures, draw_pictures
+from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import RUNS, Run, beginning_of, unwritable
-from seq2seq_cli.training.change import Change, changes
-from seq2seq_cli.training.checkpoint import LastCheckpoint, average
-from seq2seq_cli.training.dev import dev_alignments, dev_evaluator
+from seq2seq_cli.signals import Stopped
+from seq2seq_cli.training.change import Change
+from seq2seq_cli.training.checkpoint import LastCheckpoint
+from seq2seq_cli.training.closing import Averaged, Closing, Following, LeftOut
+from seq2seq_cli.training.dev import dev_alignments, dev_evaluator, too_long
 from seq2seq_cli.training.distributed import share_state, share_vocabulary, train_along
 from seq2seq_cli.training.interruption import CutShort, Interruption
+from seq2seq_cli.training.limit import Deadline, sitting_seconds
 from seq2seq_cli.training.lock import sole_training
 from seq2seq_cli.training.loop import SKIPPED_IN_A_ROW, DevScores, Learner, train
 from seq2seq_cli.training.optim import AFTER_SETBACK
 from seq2seq_cli.training.progress import Diverged, Event, Progress, WentBack
 from seq2seq_cli.training.recorders import Checkpoints, Log, Metrics, Recorder, TensorBoard
 from seq2seq_cli.training.setup import Report, dev_tokenizer, new_learner, prepared_text, with_vocabulary
-from seq2seq_cli.training.sitting import check_directory, check_same_settings, check_same_text, conclude, describe
+from seq2seq_cli.training.sitting import (
+    check_directory,
+    check_same_settings,
+    check_same_text,
+    conclude,
+    describe,
+    differences,
+)
 from seq2seq_cli.training.start import begin, check_start, keep_start, starting_vocabulary
+
+__all__ = ["Averaged", "Begun", "Following", "Happening", "LeftOut", "default_run", "experiment"]
 
 PICTURES = 6
 """Dev sentences whose alignments are drawn at the end."""
@@ -61,16 +72,7 @@ class Begun:
     best: float | None
 
 
-@dataclass(frozen=True)
-class Averaged:
-    """The mean of the last evaluations' weights, on dev, against the best single one; ``kept`` if better."""
-
-    checkpoints: int
-    scores: DevScores
-    kept: bool
-
-
-Happening = Begun | Event | Averaged | Evaluation | Change | Pictures
+Happening = Begun | Event | Following | Averaged | Evaluation | Change | Pictures | LeftOut
 """What an experiment yields."""
 
 
@@ -91,11 +93,14 @@ def experiment(
 ) -> Iterator[Happening]:
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
 
+    ``report`` hears of what takes long, before training and after it, and at each look at dev. Under
+    ``training.max_minutes`` what follows training takes at most a tenth of them more.
+
     Of several processes (``ranks``) the first one reads and writes the run directory and yields; the others train
     along. A job that had begun the run before one of its processes died, and was started again, resumes by itself.
 
-    The first SIGINT or SIGTERM ends training after the update under way, and all else at once: ``last`` is saved, and
-    KeyboardInterrupt raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
+    The first signal that asks to end (``signals.STOPPING``) ends training after the update under way, and all else at
+    once: ``last`` is saved, and Stopped, a KeyboardInterrupt, raised. Raises RunError where ``directory`` (default: named after corpus and kind) holds a run
     and neither ``resume`` nor ``overwrite`` is set, is being trained in by another process or cannot be written, and
     where training diverges again and again; ConfigError and DataError where a resumed run is to go on with other
     settings or text.
@@ -123,7 +128,7 @@ def experiment(
         learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
         with _writing(run), sole_training(run):
             check_directory(run, resume, overwrite)  # another process may have begun it in the meantime
-            yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption)
+            yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption, report)
 
 
 def _sitting(
@@ -135,6 +140,7 @@ def _sitting(
     overwrite: bool,
     threads: int,
     interruption: Interruption,
+    report: Report | None,
 ) -> Iterator[Happening]:
     """What happens from the first write into the run directory on."""
     if overwrite:
@@ -148,13 +154,15 @@ def _sitting(
     if resume:
         found, told = last.load(learner)
         progress, notes = (progress if found == Progress() else found), told
+    notes += differences(run, config, prepared, learner, threads, progress) if resume else []
     describe(run, config, prepared, learner, threads)
+    deadline = Deadline.after(sitting_seconds(config.training, progress))
     # What an earlier sitting ended with does not belong to the weights that this one ends with.
     for path in (run.evaluation, run.change):
         path.unlink(missing_ok=True)
     yield Begun(
         run=run,
-        notes=[*prepared.notes, *_scored_with(dev_tokenizer(config, prepared)), *notes],
+        notes=[*prepared.notes, *_scored_with(dev_tokenizer(config, prepared)), *too_long(prepared.dev), *notes],
         train_pairs=len(prepared.train),
         dev_pairs=len(prepared.dev),
         vocabulary=len(prepared.subwords.tgt),
@@ -167,7 +175,7 @@ def _sitting(
     )
 
     share_state(learner, progress)
-    evaluate = dev_evaluator(prepared, config, learner)
+    evaluate = dev_evaluator(prepared, config, learner, progress, report)
     recorders: list[Recorder] = [Metrics(run, progress), Log(run)]
     if config.training.tensorboard:
         recorders.append(TensorBoard(run, config, progress.step, dev_alignments(prepared, config, learner)))
@@ -178,19 +186,9 @@ def _sitting(
         yield event
         if learner.ranks.any(interruption.asked):
             last.save(learner, progress)
-            raise KeyboardInterrupt
+            raise Stopped(interruption.number)
 
-    averaged = _average_last(run, learner, progress, config, evaluate)
-    if averaged is not None:
-        yield averaged
-    translator = Translator.load(run.directory, str(learner.device), "fp32")
-    tested = None if prepared.test_lines is None else evaluate_run(run, prepared.test_lines, translator)
-    if tested is not None:
-        yield tested
-    if config.objective.from_run is not None:
-        yield from changes(run, prepared, translator, tested)
-    if config.attention.kind != "none":
-        yield draw_pictures(run, translator, prepared.dev_lines, PICTURES)
+    yield from Closing(run, learner, prepared, progress, config, evaluate, deadline, report).happenings(PICTURES)
     conclude(run)
 
 
@@ -281,20 +279,3 @@ def _prepare(run: Run, config: Config, resume: bool, threads: int, report: Repor
         return prepared
     check_same_text(run, prepared)
     return with_vocabulary(prepared, Subwords.load(run, config.subword.joint), config, threads, report)
-
-
-def _average_last(
-    run: Run, learner: Learner, progress: Progress, config: Config, evaluate: Callable[[Seq2Seq], DevScores]
-) -> Averaged | None:
-    numbers = range(max(1, progress.evaluations - config.training.average + 1), progress.evaluations + 1)
-    paths = [path for path in map(run.kept, numbers) if path.is_file()]
-    if not learner.ranks.tell(len(paths) >= 2) or progress.best_score is None:
-        return None
-    restore(learner.model, average(paths), "average")
-    share_state(learner, progress)
-    learner.model.eval()
-    scores = evaluate(learner.model)
-    kept = (scores.bleu if config.training.stop_on == "bleu" else -scores.loss) > progress.best_score
-    if kept:
-        save_weights(state_of(learner.model), run.best)
-    return Averaged(len(paths), scores, kept)

@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import ParamSpec, TypeVar
 
+from seq2seq_cli import signals
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class CutShort(KeyboardInterrupt):
+class CutShort(signals.Stopped):
     """The first signal came where all is in order: what training has come to can be saved. (A second one comes as a
     plain KeyboardInterrupt, maybe amid an update.)"""
 
 
 class Interruption:
-    """While entered, the first SIGINT or SIGTERM raises CutShort; but where they are ``held``, it is only noted, in
-    ``asked``. A second one does what it always does.
-
-    A signal that is ignored, as in the background of a shell, stays so. Does nothing outside the main thread, where
-    Python lets nobody handle signals.
+    """While entered, the first of the signals that ask to end (``signals.STOPPING``) raises CutShort; but where they are
+    ``held``, it is only noted, in ``asked``, and which one it was in ``number``. A second one does what it always does.
     """
 
     def __init__(self) -> None:
         self.asked = False
         self.holding = False
-        self.before: dict[int, signal.Handlers] = {}
+        self.number: int = signal.SIGINT
+        self.before: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is signal.SIG_IGN:
-                    continue
-                self.before[number] = signal.signal(number, self._note)  # type: ignore[assignment]
+        self.before = signals.install(self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        signals.restore(self.before)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -61,7 +55,7 @@ class Interruption:
             holding, self.holding = self.holding, False
             try:
                 if self.asked:
-                    raise CutShort
+                    raise CutShort(self.number)
                 return work(*args, **kwargs)
             finally:
                 self.holding = holding
@@ -69,7 +63,7 @@ class Interruption:
         return done
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(number, self.before[number])
+        self.asked, self.number = True, number
+        signals.restore({number: self.before[number]})
         if not self.holding:
-            raise CutShort
+            raise CutShort(number)

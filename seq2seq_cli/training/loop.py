@@ -20,7 +20,8 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.training import optim
 from seq2seq_cli.training.gradients import Learner, add_gradients
-from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped
+from seq2seq_cli.training.limit import OutOfTimeError, updating_seconds
+from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped, Unjudged
 from seq2seq_cli.wording import counted
 
 __all__ = ["DevScores", "Learner", "train"]
@@ -38,18 +39,22 @@ class DevScores(NamedTuple):
     attention: Diagnostics | None = None
 
 
+Event = Stepped | Skipped | Evaluated | Unjudged | Diverged | Ended
+"""What happens in training."""
+
+
 def train(
     learner: Learner,
     data: TrainingText,
     config: TrainingConfig,
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
-) -> Iterator[Stepped | Skipped | Evaluated | Diverged | Ended]:
+) -> Iterator[Event]:
     """Train until the epochs, the minutes or the patience run out (``Ended``), or until it is no use (``Diverged``).
 
     At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is the same,
-    bit for bit, as never having stopped (under a time limit that bites, the clock decides where training ends and how
-    the cosine falls).
+    bit for bit, as never having stopped (under a time limit that bites, the clock decides where training ends, how
+    the cosine falls and, where there is no time for all, at how many lines of dev is looked).
     """
     clock = _Clock(progress, learner.ranks)
     # Python's collector would look again and again through all that was imported: 3% of the time. An earlier training of
@@ -82,7 +87,7 @@ def _buffer(
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
     clock: _Clock,
-) -> Iterator[Stepped | Skipped | Evaluated]:
+) -> Iterator[Stepped | Skipped | Evaluated | Unjudged]:
     """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
     buffers = data.buffers(config.seed, progress.epoch)
     split = data.load(buffers[progress.buffer])
@@ -111,7 +116,7 @@ def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
         return f"no better on dev for {counted(config.patience, 'evaluation')}"
     if progress.epoch >= config.epochs:
         return f"{counted(config.epochs, 'epoch')} done"
-    if config.max_minutes is not None and progress.seconds >= 60 * config.max_minutes:
+    if config.max_minutes is not None and progress.seconds >= updating_seconds(config, progress):
         return "1 minute is over" if config.max_minutes == 1 else f"{config.max_minutes:g} minutes are over"
     return ""
 
@@ -141,7 +146,8 @@ def _step(
     # What the processes have is the mean of their gradients, not the sum.
     tokens = sums.tokens / learner.ranks.size
     norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite)
-    clock.lap()
+    took = clock.lap()
+    progress.step_seconds = took if config.max_minutes is not None else 0.0
     progress.step += 1
     progress.batch += 1
     # In fp16 a gradient that is not finite says that the scale of the loss is too large, and it has been lowered.
@@ -180,10 +186,14 @@ def _evaluate(
     progress: Progress,
     evaluate: Callable[[Seq2Seq], DevScores],
     clock: _Clock,
-) -> Evaluated:
+) -> Evaluated | Unjudged:
     learner.model.eval()
-    scores = evaluate(learner.model)
-    learner.model.train()
+    try:
+        scores = evaluate(learner.model)
+    except OutOfTimeError:
+        return _unjudged(progress, clock)
+    finally:
+        learner.model.train()
     progress.evaluations += 1
     progress.evaluated_step = progress.step
     score = scores.bleu if config.stop_on == "bleu" else -scores.loss
@@ -198,7 +208,8 @@ def _evaluate(
         progress.lowest_loss = scores.loss
     else:
         progress.plateau_factor /= 2
-    clock.lap()
+    took = clock.lap()
+    progress.look_seconds = took if config.max_minutes is not None else 0.0
     return Evaluated(
         epoch=progress.epochs_begun,
         step=progress.step,
@@ -208,7 +219,16 @@ def _evaluate(
         best=best,
         seconds=progress.seconds,
         attention=scores.attention,
+        dev_lines=progress.dev_lines,
     )
+
+
+def _unjudged(progress: Progress, clock: _Clock) -> Unjudged:
+    kept = progress.best_score is None
+    progress.evaluated_step = progress.step
+    progress.best_step = progress.step if kept else progress.best_step
+    progress.look_seconds = max(progress.look_seconds, clock.lap())
+    return Unjudged(progress.epochs_begun, progress.step, progress.seconds, kept)
 
 
 class _Clock:
@@ -220,8 +240,10 @@ class _Clock:
         self.ranks = ranks
         self.last = time.monotonic()
 
-    def lap(self) -> None:
-        now = time.monotonic()
-        seconds = self.progress.seconds + now - self.last
+    def lap(self) -> float:
+        """How many seconds it took."""
+        now, before = time.monotonic(), self.progress.seconds
+        seconds = before + now - self.last
         self.last = now
         [self.progress.seconds] = self.ranks.sum(seconds if self.ranks.first else 0.0)
+        return self.progress.seconds - before

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import GUIDED_WEIGHT, TrainingConfig
+from seq2seq_cli.training.limit import updating_seconds
 from seq2seq_cli.training.progress import Progress
 
 FLOOR = 0.01
@@ -24,13 +25,13 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 
 
 def share_done(config: TrainingConfig, progress: Progress, epoch_share: float) -> float:
-    """How much of the training is done, 0 to 1: of its epochs or, where that is more, of ``max_minutes``.
+    """How much of the training is done, 0 to 1: of its epochs or, where that is more, of the time for updates.
 
     ``epoch_share``: how much of the current epoch is done.
     """
     done = (progress.epoch + epoch_share) / config.epochs
     if config.max_minutes is not None:
-        done = max(done, progress.seconds / (60 * config.max_minutes))
+        done = max(done, progress.seconds / updating_seconds(config, progress))
     return min(1.0, done)
 
 

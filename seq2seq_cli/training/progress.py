@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -20,7 +21,8 @@ class Progress:
     buffers; ``seconds`` were spent training and evaluating, over all
     sittings; ``evaluated_step`` is the step of the last evaluation; ``stale`` counts the evaluations since the
     best one; ``skipped`` counts the steps that were left out because loss or gradient was not finite, and
-    ``setbacks`` how often training went back for that.
+    ``setbacks`` how often training went back for that. ``step_seconds`` and ``look_seconds``: what the last update and the
+    last look at dev took, under a time limit; ``dev_lines``: how many lines of dev are looked at, where a time limit leaves no time for all.
     """
 
     epoch: int = 0
@@ -39,6 +41,9 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     setbacks: int = 0
+    step_seconds: float = 0.0
+    look_seconds: float = 0.0
+    dev_lines: int | None = None
 
     @property
     def milestone(self) -> bool:
@@ -136,7 +141,8 @@ class WentBack:
 class Evaluated:
     """One look at dev, amid or at the end of ``epoch``, 1 the first, or before it (0). ``loss``: unsmoothed, in nats a
     target token; ``bleu``: of greedy search; ``attention``: of some of its translations, None without attention or
-    where they are empty."""
+    where they are empty; ``dev_lines``: how many lines were looked at, drawn once for the whole of the training, where a time
+    limit leaves no time for all."""
 
     epoch: int
     step: int
@@ -146,13 +152,28 @@ class Evaluated:
     best: bool
     seconds: float
     attention: Diagnostics | None = None
+    dev_lines: int | None = None
 
     def __str__(self) -> str:
         mark = " (best so far)" if self.best else ""
+        part = "" if self.dev_lines is None else f" of {self.dev_lines:,} dev lines, for which there is time"
         verdict = "" if self.attention is None else f"; {self.attention.verdict}"
-        return (
-            f"epoch {self.epoch}, step {self.step}: dev BLEU {self.bleu:.2f}, dev loss {self.loss:.3f}{mark}{verdict}"
-        )
+        return f"epoch {self.epoch}, step {self.step}: dev BLEU {self.bleu:.2f}, dev loss {self.loss:.3f}{part}{mark}{verdict}"
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """The time limit has cut a look at dev short, so that nothing is known of the weights of ``step``; ``kept``: they are
+    kept all the same, as there are no others."""
+
+    epoch: int
+    step: int
+    seconds: float
+    kept: bool
+
+    def __str__(self) -> str:
+        kept = "kept all the same, as there are no others" if self.kept else "not kept"
+        return f"epoch {self.epoch}, step {self.step}: no time was left to look at dev; these weights are {kept}"
 
 
 @dataclass(frozen=True)
@@ -175,7 +196,7 @@ class Ended:
         return f"{told}; {steps} skipped, not being finite{back}"
 
 
-Event = Stepped | Skipped | Evaluated | WentBack | Ended
+Event = Stepped | Skipped | Evaluated | Unjudged | WentBack | Ended
 """What is recorded and shown of a training."""
 
 
@@ -211,11 +232,11 @@ class Interval:
 
 
 class Intervals:
-    """Gathers updates into an ``Interval`` every ``steps`` of them, and before anything else that happens. Skipped
-    steps are in none."""
+    """Gathers updates into an ``Interval`` every ``steps`` of them or ``seconds``, and before anything else that happens.
+    Skipped steps are in none."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, seconds: float = math.inf) -> None:
+        self.steps, self.seconds = steps, seconds
         self.gathered: list[Stepped] = []
         self.since: float | None = None
 
@@ -228,10 +249,15 @@ class Intervals:
             return None
         if isinstance(event, Stepped):
             self.gathered.append(event)
-            return self._close() if len(self.gathered) >= self.steps else None
+            return self._close() if self._is_full else None
         interval = self._close() if self.gathered else None
         self.since = event.seconds
         return interval
+
+    @property
+    def _is_full(self) -> bool:
+        since = self.gathered[0].seconds if self.since is None else self.since
+        return len(self.gathered) >= self.steps or self.gathered[-1].seconds - since >= self.seconds
 
     def _close(self) -> Interval:
         last = self.gathered[-1]

@@ -26,6 +26,7 @@ from seq2seq_cli.training.progress import (
     Progress,
     Skipped,
     Stepped,
+    Unjudged,
     WentBack,
 )
 
@@ -63,8 +64,10 @@ class Checkpoints:
             if self.keep > 1:
                 save_weights(weights, self.run.kept(event.number))
                 self.run.kept(event.number - self.keep).unlink(missing_ok=True)
+        if isinstance(event, Unjudged) and event.kept:
+            save_weights(state_of(self.learner.model), self.run.best)
         due = self.progress.milestone or time.monotonic() - self.saved_at > self.save_seconds
-        if due or isinstance(event, Evaluated | Ended):
+        if due or isinstance(event, Evaluated | Unjudged | Ended):
             self.last.save(self.learner, self.progress)
             self.saved_at = time.monotonic()
 
@@ -84,6 +87,8 @@ class Metrics:
             self._append({"event": "train", **asdict(interval)})
         if isinstance(event, Evaluated):
             self._append({"event": "evaluation", **asdict(event)})
+        if isinstance(event, Unjudged):
+            self._append({"event": "unjudged", **asdict(event)})
         if isinstance(event, Skipped):
             self._append({"event": "skipped", **asdict(event)})
         if isinstance(event, Stepped) and event.split_into is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,14 @@ from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import Run, versions, write_bytes, write_json
 from seq2seq_cli.training.loop import Learner
+from seq2seq_cli.training.optim import learning_rate
+from seq2seq_cli.training.progress import Progress
 from seq2seq_cli.training.start import weights_digest
 
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
+JUMP = 0.02
+"""Of the learning rate, from which it is told."""
 MAY_CHANGE = {
     # The place of the text and of its links; that they are the same is seen from their hashes.
     *("data.train", "data.dev", "data.test", "data.streaming", "training.guided_alignment"),
@@ -70,6 +75,47 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
     if changed:
         what = f"the {' and the '.join(changed)} has changed since this run began."
         raise DataError(what, str(run.directory), "Give it the same one, or name another run directory with --run.")
+
+
+def differences(
+    run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int, progress: Progress
+) -> list[str]:
+    """What to say of a resumed run whose length, or way of computing, is another than before."""
+    return [*_of_the_rate(run, config, prepared, progress), *_of_the_machine(run, learner, threads)]
+
+
+def _of_the_rate(run: Run, config: Config, prepared: Prepared, progress: Progress) -> list[str]:
+    """A schedule runs over the whole of a training: where that becomes longer or shorter, the rate jumps."""
+    before = configuration.load(run.config).training
+    if progress.step == 0 or all(
+        getattr(before, key) == getattr(config.training, key) for key in ("epochs", "max_minutes")
+    ):
+        return []
+    targets = prepared.train.counts.tgt_pieces + len(prepared.train)
+    batches = progress.batch * config.training.accumulate * config.training.batch_tokens
+    epoch_share = min(1.0, progress.pairs / len(prepared.train) + batches / targets)
+    old, new = (learning_rate(training, progress, epoch_share) for training in (before, config.training))
+    if abs(new - old) <= JUMP * old:
+        return []
+    told = f"the learning rate goes from {old:.1e} to {new:.1e} at once, as it falls over another length of training"
+    if new < old:
+        return [f"{told} than before."]
+    return [
+        f"{told} than before: a warm restart. The best weights so far are kept until dev finds better ones. For more training "
+        f"at a rate of your own: seq2seq train --from {shlex.quote(str(run.directory))} --set training.learning_rate=..."
+    ]
+
+
+def _of_the_machine(run: Run, learner: Learner, threads: int) -> list[str]:
+    try:
+        before = run.record()["sittings"][-1]["machine"]
+        now = {"device": str(learner.device), "precision": learner.precision.name, "threads": threads}
+        changed = [f"{name} {value} (before: {before[name]})" for name, value in now.items() if before[name] != value]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return []
+    if not changed:
+        return []
+    return [f"{', '.join(changed)}: the weights will not be, bit for bit, those of a training that was never stopped."]
 
 
 def _start(run: Run, config: Config) -> dict[str, object]:

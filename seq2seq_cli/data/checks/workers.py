@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
 
 from seq2seq_cli.data.checks.chunk import Chunk, Expected, Seen, look_at
+from seq2seq_cli.signals import STOPPING
 
 FEW = 4
 """Chunks that are looked at sooner than processes have started."""
@@ -42,7 +43,8 @@ def looked_at(chunks: Iterable[Chunk], expected: Expected, processes: int) -> It
 
 
 def _begin(expected: Expected) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    for number in STOPPING:  # the parent's to answer, where a terminal or a scheduler sends them to all
+        signal.signal(number, signal.SIG_IGN)
     _expected.append(expected)
 
 

@@ -27,6 +27,8 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
     smoothed, nll = [], []
     for row, real_T in enumerate(forced.real_BT):
         branches, steps = (rows_R == row).nonzero().squeeze(1), real_T.nonzero().squeeze(1)
+        if not len(branches):  # it has ended before these steps
+            continue
         features_PTF = seen.features_BTF.index_select(0, branches).index_select(1, steps)
         chances_PT = chances_BTS[row].index_select(0, steps).index_select(1, positions_R[branches]).T
         target_T = forced.target_BT[row].index_select(0, steps)

@@ -1,0 +1,178 @@
+"""What follows training: the mean of the last weights, the test, what has changed, the pictures. Under a time limit it has a
+limit of its own, and what does not fit into that is left out and said."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from seq2seq_cli.config import Config
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.decoding.translator import Translator, Watch
+from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.weights import restore, save_weights, state_of
+from seq2seq_cli.report.pictures import Pictures, draw_pictures
+from seq2seq_cli.runs import Run
+from seq2seq_cli.training.change import Change, changes
+from seq2seq_cli.training.checkpoint import average
+from seq2seq_cli.training.distributed import share_state
+from seq2seq_cli.training.limit import Deadline, OutOfTimeError
+from seq2seq_cli.training.loop import DevScores, Learner
+from seq2seq_cli.training.progress import Progress
+from seq2seq_cli.training.setup import Report
+
+T = TypeVar("T")
+
+HOPELESS = 2.0
+"""Nothing is begun that is expected to take so many times as long as there is: an expectation is rough."""
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """The mean of the last evaluations' weights, on dev, against the best single one; ``kept`` if better."""
+
+    checkpoints: int
+    scores: DevScores
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Following:
+    """What is to come after training that was under a time limit: how many ``seconds`` that may take, and how many the test
+    is expected to (None: there is no test, or no knowing)."""
+
+    what: list[str]
+    seconds: float
+    test_seconds: float | None
+
+    def __str__(self) -> str:
+        about = "" if self.test_seconds is None else f" (about {max(1, round(self.test_seconds))} s)"
+        parts = [part + about if part == TEST else part for part in self.what]
+        return f"still to come, within {self.seconds:.0f} s: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something for which the time limit has left no time, and the ``command`` that makes up for it."""
+
+    what: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"no time was left for {self.what}. Make up for it with: {self.command}"
+
+
+MEAN, TEST, CHANGE, PICTURES = "the mean of the last weights", "the test", "what training has changed", "the pictures"
+
+
+class Closing:
+    """What follows the training of ``run``, until ``deadline``; ``evaluate`` judges on dev."""
+
+    def __init__(
+        self,
+        run: Run,
+        learner: Learner,
+        prepared: Prepared,
+        progress: Progress,
+        config: Config,
+        evaluate: Callable[[Seq2Seq], DevScores],
+        deadline: Deadline,
+        report: Report | None,
+    ) -> None:
+        self.run, self.learner, self.prepared, self.progress = run, learner, prepared, progress
+        self.config, self.evaluate, self.report = config, evaluate, report
+        self.deadline = deadline
+
+    def happenings(self, pictures: int) -> Iterator[Following | Averaged | Evaluation | Change | Pictures | LeftOut]:
+        """One after the other; of so many dev sentences the pictures."""
+        if not math.isinf(self.deadline.at):
+            yield Following(self._to_come(), max(0.0, self.deadline.left), self._test_seconds())
+        averaged = self._in_time(self._averaged, MEAN, self.run.resume_command)
+        if averaged is not None:
+            yield averaged
+        translator = Translator.load(self.run.directory, str(self.learner.device), "fp32")
+        tested = None
+        if self.prepared.test_lines is not None:
+            told = self._tested(translator)
+            yield told
+            tested = told if isinstance(told, Evaluation) else None
+        if self.config.objective.from_run is not None:
+            watch = self._watch(CHANGE)
+            made = self._in_time(
+                lambda: list(changes(self.run, self.prepared, translator, tested, watch)),
+                CHANGE,
+                self.run.resume_command,
+            )
+            yield from [made] if isinstance(made, LeftOut) else made
+        if self.config.attention.kind != "none":
+            watch = self._watch(PICTURES)
+            again = f'seq2seq plot --run {shlex.quote(str(self.run.directory))} "..."'
+            yield self._in_time(
+                lambda: draw_pictures(self.run, translator, self.prepared.dev_lines, pictures, watch), PICTURES, again
+            )
+
+    def _to_come(self) -> list[str]:
+        kept = [path for path in self._last_weights() if path.is_file()]
+        there = {
+            MEAN: len(kept) >= 2,
+            TEST: self.prepared.test_lines is not None,
+            CHANGE: self.config.objective.from_run is not None,
+            PICTURES: self.config.attention.kind != "none",
+        }
+        return [what for what, is_there in there.items() if is_there]
+
+    def _in_time(self, work: Callable[[], T], what: str, command: str) -> T | LeftOut:
+        try:
+            self.deadline.check()
+            return work()
+        except OutOfTimeError:
+            return LeftOut(what, command)
+
+    def _watch(self, what: str) -> Watch:
+        def watch(done: int, total: int) -> None:
+            if self.report is not None:
+                self.report(what, done, total)
+            self.deadline.check()
+
+        return watch
+
+    def _last_weights(self) -> list[Path]:
+        """Where those of the last evaluations are, if they are there."""
+        progress, count = self.progress, self.config.training.average
+        return [self.run.kept(n) for n in range(max(1, progress.evaluations - count + 1), progress.evaluations + 1)]
+
+    def _averaged(self) -> Averaged | None:
+        learner = self.learner
+        paths = [path for path in self._last_weights() if path.is_file()]
+        if not learner.ranks.tell(len(paths) >= 2) or self.progress.best_score is None:
+            return None
+        restore(learner.model, average(paths), "average")
+        share_state(learner, self.progress)
+        learner.model.eval()
+        scores = self.evaluate(learner.model)
+        kept = (scores.bleu if self.config.training.stop_on == "bleu" else -scores.loss) > self.progress.best_score
+        if kept:
+            save_weights(state_of(learner.model), self.run.best)
+        return Averaged(len(paths), scores, kept)
+
+    def _tested(self, translator: Translator) -> Evaluation | LeftOut:
+        test, expected = self.prepared.test_lines, self._test_seconds()
+        assert test is not None
+        again = f"seq2seq eval {shlex.quote(str(self.run.directory))}"
+        if expected is not None and expected > HOPELESS * self.deadline.left:
+            return LeftOut(TEST, again)
+        return self._in_time(lambda: evaluate_run(self.run, test, translator, watch=self._watch(TEST)), TEST, again)
+
+    def _test_seconds(self) -> float | None:
+        """About how long the test will take, going by the last look at dev: that was a greedy search."""
+        test, dev, took = self.prepared.test_lines, self.prepared.dev_lines, self.progress.look_seconds
+        if test is None or not took:
+            return None
+        seen = sum(map(len, dev.src)) * ((self.progress.dev_lines or len(dev.src)) / len(dev.src))
+        # With a beam of 5 and in fp32, three times as long were seen.
+        return took * sum(map(len, test.src)) / max(1.0, seen) * (self.config.decoding.beam + 1) / 2
