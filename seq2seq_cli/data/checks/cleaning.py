@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress
-from seq2seq_cli.data.checks.kinds import REMOVED, REPAIRED, Kind
+from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.quoting import unquoted
 from seq2seq_cli.data.checks.reading import Reading
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.pairs import LineFiles, ParallelText
@@ -77,8 +78,8 @@ def write_copy(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
                     removed[_first(flags & REMOVED)] += 1
                 else:
                     mended.update(kind for kind in Kind if flags & REPAIRED & kind.bits)
-                    for file, line in zip(files, pair, strict=True):
-                        file.write(f"{repaired(line) if flags & REPAIRED else line}\n")
+                    for file, line in zip(files, _mended(pair, flags), strict=True):
+                        file.write(f"{line}\n")
                     written += 1
                 if row % PAGE == 0:
                     progress("writing", row, checked.pairs)
@@ -91,9 +92,20 @@ def write_copy(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
     return Cleaned(dict(sorted(removed.items())), dict(sorted(mended.items())), checked.unpaired, written)
 
 
+def _mended(pair: tuple[str, str], flags: int) -> tuple[str, str]:
+    """A pair as it stands in the copy."""
+    if not flags & REPAIRED:
+        return pair
+    src, tgt = reversed(pair) if flags & Kind.SWAPPED.bits else pair
+    return (
+        repaired(unquoted(src, every=bool(flags & Kind.QUOTED.bit(SOURCE)))),
+        repaired(unquoted(tgt, every=bool(flags & Kind.QUOTED.bit(TARGET)))),
+    )
+
+
 def _flags(checked: Checked) -> Iterator[int]:
     for begin in range(0, checked.pairs, PAGE):
-        yield from np.fromfile(checked.flags, dtype="<u4", count=PAGE, offset=begin * 4).tolist()
+        yield from np.fromfile(checked.flags, dtype=FLAGS, count=PAGE, offset=begin * FLAGS.itemsize).tolist()
 
 
 def _first(flags: int) -> Kind:

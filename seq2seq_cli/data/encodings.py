@@ -1,0 +1,128 @@
+"""Which encoding text is in, where it is not UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+from itertools import pairwise
+from typing import NamedTuple
+
+FEWEST = 64
+"""Bytes that are not ASCII from which on a guess is made."""
+MOST = 1 << 16
+"""Bytes that a guess is made from."""
+ALIGNED = 0.75
+"""Share of the bytes 0x0A that are line ends, where that is what two or four bytes around them make."""
+
+
+class Encoding(NamedTuple):
+    """``name``: for people, and for iconv; ``codec``: for Python."""
+
+    name: str
+    codec: str
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, Encoding("UTF-8", "utf-8-sig")),
+    (codecs.BOM_UTF32_LE, Encoding("UTF-32", "utf-32")),
+    (codecs.BOM_UTF32_BE, Encoding("UTF-32", "utf-32")),
+    (codecs.BOM_UTF16_LE, Encoding("UTF-16", "utf-16")),
+    (codecs.BOM_UTF16_BE, Encoding("UTF-16", "utf-16")),
+)
+"""UTF-32's before UTF-16's, which begin alike."""
+_WESTERN = ("cp1252", "mac_roman", "cp850", "cp437")
+_OF_LANGUAGES = {
+    "bs cs hr hu pl ro sk sl sq": ("cp1250", "iso8859_2", "cp852"),
+    "be bg kk mk mn ru sr uk": ("cp1251", "koi8_r", "koi8_u", "iso8859_5", "cp866", "mac_cyrillic"),
+    "el": ("cp1253", "iso8859_7"),
+    "az ku tr": ("cp1254", "iso8859_9"),
+    "he yi": ("cp1255", "iso8859_8"),
+    "ar fa ps ug ur": ("cp1256", "iso8859_6"),
+    "et lt lv": ("cp1257", "iso8859_13"),
+    "vi": ("cp1258",),
+    "th": ("cp874",),
+    "ja": ("cp932", "euc_jp", "iso2022_jp"),
+    "zh": ("gb18030", "big5"),
+    "ko": ("cp949", "johab"),
+}
+"""What was in use for each language (ISO 639-1); for all others, and besides, _WESTERN."""
+ALIKE = 0.02
+"""Difference in disorder between encodings that differ in letters that the text hardly has."""
+
+
+def by_mark(beginning: bytes) -> Encoding | None:
+    """The encoding that a file's first bytes name."""
+    return next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), None)
+
+
+def wide(beginning: bytes) -> Encoding | None:
+    """UTF-16 or UTF-32 where the first bytes of a file can be nothing else: by the mark, or by where zeros stand."""
+    named = by_mark(beginning)
+    if named is not None:
+        return named if named.codec != "utf-8-sig" else None
+    sample = beginning[:MOST]
+    if sample.isascii() and b"\0" not in sample:
+        return None
+    for order in ("LE", "BE"):
+        for width in (32, 16):
+            text = _decoded(sample, f"utf-{width}-{order.lower()}")
+            zeros = sample[1 if order == "LE" else 0 :: 2].count(0) * 2
+            ends = text.count("\n") > ALIGNED * sample.count(b"\n") if "\n" in text else zeros > len(sample) / 2
+            if ends and text and "\0" not in text:
+                return Encoding(f"UTF-{width}{order}", f"utf-{width}-{order.lower()}")
+    return None
+
+
+def _decoded(sample: bytes, codec: str) -> str:
+    """Nothing where it is not in that encoding. What is cut off within a character is no error."""
+    try:
+        return codecs.getincrementaldecoder(codec)().decode(sample)
+    except UnicodeDecodeError:
+        return ""
+
+
+def detect(sample: bytes, language: str | None = None) -> Encoding | None:
+    """The encoding of text of which ``sample`` is the beginning, or lines: UTF-8 where it is that. None where nothing
+    fits, or too little is there to tell.
+
+    Encodings of one byte a character are told apart by charset-normalizer, which sees how much sense the letters make,
+    among those that were in use for the ``language`` (ISO 639-1).
+    """
+    found = wide(sample)
+    if found is not None:
+        return found
+    sample = sample[:MOST]
+    if not sample or _decoded(sample, "utf-8"):
+        return by_mark(sample) or Encoding("UTF-8", "utf-8")
+    if sum(byte >= 0x80 for byte in sample) < FEWEST:
+        return None
+    return _narrow(sample, (language or "").lower()[:2])
+
+
+def _narrow(sample: bytes, language: str) -> Encoding | None:
+    from charset_normalizer import from_bytes
+
+    own = [codec for codes, of in _OF_LANGUAGES.items() if language in codes.split() for codec in of]
+    wanted = [*own, *(codec for codec in _WESTERN if codec not in own)]
+    matches = list(from_bytes(sample, cp_isolation=wanted))
+    if not matches:
+        matches = list(from_bytes(sample))  # a language that is written otherwise than it used to be
+        wanted = [match.encoding for match in matches]
+    if not matches:
+        return None
+    disorder = {match.encoding: match.chaos + _odd_letters(sample, match.encoding) for match in matches}
+    least = min(disorder.values())
+    codec = min((codec for codec, much in disorder.items() if much <= least + ALIKE), key=wanted.index)
+    if codec == "cp1252" and not any(0x80 <= byte < 0xA0 for byte in sample):
+        return Encoding("ISO-8859-1", "latin_1")
+    return Encoding(codec.upper().replace("_", "-"), codec)
+
+
+def _odd_letters(sample: bytes, codec: str) -> float:
+    """Share of the characters beyond ASCII that are no letters, or capitals within a word."""
+    text = sample.decode(codec, "replace")
+    beyond = odd = 0
+    for before, character in pairwise(f" {text}"):
+        if character > "\x7f":
+            beyond += 1
+            odd += not character.isalpha() or (character.isupper() and before.islower())
+    return odd / max(beyond, 1)
