@@ -29,6 +29,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, Encoding("UTF-16", "utf-16")),
 )
 """UTF-32's before UTF-16's, which begin alike."""
+WIDE = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"})
+"""Codecs of more than one byte a character throughout: what is in them is not read as anything else."""
 _WESTERN = ("cp1252", "mac_roman", "cp850", "cp437")
 _OF_LANGUAGES = {
     "bs cs hr hu pl ro sk sl sq": ("cp1250", "iso8859_2", "cp852"),

@@ -1,12 +1,12 @@
-"""A text's two sides paired anew, a part at a time."""
+"""Two texts that were one line by line, paired anew."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from seq2seq_cli.data.checks.realign.beads import BEAD, Band, Scores, Side, beads_of
+from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, Scores, Side, beads_of
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
 from seq2seq_cli.data.checks.realign.tokens import Vocabulary
 
@@ -16,14 +16,14 @@ WIDEST = 1024
 """... at most; and ..."""
 NARROW = 24
 """... when words are known."""
-FOLD = 16
-"""Source lines in a row whose words are learned together: what a line says comes from the others' words."""
-PASSES = 3
-SURE = 0.9
+PASSES = 8
+GROWTH = 1.02
+"""Passes end where the sure beads have not grown by this factor."""
+SURE = 0.7
 """Probability of beads that words are learned from."""
 
 
-def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, progress: Callable[[int], None]) -> np.ndarray:
+def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool) -> np.ndarray:
     """The beads (`BEAD`) of two texts that begin together, and where ``closed`` end together.
 
     At first by lengths, names and numbers alone; then by the words that the surest beads have in common.
@@ -31,18 +31,18 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, progress: Ca
     words = Vocabulary()
     sides = [Side(words.tokens(lines), np.array([len(line) for line in lines], dtype=np.int64)) for lines in (src, tgt)]
     source, target = sides
-    folds = np.arange(len(src)) // FOLD % 2
     nothing = Lexicon.empty(target.words, len(words))
     books = (nothing, nothing)
     band = _straight(len(src), len(tgt), closed)
     beads = np.zeros(0, dtype=BEAD)
+    known = 1
     for number in range(PASSES):
-        beads = beads_of(Scores(source, target, books, folds), len(src), len(tgt), band, closed)
-        progress((number + 1) * len(src) // PASSES)
+        beads = beads_of(Scores(source, target, books), len(src), len(tgt), band, closed)
         sure = beads[(beads["probability"] > SURE) & (beads["src_lines"] == 1) & (beads["tgt_lines"] == 1)]
-        if number == PASSES - 1 or not len(sure):
+        if number == PASSES - 1 or len(sure) < GROWTH * known:
             break
-        odd = folds[sure["src"]] == 1
+        known = len(sure) or 1
+        odd = sure["src"] // BLOCK % 2 == 1
         books = tuple(
             Lexicon.learned(source.words, target.words, part["src"], part["tgt"], len(words)) if len(part) else nothing
             for part in (sure[odd], sure[~odd])
@@ -54,8 +54,7 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, progress: Ca
 def _straight(rows: int, columns: int, closed: bool) -> Band:
     """Around the straight line."""
     around = min(SLACK + abs(rows - columns), WIDEST)
-    ends = np.arange(rows + 1) * (columns / max(rows, 1) if closed else 1.0)
-    return Band(np.maximum(ends.astype(np.int64) - around, 0), 2 * around)
+    return _banded(np.arange(rows + 1) * (columns / max(rows, 1) if closed else 1.0), around)
 
 
 def _around(sure: np.ndarray, rows: int, columns: int, closed: bool) -> Band:
@@ -65,6 +64,11 @@ def _around(sure: np.ndarray, rows: int, columns: int, closed: bool) -> Band:
     to = np.concatenate(([0], sure["tgt"], [end]))
     middle = np.interp(np.arange(rows + 1), at, to)
     gaps = np.abs(np.diff(to) - np.diff(at))
-    around = NARROW + int(np.clip(gaps.max(), 0, WIDEST))
-    lows = np.maximum.accumulate(np.maximum(middle.astype(np.int64) - around, 0))
-    return Band(lows, 2 * around)
+    return _banded(middle, NARROW + int(np.clip(gaps.max(), 0, WIDEST)))
+
+
+def _banded(middle: np.ndarray, around: int) -> Band:
+    """So many target lines on both sides of the ``middle`` of each source line (and of the end)."""
+    first, last = middle[::BLOCK], middle[np.minimum(np.arange(BLOCK - 1, len(middle) + BLOCK - 1, BLOCK), len(middle) - 1)]
+    lows = np.maximum.accumulate(np.maximum(first.astype(np.int64) - around, 0))
+    return Band(lows, int(np.ceil((last - lows).max())) + around + 1)

@@ -12,21 +12,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seq2seq_cli.data.checks.realign.lexicon import UNEXPLAINED, Lexicon
+from seq2seq_cli.data.checks.realign.lexicon import Lexicon
 from seq2seq_cli.data.checks.realign.tokens import Tokens
 
 BEAD = np.dtype([("src", "<i8"), ("tgt", "<i8"), ("src_lines", "u1"), ("tgt_lines", "u1"), ("probability", "<f4")])
 """First line and number of lines on each side."""
 
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2))
-PRIORS = np.log([0.90, 0.02, 0.02, 0.004])
-ALONE = float(np.log(0.028))
+PRIORS = np.log([0.8, 0.04, 0.04, 0.01])
+ALONE = float(np.log(0.05))
 """Prior of 1-0 and of 0-1."""
+BLOCK = 64
+"""Source lines that are compared with the same target lines. Those of every other block are scored by the words of the
+others: what a line says is not learned from itself."""
 SURE = 0.5
 """Probability above which beads exclude each other."""
 WORDS = 0.5
 """Weight of what the words say: they do not come independently of each other."""
-SPREAD, SPREAD_SHORT = 0.01, 5.0
+SPREAD, SPREAD_SHORT = 0.01, 2.0
 """Variance of the logarithm of a translation's length, and what is added to it over the characters of the source."""
 SMOOTHING = 5.0
 """Characters added to every length."""
@@ -48,72 +51,87 @@ class Side:
 
 @dataclass(frozen=True)
 class Band:
-    """Where is looked: source line i is compared with target lines from ``lows[i]`` on, ``width`` of them."""
+    """Where is looked: source lines of the block n (BLOCK lines) are compared with ``width`` target lines from
+    ``lows[n]`` on, which never falls. A way ends behind the last line: so many blocks as ``rows // BLOCK + 1``."""
 
     lows: np.ndarray
     width: int
+
+    def low(self, row: int) -> int:
+        return int(self.lows[row // BLOCK])
 
 
 class Scores:
     """What beads say that begin at a source line, for every target line of the band, in nats."""
 
-    def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], folds: np.ndarray) -> None:
-        self._src, self._tgt = src, tgt
-        self._lexicons, self._folds = lexicons, folds
-        self._own = [np.searchsorted(book.keys // book.size, np.arange(book.size + 1)) for book in lexicons]
-        self._said = np.full(lexicons[0].size, np.log(UNEXPLAINED), dtype=np.float32)
+    def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon]) -> None:
+        self._src, self._tgt, self._lexicons = src, tgt, lexicons
         self._rate = np.log((tgt.chars.sum() + 1) / (src.chars.sum() + 1))
-        pairs = tgt.chars[:-1] + tgt.chars[1:] if len(tgt) > 1 else tgt.chars
-        self._usual = [_normal(np.log(chars + SMOOTHING)) for chars in (tgt.chars, pairs)]
+        two = tgt.chars[:-1] + tgt.chars[1:] if len(tgt) > 1 else tgt.chars
+        self._usual = [_normal(np.log(chars + SMOOTHING)) for chars in (tgt.chars, two)]
 
-    def of(self, row: int, low: int, high: int) -> np.ndarray:
-        """Of each of SHAPES (4 x target lines from ``low`` to ``high``, which is not included)."""
-        told = np.full((len(SHAPES), high - low), NEVER, dtype=np.float32)
-        chars = self._tgt.chars[low : high + 1]
-        two = chars[:-1] + chars[1:]
+    def of(self, begin: int, end: int, low: int, width: int) -> np.ndarray:
+        """Of source lines of one block: lines x SHAPES x target lines, NEVER where there are none."""
+        told = np.full((end - begin, len(SHAPES), width), NEVER, dtype=np.float32)
+        high = min(low + width, len(self._tgt))
+        if high <= low:
+            return told
+        further = min(high + 1, len(self._tgt))
+        book = self._lexicons[begin // BLOCK % 2]
+        odds, counts, theirs, occurs = self._odds(book, begin, min(end + 1, len(self._src)), low, further)
+        one, two = self._tgt.chars[low:further], self._tgt.chars[low : further - 1] + self._tgt.chars[low + 1 : further]
         for lines in (1, 2):
-            if row + lines > len(self._src):
-                break
-            length = int(self._src.chars[row : row + lines].sum())
-            words = self._words(row, lines, low, high + 1) * WORDS
-            one_one, one_two = (0, 2) if lines == 1 else (1, 3)
-            told[one_one] = PRIORS[one_one] + self._lengths(length, chars[: high - low], 0) + words[: high - low]
-            both = self._lengths(length, two, 1) + words[:-1] + words[1:]
-            told[one_two, : len(two)] = PRIORS[one_two] + both
+            rows = min(end, len(self._src) + 1 - lines) - begin
+            length, count, many = (
+                sum(values[n : n + rows] for n in range(lines)) for values in (self._src.chars[begin:], counts, odds)
+            )
+            likely = book.said(many / np.maximum(count, 1)[:, None], theirs)
+            words = WORDS * (likely.astype(np.float32) @ occurs)
+            for number, (height, wide) in enumerate(SHAPES):
+                if height == lines:
+                    chars = (one, two)[wide - 1]
+                    said = words if wide == 1 else words[:, :-1] + words[:, 1:]
+                    said = said + PRIORS[number] + self._lengths(length, chars, wide - 1)
+                    told[:rows, number, : min(said.shape[1], high - low)] = said[:, : high - low]
         return told
 
-    def _lengths(self, src: int, tgt: np.ndarray, usual: int) -> np.ndarray:
+    def _lengths(self, src: np.ndarray, tgt: np.ndarray, usual: int) -> np.ndarray:
         size = np.log(tgt + SMOOTHING)
-        variance = SPREAD + SPREAD_SHORT / (src + SMOOTHING)
-        mean = np.log(src + SMOOTHING) + self._rate
+        variance = (SPREAD + SPREAD_SHORT / (src + SMOOTHING))[:, None]
+        mean = np.log(src + SMOOTHING)[:, None] + self._rate
         middle, spread = self._usual[usual]
         as_pair = -0.5 * (size - mean) ** 2 / variance - 0.5 * np.log(variance)
         alone = -0.5 * (size - middle) ** 2 / spread - 0.5 * np.log(spread)
         return np.clip(as_pair - alone, *CLIP)
 
-    def _words(self, row: int, lines: int, low: int, high: int) -> np.ndarray:
-        """Of one or two source lines with each target line."""
-        words = self._src.words
-        first = words.ends[row - 1] if row else 0
-        own = words.ids[first : words.ends[row + lines - 1]]
-        fold = self._folds[row]
-        book, begins = self._lexicons[fold], self._own[fold]
-        parts = [slice(begins[word], begins[word + 1]) for word in own.tolist()]
-        known = [part for part in parts if part.stop > part.start]
-        same = book.same(own)
-        targets = np.concatenate([own[same > 0], *(book.keys[part] % book.size for part in known)])
-        odds = np.concatenate([same[same > 0], *(book.odds[part] for part in known)])
-        touched, number = np.unique(targets, return_inverse=True)
-        many = np.bincount(number, odds, minlength=len(touched))
-        said = self._said
-        said[touched] = np.log(UNEXPLAINED + (1 - UNEXPLAINED) * many / max(len(own), 1))
-        ends = self._tgt.words.ends
-        high = min(high, len(ends))
-        begin = ends[low - 1] if low else 0
-        sums = np.concatenate(([0.0], np.cumsum(said[self._tgt.words.ids[begin : ends[high - 1]]], dtype=np.float64)))
-        said[touched] = np.log(UNEXPLAINED)
-        places = ends[low:high] - begin
-        return np.diff(sums[places], prepend=0.0)
+    def _odds(self, book: Lexicon, begin: int, end: int, low: int, high: int) -> tuple[np.ndarray, ...]:
+        """For source lines: how much likelier their words together make each word that these target lines have (lines x
+        words), and how many they are; those words; and which of the target lines have each (words x lines)."""
+        src, own, src_lines = _different(self._src.words, begin, end)
+        tgt, theirs, tgt_lines = _different(self._tgt.words, low, high)
+        occurs = np.zeros((len(tgt), high - low), dtype=np.float32)
+        occurs[theirs, tgt_lines] = 1
+        has = np.zeros((end - begin, len(src)), dtype=np.float32)
+        has[src_lines, own] = 1
+        makes = np.zeros((len(src), len(tgt)), dtype=np.float32)
+        firsts, lasts = (np.searchsorted(book.keys, (src + more) * book.size) for more in (0, 1))
+        entries = np.repeat(firsts - np.cumsum(lasts - firsts) + lasts - firsts, lasts - firsts) + np.arange((lasts - firsts).sum())
+        of = np.repeat(np.arange(len(src)), lasts - firsts)
+        words = book.keys[entries] % book.size
+        places = np.minimum(np.searchsorted(tgt, words), len(tgt) - 1)
+        there = tgt[places] == words
+        makes[of[there], places[there]] = book.odds[entries[there]]
+        both, from_src, from_tgt = np.intersect1d(src, tgt, assume_unique=True, return_indices=True)
+        makes[from_src, from_tgt] = np.maximum(makes[from_src, from_tgt], book.same(both))
+        return has @ makes, has.sum(1), tgt, occurs
+
+
+def _different(words: Tokens, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The different words of some lines, sorted; for each occurrence its number among them, and its line."""
+    first = words.ends[begin - 1] if begin else 0
+    ids = words.ids[first : words.ends[end - 1]]
+    found, number = np.unique(ids, return_inverse=True)
+    return found, number, np.repeat(np.arange(end - begin), words.counts[begin:end])
 
 
 def _normal(values: np.ndarray) -> tuple[float, float]:
@@ -122,40 +140,32 @@ def _normal(values: np.ndarray) -> tuple[float, float]:
 
 def beads_of(scores: Scores, rows: int, columns: int, band: Band, closed: bool) -> np.ndarray:
     """The beads (BEAD) that are likelier than not, in order, of texts of so many lines. ``closed``: both end together;
-    else the target may go on."""
-    told = [_scored(scores, row, columns, band) for row in range(rows)]
-    forward = _swept(told, rows, columns, band)
-    backward = _swept_back(told, rows, columns, band, closed)
-    total = _total(forward, band, columns, closed)
+    else one may go on without the other."""
+    blocks = [(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK)]
+    told = np.concatenate([scores.of(begin, end, band.low(begin), band.width) for begin, end in blocks])
+    forward = _swept(told, columns, band)
+    backward = _swept_back(told, columns, band, closed)
+    total = backward[0, 0]  # every way begins there
     found = []
-    for row in range(rows):
-        for number, (lines, width) in enumerate(SHAPES):
-            if row + lines > rows:
+    for number, (lines, width) in enumerate(SHAPES):
+        for begin, end in blocks:
+            end = min(end, rows + 1 - lines)
+            if end <= begin:
                 continue
-            behind = _moved(backward[row + lines], _low(band, row + lines) - _low(band, row) - width)
-            chance = np.exp(np.minimum(forward[row] + told[row][number] + behind - total, 0))
-            likely = np.flatnonzero(chance > SURE)
-            for place in likely.tolist():
-                found.append((row, _low(band, row) + place, lines, width, chance[place]))
-    return np.array(found, dtype=BEAD)
-
-
-def _low(band: Band, row: int) -> int:
-    return int(band.lows[row])
-
-
-def _scored(scores: Scores, row: int, columns: int, band: Band) -> np.ndarray:
-    """NEVER where the band reaches beyond the text."""
-    low = _low(band, row)
-    high = min(low + band.width, columns)
-    told = np.full((len(SHAPES), band.width), NEVER, dtype=np.float32)
-    if high > low:
-        told[:, : high - low] = scores.of(row, low, high)
-    return told
+            by = [band.low(row + lines) - band.low(row) - width for row in range(begin, end)]
+            behind = np.stack([_moved(backward[row + lines], much) for row, much in enumerate(by, start=begin)])
+            chance = np.exp(np.minimum(forward[begin:end] + told[begin:end, number] + behind - total, 0))
+            row, place = np.nonzero(chance > SURE)
+            bead = np.zeros(len(row), dtype=BEAD)
+            bead["src"], bead["tgt"], bead["probability"] = row + begin, place + band.low(begin), chance[row, place]
+            bead["src_lines"], bead["tgt_lines"] = lines, width
+            found.append(bead)
+    beads = np.concatenate(found)
+    return beads[np.argsort(beads["src"], kind="stable")]
 
 
 def _moved(values: np.ndarray, by: int) -> np.ndarray:
-    """``values`` whose place 0 is ``by`` places on: what was at p is at p + by."""
+    """``values``, each ``by`` places on."""
     if by == 0:
         return values
     moved = np.full_like(values, NEVER)
@@ -167,55 +177,43 @@ def _moved(values: np.ndarray, by: int) -> np.ndarray:
     return moved
 
 
-def _swept(told: list[np.ndarray], rows: int, columns: int, band: Band) -> list[np.ndarray]:
-    """The logarithm of the sum over all ways from the beginning to each place."""
+def _swept(told: np.ndarray, columns: int, band: Band) -> np.ndarray:
+    """The logarithm of the sum over all ways from the beginning to each place: (source lines + 1) x width."""
     slope = ALONE * np.arange(band.width)
-    swept: list[np.ndarray] = []
-    for row in range(rows + 1):
-        into = np.full(band.width, NEVER, dtype=np.float64)
-        if row == 0 and band.lows[0] == 0:
+    swept = np.full((len(told) + 1, band.width), NEVER, dtype=np.float64)
+    for row, into in enumerate(swept):
+        if row == 0:
             into[0] = 0
-        for lines in (1, 2):
-            if row >= lines:
-                shift = _low(band, row - lines) - _low(band, row)
-                before, said = swept[row - lines], told[row - lines]
-                for number, (height, width) in enumerate(SHAPES):
-                    if height == lines:
-                        into = np.logaddexp(into, _moved(before + said[number], shift + width))
-                if lines == 1:
-                    into = np.logaddexp(into, _moved(before, shift) + ALONE)
-        into = np.logaddexp.accumulate(into - slope) + slope
-        into[max(0, columns + 1 - _low(band, row)) :] = NEVER
-        swept.append(into)
+        for lines in range(1, min(row, 2) + 1):
+            shift = band.low(row - lines) - band.low(row)
+            before, said = swept[row - lines], told[row - lines]
+            for number, (height, width) in enumerate(SHAPES):
+                if height == lines:
+                    np.logaddexp(into, _moved(before + said[number], shift + width), out=into)
+            if lines == 1:
+                np.logaddexp(into, _moved(before, shift) + ALONE, out=into)
+        into[:] = np.logaddexp.accumulate(into - slope) + slope
+        into[max(0, columns + 1 - band.low(row)) :] = NEVER
     return swept
 
 
-def _swept_back(told: list[np.ndarray], rows: int, columns: int, band: Band, closed: bool) -> list[np.ndarray]:
+def _swept_back(told: np.ndarray, columns: int, band: Band, closed: bool) -> np.ndarray:
     """The same from each place to the end."""
+    rows = len(told)
     slope = ALONE * np.arange(band.width)
-    swept: list[np.ndarray] = [np.zeros(0)] * (rows + 1)
+    swept = np.full((rows + 1, band.width), NEVER, dtype=np.float64)
     for row in range(rows, -1, -1):
-        into = np.full(band.width, NEVER, dtype=np.float64)
-        if row == rows:
-            if not closed:
-                into[:] = 0
-            elif 0 <= columns - _low(band, row) < band.width:
-                into[columns - _low(band, row)] = 0
+        into, low = swept[row], band.low(row)
+        if row == rows and not closed:
+            into[:] = 0
+        elif (row == rows or not closed) and 0 <= columns - low < band.width:
+            into[columns - low] = 0
         for number, (lines, width) in enumerate(SHAPES):
             if row + lines <= rows:
-                behind = _moved(swept[row + lines], _low(band, row + lines) - _low(band, row) - width)
-                into = np.logaddexp(into, behind + told[row][number])
+                behind = _moved(swept[row + lines], band.low(row + lines) - low - width)
+                np.logaddexp(into, behind + told[row, number], out=into)
         if row < rows:
-            into = np.logaddexp(into, _moved(swept[row + 1], _low(band, row + 1) - _low(band, row)) + ALONE)
-        into[max(0, columns + 1 - _low(band, row)) :] = NEVER
-        into = (np.logaddexp.accumulate((into + slope)[::-1])[::-1]) - slope
-        swept[row] = into
+            np.logaddexp(into, _moved(swept[row + 1], band.low(row + 1) - low) + ALONE, out=into)
+        into[max(0, columns + 1 - low) :] = NEVER
+        into[:] = np.logaddexp.accumulate((into + slope)[::-1])[::-1] - slope
     return swept
-
-
-def _total(forward: list[np.ndarray], band: Band, columns: int, closed: bool) -> float:
-    last = forward[-1]
-    if not closed:
-        return float(np.logaddexp.reduce(last))
-    place = columns - int(band.lows[len(forward) - 1])
-    return float(last[place]) if 0 <= place < len(last) else float(NEVER)

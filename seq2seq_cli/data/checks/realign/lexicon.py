@@ -12,8 +12,10 @@ from seq2seq_cli.data.checks.realign.tokens import Tokens
 ITERATIONS = 4
 DISCOUNT = 0.5
 """Of each expected count: two words that met once know nothing of each other (absolute discounting)."""
-UNEXPLAINED = 0.4
-"""Share of a line's words that stand there for no word of the other side."""
+EXPLAINED = 0.6
+"""Share of a line's words that stand there for a word of the other side."""
+DOUBT = 3.0
+"""Lines with a word after which half of that is known of it."""
 SAME = 0.3
 """Probability that a word which is not known yet, a name or a number, is the same in the translation."""
 KNOWN = 5
@@ -51,13 +53,15 @@ class Meetings(NamedTuple):
 @dataclass(frozen=True)
 class Lexicon:
     """``keys``: source x size + target word, sorted; ``odds``: how much likelier the source word makes the target word
-    than it is anyway. ``seen``: lines with each source word. ``usual``: how often a target word is each word."""
+    than it is anyway. ``seen``: lines with each source word. ``usual``: how often a target word is each word.
+    ``explained``: the chance that each target word stands for one of the source's, as far as is known."""
 
     size: int
     keys: np.ndarray
     odds: np.ndarray
     seen: np.ndarray
     usual: np.ndarray
+    explained: np.ndarray
 
     @classmethod
     def learned(cls, src: Tokens, tgt: Tokens, rows: np.ndarray, columns: np.ndarray, size: int) -> Lexicon:
@@ -65,7 +69,7 @@ class Lexicon:
         vocabulary."""
         fit = np.cumsum(src.counts[rows] * tgt.counts[columns]) <= ENTRIES
         met = Meetings.of(src, tgt, rows[fit], columns[fit])
-        seen = np.bincount(met.src[np.unique(met.pair * size + met.src, return_index=True)[1]], minlength=size)
+        seen, heard = (_lines_with(words, met.pair, size) for words in (met.src, met.tgt))
         often = np.bincount(tgt.ids, minlength=size) + 0.5
         usual = often / often.sum()
         keys, number, met_often = np.unique(met.src * size + met.tgt, return_inverse=True, return_counts=True)
@@ -80,14 +84,15 @@ class Lexicon:
         totals = np.bincount(of_src, counts, minlength=size)[of_src]
         odds = np.minimum(np.maximum(counts - DISCOUNT, 0) / totals / usual[of_tgt], STRONGEST)
         kept = odds > 1
-        return cls(size, keys[kept], odds[kept].astype(np.float32), seen, usual)
+        return cls(size, keys[kept], odds[kept].astype(np.float32), seen, usual, EXPLAINED * heard / (heard + DOUBT))
 
     @classmethod
     def empty(cls, tgt: Tokens, size: int) -> Lexicon:
         """One that knows nothing but that names and numbers stay the same."""
         often = np.bincount(tgt.ids, minlength=size) + 0.5
         nothing = np.zeros(0, dtype=np.int64)
-        return cls(size, nothing, nothing.astype(np.float32), np.zeros(size, dtype=np.int64), often / often.sum())
+        unknown = np.zeros(size, dtype=np.int64)
+        return cls(size, nothing, nothing.astype(np.float32), unknown, often / often.sum(), np.zeros(size))
 
     def same(self, words: np.ndarray) -> np.ndarray:
         """The odds of each word for itself: 0 where it is known."""
@@ -107,5 +112,19 @@ class Lexicon:
         width = tgt.counts[columns]
         pair = np.repeat(np.arange(len(rows)), width)
         many = np.pad(many, (0, len(pair) - len(many)))
-        said = np.log(UNEXPLAINED + (1 - UNEXPLAINED) * many / np.maximum(src.counts[rows], 1)[pair])
+        first = np.cumsum(width) - width
+        words = tgt.ids[tgt.begins[columns][pair] + np.arange(len(pair)) - first[pair]]
+        said = self.said(many / np.maximum(src.counts[rows], 1)[pair], words)
         return np.bincount(pair, said, minlength=len(rows))
+
+    def said(self, odds: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """What each target word says, in nats, that the source line makes so much likelier on average."""
+        chance = self.explained[words]
+        chance = np.where(odds > 0, np.maximum(chance, SAME), chance)
+        said: np.ndarray = np.log(1 - chance + chance * odds)
+        return said
+
+
+def _lines_with(words: np.ndarray, pair: np.ndarray, size: int) -> np.ndarray:
+    """In how many pairs each word is met."""
+    return np.bincount(np.unique(pair * size + words) % size, minlength=size)
