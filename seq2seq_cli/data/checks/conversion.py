@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
 from seq2seq_cli.data.encodings import MOST, WIDE, Encoding, detect, wide
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
 from seq2seq_cli.data.tables import Table, table_format
@@ -26,14 +26,13 @@ _END = re.compile(rb"\r\n?|\n")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What had to be done to read a file: ``encoded`` lines of it are in another ``encoding``, and ``ended`` lines end
-    with CR alone. ``sides``: which sides of the text it holds."""
+    """What had to be done to read a file: how many ``lines`` are in another ``encoding`` (Kind.ENCODING), and end with CR
+    alone (Kind.LINE_ENDS). ``sides``: which sides of the text it holds."""
 
     path: Path
     sides: tuple[int, ...]
     encoding: Encoding | None
-    encoded: int
-    ended: int
+    lines: dict[Kind, int]
 
 
 def converted(
@@ -78,14 +77,14 @@ def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> 
         place.mkdir()
         copy = place / path.name.removesuffix(".gz")
         with _opened(path) as file, open(copy, "wb") as out:
-            encoded, ended = _write(file, out, encoding, found)
+            lines = _write(file, out, encoding, found)
     except (gzip.BadGzipFile, EOFError) as error:
         raise DataError(f"not a whole gzip file: {error}", str(path)) from None
     except OSError as error:
         if error.filename == str(path):
             raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
         raise
-    return copy, Conversion(path, sides, encoding, encoded, ended)
+    return copy, Conversion(path, sides, encoding, lines)
 
 
 class _Survey:
@@ -130,8 +129,8 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> tuple[int, int]:
-    """Lines in another encoding, and lines that CR alone ended."""
+def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> dict[Kind, int]:
+    """How many lines were in another encoding, and how many CR alone ended."""
     encoded = ended = 0
     for line, end in _lines(_blocks(file, encoding)):
         if encoding is not None and (encoding.codec in WIDE or not _is_utf8(line)):
@@ -141,7 +140,7 @@ def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Sur
             ended += 1
             end = b"\n"
         out.write(line + end)
-    return encoded, ended
+    return {Kind.ENCODING: encoded, Kind.LINE_ENDS: ended}
 
 
 def _blocks(file: BinaryIO, encoding: Encoding | None) -> Iterator[bytes]:

@@ -136,11 +136,9 @@ def check(
 
 def _of_files(finding: Finding, conversions: list[Conversion]) -> Finding:
     """What is found of whole files and not of single pairs."""
-    counts = {Kind.ENCODING: [done.encoded for done in conversions], Kind.LINE_ENDS: [done.ended for done in conversions]}
-    if finding.kind not in counts:
+    if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
         return finding
-    each = list(zip(counts[finding.kind], conversions, strict=True))
-    src, tgt = (sum(lines for lines, done in each if side in done.sides) for side in (SOURCE, TARGET))
+    src, tgt = (sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET))
     return replace(finding, pairs=max(src, tgt), sides=(src, tgt))
 
 
@@ -192,10 +190,11 @@ class _Check:
         lines = self.reading.lines
         extra = abs(lines[SOURCE] - lines[TARGET])
         blocks = suspicious_blocks(self._read, count, extra, self._stage("alignment", count))
-        strangers = evidence(self.sample.stretches()).unrelated
+        said = evidence(self.sample.stretches())
+        strangers = said.unrelated
         if not (blocks or extra or strangers):
             return [], None, False
-        regions = regions_of(blocks, lines, strangers)
+        regions = regions_of(blocks, lines, strangers or bool(extra and not said.related))
         realigned = realign(self.reading, regions, self.folder, self._stage("realigning", max(lines)))
         if strangers and not realigned.trusted:
             return [], None, True

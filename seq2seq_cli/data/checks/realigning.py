@@ -20,8 +20,8 @@ from seq2seq_cli.data.pairs import LineFiles
 
 MARGIN = 1000
 """Lines before and behind a suspicious block that are looked at as well: where a block begins is known roughly."""
-TAIL = 20_000
-"""Lines at the end that are looked at where one file has more and no block tells where."""
+TAIL = 3000
+"""Lines at the end that are looked at where one file has more and no block tells where: it may be too near the end."""
 UNCLEAR = 20
 """Lines in a row without a translation, on both sides, that are a block of their own."""
 SHORTEST = 3
@@ -43,7 +43,7 @@ class Region(NamedTuple):
 class Realigned:
     """``text``: the pairs as they should be, in two files. Of its pairs, those whose lines had stood beside each other,
     those whose had not, and those of several lines of a side; the lines left out on each side. ``confidence``: how
-    probable the pairs in question are, on average. ``trusted``: whether the text may stand for the one it is made of."""
+    probable those are, on average, that had not stood beside each other. ``trusted``: whether the text may stand for the one it is made of."""
 
     text: LineFiles
     kept: int
@@ -142,7 +142,8 @@ class _Work:
         single = (pairs["src_lines"] == 1) & (pairs["tgt_lines"] == 1)
         beside = single & (pairs["src"] == pairs["tgt"])
         used = [int(pairs[name].sum()) for name in ("src_lines", "tgt_lines")]
-        confidence = float(pairs["probability"].mean()) if len(pairs) else 0.0
+        doubted = pairs["probability"][~beside] if (~beside).any() else pairs["probability"]
+        confidence = float(doubted.mean()) if len(doubted) else 0.0
         covered = min(used) >= COVERED * min(self._looked_at)
         strangers = evidence(self._sample.stretches()).unrelated
         return Realigned(

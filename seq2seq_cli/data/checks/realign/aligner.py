@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, Scores, Side, beads_of
+from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, Priors, Scores, Side, beads_of
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
 from seq2seq_cli.data.checks.realign.tokens import Vocabulary
 
 SLACK = 64
 """Lines beyond the difference of the two texts' that the drift between them may come to, at first ..."""
-WIDEST = 1024
+WIDEST = 512
 """... at most; and ..."""
 NARROW = 24
 """... when words are known."""
@@ -20,13 +20,22 @@ PASSES = 8
 GROWTH = 1.02
 """Passes end where the sure beads have not grown by this factor."""
 SURE = 0.7
-"""Probability of beads that words are learned from."""
+"""Probability of beads that words are learned from ..."""
+KEPT = 0.9
+"""... and of those that are pairs."""
+FILLED = 3
+"""Lines that may stand between two pairs, as many on both sides, and be taken for pairs whatever they hold ..."""
+LIKELY = -3.0
+"""... and what more of them must say on average, in nats: those that are none say less."""
+APART, FEWEST = 4, 8
+"""More lines than the one, on both sides, part pairs; so many must stand together."""
 
 
-def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool) -> np.ndarray:
-    """The beads (`BEAD`) of two texts that begin together, and where ``closed`` end together.
+def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int = 0) -> np.ndarray:
+    """The pairs (`BEAD`) of two texts that begin together, and where ``closed`` end together. ``beside``: by how much the
+    number of a target line is higher than that of the source line it has stood beside.
 
-    At first by lengths, names and numbers alone; then by the words that the surest beads have in common.
+    At first by lengths, names and numbers alone; then by the words that the surest pairs have in common.
     """
     words = Vocabulary()
     sides = [Side(words.tokens(lines), np.array([len(line) for line in lines], dtype=np.int64)) for lines in (src, tgt)]
@@ -35,20 +44,53 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool) -> np.ndarra
     books = (nothing, nothing)
     band = _straight(len(src), len(tgt), closed)
     beads = np.zeros(0, dtype=BEAD)
-    known = 1
+    known, priors = 1, Priors.at_first()
     for number in range(PASSES):
-        beads = beads_of(Scores(source, target, books), len(src), len(tgt), band, closed)
-        sure = beads[(beads["probability"] > SURE) & (beads["src_lines"] == 1) & (beads["tgt_lines"] == 1)]
+        scores = Scores(source, target, books, priors)
+        beads = beads_of(scores, len(src), len(tgt), band, closed)
+        single = (beads["src_lines"] == 1) & (beads["tgt_lines"] == 1)
+        sure = beads[(beads["probability"] > SURE) & single]
         if number == PASSES - 1 or len(sure) < GROWTH * known:
             break
-        known = len(sure) or 1
+        known, priors = len(sure) or 1, Priors.of(beads)
         odd = sure["src"] // BLOCK % 2 == 1
         books = tuple(
             Lexicon.learned(source.words, target.words, part["src"], part["tgt"], len(words)) if len(part) else nothing
             for part in (sure[odd], sure[~odd])
         )  # type: ignore[assignment]
         band = _around(sure, len(src), len(tgt), closed)
-    return beads
+    stood = single & (beads["tgt"] - beads["src"] == beside)  # which makes it more likely
+    return _together(_filled(beads[(beads["probability"] > KEPT) | stood], scores))
+
+
+def _filled(beads: np.ndarray, scores: Scores) -> np.ndarray:
+    """The beads, and pairs of the lines between two of them that are as many on both sides: where they are few, or where
+    they look like pairs all together."""
+    if not len(beads):
+        return beads
+    src_end, tgt_end = (beads[side] + beads[f"{side}_lines"] for side in ("src", "tgt"))
+    gap, other = beads["src"][1:] - src_end[:-1], beads["tgt"][1:] - tgt_end[:-1]
+    found = [beads]
+    for place in np.flatnonzero((gap == other) & (gap > 0)).tolist():
+        row, column, many = int(src_end[place]), int(tgt_end[place]), int(gap[place])
+        if many <= FILLED or scores.of_pairs(row, column, many) > LIKELY * many:
+            added = np.zeros(many, dtype=BEAD)
+            added["src"], added["tgt"] = row + np.arange(many), column + np.arange(many)
+            added["src_lines"] = added["tgt_lines"] = 1
+            added["probability"] = KEPT
+            found.append(added)
+    whole = np.concatenate(found)
+    return whole[np.argsort(whole["src"], kind="stable")]
+
+
+def _together(pairs: np.ndarray) -> np.ndarray:
+    """The pairs without those few that stand alone among lines without a partner: there, chance finds some."""
+    if not len(pairs):
+        return pairs
+    gaps = [pairs[side][1:] - pairs[side][:-1] - pairs[f"{side}_lines"][:-1] for side in ("src", "tgt")]
+    island = np.concatenate(([0], np.cumsum(np.minimum(*gaps) > APART)))
+    kept: np.ndarray = pairs[np.bincount(island)[island] >= FEWEST]
+    return kept
 
 
 def _straight(rows: int, columns: int, closed: bool) -> Band:
@@ -60,7 +102,7 @@ def _straight(rows: int, columns: int, closed: bool) -> Band:
 def _around(sure: np.ndarray, rows: int, columns: int, closed: bool) -> Band:
     """Around what is known already; wider where nothing is known for long."""
     at = np.concatenate(([0], sure["src"], [rows]))
-    end = columns if closed else min(columns, int(sure["tgt"][-1] + rows - sure["src"][-1]))
+    end = columns if closed else int(sure["tgt"][-1] + rows - sure["src"][-1])
     to = np.concatenate(([0], sure["tgt"], [end]))
     middle = np.interp(np.arange(rows + 1), at, to)
     gaps = np.abs(np.diff(to) - np.diff(at))

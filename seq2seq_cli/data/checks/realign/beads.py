@@ -19,12 +19,11 @@ BEAD = np.dtype([("src", "<i8"), ("tgt", "<i8"), ("src_lines", "u1"), ("tgt_line
 """First line and number of lines on each side."""
 
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2))
-PRIORS = np.log([0.8, 0.04, 0.04, 0.01])
-ALONE = float(np.log(0.05))
-"""Prior of 1-0 and of 0-1."""
 BLOCK = 64
 """Source lines that are compared with the same target lines. Those of every other block are scored by the words of the
 others: what a line says is not learned from itself."""
+UNSEEN = np.array([8.0, 0.3, 0.3, 0.1, 0.3])
+"""Beads of each shape, and lines alone, that are counted beside those seen."""
 SURE = 0.5
 """Probability above which beads exclude each other."""
 WORDS = 0.5
@@ -36,6 +35,28 @@ SMOOTHING = 5.0
 CLIP = (-8.0, 3.0)
 """What lengths may say, in nats."""
 NEVER = np.float32(-1e30)
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Logarithms of how often beads of each of SHAPES are met, and lines ``alone``: 1-0, and as often 0-1."""
+
+    shapes: np.ndarray
+    alone: float
+
+    @classmethod
+    def at_first(cls) -> Priors:
+        """Where nothing is known of a text but that it is out of step."""
+        return cls(np.log([0.8, 0.04, 0.04, 0.01]), float(np.log(0.05)))
+
+    @classmethod
+    def of(cls, beads: np.ndarray) -> Priors:
+        """As often as among these; lines alone are those that one side has more between two of them."""
+        counts = [np.sum((beads["src_lines"] == src) & (beads["tgt_lines"] == tgt)) for src, tgt in SHAPES]
+        gaps = [np.diff(beads[side]) - beads[f"{side}_lines"][:-1] for side in ("src", "tgt")]
+        often = np.array([*counts, np.abs(gaps[0] - gaps[1]).sum() / 2]) + UNSEEN
+        shares = np.log(often / (often.sum() + often[-1]))
+        return cls(shares[:-1], float(shares[-1]))
 
 
 @dataclass(frozen=True)
@@ -64,8 +85,9 @@ class Band:
 class Scores:
     """What beads say that begin at a source line, for every target line of the band, in nats."""
 
-    def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon]) -> None:
+    def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
         self._src, self._tgt, self._lexicons = src, tgt, lexicons
+        self.priors = priors
         self._rate = np.log((tgt.chars.sum() + 1) / (src.chars.sum() + 1))
         two = tgt.chars[:-1] + tgt.chars[1:] if len(tgt) > 1 else tgt.chars
         self._usual = [_normal(np.log(chars + SMOOTHING)) for chars in (tgt.chars, two)]
@@ -91,9 +113,19 @@ class Scores:
                 if height == lines:
                     chars = (one, two)[wide - 1]
                     said = words if wide == 1 else words[:, :-1] + words[:, 1:]
-                    said = said + PRIORS[number] + self._lengths(length, chars, wide - 1)
+                    said = said + self.priors.shapes[number] + self._lengths(length, chars, wide - 1)
                     told[:rows, number, : min(said.shape[1], high - low)] = said[:, : high - low]
         return told
+
+    def of_pairs(self, row: int, column: int, many: int) -> float:
+        """What so many pairs in a row say all together for being pairs, beside that most are."""
+        said = 0.0
+        while many:
+            end = min(row + many, (row // BLOCK + 1) * BLOCK)
+            told = self.of(row, end, column, end - row)[:, 0]
+            said += float(np.trace(told)) - (end - row) * self.priors.shapes[0]
+            row, column, many = end, column + end - row, many - (end - row)
+        return said
 
     def _lengths(self, src: np.ndarray, tgt: np.ndarray, usual: int) -> np.ndarray:
         size = np.log(tgt + SMOOTHING)
@@ -143,8 +175,8 @@ def beads_of(scores: Scores, rows: int, columns: int, band: Band, closed: bool) 
     else one may go on without the other."""
     blocks = [(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK)]
     told = np.concatenate([scores.of(begin, end, band.low(begin), band.width) for begin, end in blocks])
-    forward = _swept(told, columns, band)
-    backward = _swept_back(told, columns, band, closed)
+    forward = _swept(told, columns, band, scores.priors.alone)
+    backward = _swept_back(told, columns, band, closed, scores.priors.alone)
     total = backward[0, 0]  # every way begins there
     found = []
     for number, (lines, width) in enumerate(SHAPES):
@@ -177,9 +209,9 @@ def _moved(values: np.ndarray, by: int) -> np.ndarray:
     return moved
 
 
-def _swept(told: np.ndarray, columns: int, band: Band) -> np.ndarray:
+def _swept(told: np.ndarray, columns: int, band: Band, alone: float) -> np.ndarray:
     """The logarithm of the sum over all ways from the beginning to each place: (source lines + 1) x width."""
-    slope = ALONE * np.arange(band.width)
+    slope = alone * np.arange(band.width)
     swept = np.full((len(told) + 1, band.width), NEVER, dtype=np.float64)
     for row, into in enumerate(swept):
         if row == 0:
@@ -191,16 +223,16 @@ def _swept(told: np.ndarray, columns: int, band: Band) -> np.ndarray:
                 if height == lines:
                     np.logaddexp(into, _moved(before + said[number], shift + width), out=into)
             if lines == 1:
-                np.logaddexp(into, _moved(before, shift) + ALONE, out=into)
+                np.logaddexp(into, _moved(before, shift) + alone, out=into)
         into[:] = np.logaddexp.accumulate(into - slope) + slope
         into[max(0, columns + 1 - band.low(row)) :] = NEVER
     return swept
 
 
-def _swept_back(told: np.ndarray, columns: int, band: Band, closed: bool) -> np.ndarray:
+def _swept_back(told: np.ndarray, columns: int, band: Band, closed: bool, alone: float) -> np.ndarray:
     """The same from each place to the end."""
     rows = len(told)
-    slope = ALONE * np.arange(band.width)
+    slope = alone * np.arange(band.width)
     swept = np.full((rows + 1, band.width), NEVER, dtype=np.float64)
     for row in range(rows, -1, -1):
         into, low = swept[row], band.low(row)
@@ -213,7 +245,7 @@ def _swept_back(told: np.ndarray, columns: int, band: Band, closed: bool) -> np.
                 behind = _moved(swept[row + lines], band.low(row + lines) - low - width)
                 np.logaddexp(into, behind + told[row, number], out=into)
         if row < rows:
-            np.logaddexp(into, _moved(swept[row + 1], band.low(row + 1) - low) + ALONE, out=into)
+            np.logaddexp(into, _moved(swept[row + 1], band.low(row + 1) - low) + alone, out=into)
         into[max(0, columns + 1 - low) :] = NEVER
         into[:] = np.logaddexp.accumulate((into + slope)[::-1])[::-1] - slope
     return swept

@@ -14,10 +14,6 @@ PART = 8192
 """Source lines paired at a time."""
 OVERLAP = 1024
 """Of them, those that the next part begins with at the latest."""
-KEPT = 0.9
-"""Probability that a bead must have to be a pair."""
-FILLED = 3
-"""Lines that may stand between two pairs, as many on both sides, and be taken for pairs as well."""
 
 
 class Part:
@@ -49,8 +45,9 @@ def parts(
         last = len(held[0]) < PART
         if last:
             held[1].extend(islice(tgt, WIDEST))
-        beads = realigned(*held, closed=last and not extra) if held[0] and held[1] else np.zeros(0, dtype=BEAD)
-        pairs = _filled(beads[beads["probability"] > KEPT])
+        pairs = np.zeros(0, dtype=BEAD)
+        if held[0] and held[1]:
+            pairs = realigned(*held, closed=last and not extra, beside=first[0] - first[1])
         if last and (jumped or not _lost(pairs, held) or abs(extra) <= WIDEST):
             yield Part(*held, first[0], first[1], pairs)
             progress(first[0] + len(held[0]))
@@ -78,22 +75,6 @@ def _lost(pairs: np.ndarray, held: tuple[list[str], list[str]]) -> bool:
     """Whether the two sides have parted long before they end."""
     end = int(pairs["src"][-1]) if len(pairs) else 0
     return min(len(held[0]), len(held[1])) - end > OVERLAP
-
-
-def _filled(beads: np.ndarray) -> np.ndarray:
-    """The beads, and pairs of the few lines between two of them that are as many on both sides."""
-    if not len(beads):
-        return beads
-    src_end, tgt_end = (beads[side].astype(np.int64) + beads[f"{side}_lines"] for side in ("src", "tgt"))
-    gap, other = beads["src"][1:] - src_end[:-1], beads["tgt"][1:] - tgt_end[:-1]
-    few = np.flatnonzero((gap == other) & (gap > 0) & (gap <= FILLED))
-    added = np.zeros(int(gap[few].sum()), dtype=BEAD)
-    step = np.arange(len(added)) - np.repeat(np.cumsum(gap[few]) - gap[few], gap[few])
-    added["src"], added["tgt"] = np.repeat(src_end[few], gap[few]) + step, np.repeat(tgt_end[few], gap[few]) + step
-    added["src_lines"] = added["tgt_lines"] = 1
-    added["probability"] = KEPT
-    whole = np.concatenate((beads, added))
-    return whole[np.argsort(whole["src"], kind="stable")]
 
 
 def joined(lines: list[str]) -> str:
