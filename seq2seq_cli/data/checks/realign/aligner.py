@@ -25,8 +25,9 @@ KEPT = 0.9
 """... and of those that are pairs."""
 FILLED = 3
 """Lines that may stand between two pairs, as many on both sides, and be taken for pairs whatever they hold ..."""
-LIKELY = -3.0
-"""... and what more of them must say on average, in nats: those that are none say less."""
+DOUBTFUL = 0.3
+"""... and what share of more of them may be likelier otherwise where they had stood beside each other; else half of it.
+Of those that are none, half are."""
 APART, FEWEST = 4, 8
 """More lines than the one, on both sides, part pairs; so many must stand together."""
 
@@ -60,10 +61,10 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int 
         )  # type: ignore[assignment]
         band = _around(sure, len(src), len(tgt), closed)
     stood = single & (beads["tgt"] - beads["src"] == beside)  # which makes it more likely
-    return _together(_filled(beads[(beads["probability"] > KEPT) | stood], scores))
+    return _together(_filled(beads[(beads["probability"] > KEPT) | stood], scores, beside))
 
 
-def _filled(beads: np.ndarray, scores: Scores) -> np.ndarray:
+def _filled(beads: np.ndarray, scores: Scores, beside: int) -> np.ndarray:
     """The beads, and pairs of the lines between two of them that are as many on both sides: where they are few, or where
     they look like pairs all together."""
     if not len(beads):
@@ -73,7 +74,8 @@ def _filled(beads: np.ndarray, scores: Scores) -> np.ndarray:
     found = [beads]
     for place in np.flatnonzero((gap == other) & (gap > 0)).tolist():
         row, column, many = int(src_end[place]), int(tgt_end[place]), int(gap[place])
-        if many <= FILLED or scores.of_pairs(row, column, many) > LIKELY * many:
+        doubtful = DOUBTFUL if column - row == beside else DOUBTFUL / 2
+        if many <= FILLED or scores.doubts(row, column, many) < doubtful:
             added = np.zeros(many, dtype=BEAD)
             added["src"], added["tgt"] = row + np.arange(many), column + np.arange(many)
             added["src_lines"] = added["tgt_lines"] = 1

@@ -24,6 +24,13 @@ BLOCK = 64
 others: what a line says is not learned from itself."""
 UNSEEN = np.array([8.0, 0.3, 0.3, 0.1, 0.3])
 """Beads of each shape, and lines alone, that are counted beside those seen."""
+RAREST = 0.003
+"""Nothing is taken to be rarer: words come less independently of each other than is reckoned with."""
+LOST = 4
+"""More lines than that without a partner, on both sides at once, are no pairs that were missed."""
+NEIGHBOURS = 3
+TOLD = 0.5
+"""Nats below which an exchange with one of so many neighbours tells nothing."""
 SURE = 0.5
 """Probability above which beads exclude each other."""
 WORDS = 0.5
@@ -54,8 +61,10 @@ class Priors:
         """As often as among these; lines alone are those that one side has more between two of them."""
         counts = [np.sum((beads["src_lines"] == src) & (beads["tgt_lines"] == tgt)) for src, tgt in SHAPES]
         gaps = [np.diff(beads[side]) - beads[f"{side}_lines"][:-1] for side in ("src", "tgt")]
-        often = np.array([*counts, np.abs(gaps[0] - gaps[1]).sum() / 2]) + UNSEEN
-        shares = np.log(often / (often.sum() + often[-1]))
+        lost = np.minimum(*gaps)
+        alone = np.abs(gaps[0] - gaps[1]).sum() / 2 + lost[lost > LOST].sum()
+        often = np.array([*counts, alone]) + UNSEEN
+        shares = np.log(np.maximum(often / (often.sum() + often[-1]), RAREST))
         return cls(shares[:-1], float(shares[-1]))
 
 
@@ -88,7 +97,8 @@ class Scores:
     def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
         self._src, self._tgt, self._lexicons = src, tgt, lexicons
         self.priors = priors
-        self._rate = np.log((tgt.chars.sum() + 1) / (src.chars.sum() + 1))
+        both = min(len(src), len(tgt))  # behind that, one side may go on without the other
+        self._rate = np.log((tgt.chars[:both].sum() + 1) / (src.chars[:both].sum() + 1))
         two = tgt.chars[:-1] + tgt.chars[1:] if len(tgt) > 1 else tgt.chars
         self._usual = [_normal(np.log(chars + SMOOTHING)) for chars in (tgt.chars, two)]
 
@@ -117,15 +127,20 @@ class Scores:
                     told[:rows, number, : min(said.shape[1], high - low)] = said[:, : high - low]
         return told
 
-    def of_pairs(self, row: int, column: int, many: int) -> float:
-        """What so many pairs in a row say all together for being pairs, beside that most are."""
-        said = 0.0
+    def doubts(self, row: int, column: int, many: int) -> float:
+        """Of so many pairs in a row, the share of those that would be likelier if they exchanged their targets with a
+        neighbour."""
+        doubted = tried = 0
         while many:
             end = min(row + many, (row // BLOCK + 1) * BLOCK)
             told = self.of(row, end, column, end - row)[:, 0]
-            said += float(np.trace(told)) - (end - row) * self.priors.shapes[0]
+            own = np.diagonal(told)
+            for distance in range(1, min(NEIGHBOURS, end - row - 1) + 1):
+                exchanged = np.diagonal(told, distance) + np.diagonal(told, -distance)
+                doubted += int((exchanged > own[:-distance] + own[distance:] + TOLD).sum())
+                tried += len(exchanged)
             row, column, many = end, column + end - row, many - (end - row)
-        return said
+        return doubted / max(tried, 1)
 
     def _lengths(self, src: np.ndarray, tgt: np.ndarray, usual: int) -> np.ndarray:
         size = np.log(tgt + SMOOTHING)
