@@ -75,6 +75,11 @@ class Evidence(NamedTuple):
         return bool(self.trials) and self.won / self.trials - self._doubt > RELATED
 
     @property
+    def likely(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.won >= RELATED * self.trials
+
+    @property
     def unrelated(self) -> bool:
         """Whether they do not, beyond doubt. Nothing is said of single words, which hardly recur."""
         return bool(self.trials) and self.won / self.trials + self._doubt < RELATED and self.words >= WORDS

@@ -198,9 +198,28 @@ class _Check:
         realigned = realign(self.reading, regions, self.folder, self._stage("realigning", max(lines)))
         if strangers and not realigned.trusted:
             return [], None, True
-        if not realigned.blocks and not extra:
-            return [], None, False  # all lines stand where they belong
-        return [_clipped(block, count) for block in realigned.blocks if block.first < count], realigned, False
+        found = [_clipped(block, count) for block in realigned.blocks if block.first < count]
+        if not extra:
+            found = self._confirmed(found)
+        return (found, realigned, False) if found or extra else ([], None, False)
+
+    def _confirmed(self, blocks: list[Block]) -> list[Block]:
+        """Those that have other partners, or whose pairs know no more of each other than strangers do."""
+        lost = [block for block in blocks if block.offset is None]
+        if not lost:
+            return blocks
+        pairs = enumerate(self.reading.pairs())
+        own: dict[Block, list[tuple[str, str]]] = {block: [] for block in lost}
+        for row, pair in pairs:
+            for block in lost:
+                if block.first <= row <= block.last and len(own[block]) < PAIRS:
+                    own[block].append(pair)
+            if row > lost[-1].last:
+                break
+        strangers = {
+            block for block, some in own.items() if not evidence([Chunk(0, *map(list, zip(*some, strict=True)))]).likely
+        }
+        return [block for block in blocks if block.offset is not None or block in strangers]
 
     @staticmethod
     def _first_rows(count: int) -> list[tuple[int, int]]:

@@ -20,8 +20,9 @@ SIZE = 1 << 16
 SMOOTHING = 1.0
 FEWEST = 50
 """Pairs from which on two languages are learned."""
-EACH, BOTH = 4.0, 16.0
+EACH, BOTH = 2.0, 12.0
 """Nats that each line, and both together, must say for the other language."""
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,22 @@ class Languages:
 
     @classmethod
     def of(cls, src: Sequence[str], tgt: Sequence[str]) -> Languages | None:
-        """Those of a sample of pairs; None where it is too small."""
+        """Those of a sample of pairs; None where it is too small. Pairs of it that turn out to be swapped are turned
+        round, and all is learned again without their contradiction."""
         if len(src) < FEWEST:
             return None
-        shares = []
-        for lines in (src, tgt):
-            counts = np.bincount(_hashes(codes_of(lines)), minlength=SIZE) + SMOOTHING
-            shares.append(np.log(counts / counts.sum()))
-        return cls((shares[SOURCE] - shares[TARGET]).astype(np.float32))
+        sides = codes_of(src), codes_of(tgt)
+        found = cls(_ratios(*map(_counts, sides)))
+        turned = np.zeros(len(src), dtype=bool)
+        for _ in range(ROUNDS):
+            wrong = np.zeros(len(src), dtype=bool)
+            wrong[found.swapped(*sides)] = True
+            if (wrong == turned).all():
+                break
+            turned = wrong
+            right = [_counts(codes, ~wrong) + _counts(other, wrong) for codes, other in (sides, sides[::-1])]
+            found = cls(_ratios(*right))
+        return found
 
     def swapped(self, src: Codes, tgt: Codes) -> np.ndarray:
         """Numbers of the pairs whose sides stand in each other's place."""
@@ -54,6 +63,20 @@ class Languages:
         ends = np.maximum(codes.ends - 2, begins)  # without those trigrams that cross a line's end
         said: np.ndarray = sums[np.minimum(ends, last)] - sums[np.minimum(begins, last)]
         return said
+
+
+def _counts(codes: Codes, rows: np.ndarray | None = None) -> np.ndarray:
+    """How often each hash is met, in these rows (True) or in all."""
+    hashes = _hashes(codes)
+    if rows is not None:
+        hashes = hashes[np.repeat(rows, codes.lengths)[: len(hashes)]]
+    return np.bincount(hashes, minlength=SIZE)
+
+
+def _ratios(src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
+    shares = [np.log((counts + SMOOTHING) / (counts.sum() + SIZE * SMOOTHING)) for counts in (src, tgt)]
+    ratios: np.ndarray = (shares[SOURCE] - shares[TARGET]).astype(np.float32)
+    return ratios
 
 
 def _hashes(codes: Codes) -> np.ndarray:
