@@ -204,7 +204,7 @@ def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:
             {
                 "path": str(done.path),
                 "encoding": done.encoding.name if done.encoding else None,
-                **{kind.row.name: lines for kind, lines in done.lines.items()},
+                "lines": {kind.row.name: lines for kind, lines in done.lines.items()},
             }
             for done in checked.conversions
         ],

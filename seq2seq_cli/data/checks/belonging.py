@@ -131,7 +131,9 @@ def _trials(src: list[str], tgt: list[str], folds: np.ndarray) -> tuple[np.ndarr
     for distance in NEAR:
         first = np.arange(max(0, len(src) - distance))
         first = first[(first // distance % 2 == 0) & (folds[first] == folds[first + distance])]
-        near += [(i, i + distance) for i in first.tolist() if src[i] != src[i + distance] and tgt[i] != tgt[i + distance]]
+        near += [
+            (i, i + distance) for i in first.tolist() if src[i] != src[i + distance] and tgt[i] != tgt[i + distance]
+        ]
     chosen = np.array(near, dtype=np.int64).reshape(-1, 2)
     chosen = chosen[:: max(1, len(chosen) // TRIALS)]
     return chosen[:, 0], chosen[:, 1]

@@ -35,9 +35,7 @@ class Conversion:
     lines: dict[Kind, int]
 
 
-def converted(
-    text: ParallelText, languages: tuple[str, str], folder: Path
-) -> tuple[ParallelText, list[Conversion]]:
+def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> tuple[ParallelText, list[Conversion]]:
     """``text`` with copies in ``folder`` in place of the files that need to be converted, and what was done to each."""
     done: list[Conversion] = []
 

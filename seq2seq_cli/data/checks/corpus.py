@@ -138,7 +138,9 @@ def _of_files(finding: Finding, conversions: list[Conversion]) -> Finding:
     """What is found of whole files and not of single pairs."""
     if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
         return finding
-    src, tgt = (sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET))
+    src, tgt = (
+        sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET)
+    )
     return replace(finding, pairs=max(src, tgt), sides=(src, tgt))
 
 
@@ -181,7 +183,18 @@ class _Check:
         tested = len(self.test) if self.test else 0
         text = self.reading.text
         return Checked(
-            text, text.where, count, self.reading.lines, findings, blocks, limits, tested, met, self.flags, [], realigned
+            text,
+            text.where,
+            count,
+            self.reading.lines,
+            findings,
+            blocks,
+            limits,
+            tested,
+            met,
+            self.flags,
+            [],
+            realigned,
         )
 
     def _alignment(self, count: int) -> tuple[list[Block], Realigned | None, bool]:

@@ -81,7 +81,9 @@ def _ratios(src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
 
 def _hashes(codes: Codes) -> np.ndarray:
     values = codes.values.astype(np.uint32)
-    mixed = values[:-2] * np.uint32(0x9E3779B1) ^ values[1:-1] * np.uint32(0x85EBCA77) ^ values[2:] * np.uint32(0xC2B2AE3D)
+    mixed = (
+        values[:-2] * np.uint32(0x9E3779B1) ^ values[1:-1] * np.uint32(0x85EBCA77) ^ values[2:] * np.uint32(0xC2B2AE3D)
+    )
     mixed ^= mixed >> np.uint32(15)
     hashes: np.ndarray = (mixed * np.uint32(0x27D4EB2F)) >> np.uint32(16)
     return hashes

@@ -73,14 +73,13 @@ def regions_of(blocks: list[Block], lines: tuple[int, int], doubtful: bool) -> l
     return regions
 
 
-def realign(
-    reading: Reading, regions: list[Region], folder: Path, progress: Callable[[int], None]
-) -> Realigned:
+def realign(reading: Reading, regions: list[Region], folder: Path, progress: Callable[[int], None]) -> Realigned:
     """Pair the lines of ``regions`` anew, into two files in ``folder``; all others stay as they are."""
     work = _Work(reading, folder)
-    with open(work.text.src, "w", encoding="utf-8", newline="\n") as src, open(
-        work.text.tgt, "w", encoding="utf-8", newline="\n"
-    ) as tgt:
+    with (
+        open(work.text.src, "w", encoding="utf-8", newline="\n") as src,
+        open(work.text.tgt, "w", encoding="utf-8", newline="\n") as tgt,
+    ):
         for first, second in work.pairs(regions, progress):
             src.write(f"{first}\n")
             tgt.write(f"{second}\n")

@@ -15,8 +15,6 @@ _DROPPED = re.compile("|".join(SETS[kind] for kind in (Character.NUL, Character.
 _SEPARATORS = re.compile(f"{SETS[Character.SEPARATOR]}+")
 
 
-
-
 def repaired(line: str) -> str:
     """``line`` as a cleaned copy has it: with its marks taken off (`unmarked`), in NFC, without NUL, control and direction
     characters, a blank for what others may take for its end."""

@@ -113,6 +113,9 @@ def _around(sure: np.ndarray, rows: int, columns: int, closed: bool) -> Band:
 
 def _banded(middle: np.ndarray, around: int) -> Band:
     """So many target lines on both sides of the ``middle`` of each source line (and of the end)."""
-    first, last = middle[::BLOCK], middle[np.minimum(np.arange(BLOCK - 1, len(middle) + BLOCK - 1, BLOCK), len(middle) - 1)]
+    first, last = (
+        middle[::BLOCK],
+        middle[np.minimum(np.arange(BLOCK - 1, len(middle) + BLOCK - 1, BLOCK), len(middle) - 1)],
+    )
     lows = np.maximum.accumulate(np.maximum(first.astype(np.int64) - around, 0))
     return Band(lows, int(np.ceil((last - lows).max())) + around + 1)

@@ -162,7 +162,9 @@ class Scores:
         has[src_lines, own] = 1
         makes = np.zeros((len(src), len(tgt)), dtype=np.float32)
         firsts, lasts = (np.searchsorted(book.keys, (src + more) * book.size) for more in (0, 1))
-        entries = np.repeat(firsts - np.cumsum(lasts - firsts) + lasts - firsts, lasts - firsts) + np.arange((lasts - firsts).sum())
+        entries = np.repeat(firsts - np.cumsum(lasts - firsts) + lasts - firsts, lasts - firsts) + np.arange(
+            (lasts - firsts).sum()
+        )
         of = np.repeat(np.arange(len(src)), lasts - firsts)
         words = book.keys[entries] % book.size
         places = np.minimum(np.searchsorted(tgt, words), len(tgt) - 1)

@@ -105,7 +105,9 @@ class Lexicon:
         """How much likelier each source line makes the words of a target line than they are anyway, in nats."""
         met = Meetings.of(src, tgt, rows, columns)
         places = np.minimum(np.searchsorted(self.keys, wanted := met.src * self.size + met.tgt), len(self.keys) - 1)
-        odds = np.where(self.keys[places] == wanted, self.odds[places], 0.0) if len(self.keys) else np.zeros(len(wanted))
+        odds = (
+            np.where(self.keys[places] == wanted, self.odds[places], 0.0) if len(self.keys) else np.zeros(len(wanted))
+        )
         alike = met.src == met.tgt
         odds[alike] = np.maximum(odds[alike], self.same(met.src[alike]))
         many = np.bincount(met.place, odds)

@@ -28,9 +28,7 @@ class Part:
             yield joined(self.src[src : src + src_lines]), joined(self.tgt[tgt : tgt + tgt_lines])
 
 
-def parts(
-    src: Iterator[str], tgt: Iterator[str], extra: int, progress: Callable[[int], None]
-) -> Iterator[Part]:
+def parts(src: Iterator[str], tgt: Iterator[str], extra: int, progress: Callable[[int], None]) -> Iterator[Part]:
     """The pairs of two texts that begin together; those that have the same number of lines (``extra`` is 0) end together.
 
     ``extra``: how many lines more the target has than the source; below 0, fewer.
