@@ -8,6 +8,7 @@ from commands import Terminal
 from corpora import write_lines
 from hypothesis import given
 from hypothesis import strategies as st
+from test_check_data import counts, found, written
 
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.data.checks.kinds import TABLE
@@ -18,7 +19,6 @@ from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.segments import joined
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.text import read_lines
-from test_check_data import counts, found, written
 
 AT = 40
 LINES = 400
@@ -80,7 +80,7 @@ def test_swapped_pairs_are_found_and_turned_round(clean: Sides, tmp_path: Path, 
     rows = [row for row in range(0, LINES, 20) if len(src[row]) > 25]
     for row in rows:
         src[row], tgt[row] = tgt[row], src[row]
-    status, record = found(terminal, written(tmp_path, (src, tgt)), "--fix", tmp_path / "copy")
+    _status, record = found(terminal, written(tmp_path, (src, tgt)), "--fix", tmp_path / "copy")
     assert set(counts(record)) == {"swapped"}
     assert record["swapped"]["pairs"] >= 0.85 * len(rows)
     assert {example["line"] - 1 for example in record["swapped"]["examples"]} <= set(rows)

@@ -8,15 +8,13 @@ learned comes from far away, since neighbours may resemble each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from seq2seq_cli.data.checks.chunk import Chunk
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
-from seq2seq_cli.data.checks.realign.tokens import Tokens, Vocabulary
+from seq2seq_cli.data.checks.realign.tokens import Vocabulary
 
 STRETCHES = 16
 """At least half as many are kept where the text has them."""

@@ -12,13 +12,66 @@ _TAG = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _PARTING = frozenset(
-    "blockquote body br center dd div dl dt h1 h2 h3 h4 h5 h6 head hr html img li ol option p pre table tbody td tfoot th "
-    "thead title tr ul".split()
+    [
+        "blockquote",
+        "body",
+        "br",
+        "center",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "head",
+        "hr",
+        "html",
+        "img",
+        "li",
+        "ol",
+        "option",
+        "p",
+        "pre",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "title",
+        "tr",
+        "ul",
+    ]
 )
 """Elements that part words; all others stand within them."""
 _PLAIN = (
-    frozenset("b big em font i nobr pad s small span strike strong sub sup tt u wbr".split()) | _PARTING
-) - frozenset("option title".split())
+    frozenset(
+        [
+            "b",
+            "big",
+            "em",
+            "font",
+            "i",
+            "nobr",
+            "pad",
+            "s",
+            "small",
+            "span",
+            "strike",
+            "strong",
+            "sub",
+            "sup",
+            "tt",
+            "u",
+            "wbr",
+        ]
+    )
+    | _PARTING
+) - frozenset(["option", "title"])
 """Elements that are meant wherever they stand alone. <title>, <link> or <name> may be a placeholder."""
 _BLANKS = re.compile(" {2,}")
 _CLOSING = re.compile(r"</([A-Za-z][\w:.-]*)")
