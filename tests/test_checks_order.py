@@ -252,3 +252,16 @@ def test_one_line_merged_and_one_dropped(book: Pairs) -> None:
     assert 40 not in {first for first, *_ in links}
     assert {(row, 1, row - 2, 1) for row in range(43, 57)} <= links
     assert np.all(pairs["probability"] > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("src", "tgt"), [([""] * 60, [""] * 61), (["..."] * 60, ["!"] * 61), (["a"], ["b", "c"]), (["ja"] * 5, ["yes"] * 60)]
+)
+def test_what_cannot_be_told_is_not_written(
+    src: list[str], tgt: list[str], tmp_path: Path, terminal: Terminal
+) -> None:
+    prefix = written(tmp_path, (src, tgt))
+    answer = terminal.run("check-data", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy")
+    assert (answer.status, list(tmp_path.glob("copy*"))) == (3, [])
+    assert "cannot be told with confidence" in answer.err
+    assert found(terminal, prefix)[1]["blocks"] == []

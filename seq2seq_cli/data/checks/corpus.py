@@ -214,6 +214,8 @@ class _Check:
         found = [_clipped(block, count) for block in realigned.blocks if block.first < count]
         if not extra:
             found = self._confirmed(found)
+        elif not realigned.trusted:
+            found = []  # that lines have no partner is all that is known
         return (found, realigned, False) if found or extra else ([], None, False)
 
     def _confirmed(self, blocks: list[Block]) -> list[Block]:

@@ -11,67 +11,14 @@ _TAG = re.compile(
       |<!--[^<>]*-->|<!DOCTYPE[^<>]*>|<\?xml[^<>]*\?>""",
     re.VERBOSE | re.IGNORECASE,
 )
-_PARTING = frozenset(
-    [
-        "blockquote",
-        "body",
-        "br",
-        "center",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "head",
-        "hr",
-        "html",
-        "img",
-        "li",
-        "ol",
-        "option",
-        "p",
-        "pre",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "title",
-        "tr",
-        "ul",
-    ]
+_BLOCKS = (
+    "blockquote body br center dd div dl dt h1 h2 h3 h4 h5 h6 head hr html img li ol option p pre table tbody td tfoot th "
+    "thead title tr ul"
 )
+_INLINE = "b big em font i nobr pad s small span strike strong sub sup tt u wbr"
+_PARTING = frozenset(_BLOCKS.split())
 """Elements that part words; all others stand within them."""
-_PLAIN = (
-    frozenset(
-        [
-            "b",
-            "big",
-            "em",
-            "font",
-            "i",
-            "nobr",
-            "pad",
-            "s",
-            "small",
-            "span",
-            "strike",
-            "strong",
-            "sub",
-            "sup",
-            "tt",
-            "u",
-            "wbr",
-        ]
-    )
-    | _PARTING
-) - frozenset(["option", "title"])
+_PLAIN = (_PARTING | frozenset(_INLINE.split())) - {"option", "title"}
 """Elements that are meant wherever they stand alone. <title>, <link> or <name> may be a placeholder."""
 _BLANKS = re.compile(" {2,}")
 _CLOSING = re.compile(r"</([A-Za-z][\w:.-]*)")

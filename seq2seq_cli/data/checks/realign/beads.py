@@ -115,7 +115,8 @@ class Scores:
         for lines in (1, 2):
             rows = min(end, len(self._src) + 1 - lines) - begin
             length, count, many = (
-                sum(values[n : n + rows] for n in range(lines)) for values in (self._src.chars[begin:], counts, odds)
+                values[:rows] if lines == 1 else values[:rows] + values[1 : rows + 1]
+                for values in (self._src.chars[begin : end + 1], counts, odds)
             )
             likely = book.said(many / np.maximum(count, 1)[:, None], theirs)
             words = WORDS * (likely.astype(np.float32) @ occurs)
@@ -149,7 +150,8 @@ class Scores:
         middle, spread = self._usual[usual]
         as_pair = -0.5 * (size - mean) ** 2 / variance - 0.5 * np.log(variance)
         alone = -0.5 * (size - middle) ** 2 / spread - 0.5 * np.log(spread)
-        return np.clip(as_pair - alone, *CLIP)
+        said: np.ndarray = np.clip(as_pair - alone, *CLIP)
+        return said
 
     def _odds(self, book: Lexicon, begin: int, end: int, low: int, high: int) -> tuple[np.ndarray, ...]:
         """For source lines: how much likelier their words together make each word that these target lines have (lines x
@@ -167,8 +169,8 @@ class Scores:
         )
         of = np.repeat(np.arange(len(src)), lasts - firsts)
         words = book.keys[entries] % book.size
-        places = np.minimum(np.searchsorted(tgt, words), len(tgt) - 1)
-        there = tgt[places] == words
+        places = np.searchsorted(tgt, words)
+        there = np.isin(words, tgt, assume_unique=False)
         makes[of[there], places[there]] = book.odds[entries[there]]
         both, from_src, from_tgt = np.intersect1d(src, tgt, assume_unique=True, return_indices=True)
         makes[from_src, from_tgt] = np.maximum(makes[from_src, from_tgt], book.same(both))

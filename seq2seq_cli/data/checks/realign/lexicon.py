@@ -70,12 +70,11 @@ class Lexicon:
         fit = np.cumsum(src.counts[rows] * tgt.counts[columns]) <= ENTRIES
         met = Meetings.of(src, tgt, rows[fit], columns[fit])
         seen, heard = (_lines_with(words, met.pair, size) for words in (met.src, met.tgt))
-        often = np.bincount(tgt.ids, minlength=size) + 0.5
-        usual = often / often.sum()
+        usual = _usual(tgt, size)
         keys, number, met_often = np.unique(met.src * size + met.tgt, return_inverse=True, return_counts=True)
         of_src, of_tgt = keys // size, keys % size
         share = met_often / np.bincount(of_src, met_often, minlength=size)[of_src]
-        counts = met_often.astype(np.float64)
+        counts: np.ndarray = met_often.astype(np.float64)
         for _ in range(ITERATIONS):
             each = share[number]
             whole = np.bincount(met.place, each)[met.place] + usual[met.tgt]
@@ -89,10 +88,9 @@ class Lexicon:
     @classmethod
     def empty(cls, tgt: Tokens, size: int) -> Lexicon:
         """One that knows nothing but that names and numbers stay the same."""
-        often = np.bincount(tgt.ids, minlength=size) + 0.5
         nothing = np.zeros(0, dtype=np.int64)
         unknown = np.zeros(size, dtype=np.int64)
-        return cls(size, nothing, nothing.astype(np.float32), unknown, often / often.sum(), np.zeros(size))
+        return cls(size, nothing, nothing.astype(np.float32), unknown, _usual(tgt, size), np.zeros(size))
 
     def same(self, words: np.ndarray) -> np.ndarray:
         """The odds of each word for itself: 0 where it is known."""
@@ -125,6 +123,12 @@ class Lexicon:
         chance = np.where(odds > 0, np.maximum(chance, SAME), chance)
         said: np.ndarray = np.log(1 - chance + chance * odds)
         return said
+
+
+def _usual(tgt: Tokens, size: int) -> np.ndarray:
+    """How often a target word is each word; none never."""
+    often = np.bincount(tgt.ids, minlength=size) + 0.5
+    return np.asarray(often / often.sum())
 
 
 def _lines_with(words: np.ndarray, pair: np.ndarray, size: int) -> np.ndarray:
