@@ -255,11 +255,10 @@ def test_one_line_merged_and_one_dropped(book: Pairs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("src", "tgt"), [([""] * 60, [""] * 61), (["..."] * 60, ["!"] * 61), (["a"], ["b", "c"]), (["ja"] * 5, ["yes"] * 60)]
+    ("src", "tgt"),
+    [([""] * 60, [""] * 61), (["..."] * 60, ["!"] * 61), (["a"], ["b", "c"]), (["ja"] * 5, ["yes"] * 60)],
 )
-def test_what_cannot_be_told_is_not_written(
-    src: list[str], tgt: list[str], tmp_path: Path, terminal: Terminal
-) -> None:
+def test_what_cannot_be_told_is_not_written(src: list[str], tgt: list[str], tmp_path: Path, terminal: Terminal) -> None:
     prefix = written(tmp_path, (src, tgt))
     answer = terminal.run("check-data", prefix, "--src", "de", "--tgt", "en", "--fix", tmp_path / "copy")
     assert (answer.status, list(tmp_path.glob("copy*"))) == (3, [])

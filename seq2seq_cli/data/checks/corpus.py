@@ -266,7 +266,7 @@ class _Check:
 
     def _expected(self, first: list[Chunk]) -> Expected:
         """What the text is held against, learned from its beginning."""
-        src, tgt = ([line for chunk in first for line in chunk[1 + side]] for side in (SOURCE, TARGET))
+        src, tgt = ([line for chunk in first for line in (chunk.src, chunk.tgt)[side]] for side in (SOURCE, TARGET))
         quoted = all_quoted(first[0].src), all_quoted(first[0].tgt)
         return Expected(self._scripts(first[0]), self.test, quoted, Languages.of(src, tgt))
 

@@ -55,7 +55,7 @@ def parts(src: Iterator[str], tgt: Iterator[str], extra: int, progress: Callable
             until = (int(whole["src"][-1]), int(whole["tgt"][-1]))
         else:
             until = (PART // 2, min(PART // 2, len(held[1])))
-        yield Part(held[0][: until[0]], held[1][: until[1]], *first, pairs[pairs["src"] < until[0]])
+        yield Part(held[0][: until[0]], held[1][: until[1]], first[0], first[1], pairs[pairs["src"] < until[0]])
         skip = [0, 0]
         if _lost(pairs, held) and not jumped and abs(extra) > WIDEST:
             jumped = True  # all that one side has more may stand in one place
