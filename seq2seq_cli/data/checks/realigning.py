@@ -28,6 +28,8 @@ SHORTEST = 3
 """Pairs of a block, where both files have the same number of lines."""
 CONFIDENT = 0.9
 """Mean probability of the pairs below which they are not to be trusted ..."""
+SMALL, SURE = 100, 0.97
+"""In fewer lines than that, where hardly a word recurs, it must be as high as this; ..."""
 COVERED = 0.5
 """... and share of the lines of the shorter side that must have found a partner."""
 
@@ -143,6 +145,7 @@ class _Work:
         used = [int(pairs[name].sum()) for name in ("src_lines", "tgt_lines")]
         doubted = pairs["probability"][~beside] if (~beside).any() else pairs["probability"]
         confidence = float(doubted.mean()) if len(doubted) else 0.0
+        confidence = min(confidence, float(pairs["probability"].mean())) if len(pairs) else 0.0
         covered = min(used) >= COVERED * min(self._looked_at)
         strangers = evidence(self._sample.stretches()).unrelated
         return Realigned(
@@ -152,7 +155,7 @@ class _Work:
             int((~single).sum()),
             (self._looked_at[0] - used[0], self._looked_at[1] - used[1]),
             confidence,
-            confidence >= CONFIDENT and covered and not strangers,
+            confidence >= (CONFIDENT if min(self._looked_at) >= SMALL else SURE) and covered and not strangers,
             self._blocks,
         )
 

@@ -28,6 +28,8 @@ FILLED = 3
 DOUBTFUL = 0.3
 """... and what share of more of them may be likelier otherwise where they had stood beside each other; else half of it.
 Of those that are none, half are."""
+ENOUGH = 250
+"""Lines from which on words are known well enough for any of that."""
 APART, FEWEST = 4, 8
 """More lines than the one, on both sides, part pairs; so many must stand together."""
 
@@ -60,8 +62,10 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int 
             for part in (sure[odd], sure[~odd])
         )  # type: ignore[assignment]
         band = _around(sure, len(src), len(tgt), closed)
-    stood = single & (beads["tgt"] - beads["src"] == beside)  # which makes it more likely
-    return _together(_filled(beads[(beads["probability"] > KEPT) | stood], scores, beside))
+    # That they had stood beside each other makes pairs more likely, where most of them do.
+    stood = single & (beads["tgt"] - beads["src"] == beside) & (len(src) >= ENOUGH)
+    kept = beads[(beads["probability"] > KEPT) | stood]
+    return _together(_filled(kept, scores, beside) if len(src) >= ENOUGH else kept)
 
 
 def _filled(beads: np.ndarray, scores: Scores, beside: int) -> np.ndarray:
