@@ -13,9 +13,12 @@ from seq2seq_cli.wording import counted
 if TYPE_CHECKING:
     from seq2seq_cli.data.checks.cleaning import Cleaned
     from seq2seq_cli.data.checks.corpus import Checked, Example, Finding
+    from seq2seq_cli.data.checks.realigning import Realigned
 
 DAMAGED = 3
 """Exit status where something was found that is never right, and no cleaned copy was asked for."""
+BLOCKS = 20
+"""Shifted blocks that are listed."""
 
 
 def check_data(
@@ -38,7 +41,8 @@ def check_data(
 
     Every finding tells how many pairs it concerns, on which side, and shows the first three. Those marked ! are never
     right. With --test, also what the training text shares with the test text. --fix writes a copy with both sides kept
-    parallel, and says what it removed and repaired; the text itself is never written to.
+    parallel, pairs lines anew where they do not stand beside their translations, and says what it removed and repaired;
+    the text itself is never written to. Where the two sides do not belong together, nothing is written.
 
     Exit status: 0 nothing marked ! was found, or a cleaned copy was written; 3 it was; 2 the text cannot be read.
 
@@ -73,8 +77,8 @@ def check_data(
         check_copy(copy, [pairs, *([against] if against else [])], overwrite)
     cleaned = None
     with console.stages() as report, check(pairs, languages, against, report) as checked:
-        if copy is not None:
-            cleaned = write_copy(checked, copy, report)
+        if copy is not None and checked.mendable:
+            cleaned = write_copy(checked, languages, against, copy, report)
     for note in dict.fromkeys(notes):
         console.notice(note)
     if as_json:
@@ -83,8 +87,21 @@ def check_data(
         _show(checked)
     if copy is not None and cleaned is not None:
         _tell(cleaned, copy.src, copy.tgt)
-    elif checked.damaged:
+        return
+    if copy is not None:
+        console.notice(f"nothing is written: {_why_not(checked)}")
+    if checked.damaged:
         raise typer.Exit(DAMAGED)
+
+
+def _why_not(checked: Checked) -> str:
+    """Why there is no cleaned copy."""
+    if checked.unrelated:
+        return "the two sides do not belong together. Find out which file is the wrong one, or in another order."
+    return (
+        "which lines belong together cannot be told with confidence. Mend the lines named above by hand, or leave the "
+        "part out."
+    )
 
 
 def _show(checked: Checked) -> None:
@@ -104,7 +121,7 @@ def _show(checked: Checked) -> None:
             f"{unpaired:,}",
             "",
             *map("{:,}".format, checked.lines),
-            "removed",
+            "realigned",
             "lines without a partner",
         )
     for finding in checked.findings:
@@ -120,18 +137,29 @@ def _show(checked: Checked) -> None:
 
 
 def _details(checked: Checked) -> list[str]:
-    """What stands below the table: counts of lines, blocks, examples."""
+    """What stands below the table: counts of lines, blocks, files that were converted, examples."""
+    from seq2seq_cli.data.checks.kinds import Kind
+
     lines = []
     if checked.unpaired:
         lines.append(
             f"unequal: {counted(checked.lines[0], 'source line')} and {counted(checked.lines[1], 'target line')}"
         )
-    for block in checked.blocks:
+    for block in checked.blocks[:BLOCKS]:
         where = f"lines {block.first + 1:,} to {block.last + 1:,}"
         how = (
             "no neighbour fits either" if block.offset is None else f"the translation stands {block.offset:+d} lines on"
         )
         lines.append(f"shifted: {where}: {how}")
+    if len(checked.blocks) > BLOCKS:
+        lines.append(f"shifted: {len(checked.blocks) - BLOCKS:,} more blocks (--json names all)")
+    for done in checked.conversions:
+        if encoded := done.lines[Kind.ENCODING]:
+            name = done.encoding.name if done.encoding else ""
+            how = f"iconv -f {name} -t UTF-8 converts it, and so does --fix"
+            lines.append(f"encoding: {done.path}: {encoded:,} lines in {name}; {how}")
+        if ended := done.lines[Kind.LINE_ENDS]:
+            lines.append(f"line-ends: {done.path}: {ended:,} lines end with CR alone")
     if checked.test_met:
         lines.append(
             f"overlap: {checked.test_met:,} of {counted(checked.test_pairs, 'test pair')} with a side in this text"
@@ -154,6 +182,11 @@ def _tell(cleaned: Cleaned, *files: object) -> None:
     """What a copy lacks and what is mended in it."""
     from seq2seq_cli import console
 
+    if (done := cleaned.realigned) is not None:
+        console.notice(
+            f"paired anew: {done.kept:,} pairs as they stood, {done.moved:,} with another line than stood beside them, "
+            f"{done.merged:,} of several lines; confidence {100 * done.confidence:.0f}%"
+        )
     for word, kinds in (("removed", cleaned.removed), ("repaired", cleaned.repaired)):
         said = ", ".join(f"{kind.row.name} {count:,}" for kind, count in kinds.items())
         console.notice(
@@ -169,7 +202,7 @@ def _tell(cleaned: Cleaned, *files: object) -> None:
 def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:
     """Plain keys; lines are counted from 1."""
     record: dict[str, object] = {
-        "text": checked.text.where,
+        "text": checked.where,
         "pairs": checked.pairs,
         "lines": list(checked.lines),
         "unpaired": checked.unpaired,
@@ -177,6 +210,14 @@ def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:
         "findings": [_finding(finding, checked.pairs) for finding in checked.findings],
         "blocks": [
             {"first": block.first + 1, "last": block.last + 1, "offset": block.offset} for block in checked.blocks
+        ],
+        "files": [
+            {
+                "path": str(done.path),
+                "encoding": done.encoding.name if done.encoding else None,
+                "lines": {kind.row.name: lines for kind, lines in done.lines.items()},
+            }
+            for done in checked.conversions
         ],
         "test_pairs": checked.test_pairs,
         "test_pairs_met": checked.test_met,
@@ -186,8 +227,21 @@ def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:
             "written": cleaned.written,
             "removed": {kind.row.name: count for kind, count in cleaned.removed.items()},
             "repaired": {kind.row.name: count for kind, count in cleaned.repaired.items()},
+            "realigned": _realigned(cleaned.realigned),
         }
     return record
+
+
+def _realigned(done: Realigned | None) -> dict[str, object] | None:
+    if done is None:
+        return None
+    return {
+        "kept": done.kept,
+        "moved": done.moved,
+        "merged": done.merged,
+        "left_out": {"source": done.left_out[0], "target": done.left_out[1]},
+        "confidence": done.confidence,
+    }
 
 
 def _finding(finding: Finding, pairs: int) -> dict[str, object]:

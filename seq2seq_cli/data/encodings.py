@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
 from itertools import pairwise
 from typing import NamedTuple
 
-FEWEST = 64
+FEWEST = 8
 """Bytes that are not ASCII from which on a guess is made."""
 MOST = 1 << 16
 """Bytes that a guess is made from."""
 ALIGNED = 0.75
 """Share of the bytes 0x0A that are line ends, where that is what two or four bytes around them make."""
+
+DISORDER = 0.3
+"""Above that, it is another encoding, or no text."""
 
 
 class Encoding(NamedTuple):
@@ -32,6 +36,7 @@ _MARKS = (
 WIDE = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"})
 """Codecs of more than one byte a character throughout: what is in them is not read as anything else."""
 _WESTERN = ("cp1252", "mac_roman", "cp850", "cp437")
+_USUAL, _SELDOM = "€\xa0", "§¶†‡•‰·"
 _OF_LANGUAGES = {
     "bs cs hr hu pl ro sk sl sq": ("cp1250", "iso8859_2", "cp852"),
     "be bg kk mk mn ru sr uk": ("cp1251", "koi8_r", "koi8_u", "iso8859_5", "cp866", "mac_cyrillic"),
@@ -101,19 +106,30 @@ def detect(sample: bytes, language: str | None = None) -> Encoding | None:
 
 
 def _narrow(sample: bytes, language: str) -> Encoding | None:
+    own = [codec for codes, of in _OF_LANGUAGES.items() if language in codes.split() for codec in of]
+    western = [codec for codec in _WESTERN if codec not in own]
+    for wanted in (own, western, None):  # at last: whatever it may be
+        if wanted != [] and (codec := _tidiest(sample, wanted)):
+            return _named(codec, sample)
+    return None
+
+
+def _tidiest(sample: bytes, wanted: list[str] | None) -> str | None:
+    """The encoding that makes the most sense, the first of them where several make as much; None where none does."""
     from charset_normalizer import from_bytes
 
-    own = [codec for codes, of in _OF_LANGUAGES.items() if language in codes.split() for codec in of]
-    wanted = [*own, *(codec for codec in _WESTERN if codec not in own)]
-    matches = list(from_bytes(sample, cp_isolation=wanted))
-    if not matches:
-        matches = list(from_bytes(sample))  # a language that is written otherwise than it used to be
-        wanted = [match.encoding for match in matches]
-    if not matches:
+    disorder = {
+        match.encoding: match.chaos + _odd_letters(sample, match.encoding)
+        for match in from_bytes(sample, cp_isolation=wanted)
+    }
+    least = min(disorder.values(), default=1.0)
+    if least > DISORDER:
         return None
-    disorder = {match.encoding: match.chaos + _odd_letters(sample, match.encoding) for match in matches}
-    least = min(disorder.values())
-    codec = min((codec for codec, much in disorder.items() if much <= least + ALIKE), key=wanted.index)
+    order = wanted or list(disorder)
+    return min((codec for codec, much in disorder.items() if much <= least + ALIKE), key=order.index)
+
+
+def _named(codec: str, sample: bytes) -> Encoding:
     if codec == "cp1252" and not any(0x80 <= byte < 0xA0 for byte in sample):
         return Encoding("ISO-8859-1", "latin_1")
     return Encoding(codec.upper().replace("_", "-"), codec)
@@ -126,5 +142,6 @@ def _odd_letters(sample: bytes, codec: str) -> float:
     for before, character in pairwise(f" {text}"):
         if character > "\x7f":
             beyond += 1
-            odd += not character.isalpha() or (character.isupper() and before.islower())
+            usual = character.isalpha() or character in _USUAL or unicodedata.category(character)[0] == "P"
+            odd += not usual or character in _SELDOM or (character.isupper() and before.islower())
     return odd / max(beyond, 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seq2seq_cli.data.formats import FORMATS, Format, format_of, suffix_of
+from seq2seq_cli.data.formats import FORMATS, Format, format_of
 from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.rows import Asked, Note, Row, one_line, pick, quiet
 from seq2seq_cli.data.text import Excuse, TextFile, sha256
@@ -15,11 +15,6 @@ from seq2seq_cli.errors import DataError
 
 MOST_LANGUAGES = 50
 """That a message names."""
-
-
-def table_format(path: Path) -> str | None:
-    """The format that a file's name ends in, ``.gz`` left aside; None where it names no file of both languages."""
-    return suffix_of(path) if format_of(path) else None
 
 
 @dataclass(frozen=True)

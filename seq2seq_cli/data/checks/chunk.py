@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seq2seq_cli.data.checks.characters import CAPITALS, CLASSES, Character, codes_of, counts_by_class
+from seq2seq_cli.data.checks.characters import CAPITALS, CLASSES, Character, Codes, codes_of, counts_by_class
 from seq2seq_cli.data.checks.keys import exact_keys, normalised_keys, of_pairs
 from seq2seq_cli.data.checks.kinds import FLAGS, REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.languages import Languages
+from seq2seq_cli.data.checks.marks import without_marks
 from seq2seq_cli.data.checks.overlap import TestKeys
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import in_another_script, letters_by_script
@@ -35,10 +37,13 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """What lines are held against: the scripts of both languages, and the test text, where there is one."""
+    """What lines are held against: the scripts of both languages, and the test text, where there is one; which side has
+    cells in the quotation marks of CSV; the two languages, where enough was read to tell them apart."""
 
     scripts: tuple[frozenset[str], frozenset[str]]
-    test: TestKeys | None
+    test: TestKeys | None = None
+    quoted: tuple[bool, bool] = (False, False)
+    languages: Languages | None = None
 
 
 class Seen(NamedTuple):
@@ -57,6 +62,11 @@ class _Side(NamedTuple):
     exact: np.ndarray
     normalised: np.ndarray
     wordless: np.ndarray
+
+
+class _Lines(NamedTuple):
+    lines: Sequence[str]
+    codes: Codes
 
 
 _FLAGGED = {
@@ -90,10 +100,11 @@ _COUNTED: list[list[Character]] = [
 
 def look_at(chunk: Chunk, expected: Expected) -> Seen:
     """Flags, sizes and keys of every pair of a chunk."""
-    src = _side(chunk.src, SOURCE, expected.scripts[SOURCE])
-    tgt = _side(chunk.tgt, TARGET, expected.scripts[TARGET])
+    lines, swapped = _unswapped(chunk, expected.languages)
+    src, tgt = (_side(lines[side], side, expected) for side in (SOURCE, TARGET))
     records = np.zeros(len(chunk.src), dtype=RECORD)
     flags = src.flags | tgt.flags
+    flags[swapped] |= Kind.SWAPPED.bits
     flags[(src.exact == tgt.exact) & ~src.wordless] |= Kind.IDENTICAL.bits
     met: list[np.ndarray] = []
     if expected.test is not None:
@@ -110,14 +121,25 @@ def look_at(chunk: Chunk, expected: Expected) -> Seen:
     return Seen(records, identities[flags & Kind.EMPTY.bits == 0], met)
 
 
-def _side(lines: Sequence[str], side: int, scripts: frozenset[str]) -> _Side:
-    codes = codes_of(lines)
+def _unswapped(chunk: Chunk, languages: Languages | None) -> tuple[tuple[_Lines, _Lines], np.ndarray]:
+    """Both sides, each line where it belongs, and the numbers of the pairs whose lines were exchanged for that."""
+    src, tgt = _Lines(chunk.src, codes_of(chunk.src)), _Lines(chunk.tgt, codes_of(chunk.tgt))
+    swapped = np.array([], dtype=np.intp) if languages is None else languages.swapped(src.codes, tgt.codes)
+    if len(swapped):
+        sides = [list(chunk.src), list(chunk.tgt)]
+        for row in swapped.tolist():
+            sides[SOURCE][row], sides[TARGET][row] = sides[TARGET][row], sides[SOURCE][row]
+        src, tgt = (_Lines(side, codes_of(side)) for side in sides)
+    return (src, tgt), swapped
+
+
+def _side(given: _Lines, side: int, expected: Expected) -> _Side:
+    lines, flags, codes = without_marks(given.lines, side, given.codes, expected.quoted[side])
     counts = counts_by_class(codes)
-    flags = np.zeros(len(lines), dtype=FLAGS)
     for kind, character in _FLAGGED.items():
         flags[counts[:, character] > 0] |= kind.bit(side)
     flags[codes.lengths == counts[:, _INVISIBLE].sum(1)] |= Kind.EMPTY.bit(side)
-    flags[in_another_script(letters_by_script(counts), counts, scripts)] |= Kind.SCRIPT.bit(side)
+    flags[in_another_script(letters_by_script(counts), counts, expected.scripts[side])] |= Kind.SCRIPT.bit(side)
     flags[_not_composed(lines)] |= Kind.NORMALISATION.bit(side)
     wrong = np.flatnonzero(flags & REPAIRED)
     if len(wrong):  # what is the same after repair is the same

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress
-from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, Kind
+from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress, check
+from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.quoting import unquoted
 from seq2seq_cli.data.checks.reading import Reading
+from seq2seq_cli.data.checks.realigning import Realigned
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.errors import DataError
@@ -36,12 +38,14 @@ class Copy(NamedTuple):
 @dataclass(frozen=True)
 class Cleaned:
     """What was done: pairs removed, each under the first of its reasons; pairs of those kept that were repaired, under
-    each of theirs; lines left out that had no partner; pairs ``written``."""
+    each of theirs; lines left out that had no partner; pairs ``written``. ``realigned``: where lines were paired anew
+    before that, how."""
 
     removed: dict[Kind, int]
     repaired: dict[Kind, int]
     unpaired: int
     written: int
+    realigned: Realigned | None
 
 
 def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
@@ -61,9 +65,22 @@ def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
             raise DataError("its folder does not exist.", str(path), "Make it first, or name another copy with --fix.")
 
 
-def write_copy(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
-    """The pairs worth keeping, repaired, line by line in two files, each written whole. Raises DataError where it cannot
-    be written, or the text has changed since it was checked."""
+def write_copy(
+    checked: Checked, languages: tuple[str, str], test: ParallelText | None, copy: Copy, progress: Progress
+) -> Cleaned:
+    """The pairs worth keeping, repaired, line by line in two files, each written whole; the lines paired anew where they
+    did not stand beside their translations. Raises DataError where it cannot be written, or the text has changed since
+    it was checked. Call it only where the text is ``mendable``."""
+    realigned = checked.realigned
+    if realigned is None:
+        return _write(checked, copy, progress)
+    # What was found of pairs was found of wrong ones: those of the right ones are looked at again.
+    with check(realigned.text, languages, test, progress) as again:
+        cleaned = _write(again, copy, progress)
+    return replace(cleaned, unpaired=sum(realigned.left_out), realigned=realigned)
+
+
+def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
     removed: Counter[Kind] = Counter()
     mended: Counter[Kind] = Counter()
     written = 0
@@ -77,18 +94,31 @@ def write_copy(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
                     removed[_first(flags & REMOVED)] += 1
                 else:
                     mended.update(kind for kind in Kind if flags & REPAIRED & kind.bits)
-                    for file, line in zip(files, pair, strict=True):
-                        file.write(f"{repaired(line) if flags & REPAIRED else line}\n")
+                    for file, line in zip(files, _mended(pair, flags), strict=True):
+                        file.write(f"{line}\n")
                     written += 1
                 if row % PAGE == 0:
                     progress("writing", row, checked.pairs)
             for file in files:
                 file.close()  # before the files take their names
     except ValueError:
-        raise DataError("has changed since it was checked.", checked.text.where, "Start again.") from None
+        raise DataError("has changed since it was checked.", checked.where, "Start again.") from None
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror}.", str(copy.src.parent)) from None
-    return Cleaned(dict(sorted(removed.items())), dict(sorted(mended.items())), checked.unpaired, written)
+    for done in checked.conversions:
+        mended.update({kind: lines for kind, lines in done.lines.items() if lines})
+    return Cleaned(dict(sorted(removed.items())), dict(sorted(mended.items())), checked.unpaired, written, None)
+
+
+def _mended(pair: tuple[str, str], flags: int) -> tuple[str, str]:
+    """A pair as it stands in the copy."""
+    if not flags & REPAIRED:
+        return pair
+    src, tgt = reversed(pair) if flags & Kind.SWAPPED.bits else pair
+    return (
+        repaired(unquoted(src, every=bool(flags & Kind.QUOTED.bit(SOURCE)))),
+        repaired(unquoted(tgt, every=bool(flags & Kind.QUOTED.bit(TARGET)))),
+    )
 
 
 def _flags(checked: Checked) -> Iterator[int]:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from seq2seq_cli.cores import available_cores
+from seq2seq_cli.data.checks.belonging import Sample, evidence
 from seq2seq_cli.data.checks.characters import codes_of, counts_by_class
 from seq2seq_cli.data.checks.chunk import RECORD, Chunk, Expected
+from seq2seq_cli.data.checks.conversion import Conversion, converted
 from seq2seq_cli.data.checks.duplicates import Duplicates
 from seq2seq_cli.data.checks.kinds import FLAGS, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.languages import Languages
 from seq2seq_cli.data.checks.lengths import Lengths, Limits
 from seq2seq_cli.data.checks.overlap import TestKeys
+from seq2seq_cli.data.checks.quoting import all_quoted
 from seq2seq_cli.data.checks.reading import Reading
+from seq2seq_cli.data.checks.realigning import Realigned, realign, regions_of
 from seq2seq_cli.data.checks.scripts import common_scripts, letters_by_script, scripts_of
-from seq2seq_cli.data.checks.shifts import Block, find_blocks
+from seq2seq_cli.data.checks.shifts import Block, suspicious_blocks
 from seq2seq_cli.data.checks.workers import looked_at
 from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.errors import DataError
@@ -31,6 +36,8 @@ PAIRS, CHARACTERS = 4096, 1 << 20
 PAGE = 1 << 18
 """Records held at a time."""
 EXAMPLES = 3
+LEARNED_FROM = 4
+"""Chunks, the first of a text, that tell its two languages apart."""
 
 Progress = Callable[[str, int, int], None]
 """Hears (stage, done, total), in pairs; total is 0 where it is not known yet."""
@@ -61,11 +68,14 @@ class Finding:
 class Checked:
     """What was found in a text of so many ``pairs``, whose sides have ``lines``; one finding a kind.
 
+    ``text``: as it is read, with copies of files that had to be converted for that; ``where``: what people know it by.
     ``test_pairs`` of the test text, of which ``test_met`` have a side in the text; 0 without one. ``flags``: a file with
-    the flags of every pair (FLAGS), there as long as `check` is.
+    the flags of every pair (FLAGS), there as long as `check` is. ``realigned``: where lines do not stand beside their
+    translations, what pairing them anew came to.
     """
 
     text: ParallelText
+    where: str
     pairs: int
     lines: tuple[int, int]
     findings: list[Finding]
@@ -74,6 +84,18 @@ class Checked:
     test_pairs: int
     test_met: int
     flags: Path
+    conversions: list[Conversion]
+    realigned: Realigned | None
+
+    @property
+    def unrelated(self) -> bool:
+        """Whether the two sides do not belong together."""
+        return any(finding.pairs for finding in self.findings if finding.kind is Kind.UNRELATED)
+
+    @property
+    def mendable(self) -> bool:
+        """Whether a cleaned copy would be better than the text."""
+        return not self.unrelated and (self.realigned is None or self.realigned.trusted)
 
     @property
     def unpaired(self) -> int:
@@ -96,16 +118,30 @@ def check(
 ) -> Iterator[Checked]:
     """Check a training text, against a test text where there is one.
 
-    Takes as much memory for a long text as for a short one, beside 64 bytes a pair of the test text, and 55 bytes a
-    pair of the temporary folder. Raises DataError where there is no text to be read, or no room.
+    Takes as much memory for a long text as for a short one, beside 64 bytes a pair of the test text, and 63 bytes a
+    pair of the temporary folder; of files that are to be converted, and of texts whose lines are to be paired anew, a
+    copy there. Raises DataError where there is no text to be read, or no room.
     """
     with tempfile.TemporaryDirectory(prefix="seq2seq-check-") as folder:
         try:
-            found = _Check(text, languages, test, progress, Path(folder)).run(processes or available_cores())
+            readable, conversions = converted(text, languages, Path(folder))
+            against = None if test is None else converted(test, languages, Path(folder))[0]
+            found = _Check(readable, languages, against, progress, Path(folder)).run(processes or available_cores())
         except OSError as error:
-            hint = "It takes 55 bytes a pair there; TMPDIR names another folder."
+            hint = "It takes 63 bytes a pair there; TMPDIR names another folder."
             raise DataError(f"what is found cannot be kept: {error.strerror}.", folder, hint) from error
-        yield found
+        findings = [_of_files(finding, conversions) for finding in found.findings]
+        yield replace(found, where=text.where, findings=findings, conversions=conversions)
+
+
+def _of_files(finding: Finding, conversions: list[Conversion]) -> Finding:
+    """What is found of whole files and not of single pairs."""
+    if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
+        return finding
+    src, tgt = (
+        sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET)
+    )
+    return replace(finding, pairs=max(src, tgt), sides=(src, tgt))
 
 
 class _Check:
@@ -128,6 +164,7 @@ class _Check:
         self.records, self.repeats, self.flags = (folder / name for name in ("records", "repeats", "flags"))
         self.folder = folder
         self.lengths = Lengths()
+        self.sample = Sample()
         self.met = [np.zeros(len(keys), dtype=bool) for keys in self.test.keys] if self.test else []
         self.repeated: dict[Kind, dict[int, int]] = {Kind.DUPLICATE: {}, Kind.DUPLICATE_NORMALISED: {}}
 
@@ -135,15 +172,73 @@ class _Check:
         with Duplicates(self.folder) as duplicates:
             count = self._look(processes, duplicates)
             self._find_duplicates(count, duplicates)
-        lines = self.reading.lines
-        blocks = find_blocks(self._read, count, abs(lines[0] - lines[1]), self._stage("alignment", count))
+        blocks, realigned, unrelated = self._alignment(count)
         limits = self.lengths.limits()
         sides, rows = self._conclude(count, limits, blocks)
+        if unrelated:
+            sides[Kind.UNRELATED], rows[Kind.UNRELATED] = (count, count, count), self._first_rows(count)
         examples = self._examples(rows)
         findings = [Finding(kind, sides[kind][2], (sides[kind][0], sides[kind][1]), examples[kind]) for kind in Kind]
         met = self.test.lines_met(self.met) if self.test else 0
         tested = len(self.test) if self.test else 0
-        return Checked(self.reading.text, count, lines, findings, blocks, limits, tested, met, self.flags)
+        text = self.reading.text
+        return Checked(
+            text,
+            text.where,
+            count,
+            self.reading.lines,
+            findings,
+            blocks,
+            limits,
+            tested,
+            met,
+            self.flags,
+            [],
+            realigned,
+        )
+
+    def _alignment(self, count: int) -> tuple[list[Block], Realigned | None, bool]:
+        """Blocks of lines that do not stand beside their translations, what pairing them anew came to, and whether the
+        two sides have nothing to do with each other."""
+        lines = self.reading.lines
+        extra = abs(lines[SOURCE] - lines[TARGET])
+        blocks = suspicious_blocks(self._read, count, extra, self._stage("alignment", count))
+        said = evidence(self.sample.stretches())
+        strangers = said.unrelated
+        if not (blocks or extra or strangers):
+            return [], None, False
+        regions = regions_of(blocks, lines, strangers or bool(extra and not said.related))
+        realigned = realign(self.reading, regions, self.folder, self._stage("realigning", max(lines)))
+        if strangers and not realigned.trusted:
+            return [], None, True
+        found = [_clipped(block, count) for block in realigned.blocks if block.first < count]
+        if not extra:
+            found = self._confirmed(found)
+        elif not realigned.trusted:
+            found = []  # that lines have no partner is all that is known
+        return (found, realigned, False) if found or extra else ([], None, False)
+
+    def _confirmed(self, blocks: list[Block]) -> list[Block]:
+        """Those that have other partners, or whose pairs know no more of each other than strangers do."""
+        lost = [block for block in blocks if block.offset is None]
+        if not lost:
+            return blocks
+        pairs = enumerate(self.reading.pairs())
+        own: dict[Block, list[tuple[str, str]]] = {block: [] for block in lost}
+        for row, pair in pairs:
+            for block in lost:
+                if block.first <= row <= block.last and len(own[block]) < PAIRS:
+                    own[block].append(pair)
+            if row > lost[-1].last:
+                break
+        strangers = {
+            block for block, some in own.items() if not evidence([Chunk(0, *map(list, zip(*some, strict=True)))]).likely
+        }
+        return [block for block in blocks if block.offset is not None or block in strangers]
+
+    @staticmethod
+    def _first_rows(count: int) -> list[tuple[int, int]]:
+        return [(row, Kind.UNRELATED.bits) for row in range(min(count, EXAMPLES))]
 
     def _stage(self, name: str, total: int) -> Callable[[int], None]:
         return lambda done: self.progress(name, done, total)
@@ -151,11 +246,10 @@ class _Check:
     def _look(self, processes: int, duplicates: Duplicates) -> int:
         """Every pair once; the number of them."""
         chunks = _chunks(self.reading.pairs())
-        first = next(chunks)
-        expected = Expected(self._scripts(first), self.test)
+        first = list(islice(chunks, LEARNED_FROM))
         count = 0
         with open(self.records, "wb") as file:
-            for seen in looked_at(chain([first], chunks), expected, processes):
+            for seen in looked_at(self._sampled(chain(first, chunks)), self._expected(first), processes):
                 file.write(seen.records.tobytes())
                 duplicates.add(seen.identities)
                 self.lengths.add(seen.records["chars"])
@@ -164,6 +258,17 @@ class _Check:
                 count += len(seen.records)
                 self.progress("checking", count, 0)
         return count
+
+    def _sampled(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            self.sample.add(chunk)
+            yield chunk
+
+    def _expected(self, first: list[Chunk]) -> Expected:
+        """What the text is held against, learned from its beginning."""
+        src, tgt = ([line for chunk in first for line in (chunk.src, chunk.tgt)[side]] for side in (SOURCE, TARGET))
+        quoted = all_quoted(first[0].src), all_quoted(first[0].tgt)
+        return Expected(self._scripts(first[0]), self.test, quoted, Languages.of(src, tgt))
 
     def _scripts(self, chunk: Chunk) -> tuple[frozenset[str], frozenset[str]]:
         """What both languages are written in: by their codes, else by what the text begins with."""
@@ -237,6 +342,11 @@ class _Check:
             ]
             for kind, found in rows.items()
         }
+
+
+def _clipped(block: Block, count: int) -> Block:
+    """A block as far as its lines have any beside them."""
+    return replace(block, last=min(block.last, count - 1))
 
 
 def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[Chunk]:

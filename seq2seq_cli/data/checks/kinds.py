@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-Remedy = Literal["removed", "repaired", "kept"]
+Remedy = Literal["removed", "repaired", "realigned", "refused", "kept"]
+"""What a cleaned copy does: lacks the pair, mends it, pairs the lines anew, is not written at all, keeps it."""
 
 SOURCE, TARGET = 0, 1
 
@@ -33,8 +34,17 @@ class Kind(IntEnum):
     DUPLICATE_NORMALISED = 13
     OVERLAP = 14
     OVERLAP_NORMALISED = 15
-    INVISIBLE = 16
-    JOINING = 17
+    UNKNOWN = 16
+    MARKUP = 17
+    SEGMENTED = 18
+    MOJIBAKE = 19
+    QUOTED = 20
+    SWAPPED = 21
+    ENCODING = 22
+    LINE_ENDS = 23
+    UNRELATED = 24
+    INVISIBLE = 25
+    JOINING = 26
 
     def bit(self, side: int) -> int:
         """The flag of this kind on one side."""
@@ -72,15 +82,24 @@ TABLE = (
     Row("long", "over 500 characters and ten times as long as the median line", "removed", False),
     Row("identical", "the same text on both sides", "removed", False),
     Row("ratio", "one side far longer than the other, as these languages go", "removed", False),
-    Row("shifted", "a block of lines that translate other lines than their own", "removed", True),
+    Row("shifted", "a block of lines that translate other lines than their own", "realigned", True),
     Row("duplicate", "a pair that stood there before", "removed", False),
     Row("duplicate-normalised", "the same but for case, punctuation and spaces", "kept", False),
     Row("overlap", "a side that is also in the test text", "removed", True),
     Row("overlap-normalised", "the same but for case, punctuation and spaces", "removed", True),
+    Row("unknown", "a word that was lost: literally <unk>, [UNK] or U+2047", "removed", True),
+    Row("markup", "HTML or XML: tags, or entities such as &quot;", "repaired", True),
+    Row("segmented", "words in pieces: the marks @@ or U+2581 of a subword tokenizer", "repaired", True),
+    Row("mojibake", "UTF-8 that was read as another encoding: letters like Ã¤ for ä", "repaired", True),
+    Row("quoted", "quotation marks of CSV around the whole text, those inside doubled", "repaired", True),
+    Row("swapped", "the source in the target's place and the target in the source's", "repaired", True),
+    Row("encoding", "lines in another encoding than UTF-8", "repaired", True),
+    Row("line-ends", "lines that end with CR alone", "repaired", True),
+    Row("unrelated", "the two sides do not belong together", "refused", True),
     Row("invisible", "zero-width spaces, soft hyphens, direction marks and the like: not seen, dropped everywhere", "repaired", False),
     Row("joining", "joiners, variation selectors and the like: not seen either, but they spell", "kept", False),
 )  # fmt: skip
 
-REMOVED = sum(kind.bits for kind in Kind if kind.row.remedy == "removed")
-"""Flags of pairs that a cleaned copy lacks."""
+REMOVED = sum(kind.bits for kind in Kind if kind.row.remedy in ("removed", "realigned"))
+"""Flags of pairs that a cleaned copy lacks; those of shifted blocks stand in it with other partners."""
 REPAIRED = sum(kind.bits for kind in Kind if kind.row.remedy == "repaired")

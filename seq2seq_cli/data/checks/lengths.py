@@ -61,7 +61,7 @@ class Limits:
 
     def flags(self, chars: np.ndarray) -> np.ndarray:
         """Of pairs with those lengths (n x 2). What is empty has a flag of its own."""
-        flags = np.zeros(len(chars), dtype=np.uint32)
+        flags = np.zeros(len(chars), dtype=np.uint64)
         for side in (SOURCE, TARGET):
             flags[chars[:, side] > self.longest[side]] |= Kind.LONG.bit(side)
         uneven = np.abs(log_ratios(chars) - self.ratio) > self.farthest

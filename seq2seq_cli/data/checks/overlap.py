@@ -43,7 +43,7 @@ class TestKeys:
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Flags for lines with those keys, by side; and the numbers of the keys that were met. What is the same exactly
         is not said to be so normalised."""
-        flags = np.zeros(len(exact[0]), dtype=np.uint32)
+        flags = np.zeros(len(exact[0]), dtype=np.uint64)
         met = []
         for (kind, side), known, keys in zip(_LOOKED_FOR, self.keys, (*exact, *normalised), strict=True):
             places = np.minimum(np.searchsorted(known, keys), len(known) - 1)

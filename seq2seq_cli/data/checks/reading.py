@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
-from seq2seq_cli.data.pairs import LineFiles, ParallelText
+from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import read_lines
 from seq2seq_cli.errors import DataError
@@ -29,24 +30,44 @@ class Reading:
         if not some:
             raise DataError("there are no pairs here.", self.text.where)
 
-    def _pairs(self) -> Iterator[tuple[str, str]]:
+    def side(self, side: int) -> Iterator[str]:
+        """All lines of one side, those without a partner as well."""
         if isinstance(self.text, LineFiles):
-            yield from self._aligned(self.text)
+            yield from read_lines((self.text.src, self.text.tgt)[side], _pass)
+        elif isinstance(self.text, Joined):
+            for part in self.text.parts:
+                yield from Reading(part).side(side)
+        else:
+            yield from (pair[side] for pair in _rows(self.text))
+
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        if all(isinstance(part, LineFiles) for part in parts_of(self.text)):
+            yield from self._aligned()
             return
         count = 0
-        for pair in self.text.pairs(_pass) if isinstance(self.text, Table) else self.text.pairs():
-            count += 1
-            yield pair
+        for part in parts_of(self.text):
+            for pair in Reading(part)._pairs() if isinstance(part, LineFiles) else _rows(part):
+                count += 1
+                yield pair
         self.lines = (count, count)
 
-    def _aligned(self, files: LineFiles) -> Iterator[tuple[str, str]]:
+    def _aligned(self) -> Iterator[tuple[str, str]]:
         src_lines = tgt_lines = 0
-        for src, tgt in zip_longest(read_lines(files.src, _pass), read_lines(files.tgt, _pass)):
+        for src, tgt in zip_longest(self.side(SOURCE), self.side(TARGET)):
             src_lines += src is not None
             tgt_lines += tgt is not None
             if src is not None and tgt is not None:
                 yield src, tgt
         self.lines = (src_lines, tgt_lines)
+
+
+def parts_of(text: ParallelText) -> tuple[ParallelText, ...]:
+    """The texts that a text consists of: mostly itself alone."""
+    return tuple(chain.from_iterable(map(parts_of, text.parts))) if isinstance(text, Joined) else (text,)
+
+
+def _rows(text: ParallelText) -> Iterator[tuple[str, str]]:
+    return text.pairs(_pass) if isinstance(text, Table) else text.pairs()
 
 
 def _pass(problem: DataError) -> None:

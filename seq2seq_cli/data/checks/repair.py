@@ -2,8 +2,14 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from seq2seq_cli.data.checks.characters import SETS, Character
+from seq2seq_cli.data.checks.kinds import Kind
+from seq2seq_cli.data.checks.markup import without_markup
+from seq2seq_cli.data.checks.mojibake import unmixed
+from seq2seq_cli.data.checks.quoting import unquoted
+from seq2seq_cli.data.checks.segments import joined
 from seq2seq_cli.data.invisible import INVISIBLE
 
 _DROPPED = re.compile("|".join(SETS[kind] for kind in (Character.NUL, Character.CONTROL, Character.BIDI)))
@@ -12,7 +18,28 @@ _SEPARATORS = re.compile(f"{SETS[Character.SEPARATOR]}+")
 
 
 def repaired(line: str) -> str:
-    """``line`` in NFC, without NUL, control, direction and invisible characters, a blank for what others may take for its
-    end."""
-    seen = _DROPPED.sub("", line).translate(_INVISIBLE)
-    return unicodedata.normalize("NFC", _SEPARATORS.sub(" ", seen))
+    """``line`` as a cleaned copy has it: with its marks taken off (`unmarked`), in NFC, without NUL, control, direction
+    and invisible characters, a blank for what others may take for its end."""
+    while True:
+        seen = _DROPPED.sub("", unmarked(line)).translate(_INVISIBLE)
+        plain = unicodedata.normalize("NFC", _SEPARATORS.sub(" ", seen))
+        if plain == line:
+            return line
+        line = plain
+
+
+def unmarked(line: str) -> str:
+    """``line`` without what programs have left on it: the quotation marks of CSV, markup, encodings mixed up, subword
+    marks."""
+    for _, mend in MENDED:
+        line = mend(line)
+    return line
+
+
+MENDED: tuple[tuple[Kind, Callable[[str], str]], ...] = (
+    (Kind.QUOTED, unquoted),
+    (Kind.MARKUP, without_markup),
+    (Kind.MOJIBAKE, unmixed),
+    (Kind.SEGMENTED, joined),
+)
+"""In this order."""

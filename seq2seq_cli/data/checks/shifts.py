@@ -75,10 +75,16 @@ class _Model:
 
 
 def find_blocks(read: Read, count: int, extra: int, progress: Callable[[int], None]) -> list[Block]:
-    """The blocks of a text of ``count`` pairs. ``extra``: how many lines more one of the files has; 0: none.
+    """The blocks of a text of ``count`` pairs that do not overlap. ``extra``: how many lines more one of the files has; 0:
+    none.
 
     Memory does not depend on ``count``.
     """
+    return _without_overlap(suspicious_blocks(read, count, extra, progress))
+
+
+def suspicious_blocks(read: Read, count: int, extra: int, progress: Callable[[int], None]) -> list[Block]:
+    """All that a text's sizes and marks have against it; several may speak of the same rows."""
     if count < FEWEST:
         return []
     offsets = [k for k in range(-REACH, REACH + 1) if k]
@@ -99,10 +105,7 @@ def find_blocks(read: Read, count: int, extra: int, progress: Callable[[int], No
             sums[offset].add(likely[offset] - likely[0], begin)
         sums[None].add(-likely[0] - DRIFT, begin)
         progress(end)
-    found = [
-        Block(first, last, offset, score) for offset, total in sums.items() for first, last, score in total.ended()
-    ]
-    return _without_overlap(found)
+    return [Block(first, last, offset, score) for offset, total in sums.items() for first, last, score in total.ended()]
 
 
 def _features(records: np.ndarray, side: int) -> np.ndarray:
@@ -114,7 +117,8 @@ def _fitted(read: Read, count: int, offsets: list[int]) -> _Model | None:
     """The distribution of pairs, at the offset where they have most in common: a text may be shifted as a whole.
     None where two sides have next to nothing in common."""
     size = FEATURES + 1
-    begins = np.unique(np.linspace(0, max(0, count - BLOCK), SAMPLES).astype(int)).tolist()
+    whole = count <= SAMPLES * BLOCK
+    begins = range(0, count, BLOCK) if whole else np.linspace(0, count - BLOCK, SAMPLES).astype(int).tolist()
     samples = [read(begin, min(begin + BLOCK, count)) for begin in begins]
     sides = [[_features(sample, side) for sample in samples] for side in (SOURCE, TARGET)]
     mean = np.stack([np.concatenate(side).mean(0) for side in sides])

@@ -1,0 +1,180 @@
+"""Files that are not UTF-8 with lines that end in LF: found, and read from a copy that is."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.encodings import MOST, WIDE, Encoding, detect, wide
+from seq2seq_cli.data.formats import format_of
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.tables import Table
+from seq2seq_cli.data.text import LONGEST, TextFile
+from seq2seq_cli.errors import DataError
+
+BLOCK = 1 << 20
+FEWEST = 5
+"""Lines that are not UTF-8 from which on they are taken to be in one other encoding."""
+_END = re.compile(rb"\r\n?|\n")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What had to be done to read a file: how many ``lines`` are in another ``encoding`` (Kind.ENCODING), and end with CR
+    alone (Kind.LINE_ENDS). ``sides``: which sides of the text it holds."""
+
+    path: Path
+    sides: tuple[int, ...]
+    encoding: Encoding | None
+    lines: dict[Kind, int]
+
+
+def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> tuple[ParallelText, list[Conversion]]:
+    """``text`` with copies in ``folder`` in place of the files that need to be converted, and what was done to each."""
+    done: list[Conversion] = []
+
+    def convert(path: TextFile, sides: tuple[int, ...]) -> TextFile:
+        if not isinstance(path, Path):  # in an archive: its reader says what is wrong
+            return path
+        copy = _copied(path, sides, languages[sides[0]], folder)
+        if copy is None:
+            return path
+        done.append(copy[1])
+        return copy[0]
+
+    def whole(part: ParallelText) -> ParallelText:
+        if isinstance(part, LineFiles):
+            files = convert(part.src, (SOURCE,)), convert(part.tgt, (TARGET,))
+            return part if files == (part.src, part.tgt) else replace(part, src=files[0], tgt=files[1], name=part.where)
+        if isinstance(part, Table) and _has_lines(part):
+            path = convert(part.path, (SOURCE, TARGET))
+            return part if path == part.path else replace(part, path=path)
+        if isinstance(part, Joined):
+            return replace(part, parts=tuple(map(whole, part.parts)))
+        return part
+
+    return whole(text), done
+
+
+def _has_lines(table: Table) -> bool:
+    """Whether it is lines of text: an encoding is no part of what they say, as it is of XML."""
+    form = table.form or format_of(table.path)
+    return form is None or (form.gzipped and not form.translates)
+
+
+def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> tuple[Path, Conversion] | None:
+    """A copy that can be read, and what makes it differ; None where the file can be read as it is."""
+    found = _Survey()
+    try:
+        with _opened(path) as file:
+            encoding = wide(file.read(MOST))
+        with _opened(path) as file:
+            found.read(_blocks(file, encoding))
+        encoding = encoding or found.encoding(language)
+        if encoding is None and not found.ends_with_cr:
+            return None
+        place = folder / f"converted-{sum(1 for _ in folder.glob('converted-*'))}"
+        place.mkdir()
+        copy = place / path.name.removesuffix(".gz")
+        with _opened(path) as file, open(copy, "wb") as out:
+            lines = _write(file, out, encoding, found)
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"not a whole gzip file: {error}", str(path)) from None
+    except OSError as error:
+        if error.filename == str(path):
+            raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
+        raise
+    return copy, Conversion(path, sides, encoding, lines)
+
+
+class _Survey:
+    """What the bytes of a file say of how it is to be read."""
+
+    def __init__(self) -> None:
+        self._sample = bytearray()
+        self._wrong = 0
+        self._alone = self._ends = 0
+
+    def read(self, blocks: Iterator[bytes]) -> None:
+        for block in blocks:
+            if b"\r" in block:
+                self._alone += block.count(b"\r") - block.count(b"\r\n")
+            self._ends += block.count(b"\n")
+            if not _is_utf8(block):
+                self._collect(block)
+
+    def _collect(self, block: bytes) -> None:
+        for line in _END.split(block):
+            if not _is_utf8(line):
+                self._wrong += 1
+                if len(self._sample) < MOST:
+                    self._sample += line[:BLOCK] + b"\n"
+
+    def encoding(self, language: str) -> Encoding | None:
+        """Of the lines that are not UTF-8, where there are enough."""
+        return detect(bytes(self._sample), language) if self._wrong >= FEWEST else None
+
+    @property
+    def ends_with_cr(self) -> bool:
+        return self._alone > self._ends
+
+
+def _is_utf8(raw: bytes) -> bool:
+    if raw.isascii():
+        return True
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> dict[Kind, int]:
+    """How many lines were in another encoding, and how many CR alone ended."""
+    encoded = ended = 0
+    for line, end in _lines(_blocks(file, encoding)):
+        if encoding is not None and (encoding.codec in WIDE or not _is_utf8(line)):
+            encoded += 1
+            line = line if encoding.codec in WIDE else line.decode(encoding.codec, "replace").encode()
+        if end == b"\r" and found.ends_with_cr:
+            ended += 1
+            end = b"\n"
+        out.write(line + end)
+    return {Kind.ENCODING: encoded, Kind.LINE_ENDS: ended}
+
+
+def _blocks(file: BinaryIO, encoding: Encoding | None) -> Iterator[bytes]:
+    """The bytes of a file, as a rule parted behind line ends; as UTF-8 where all of it is UTF-16 or UTF-32."""
+    decoder = codecs.getincrementaldecoder(encoding.codec)("replace") if encoding and encoding.codec in WIDE else None
+    while block := file.read(BLOCK) + file.readline(LONGEST):
+        yield block if decoder is None else decoder.decode(block).encode("utf-8", "replace")
+
+
+def _lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Each line and its end, whichever it is."""
+    rest = b""
+    for block in blocks:
+        block, begin = rest + block, 0
+        for found in _END.finditer(block):
+            yield block[begin : found.start()], found[0]
+            begin = found.end()
+        rest = block[begin:]
+    if rest:
+        yield rest, b""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with open(path, "rb") as file:
+        if path.suffix == ".gz":
+            with gzip.open(file) as packed:
+                yield packed  # type: ignore[misc]
+        else:
+            yield file
