@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 from seq2seq_cli import kinds
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.files import read_bytes
+from seq2seq_cli.wording import counted
 
 RADIUS = 10
 """D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
@@ -163,7 +164,7 @@ class DataConfig(Section):
             for name, form in (("train", self.train), ("dev", self.dev)):
                 if isinstance(form, list) and len(form) > 2:
                     raise ValueError(
-                        f"{name} names {len(form)} files: a text is a file of each language, or one pattern"
+                        f"{name} names {counted(len(form), 'file')}: a text is a file of each language, or one pattern"
                     )
             if self.corpus is not None:
                 raise ValueError("corpus and train are both given: the built-in text and your own")

@@ -132,7 +132,7 @@ def test_lines_that_end_with_cr_alone(codec: str, tmp_path: Path, terminal: Term
     (tmp_path / "train.en").write_text("".join(f"{line}\n" for line in OTHERS), encoding="utf-8")
     answer = terminal.run("check-data", tmp_path / "train", "--src", "de", "--tgt", "en")
     assert answer.status == 3
-    assert f"{tmp_path / 'train.de'}: 30 lines end with CR alone" in answer.out
+    assert f"{tmp_path / 'train.de'}: 30 lines ended by CR alone" in answer.out
     _, record = found(terminal, tmp_path / "train", "--fix", tmp_path / "copy")
     assert (record["line-ends"]["source"], record["unpaired"]) == (30, 0)
     assert set(read_lines(tmp_path / "copy.de")) == set(LINES)

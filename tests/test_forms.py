@@ -221,7 +221,7 @@ def test_columns_by_number(name: str, tmp_path: Path) -> None:
     ):
         list(open_text(str(path), "train", "de", "en").pairs())
     write(path, lines([*TABBED, "Ja."]))
-    with pytest.raises(DataError, match=r":3: 1 cells in this row, where the first line has 3"):
+    with pytest.raises(DataError, match=r":3: 1 cell in this row, where the first line has 3"):
         list(open_text(str(path), "train", "1", "2").pairs())
 
 
@@ -275,7 +275,7 @@ def test_bars_between_the_languages(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "ja ||| yes\nnein|||no\n |||nothing\n")
     assert list(open_text(str(path), "train", "de", "en").pairs()) == [("ja", "yes"), ("nein", "no"), ("", "nothing")]
     write(path, "ja ||| yes ||| 0-0\n")
-    with pytest.raises(DataError, match=r"a\.txt:1: 2 times \|\|\| in this line"):
+    with pytest.raises(DataError, match=r"a\.txt:1: \|\|\| stands 2 times in this line"):
         list(open_text(str(path), "train", "de", "en").pairs())
 
 
@@ -530,7 +530,7 @@ def test_units_in_one_language_are_left_out_and_counted(tmp_path: Path) -> None:
     assert list(open_text(path, "train", "de", "en").pairs()) == PAIRS[:2]
     assert "1 of 3 units have no finished text in both languages: left out" in heard(path)
     with pytest.raises(
-        DataError, match=r"none of the 3 units has a text in both it and en; there are DE-at in 2, en in 2, fr"
+        DataError, match=r"none of 3 units has a text in both it and en; there are DE-at in 2, en in 2, fr"
     ):
         list(open_text(path, "train", "it", "en").pairs())
 
@@ -605,7 +605,7 @@ def test_messages_of_gettext(language: str, tmp_path: Path) -> None:
     if "de_AT" in language:  # the file says which of the two its translations are
         turned = [(tgt, src) for src, tgt in expected]
         assert list(open_text(path, "train", "de", "en").pairs()) == turned
-        with pytest.raises(DataError, match=r"none of the 7 units .* there are the messages in 7, de_AT in 4"):
+        with pytest.raises(DataError, match=r"none of 7 units .* there are the messages in 7, de_AT in 4"):
             list(open_text(path, "train", "fr", "en").pairs())
 
 
@@ -650,7 +650,7 @@ def test_segments_of_a_test_set(tmp_path: Path) -> None:
 
 
 def test_segments_that_do_not_belong_together(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"refset\.sgm: has only 1 segments, and .*srcset\.sgm has more"):
+    with pytest.raises(DataError, match=r"refset\.sgm: has only 1 segment, and .*srcset\.sgm has more"):
         list(segment_files(tmp_path, ["a", "b"], ["c"]).pairs())
     text = segment_files(tmp_path, ["a", "b"], ["c", "d"])
     write(tmp_path / "refset.sgm", sgm(["c", "d"], "refset").replace('id="2"', 'id="7"'))

@@ -259,7 +259,7 @@ def test_links_from_one_that_name_no_last_word(tmp_path: Path) -> None:
         ("1 1 4 S\n", 1, "gold:1: the link 1 4 is outside this pair"),
         ("1 1 1 S\n9 1 1 S\n", None, "gold:2: there is no pair 9; there are 3, counted from 1"),
         ("1 1 1 S\n0-0\n", None, "gold:2: '0-0' is no link.\nThe first line is a link as in WPT"),
-        ("1 1 1 S\n" * 99, None, "gold: 99 links, which is more than these 3 pairs have room for"),
+        ("1 1 1 S\n" * 99, None, "gold: 99 links, more than 3 pairs can have"),
         ("a ||| b ||| 0-0\n\n\n", None, "gold:1: the texts beside the links have 1 and 1 words, and this pair 3 and 3"),
         ("a ||| b\n\n\n", None, "gold:1: there are no links in this line of 2 parts"),
         ("0-0:high\n\n\n", None, "gold:1: '0-0:high' is no link"),

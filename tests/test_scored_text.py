@@ -297,20 +297,26 @@ def test_warnings_are_passed_on_once(capsys: pytest.CaptureFixture[str]) -> None
     assert sum(isinstance(handler, Relay) for handler in logging.getLogger("sacrebleu").handlers) == 1
 
 
+@pytest.fixture
+def own_run(trained_run: Run, tmp_path: Path) -> Run:
+    """A copy of a trained run: evaluations are kept in it."""
+    return Run(Path(shutil.copytree(trained_run.directory, tmp_path / "own")))
+
+
 def test_eval_by_another_tokenizer(
-    terminal: Terminal, trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, own_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    own = trained_run.evaluation.read_bytes()
-    told = terminal.ok("eval", trained_run.directory, "--tokenizer", "char", "--json", "r.json").err
+    own = own_run.evaluation.read_bytes()
+    told = terminal.ok("eval", own_run.directory, "--tokenizer", "char", "--json", "r.json").err
     [record] = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert "tok:char" in record["signature"]["bleu"]
     assert "tok:char+tercom" in record["signature"]["ter"]
     assert all("tok:char" in bin_["signature"]["bleu"] for bin_ in record["by_length"])
     assert record["text"] == CLEANING
     assert f"text: {CLEANING}" in told
-    assert trained_run.evaluation.read_bytes() == own
-    assert '"chars" is unknown' in terminal.refused("eval", trained_run.directory, "--tokenizer", "chars")
+    assert own_run.evaluation.read_bytes() == own
+    assert '"chars" is unknown' in terminal.refused("eval", own_run.directory, "--tokenizer", "chars")
 
 
 def test_runs_are_compared_by_one_tokenizer(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
@@ -323,14 +329,14 @@ def test_runs_are_compared_by_one_tokenizer(terminal: Terminal, trained_run: Run
     terminal.ok("eval", *copies, "--tokenizer", "13a")
 
 
-def test_a_test_set_in_another_normal_form(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+def test_a_test_set_in_another_normal_form(terminal: Terminal, own_run: Run, tmp_path: Path) -> None:
     """The same figures for an NFC copy and an NFD copy, whatever is sprinkled over it."""
     source, target = ["ta nu", "ki po ta", "ho"] * 4, ["là rö é", "sé mu", "mü lô"] * 4
     records = []
     for form, odd in (("NFC", ""), ("NFD", "\u200b\u200e\ufeff")):
         write_lines(tmp_path / f"{form}.xx", source)
         write_lines(tmp_path / f"{form}.yy", [unicodedata.normalize(form, line) + odd for line in target])  # type: ignore[arg-type]
-        terminal.ok("eval", trained_run.directory, "--test", tmp_path / form, "--json", tmp_path / "r.json")
+        terminal.ok("eval", own_run.directory, "--test", tmp_path / form, "--json", tmp_path / "r.json")
         [record] = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
         records.append({name: record[name] for name in ("bleu", "chrf", "ter", "interval_95", "by_length")})
     assert records[0] == records[1]

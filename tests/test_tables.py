@@ -65,7 +65,7 @@ def test_latex(two_runs: Comparison) -> None:
     assert " & $<$0.001 & " in table[5]
     assert table[5].endswith(r"& 0.062 & 1,234 & 1.2 & 19 \\")
     assert table[6:] == [r"\bottomrule", r"\end{tabular}"]
-    for said in ("BLEU: nrefs:1|", "0123456789abcdef", "P/test", "runs/a_b&c: beam 5", "booktabs", "p: paired"):
+    for said in ("BLEU: nrefs:1|", "0123456789abcdef", "P/test", "% a_b&c: beam 5", "booktabs", "p: paired"):
         assert any(said in remark for remark in remarks), said
 
 

@@ -157,9 +157,9 @@ def _details(checked: Checked) -> list[str]:
         if encoded := done.lines[Kind.ENCODING]:
             name = done.encoding.name if done.encoding else ""
             how = f"iconv -f {name} -t UTF-8 converts it, and so does --fix"
-            lines.append(f"encoding: {done.path}: {encoded:,} lines in {name}; {how}")
+            lines.append(f"encoding: {done.path}: {counted(encoded, 'line')} in {name}; {how}")
         if ended := done.lines[Kind.LINE_ENDS]:
-            lines.append(f"line-ends: {done.path}: {ended:,} lines end with CR alone")
+            lines.append(f"line-ends: {done.path}: {counted(ended, 'line')} ended by CR alone")
     if checked.test_met:
         lines.append(
             f"overlap: {checked.test_met:,} of {counted(checked.test_pairs, 'test pair')} with a side in this text"
@@ -184,7 +184,7 @@ def _tell(cleaned: Cleaned, *files: object) -> None:
 
     if (done := cleaned.realigned) is not None:
         console.notice(
-            f"paired anew: {done.kept:,} pairs as they stood, {done.moved:,} with another line than stood beside them, "
+            f"paired anew: {counted(done.kept, 'pair')} as they stood, {done.moved:,} with another line than stood beside them, "
             f"{done.merged:,} of several lines; confidence {100 * done.confidence:.0f}%"
         )
     for word, kinds in (("removed", cleaned.removed), ("repaired", cleaned.repaired)):

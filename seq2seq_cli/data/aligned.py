@@ -21,6 +21,7 @@ from seq2seq_cli.data.rows import Note
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import TextFile, sha256
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.wording import counted
 
 LANGUAGE = "{lang}"
 ROLE_NAMES = {
@@ -59,7 +60,7 @@ class SegmentFiles:
         for src, tgt in zip_longest(read_segments(self.src), read_segments(self.tgt)):
             if src is None or tgt is None:
                 shorter, longer = (self.src, self.tgt) if src is None else (self.tgt, self.src)
-                raise DataError(f"has only {read:,} segments, and {longer} has more.", str(shorter))
+                raise DataError(f"has only {counted(read, 'segment')}, and {longer} has more.", str(shorter))
             if src.name != tgt.name and src.name and tgt.name:
                 what = f'this is segment "{src.name}" of "{src.document}", but line {tgt.line} of {self.tgt} is "{tgt.name}".'
                 raise DataError(what, f"{self.src}:{src.line}", "Segments must be in the same order in both files.")
@@ -88,7 +89,7 @@ def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
     if len(names) != 2:
         hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
         raise DataError(
-            f"{len(names)} files for one text: more than two are not read.", ", ".join(map(str, names)), hint
+            f"{counted(len(names), 'file')} for one text: more than two are not read.", ", ".join(map(str, names)), hint
         )
     turned = languages_in([str(name) for name in names]) == (tgt, src)
     return two_files(*(reversed(names) if turned else names))

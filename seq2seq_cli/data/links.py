@@ -111,7 +111,7 @@ def _opened(path: Path, sizes: Sequence[tuple[int, int]]) -> _LinkFile:
         if count <= (most if of_wpt else len(sizes)):
             lines.append(line)
     if of_wpt and count > most:
-        raise DataError(f"{count:,} links, which is more than these {len(sizes):,} pairs have room for.", str(path))
+        raise DataError(f"{counted(count, 'link')}, more than {counted(len(sizes), 'pair')} can have.", str(path))
     if not of_wpt and count != len(sizes):
         what = f"{counted(count, 'line')} of links for {counted(len(sizes), 'sentence pair')}."
         raise DataError(what, str(path), "Line n links the words of pair n; it is empty where none are linked.")

@@ -12,6 +12,7 @@ from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.rows import Asked, Note, Row, one_line, pick, quiet
 from seq2seq_cli.data.text import Excuse, TextFile, sha256
 from seq2seq_cli.errors import DataError
+from seq2seq_cli.wording import counted
 
 MOST_LANGUAGES = 50
 """That a message names."""
@@ -75,7 +76,7 @@ class Table:
                 yield one_line(str(row[src])), one_line(str(row[tgt]))
         if units and left_out == units:
             said = ", ".join(f"{code or '(none)'} in {count:,}" for code, count in languages.most_common())
-            what = f"none of the {units:,} units has a text in both {self.src} and {self.tgt}; there are {said}."
+            what = f"none of {counted(units, 'unit')} has a text in both {self.src} and {self.tgt}; there are {said}."
             raise DataError(what, self.where, "Name two of these as --src and --tgt.")
         if left_out:
             self.note(

@@ -1,5 +1,6 @@
 """Weights on disk: safetensors, which hold numbers and can hold nothing else, with a checksum in their metadata."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """``state`` into a sealed safetensors file, in one piece."""
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    data = bytearray(safetensors.torch.save(tensors, {CHECKSUM: BLANK, FORMAT_KEY: str(FORMAT)}))
+    data = _in_one_order(safetensors.torch.save(tensors, {CHECKSUM: BLANK, FORMAT_KEY: str(FORMAT)}))
     seal(data, _checksum_place(data))
     write_bytes(path, data)
 
@@ -65,6 +66,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
     check_format(_format(data), str(path))
     return by_todays_names(weights)
+
+
+def _in_one_order(data: bytes) -> bytearray:
+    """``data`` with its metadata in the order of their keys: safetensors has them in any, and the same weights are to be the
+    same file."""
+    header = parse_json(_header(data))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    size = int.from_bytes(data[:8], "little")
+    written = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+    assert len(written) == size, "safetensors writes its header as json does"
+    return bytearray(data[:8] + written + data[8 + size :])
 
 
 def _format(data: bytes) -> object:

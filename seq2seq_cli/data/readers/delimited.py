@@ -41,7 +41,7 @@ def read_bars(file: TextFile, asked: Asked) -> Iterator[Row]:
     for number, line in enumerate(read_lines(file, asked.excuse), start=1):
         sides = line.split(BARS)
         if len(sides) != 2:
-            what = f"{len(sides) - 1} times {BARS} in this line; there must be one, between source and target."
+            what = f"{BARS} stands {counted(len(sides) - 1, 'time')} in this line; it must be there once, between source and target."
             raise DataError(what, f"{file}:{number}")
         yield f"{file}:{number}", {asked.src: sides[0].strip(), asked.tgt: sides[1].strip()}
 
