@@ -133,7 +133,9 @@ class DataConfig(Section):
     dev: TextForm | None = None
     """Development text, in the same forms: early stopping and choices are made on it."""
     test: TextForm | None = None
-    """Test text, in the same forms: read once, after training."""
+    """Test text, in the same forms: read once, after training. Of more than two files the others are further references."""
+    references: list[Language] | None = None
+    """Columns or file suffixes of the test text beside tgt that hold further references: a translation is scored against all."""
     src: Language | None = None
     """Source language: file suffix or column, by name or (where no line names them) by number."""
     tgt: Language | None = None
@@ -158,6 +160,7 @@ class DataConfig(Section):
         if self.train is None:
             extra = [name for name in ("dev", "src", "tgt") if getattr(self, name) is not None]
             extra += ["streaming"] if self.streaming else []
+            extra += ["references"] if self.references else []
             if extra:
                 raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
         else:
@@ -168,6 +171,10 @@ class DataConfig(Section):
                     )
             if self.corpus is not None:
                 raise ValueError("corpus and train are both given: the built-in text and your own")
+            if self.references and (self.test is None or isinstance(self.test, list)):
+                raise ValueError(
+                    "references are columns or file suffixes of test; of a list of files they are the files after the second"
+                )
             missing = [name for name in ("dev", "src", "tgt") if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"train is given, so {' and '.join(missing)} must be given as well")

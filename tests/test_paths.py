@@ -34,7 +34,7 @@ NEEDED: dict[str, list[str]] = {
 """What a command does not run without, by its name."""
 WORDS = {
     "attention", "corpus", "src", "tgt", "overrides", "objective", "device", "precision", "attentions", "significance",
-    "symmetrize", "sentence", "target", "host", "kind", "version", "tokenizer",
+    "symmetrize", "sentence", "target", "host", "kind", "version", "tokenizer", "references",
 }  # fmt: skip
 """Parameters that are words and no paths."""
 PLACES: dict[str, list[str]] = {

@@ -39,6 +39,7 @@ def evaluate(
     significance: Annotated[
         str | None, typer.Option(help="Paired test: randomisation or bootstrap.", rich_help_panel="Results")
     ] = None,
+    references: options.References = None,
     tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
@@ -72,6 +73,7 @@ def evaluate(
         files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output"
     )
     options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
+    options.refuse(not test, {"--reference": references}, "needs --test")
     paired_test = find_paired_test(significance or "randomisation")
     scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
     set_threads(threads or 0)
@@ -82,7 +84,7 @@ def evaluate(
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             opened, test or None, given, device or "auto", precision or "fp32", paired_test, one_source,
-            tokenizer=scored_with, note=notes.append, watch=watch,
+            tokenizer=scored_with, note=notes.append, watch=watch, references=references or (),
         )  # fmt: skip
     for note in dict.fromkeys(notes):
         console.notice(note)

@@ -39,7 +39,18 @@ Dev = Annotated[
     typer.Option(metavar="TEXT", help="Development text, in the same forms.", rich_help_panel="Data"),
 ]
 Test = Annotated[
-    list[str] | None, typer.Option(metavar="TEXT", help="Test text, in the same forms.", rich_help_panel="Data")
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Test text, in the same forms; of more files the others are references, too.",
+        rich_help_panel="Data",
+    ),
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference", metavar="COLUMN", help="A further reference in --test: its column or suffix; repeatable."
+    ),
 ]
 TestOfRuns = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ def report(
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,
     significance: Annotated[str | None, typer.Option(help="Paired test: randomisation or bootstrap.")] = None,
+    references: options.References = None,
     tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
@@ -52,6 +53,7 @@ def report(
     options.check_paths(files_of(test or []), {"--output": output})
     options.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
     options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
+    options.refuse(not test, {"--reference": references}, "needs --test")
     paired_test = find_paired_test(significance or "randomisation")
     scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
     set_threads(threads or 0)
@@ -62,7 +64,7 @@ def report(
         comparison = compare_runs(
             opened, test or None, given, device or "auto", precision or "fp32", paired_test,
             one_source=True, keep=lambda source: chosen_rows(source, sentences),
-            tokenizer=scored_with, note=notes.append, watch=watch,
+            tokenizer=scored_with, note=notes.append, watch=watch, references=references or (),
         )  # fmt: skip
     for note in dict.fromkeys(notes):
         console.notice(note)

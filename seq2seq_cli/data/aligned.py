@@ -15,7 +15,7 @@ from seq2seq_cli.config import languages_in
 from seq2seq_cli.data.archives import Member, members
 from seq2seq_cli.data.formats import FORMATS, REFUSED, SEGMENTED, format_of, suffix_of
 from seq2seq_cli.data.languages import find_language
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, SeveralReferences
 from seq2seq_cli.data.readers.segments import read_segments
 from seq2seq_cli.data.rows import Note
 from seq2seq_cli.data.tables import Table
@@ -85,12 +85,11 @@ def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
 
 
 def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
-    """Two files, source first; or as the languages at the end of their names say. Raises DataError for more."""
-    if len(names) != 2:
-        hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
-        raise DataError(
-            f"{counted(len(names), 'file')} for one text: more than two are not read.", ", ".join(map(str, names)), hint
-        )
+    """Two files, source first, or as the languages at the end of their names say; more are the source and several
+    references."""
+    if len(names) > 2:
+        source, *references = names
+        return SeveralReferences(tuple(two_files(source, reference) for reference in references))
     turned = languages_in([str(name) for name in names]) == (tgt, src)
     return two_files(*(reversed(names) if turned else names))
 

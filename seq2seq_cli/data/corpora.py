@@ -12,7 +12,7 @@ from seq2seq_cli.data.aligned import LANGUAGE, by_language, named_files, text_fo
 from seq2seq_cli.data.archives import SUFFIX as ZIP
 from seq2seq_cli.data.formats import BARS, FORMATS, REFUSED, SEGMENTED, TABS, format_of, suffix_of
 from seq2seq_cli.data.hub import open_dataset
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, SeveralReferences
 from seq2seq_cli.data.readers.delimited import separator_of_lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.tables import Table
@@ -58,7 +58,7 @@ def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
     src, tgt = data.src, data.tgt
     train = open_text(data.train, "train", src, tgt, data.streaming, note)
     dev = open_text(data.dev, "dev", src, tgt, note=note)
-    test = None if data.test is None else open_text(data.test, "test", src, tgt, note=note)
+    test = None if data.test is None else open_test(data.test, src, tgt, data.references or (), note)
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
 
 
@@ -66,7 +66,14 @@ def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
     """The test text of that corpus, whether or not the rest of it is still there; ``note`` as for `open_text`."""
     if data.test is None or data.src is None or data.tgt is None:
         return None if data.train else find_corpus(data, note).test
-    return open_text(data.test, "test", data.src, data.tgt, note=note)
+    return open_test(data.test, data.src, data.tgt, data.references or (), note)
+
+
+def open_test(form: Form, src: str, tgt: str, references: Sequence[str] = (), note: Note = quiet) -> ParallelText:
+    """A test text, with further ``references``: columns, or endings of files' names, that stand beside ``tgt``. Raises what
+    `open_text` does."""
+    texts = [open_text(form, "test", src, language, note=note) for language in (tgt, *references)]
+    return texts[0] if len(texts) == 1 else SeveralReferences(tuple(texts))
 
 
 def languages(data: DataConfig) -> tuple[str, str]:
@@ -217,9 +224,7 @@ def _built_in(name: str, test: Form | None, note: Note) -> Corpus:
     train, dev, own_test = (
         replace(_pair_of_files(folder / role, src, tgt), name=f"{name}, {role}") for role in ("train", "dev", "test")
     )
-    return Corpus(
-        name, src, tgt, train, dev, own_test if test is None else open_text(test, "test", src, tgt, note=note)
-    )
+    return Corpus(name, src, tgt, train, dev, own_test if test is None else open_test(test, src, tgt, note=note))
 
 
 def _name(train: Form, src: str, tgt: str) -> str:

@@ -34,15 +34,18 @@ class ParallelText(Protocol):
 
 @dataclass(frozen=True)
 class Lines:
-    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``."""
+    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``, and of each of ``more``, further
+    references."""
 
     src: list[str]
     tgt: list[str]
+    more: tuple[list[str], ...] = ()
 
     @classmethod
     def read(cls, text: ParallelText) -> "Lines":
-        src, tgt = zip(*text.pairs(), strict=True)
-        return cls(list(src), list(tgt))
+        texts = text.texts if isinstance(text, SeveralReferences) else (text,)
+        (src, tgt), *others = (list(zip(*one.pairs(), strict=True)) for one in texts)
+        return cls(list(src), list(tgt), tuple(list(reference) for _, reference in others))
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,29 @@ class LineFiles:
             f"  {self.tgt}:{line + 1}: {texts[1]}"
         )
         return DataError(what, self.where, "Line N of one file must translate line N of the other.")
+
+
+@dataclass(frozen=True)
+class SeveralReferences:
+    """A test text with several translations of each line: the same source with each of them. As a text of pairs it is the
+    first one."""
+
+    texts: tuple[ParallelText, ...]
+
+    @property
+    def where(self) -> str:
+        first, *others = self.texts
+        return " and ".join([first.where, *(str(text.files[-1]) if text.files else text.where for text in others)])
+
+    @property
+    def files(self) -> list[Path]:
+        return list(dict.fromkeys(file for text in self.texts for file in text.files))
+
+    def digest(self) -> str:
+        return hashlib.sha256("".join(text.digest() for text in self.texts).encode()).hexdigest()
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        return self.texts[0].pairs()
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,16 @@ def length_bins(source: Sequence[str]) -> list[LengthBin]:
 
 
 def score_by_length(
-    source: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: int = 1000
+    source: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    tokenizer: str,
+    bootstrap: int = 1000,
+    more: Sequence[Sequence[str]] = (),
 ) -> list[LengthScores]:
     """Each bin of ``source`` scored as if it were a test set of its own, with its own bootstrap interval."""
     scored = []
     for found in length_bins(source):
-        translated, wanted = ([lines[row] for row in found.rows] for lines in (hypotheses, references))
-        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer, bootstrap)))
+        translated, wanted, *others = ([lines[row] for row in found.rows] for lines in (hypotheses, references, *more))
+        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer, bootstrap, others)))
     return scored

@@ -131,8 +131,14 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -
     return float(_corpus_bleu(tokenizer, texts).corpus_score(texts.hypotheses, texts.references).score)
 
 
-def score_system(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: int = 1000) -> Scores:
-    """Corpus scores of ``hypotheses``, one a line, against one reference each, all detokenised.
+def score_system(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    tokenizer: str,
+    bootstrap: int = 1000,
+    more: Sequence[Sequence[str]] = (),
+) -> Scores:
+    """Corpus scores of ``hypotheses``, one a line, against one reference each, and those of ``more``, all detokenised.
 
     A perfect translation has BLEU 100, chrF 100 and TER 0, unless the references hold no token at all. For that, where
     they are all shorter than BLEU's four tokens, BLEU leaves out the orders of n-grams that none has (``eff:yes``
@@ -143,26 +149,32 @@ def score_system(hypotheses: Sequence[str], references: Sequence[str], tokenizer
     has it, but within what the score can be, and never without the score itself). Raises DataError where there is
     nothing to score or the numbers of lines differ, and ConfigError where the tokenizer cannot be had.
     """
-    texts = _cleaned(hypotheses, references)
+    texts = _cleaned(hypotheses, references, more)
     return Scores(*_scores(_metrics(tokenizer, texts), texts, bootstrap))
 
 
 def bleu_and_chrf(
-    hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, bootstrap: int = 1000
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    tokenizer: str,
+    bootstrap: int = 1000,
+    more: Sequence[Sequence[str]] = (),
 ) -> tuple[Score, Score]:
     """The same without TER, which takes by far the longest. Raises what that raises."""
-    texts = _cleaned(hypotheses, references)
+    texts = _cleaned(hypotheses, references, more)
     metrics = _metrics(tokenizer, texts)
     bleu_score, chrf_score = _scores({name: metrics[name] for name in ("BLEU", "chrF")}, texts, bootstrap)
     return bleu_score, chrf_score
 
 
-def sentence_scores(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -> SentenceScores:
-    """BLEU and chrF of each line by itself. Raises what ``score_system`` does."""
+def sentence_scores(
+    hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, more: Sequence[Sequence[str]] = ()
+) -> SentenceScores:
+    """BLEU and chrF of each line by itself, against all its references. Raises what ``score_system`` does."""
     bleu_metric, chrf_metric = SentenceMetric.of("bleu", tokenizer), SentenceMetric.of("chrf", tokenizer)
     return SentenceScores(
-        bleu=bleu_metric.scores(hypotheses, references),
-        chrf=chrf_metric.scores(hypotheses, references),
+        bleu=bleu_metric.scores(hypotheses, references, more),
+        chrf=chrf_metric.scores(hypotheses, references, more),
         signatures=[
             f"sentence BLEU: {bleu_metric.metric.get_signature()}",
             f"sentence chrF: {chrf_metric.metric.get_signature()}",
@@ -184,9 +196,11 @@ class SentenceMetric:
 
         return cls(_bleu(tokenizer, effective_order=True) if name == "bleu" else CHRF())
 
-    def scores(self, hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
-        """Of each line against its reference. Raises DataError as ``score_system`` does."""
-        texts = _cleaned(hypotheses, references)
+    def scores(
+        self, hypotheses: Sequence[str], references: Sequence[str], more: Sequence[Sequence[str]] = ()
+    ) -> list[float]:
+        """Of each line against its references. Raises DataError as ``score_system`` does."""
+        texts = _cleaned(hypotheses, references, more)
         pairs = zip(texts.hypotheses, zip(*texts.references, strict=True), strict=True)
         return [float(self.metric.sentence_score(line, wanted).score) for line, wanted in pairs]
 
@@ -198,6 +212,7 @@ def paired(
     tokenizer: str,
     trials: int | None = None,
     test: PairedTest = RANDOMISATION,
+    more: Sequence[Sequence[str]] = (),
 ) -> list[PValues]:
     """For each of ``systems``, in order: is its difference from ``baseline`` more than chance?
 
@@ -205,7 +220,7 @@ def paired(
     """
     from sacrebleu import significance
 
-    texts = [_cleaned(hypotheses, references) for hypotheses in (baseline, *systems)]
+    texts = [_cleaned(hypotheses, references, more) for hypotheses in (baseline, *systems)]
     named: list[tuple[str, Sequence[str]]] = [(str(row), one.hypotheses) for row, one in enumerate(texts)]
     metrics = _metrics(tokenizer, texts[0])
     judge = significance.PairedTest(
@@ -233,16 +248,19 @@ class _Texts(NamedTuple):
     references: list[list[str]]
 
 
-def _cleaned(hypotheses: Sequence[str], references: Sequence[str]) -> _Texts:
+def _cleaned(hypotheses: Sequence[str], references: Sequence[str], more: Sequence[Sequence[str]] = ()) -> _Texts:
     """The only way to a metric. Raises DataError where there is nothing to score or the numbers of lines differ."""
-    if len(hypotheses) != len(references):
-        raise DataError(
-            f"{counted(len(hypotheses), 'translation')} but {counted(len(references), 'reference')}.",
-            hint="Line n of the one must belong to line n of the other.",
-        )
+    for stream in (references, *more):
+        if len(hypotheses) != len(stream):
+            raise DataError(
+                f"{counted(len(hypotheses), 'translation')} but {counted(len(stream), 'reference')}.",
+                hint="Line n of the one must belong to line n of the other.",
+            )
     if not references:
         raise DataError("there are no translations to score.")
-    return _Texts([clean(line) for line in hypotheses], [[clean(line) for line in references]])
+    return _Texts(
+        [clean(line) for line in hypotheses], [[clean(line) for line in stream] for stream in (references, *more)]
+    )
 
 
 def _metrics(tokenizer: str, texts: _Texts) -> dict[str, Metric]:

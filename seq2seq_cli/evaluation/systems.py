@@ -7,9 +7,10 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, decoding_with, load
-from seq2seq_cli.data.corpora import Form, find_test, languages, open_text
+from seq2seq_cli.data.corpora import Form, find_test, languages, open_test
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
@@ -127,14 +128,14 @@ def evaluate_run(
     found = [candidates[0] for candidates in searched]
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
-    digest = hashlib.sha256("\n".join([*test.src, *test.tgt]).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.more)).encode()).hexdigest()
     evaluation = Evaluation(
         run=run,
         kind=translator.config.attention.kind,
         lines=test,
         tokenizer=tokenizer,
-        scores=score_system(hypotheses, test.tgt, tokenizer.name),
-        by_length=score_by_length(test.src, hypotheses, test.tgt, tokenizer.name),
+        scores=score_system(hypotheses, test.tgt, tokenizer.name, more=test.more),
+        by_length=score_by_length(test.src, hypotheses, test.tgt, tokenizer.name, more=test.more),
         hypotheses=hypotheses,
         decoding=settings,
         precision=translator.precision.name,
@@ -235,16 +236,17 @@ def compare_runs(
     tokenizer: TokenizerName | None = None,
     note: Note = quiet,
     watch: Watch | None = None,
+    references: Sequence[str] = (),
 ) -> Comparison:
-    """Evaluate ``runs`` on one test set: ``test``, or the one that all of them were configured with; ``note`` as for
-    `open_text`.
+    """Evaluate ``runs`` on one test set: ``test``, with further ``references`` as for `open_test`, or the one that all of
+    them were configured with; ``note`` as for `open_text`.
 
     ``decoding`` holds the settings to change from each run's own (None: not given), ``tokenizer`` the one for all
     instead of their own. Raises RunError where they have no test set, or not the same references, or not the same
     tokenizer; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts. ``watch`` hears of each search.
     """
-    where, texts = _one_test(runs, test, one_source, note)
+    where, texts = _one_test(runs, test, one_source, note, references)
     chosen = _one_tokenizer(runs, texts, tokenizer)
     evaluations: list[Evaluation] = []
     for run, lines in zip(runs, texts, strict=True):
@@ -253,7 +255,8 @@ def compare_runs(
         settings = decoding_with(translator.config.decoding, decoding, "command line") if changed else None
         evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen, watch))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
-    p_values = paired(baseline, others, texts[0].tgt, chosen.name, test=paired_test) if others else []
+    first = texts[0]
+    p_values = paired(baseline, others, first.tgt, chosen.name, test=paired_test, more=first.more) if others else []
     return Comparison(where, evaluations, [None, *p_values], paired_test)
 
 
@@ -271,16 +274,18 @@ def _one_tokenizer(runs: list[Run], texts: list[Lines], given: TokenizerName | N
     return chosen[0]
 
 
-def _one_test(runs: list[Run], test: Form | None, one_source: bool, note: Note) -> tuple[str, list[Lines]]:
+def _one_test(
+    runs: list[Run], test: Form | None, one_source: bool, note: Note, references: Sequence[str]
+) -> tuple[str, list[Lines]]:
     """Where the test set is, and its lines as each run reads them."""
     where, texts = "", list[Lines]()
     for run in runs:
-        text = test_text(load(run.config).data, test, run, note)
+        text = test_text(load(run.config).data, test, run, note, references)
         lines = Lines.read(text)
         first = texts[0] if texts else lines
         where = where or text.where
         hint = "Name one for all with --test."
-        if lines.tgt != first.tgt:
+        if (lines.tgt, lines.more) != (first.tgt, first.more):
             raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)
         if one_source and lines.src != first.src:
             raise RunError(
@@ -290,11 +295,12 @@ def _one_test(runs: list[Run], test: Form | None, one_source: bool, note: Note) 
     return where, texts
 
 
-def test_text(data: DataConfig, test: Form | None, run: Run, note: Note = quiet) -> ParallelText:  # noqa: PT028 (no test)
-    """The test set ``test``, or the run's own. Raises RunError where there is neither."""
+def test_text(data: DataConfig, test: Form | None, run: Run, note: Note, references: Sequence[str]) -> ParallelText:
+    """The test set ``test`` with these further ``references``, or the run's own with its own. Raises RunError where there is
+    neither."""
     if test is None:
         found = find_test(data, note)
         if found is None:
             raise RunError("this run has no test set.", str(run.directory), "Name one with --test.")
         return found
-    return open_text(test, "test", *languages(data), note=note)
+    return open_test(test, *languages(data), references, note)
