@@ -35,8 +35,7 @@ class Desk:
         Raises RefusedError: 422 for what is not served, contradicts itself or is too much, 503 where too many wait.
         """
         if self.waiting >= self.queue:
-            what = f"{counted(self.waiting, 'request')} waiting already. Try again soon."
-            raise RefusedError(503, what, limit=self.queue)
+            raise RefusedError(503, f"{self.waiting} requests are waiting already. Try again soon.", limit=self.queue)
         self.waiting += 1
         jobs: list[Future[list[list[Hypothesis]]]] = []
         try:
