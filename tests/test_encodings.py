@@ -118,6 +118,15 @@ def test_files_of_two_encodings_are_converted_line_by_line(tmp_path: Path, termi
     assert set(read_lines(tmp_path / "copy.de")) == set(LINES)
 
 
+def test_a_packed_file_whose_ending_is_in_capitals_is_converted(tmp_path: Path, terminal: Terminal) -> None:
+    files = [tmp_path / f"train.{language}.GZ" for language in ("de", "en")]
+    for file, lines in zip(files, (LINES, OTHERS), strict=True):
+        file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode("latin_1")))
+    status, record = found(terminal, *files)
+    assert (status, damaged(record)) == (3, {"encoding"})
+    assert record["encoding"]["source"] == 24
+
+
 def test_tables_are_converted(tmp_path: Path, terminal: Terminal) -> None:
     rows = "".join(f"{src}\t{tgt}\n" for src, tgt in zip(LINES, OTHERS, strict=True))
     (tmp_path / "t.tsv").write_bytes(f"de\ten\n{rows}".encode("utf-16"))

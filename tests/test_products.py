@@ -50,3 +50,12 @@ def test_outer(dtype: torch.dtype) -> None:
         for right in layouts(40, 9, dtype):
             expected = left.double().t() @ right.double()
             torch.testing.assert_close(outer(left, right).double(), expected, rtol=0, atol=TOLERANCE[dtype])
+
+
+def test_autocast_does_not_change_the_type_of_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_NI, weight_OI = torch.randn(5, 4), torch.randn(3, 4)
+    for by_onednn in (False, products.ONEDNN):
+        monkeypatch.setattr(products, "FLOAT32", by_onednn)
+        with torch.autocast("cpu", torch.bfloat16):
+            product_NO = linear(x_NI, weight_OI)
+        torch.testing.assert_close(product_NO, x_NI @ weight_OI.T)

@@ -26,11 +26,14 @@ def precise(x: Tensor) -> Tensor:
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W^T + b, without a gradient."""
+    """x W^T + b in the type that x has, whatever autocast's is; without a gradient."""
     if _by_onednn(x_NI):
         out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
         return out_NO
-    return nn.functional.linear(x_NI, weight_OI, bias_O)
+    if compute_dtype(x_NI) == x_NI.dtype:
+        return nn.functional.linear(x_NI, weight_OI, bias_O)
+    with torch.autocast(x_NI.device.type, enabled=False):
+        return nn.functional.linear(x_NI, weight_OI, bias_O)
 
 
 def outer(left_NO: Tensor, right_NI: Tensor) -> Tensor:

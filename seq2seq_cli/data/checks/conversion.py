@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -82,10 +83,10 @@ def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> 
             return None
         place = folder / f"converted-{sum(1 for _ in folder.glob('converted-*'))}"
         place.mkdir()
-        copy = place / path.name.removesuffix(".gz")
+        copy = place / (path.stem if _packed(path) else path.name)
         with _opened(path) as file, open(copy, "wb") as out:
             lines = _write(file, out, encoding, found)
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"not a whole gzip file: {error}", str(path)) from None
     except OSError as error:
         if error.filename == str(path):
@@ -170,10 +171,14 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
         yield rest, b""
 
 
+def _packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     with open(path, "rb") as file:
-        if path.suffix == ".gz":
+        if _packed(path):
             with gzip.open(file) as packed:
                 yield packed  # type: ignore[misc]
         else:
