@@ -129,9 +129,9 @@ def test_checkpoints_translations_scores_and_pictures_are_there(trained_run: Run
         trained_run.previous,
         *kept,
     }
-    (decoded,) = trained_run.decodes.glob("*.txt")
-    assert len(decoded.read_text(encoding="utf-8").splitlines()) == 24
     scores = json.loads(trained_run.evaluation.read_text(encoding="utf-8"))
+    (decoded,) = trained_run.decodes.glob(f"{scores['test_sha256'][:8]}-*.txt")
+    assert len(decoded.read_text(encoding="utf-8").splitlines()) == 24
     assert scores["bleu"] > 5
     assert "tok:13a" in scores["signature"]["bleu"]
     assert scores["sentences"] == 24

@@ -18,6 +18,7 @@ from seq2seq_cli.data.aligned import SegmentFiles
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.formats import FORMATS, REFUSED
 from seq2seq_cli.data.languages import find_language
+from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.readers.xml_events import DEEPEST
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.runs import Run
@@ -356,10 +357,16 @@ def test_two_files_source_first_or_as_their_names_say(tmp_path: Path) -> None:
         assert list(open_text(files, "train", "de", "en").pairs()) == PAIRS
 
 
-def test_more_than_two_files_are_refused(tmp_path: Path) -> None:
+def test_of_more_than_two_files_the_others_are_references(tmp_path: Path) -> None:
     files = two(tmp_path)
+    read = Lines.read(open_text([*files, files[0]], "test", "de", "en"))
+    assert read.more == (read.src,)
     with pytest.raises(DataError, match=r"3 files for one text: more than two are not read\.\nName source and target"):
-        open_text([*files, files[0]], "test", "de", "en")
+        open_text([*files, files[0]], "train", "de", "en")
+
+
+def test_lists_that_are_no_files_of_a_text(tmp_path: Path) -> None:
+    files = two(tmp_path)
     table = str(write(tmp_path / "a.tsv", "de\ten\n"))
     with pytest.raises(DataError, match=r"a\.tsv: holds both languages, and is named alone"):
         open_text([files[0], table], "test", "de", "en")

@@ -19,6 +19,7 @@ from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
+from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training import limit, loop, optim
 from seq2seq_cli.training.closing import Averaged, Following, LeftOut
 from seq2seq_cli.training.experiment import Happening, experiment
@@ -35,7 +36,7 @@ class Machine:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now, self.update, self.row = 0.0, 4.0, 0.001
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        for module in (limit, loop):
+        for module in (limit, loop, experiment_module):
             patch.setattr(module, "time", clock)
         plain_step, plain_search = optim.step, ModelState.step
 

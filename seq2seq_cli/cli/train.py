@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections import deque
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,9 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options, streams
+
+BEGAN = time.monotonic()
+"""When the command was loaded, which is before all that takes time."""
 
 
 def train(
@@ -94,7 +98,7 @@ def train(
             deque(experiment(settings, run, resume, overwrite, ranks=ranks), maxlen=0)
             leave()
         made = follow(
-            lambda report: experiment(settings, run, resume, overwrite, report, ranks),
+            lambda report: experiment(settings, run, resume, overwrite, report, ranks, BEGAN),
             settings,
             go_on=lambda begun: begun.resume_command,
         )

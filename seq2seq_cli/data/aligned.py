@@ -84,9 +84,14 @@ def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
     return SegmentFiles(src_file, tgt_file) if all(segmented) else LineFiles(src_file, tgt_file)
 
 
-def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
+def named_files(names: Sequence[Path], role: str, src: str, tgt: str) -> ParallelText:
     """Two files, source first, or as the languages at the end of their names say; more are the source and several
-    references."""
+    references of a test text. Raises DataError for more of another."""
+    if len(names) > 2 and role != "test":
+        hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
+        raise DataError(
+            f"{counted(len(names), 'file')} for one text: more than two are not read.", ", ".join(map(str, names)), hint
+        )
     if len(names) > 2:
         source, *references = names
         return SeveralReferences(tuple(two_files(source, reference) for reference in references))

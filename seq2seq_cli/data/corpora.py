@@ -93,7 +93,7 @@ def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = Fals
     """
     names = [form] if isinstance(form, str) else list(form)
     if len(names) != 1:
-        return named_files([expanded(name) for name in names], src, tgt)
+        return named_files([expanded(name) for name in names], role, src, tgt)
     form = names[0]
     path = expanded(form)
     if LANGUAGE in form and not path.exists():

@@ -295,7 +295,13 @@ def _one_test(
     return where, texts
 
 
-def test_text(data: DataConfig, test: Form | None, run: Run, note: Note, references: Sequence[str]) -> ParallelText:
+def test_text(
+    data: DataConfig,
+    test: Form | None,
+    run: Run,
+    note: Note = quiet,  # noqa: PT028
+    references: Sequence[str] = (),  # noqa: PT028
+) -> ParallelText:
     """The test set ``test`` with these further ``references``, or the run's own with its own. Raises RunError where there is
     neither."""
     if test is None:

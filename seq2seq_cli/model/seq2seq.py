@@ -92,6 +92,7 @@ class Seq2Seq(nn.Module):
             return loss
         return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))
 
+    @torch.no_grad()
     def nll(
         self,
         src_BS: Tensor,

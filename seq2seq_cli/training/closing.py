@@ -92,7 +92,7 @@ class Closing:
         """One after the other; of so many dev sentences the pictures."""
         if not math.isinf(self.deadline.at):
             yield Following(self._to_come(), max(0.0, self.deadline.left), self._test_seconds())
-        averaged = self._in_time(self._averaged, MEAN, self.run.resume_command)
+        averaged = self._mean_in_time()
         if averaged is not None:
             yield averaged
         translator = Translator.load(self.run.directory, str(self.learner.device), "fp32")
@@ -146,16 +146,22 @@ class Closing:
         progress, count = self.progress, self.config.training.average
         return [self.run.kept(n) for n in range(max(1, progress.evaluations - count + 1), progress.evaluations + 1)]
 
-    def _averaged(self) -> Averaged | None:
-        learner = self.learner
+    def _mean_in_time(self) -> Averaged | LeftOut | None:
+        """The mean of the last weights. The other processes wait to be told whether they are to judge it with this one."""
         paths = [path for path in self._last_weights() if path.is_file()]
-        if not learner.ranks.tell(len(paths) >= 2) or self.progress.best_score is None:
-            return None
+        there, in_time = len(paths) >= 2 and self.progress.best_score is not None, self.deadline.left >= 0
+        if not self.learner.ranks.tell(there and in_time):
+            return None if in_time or not there else LeftOut(MEAN, self.run.resume_command)
+        return self._in_time(lambda: self._averaged(paths), MEAN, self.run.resume_command)
+
+    def _averaged(self, paths: list[Path]) -> Averaged:
+        learner, best = self.learner, self.progress.best_score
+        assert best is not None
         restore(learner.model, average(paths), "average")
         share_state(learner, self.progress)
         learner.model.eval()
         scores = self.evaluate(learner.model)
-        kept = (scores.bleu if self.config.training.stop_on == "bleu" else -scores.loss) > self.progress.best_score
+        kept = (scores.bleu if self.config.training.stop_on == "bleu" else -scores.loss) > best
         if kept:
             save_weights(state_of(learner.model), self.run.best)
         return Averaged(len(paths), scores, kept)

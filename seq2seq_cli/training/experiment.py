@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,11 +91,13 @@ def experiment(
     overwrite: bool,
     report: Report | None = None,
     ranks: Ranks = ALONE,
+    began: float | None = None,
 ) -> Iterator[Happening]:
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
 
     ``report`` hears of what takes long, before training and after it, and at each look at dev. Under
-    ``training.max_minutes`` what follows training takes at most a tenth of them more.
+    ``training.max_minutes`` what follows training takes at most a tenth of them more; ``began``, by the monotonic clock: when
+    the command did, whose loading then counts as well (None: now).
 
     Of several processes (``ranks``) the first one reads and writes the run directory and yields; the others train
     along. A job that had begun the run before one of its processes died, and was started again, resumes by itself.
@@ -105,6 +108,7 @@ def experiment(
     where training diverges again and again; ConfigError and DataError where a resumed run is to go on with other
     settings or text.
     """
+    began = time.monotonic() if began is None else began
     threads = set_threads(config.training.threads)
     # What cannot work is told before the text is prepared, which may take long.
     choose_device(config.training.device)
@@ -123,12 +127,14 @@ def experiment(
     else:
         check_start(run, config)
     with Interruption() as interruption:
+        preparing = time.monotonic()
         prepared = _prepare(run, config, resume, threads, report)
+        began += time.monotonic() - preparing
         share_vocabulary(prepared.subwords, ranks)
         learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
         with _writing(run), sole_training(run):
             check_directory(run, resume, overwrite)  # another process may have begun it in the meantime
-            yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption, report)
+            yield from _sitting(run, config, prepared, learner, resume, overwrite, threads, interruption, report, began)
 
 
 def _sitting(
@@ -141,6 +147,7 @@ def _sitting(
     threads: int,
     interruption: Interruption,
     report: Report | None,
+    began: float,
 ) -> Iterator[Happening]:
     """What happens from the first write into the run directory on."""
     if overwrite:
@@ -156,7 +163,7 @@ def _sitting(
         progress, notes = (progress if found == Progress() else found), told
     notes += differences(run, config, prepared, learner, threads, progress) if resume else []
     describe(run, config, prepared, learner, threads)
-    deadline = Deadline.after(sitting_seconds(config.training, progress))
+    deadline = Deadline(began + sitting_seconds(config.training, progress))
     # What an earlier sitting ended with does not belong to the weights that this one ends with.
     for path in (run.evaluation, run.change):
         path.unlink(missing_ok=True)
