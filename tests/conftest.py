@@ -1,6 +1,8 @@
 """Fixtures for every test."""
 
+import contextlib
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -25,3 +27,8 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+# A suite that nohup started ignores SIGHUP, and so would all that it starts.
+with contextlib.suppress(ValueError):
+    signal.signal(getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIG_DFL)
