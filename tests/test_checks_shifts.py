@@ -5,7 +5,7 @@ import pytest
 
 from seq2seq_cli.data.checks import shifts
 from seq2seq_cli.data.checks.chunk import RECORD
-from seq2seq_cli.data.checks.shifts import Block, find_blocks
+from seq2seq_cli.data.checks.shifts import Block, suspicious_blocks
 
 
 def records(count: int, seed: int = 1, noise: float = 0.2) -> np.ndarray:
@@ -20,7 +20,13 @@ def records(count: int, seed: int = 1, noise: float = 0.2) -> np.ndarray:
 
 
 def blocks_of(found: np.ndarray, extra: int = 0) -> list[Block]:
-    return find_blocks(lambda begin, end: found[begin:end], len(found), extra, lambda done: None)
+    """Those of the highest sums that do not touch each other, in order."""
+    kept: list[Block] = []
+    suspicious = suspicious_blocks(lambda begin, end: found[begin:end], len(found), extra, lambda done: None)
+    for block in sorted(suspicious, key=lambda block: -block.score):
+        if all(block.last < other.first or other.last < block.first for other in kept):
+            kept.append(block)
+    return sorted(kept, key=lambda block: block.first)
 
 
 @pytest.mark.parametrize("seed", range(5))

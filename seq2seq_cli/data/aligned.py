@@ -15,11 +15,11 @@ from seq2seq_cli.config import languages_in
 from seq2seq_cli.data.archives import Member, members
 from seq2seq_cli.data.formats import FORMATS, REFUSED, SEGMENTED, format_of, suffix_of
 from seq2seq_cli.data.languages import find_language
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, SeveralReferences
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, SeveralReferences, TwoFiles
 from seq2seq_cli.data.readers.segments import read_segments
 from seq2seq_cli.data.rows import Note
 from seq2seq_cli.data.tables import Table
-from seq2seq_cli.data.text import TextFile, sha256
+from seq2seq_cli.data.text import TextFile
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.wording import counted
 
@@ -37,22 +37,8 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class SegmentFiles:
-    """Two files of a test set; segment i of one translates segment i of the other."""
-
-    src: TextFile
-    tgt: TextFile
-
-    @property
-    def where(self) -> str:
-        return f"{self.src} and {self.tgt}"
-
-    @property
-    def files(self) -> list[Path]:
-        return [Path(self.src), Path(self.tgt)]
-
-    def digest(self) -> str:
-        return sha256(self.src, self.tgt)
+class SegmentFiles(TwoFiles):
+    """Segment i of one file of a test set translates segment i of the other."""
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """As for every text. Raises DataError where segments of one name do not stand side by side."""
@@ -109,7 +95,7 @@ def by_language(form: str, pattern: Path, src: str, tgt: str) -> ParallelText:
         missing = (src, tgt)[bool(sides[0])]
         raise DataError(f"no files are called {str(pattern).replace(LANGUAGE, missing)}.", form)
     parts = _paired(sides[0], sides[1], form)
-    return parts[0] if len(parts) == 1 else Joined(tuple(parts), f"{form} ({len(parts)} parts)")
+    return Joined.of(parts, form)
 
 
 def _matches(pattern: Path, language: str) -> dict[tuple[str, ...], Path]:
@@ -179,7 +165,7 @@ def text_folder(folder: Path, role: str, src: str, tgt: str) -> ParallelText | N
     parts = _paired(_for_role(sides[0], role), _for_role(sides[1], role), str(folder))
     if not parts:
         raise DataError(f"holds no text for {role}; there are {_listed(sides[0])}.", str(folder), "Name the files.")
-    return parts[0] if len(parts) == 1 else Joined(tuple(parts), f"{folder} ({len(parts)} parts)")
+    return Joined.of(parts, folder)
 
 
 def _text_files(folder: Path, ending: str) -> dict[str, Path]:
@@ -218,7 +204,7 @@ def text_in_archive(path: Path, inside: str, role: str, src: str, tgt: str, note
         what = f"holds no text of {src} and {tgt}; it holds {_listed(file.name for file in files) or 'nothing'}."
         raise DataError(what, str(path), f"Names must end in .{src} and .{tgt}, or in {', '.join(FORMATS)}.")
     parts = tuple(chosen.values())
-    return parts[0] if len(parts) == 1 else Joined(parts, f"{path} ({len(parts)} parts)")
+    return Joined.of(parts, path)
 
 
 def _ending_in(files: Iterable[Member], language: str) -> dict[str, Member]:

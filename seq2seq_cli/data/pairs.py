@@ -1,7 +1,7 @@
 """Sentence pairs: what every form of a corpus gives, and the plainest form, two line-aligned files."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -49,9 +49,8 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class LineFiles:
-    """Two files; line i of one translates line i of the other. ``name``: what people know them by, where that is not
-    their paths."""
+class TwoFiles:
+    """A file of each language. ``name``: what people know them by, where that is not their paths."""
 
     src: TextFile
     tgt: TextFile
@@ -67,6 +66,11 @@ class LineFiles:
 
     def digest(self) -> str:
         return sha256(self.src, self.tgt)
+
+
+@dataclass(frozen=True)
+class LineFiles(TwoFiles):
+    """Line i of one file translates line i of the other."""
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         read = 0
@@ -122,6 +126,11 @@ class Joined:
 
     parts: tuple[ParallelText, ...]
     where: str
+
+    @classmethod
+    def of(cls, parts: Sequence[ParallelText], name: object) -> ParallelText:
+        """``parts`` as one text called ``name``; a single one is the text itself."""
+        return parts[0] if len(parts) == 1 else cls(tuple(parts), f"{name} ({counted(len(parts), 'part')})")
 
     @property
     def files(self) -> list[Path]:

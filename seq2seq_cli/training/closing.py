@@ -152,7 +152,11 @@ class Closing:
         there, in_time = len(paths) >= 2 and self.progress.best_score is not None, self.deadline.left >= 0
         if not self.learner.ranks.tell(there and in_time):
             return None if in_time or not there else LeftOut(MEAN, self.run.resume_command)
-        return self._in_time(lambda: self._averaged(paths), MEAN, self.run.resume_command)
+        # They judge it now, and so must this process, even if time has run out since.
+        try:
+            return self._averaged(paths)
+        except OutOfTimeError:
+            return LeftOut(MEAN, self.run.resume_command)
 
     def _averaged(self, paths: list[Path]) -> Averaged:
         learner, best = self.learner, self.progress.best_score

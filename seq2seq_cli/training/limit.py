@@ -24,11 +24,7 @@ may use half of both."""
 
 
 class OutOfTimeError(Exception):
-    """The time for a piece of work was over when ``done`` of it was done, 0 to 1."""
-
-    def __init__(self, done: float = 0.0) -> None:
-        super().__init__()
-        self.done = done
+    """The time for a piece of work was over before it was done."""
 
 
 @dataclass(frozen=True)

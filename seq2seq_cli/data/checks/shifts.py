@@ -74,17 +74,12 @@ class _Model:
         return said
 
 
-def find_blocks(read: Read, count: int, extra: int, progress: Callable[[int], None]) -> list[Block]:
-    """The blocks of a text of ``count`` pairs that do not overlap. ``extra``: how many lines more one of the files has; 0:
-    none.
+def suspicious_blocks(read: Read, count: int, extra: int, progress: Callable[[int], None]) -> list[Block]:
+    """All that the sizes and marks of a text of ``count`` pairs have against it; several may speak of the same rows.
+    ``extra``: how many lines more one of the files has; 0: none.
 
     Memory does not depend on ``count``.
     """
-    return _without_overlap(suspicious_blocks(read, count, extra, progress))
-
-
-def suspicious_blocks(read: Read, count: int, extra: int, progress: Callable[[int], None]) -> list[Block]:
-    """All that a text's sizes and marks have against it; several may speak of the same rows."""
     if count < FEWEST:
         return []
     offsets = [k for k in range(-REACH, REACH + 1) if k]
@@ -200,12 +195,3 @@ class _Sum:
         """First and last row and sum of each block, when all rows were added."""
         self._close(0)
         yield from self._found
-
-
-def _without_overlap(blocks: list[Block]) -> list[Block]:
-    """The blocks of the highest sums that do not touch each other, in order."""
-    kept: list[Block] = []
-    for block in sorted(blocks, key=lambda block: -block.score):
-        if all(block.last < other.first or other.last < block.first for other in kept):
-            kept.append(block)
-    return sorted(kept, key=lambda block: block.first)
