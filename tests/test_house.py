@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors", "wording"),
     ("files", "kinds"),
-    ("config", "cores", "ranks", "runs", "seal", "signals"),
+    ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
     ("device",),
     ("data", "model"),
     ("decoding",),
