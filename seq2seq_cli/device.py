@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from seq2seq_cli.config import MOST_THREADS
+from seq2seq_cli.config.sections import MOST_THREADS
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.waiting import watch_waits

@@ -23,13 +23,13 @@ def prepare(
 
         seq2seq prepare --train P/train --dev P/dev --src de --tgt en --set subword.vocab_size=4000
     """
-    from seq2seq_cli import config as configuration
     from seq2seq_cli import console
+    from seq2seq_cli.config.loading import load
     from seq2seq_cli.data.prepare import prepare as prepare_data
 
     streams.do_without_output()
     flags = options.data_flags(corpus, train_text, dev, test, src, tgt)
-    settings = configuration.load(config, overrides or (), flags)
+    settings = load(config, overrides or (), flags)
     with console.stages() as report:
         prepared = prepare_data(settings.data, settings.subword, progress=report)
     for note in prepared.notes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run

@@ -9,7 +9,8 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 
-from seq2seq_cli.config import Config, DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit

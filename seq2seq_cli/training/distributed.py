@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.signals import Stopped

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.subword import Subwords

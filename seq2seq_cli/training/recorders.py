@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.files import parse_json

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from seq2seq_cli.config import WORDS, Config
+from seq2seq_cli.config.sections import WORDS
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.device import choose_device, choose_precision

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.loading import encoded, load
+from seq2seq_cli.config.whole import Config, all_keys, value_of
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import expanded
@@ -53,12 +53,12 @@ def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
 
 def check_same_settings(run: Run, config: Config) -> None:
     """Raises ConfigError where ``config`` would make another training of a resumed run."""
-    before = configuration.load(run.config)
+    before = load(run.config)
     changed = [
         f"{key} was {old} and is now {new}"
-        for key in configuration.all_keys()
+        for key in all_keys()
         if not key.startswith("decoding.") and key not in MAY_CHANGE
-        if (old := configuration.value_of(before, key)) != (new := configuration.value_of(config, key))
+        if (old := value_of(before, key)) != (new := value_of(config, key))
     ]
     if changed:
         hint = "Leave it as it was, or name another run directory with --run."
@@ -86,7 +86,7 @@ def differences(
 
 def _of_the_rate(run: Run, config: Config, prepared: Prepared, progress: Progress) -> list[str]:
     """A schedule runs over the whole of a training: where that becomes longer or shorter, the rate jumps."""
-    before = configuration.load(run.config).training
+    before = load(run.config).training
     if progress.step == 0 or all(
         getattr(before, key) == getattr(config.training, key) for key in ("epochs", "max_minutes")
     ):
@@ -166,7 +166,7 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
             "threads": threads,
         },
     }
-    write_bytes(run.config, configuration.encoded(config.to_toml()))
+    write_bytes(run.config, encoded(config.to_toml()))
     prepared.subwords.save(run)
     write_json(
         run.info,

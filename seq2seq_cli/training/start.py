@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import FINE_TUNING, Config
+from seq2seq_cli.config.loading import from_dict, load, read_values
+from seq2seq_cli.config.sections import FINE_TUNING
+from seq2seq_cli.config.whole import Config, all_keys, value_of
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import ConfigError, RunError
@@ -34,18 +35,18 @@ def load_settings(
 
     Raises ConfigError where what is given would not fit the run's weights, RunError where there is no such run.
     """
-    values, where = configuration.read_values(path, overrides, flags), None if path is None else str(path)
+    values, where = read_values(path, overrides, flags), None if path is None else str(path)
     name = values["objective"].get("from_run") if isinstance(values.get("objective"), dict) else None
     if not isinstance(name, str) or not all(isinstance(section, dict) for section in values.values()):
-        return configuration.from_dict(values, where)
+        return from_dict(values, where)
     start = open_run(expanded(name))
-    before = configuration.load(start.config)
-    config = configuration.from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
+    before = load(start.config)
+    config = from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
     changed = [
         f"{key} is {theirs} there and {ours} here"
-        for key in configuration.all_keys()
+        for key in all_keys()
         if key.startswith(SHAPE) and key not in MAY_DIFFER
-        if (theirs := configuration.value_of(before, key)) != (ours := configuration.value_of(config, key))
+        if (theirs := value_of(before, key)) != (ours := value_of(config, key))
     ]
     if changed:
         what = f"vocabulary, sizes and attention are those of the run that training starts from: {'; '.join(changed)}."
