@@ -253,7 +253,7 @@ def load_attending(run: Run, device: str | None, precision: str | None) -> Trans
     from seq2seq_cli.errors import RunError
 
     translator = Translator.load(run.directory, device or "auto", precision or "fp32")
-    if translator.config.attention.kind == "none":
+    if not translator.config.attention.row.attends:
         hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
-        raise RunError("attention kind none gives no weights.", str(run.directory), hint)
+        raise RunError(f"attention kind {translator.config.attention.kind} gives no weights.", str(run.directory), hint)
     return translator

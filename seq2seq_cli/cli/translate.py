@@ -105,7 +105,7 @@ def translate(
     options.check_paths([source], {"-o": output})
     if shown > settings.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {settings.beam}.", "--nbest")
-    if replace_unk and translator.config.attention.kind == "none":
+    if replace_unk and not translator.config.attention.row.attends:
         raise ConfigError("this run has no attention to tell which word an <unk> stands for.", "--replace-unk")
     drawing = {"temperature": temperature, "top_k": top_k, "seed": seed}
     given: dict[str, Any] = {name: value for name, value in drawing.items() if value is not None}

@@ -83,12 +83,14 @@ def decoding_with(decoding: DecodingConfig, changes: Mapping[str, int | float | 
 
 
 def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None:
-    section, dot, name = key.partition(".")
-    if not dot:
+    *sections, name = key.split(".")
+    if not sections:
         raise ConfigError(f'"{key}" is not of the form section.key.', where, suggestion(key, all_keys()))
-    if not isinstance(values.setdefault(section, {}), dict):
-        raise ConfigError(f"{section} is a section, not a value.", where)
-    values[section][name] = value
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{section} is a section, not a value.", where)
+    values[name] = value
 
 
 def _parse_value(text: str) -> object:

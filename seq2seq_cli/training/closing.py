@@ -109,7 +109,7 @@ class Closing:
                 self.run.resume_command,
             )
             yield from [made] if isinstance(made, LeftOut) else made
-        if self.config.attention.kind != "none":
+        if self.config.attention.row.attends:
             watch = self._watch(PICTURES)
             again = f'seq2seq plot --run {shlex.quote(str(self.run.directory))} "..."'
             yield self._in_time(
@@ -122,7 +122,7 @@ class Closing:
             MEAN: len(kept) >= 2,
             TEST: self.prepared.test_lines is not None,
             CHANGE: self.config.objective.from_run is not None,
-            PICTURES: self.config.attention.kind != "none",
+            PICTURES: self.config.attention.row.attends,
         }
         return [what for what, is_there in there.items() if is_there]
 

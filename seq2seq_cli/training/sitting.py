@@ -154,10 +154,12 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
     """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
     with _reading(run, "how this run was made before"):
         before = list(run.record()["sittings"]) if run.info.is_file() else []
+    package = config.attention.row.package
+    packages = [] if package is None else [package]
     sitting = {
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
+        "versions": versions(*packages),
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
@@ -179,6 +181,7 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
             "tgt": prepared.tgt,
             "pairs": {"train": len(prepared.train), "dev": len(prepared.dev)},
             "data_sha256": prepared.hashes,
+            **({"packages": packages} if packages else {}),
             "sittings": [*before, sitting],
         },
     )
