@@ -21,6 +21,7 @@ FLOORS = (
     ("evaluation",),
     ("report",),
     ("serving", "training"),
+    ("api",),
     ("console", "cli", "__main__", "__init__"),
 )
 """A room may use those on lower floors, and itself."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seq2seq_cli.cli import options
+
 if TYPE_CHECKING:
     from seq2seq_cli.kinds.attentions import Kind
 
@@ -36,10 +38,9 @@ def _list_all() -> None:
     from rich.text import Text
 
     from seq2seq_cli import console
-    from seq2seq_cli.kinds.attentions import installed, kinds
+    from seq2seq_cli.kinds.attentions import kinds
 
-    for problem in installed().refused.values():
-        console.warn(str(problem))
+    options.warn_of_packages()
     rows = [(", ".join(kind.names), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in kinds()]
     if not sys.stdout.isatty():
         for row in rows:

@@ -63,7 +63,7 @@ def compare(
     from seq2seq_cli.evaluation.seeds import sizes, summaries
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.files import refuse_ways_out
-    from seq2seq_cli.kinds.attentions import RESERVED, installed
+    from seq2seq_cli.kinds.attentions import RESERVED
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
@@ -79,8 +79,7 @@ def compare(
         **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
     if attentions.strip() == RESERVED:
-        for problem in installed().refused.values():
-            console.warn(str(problem))
+        options.warn_of_packages()
     plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
     for planned in plan:
         planned.check(overwrite)

@@ -161,6 +161,15 @@ def decoding_settings(config: Config, **given: int | float | None) -> DecodingCo
     return decoding_with(config.decoding, given, "command line")
 
 
+def warn_of_packages() -> None:
+    """Where all attention kinds are wanted: which the table has not, though a package offers them, and why."""
+    from seq2seq_cli import console
+    from seq2seq_cli.kinds.attentions import installed
+
+    for problem in installed().refused.values():
+        console.warn(str(problem))
+
+
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
     """Options that would do nothing are errors."""
     from seq2seq_cli.errors import ConfigError
