@@ -49,7 +49,10 @@ def quick(tmp_path: Path) -> Config:
 
 
 def test_the_configuration_is_kept_whole(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
-    assert load(trained_run.config) == tiny_corpus.config(training={"epochs": 25})
+    kept = tiny_corpus.config(training={"epochs": 25}).resolved()
+    assert load(trained_run.config) == kept
+    assert load(trained_run.config).defaults == kept.defaults
+    assert load(trained_run.config).attention.wiring == "before"
 
 
 def test_run_json_says_how_the_run_was_made(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
