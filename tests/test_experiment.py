@@ -359,7 +359,7 @@ def test_tensorboard_shows_attention_as_it_forms(tiny_corpus: TinyCorpus, tmp_pa
     assert [one.value for one in seen.Scalars("attention/moving_share")] == pytest.approx(moving)
     (text,) = seen.Tensors("config/text_summary")
     assert text.step == 0
-    assert config.to_toml() in text.tensor_proto.string_val[0].decode()
+    assert config.resolved().to_toml() in text.tensor_proto.string_val[0].decode()
     pictures = seen.Tags()["images"]
     assert len(pictures) == 3
     assert all([picture.step for picture in seen.Images(name)] for name in pictures)

@@ -74,7 +74,7 @@ def config_of(values: dict[str, Any]) -> Config | None:
 
 
 @given(kind=ATTENTION, rest=REST)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_resolved_it_means_the_same_and_is_read_back(kind: dict[str, Any], rest: dict[str, Any]) -> None:
     config = config_of({"attention": kind, **rest})
     if config is None:
@@ -175,13 +175,19 @@ def test_what_was_set_is_not_given_up(tmp_path: Path) -> None:
     assert load(path, [], {"attention.kind": "local-m"}).attention.radius == 4
 
 
-@pytest.mark.parametrize("written", ['"attention.size"', '["attention.sise"]', "[1]", "{}"])
+@pytest.mark.parametrize("written", ['"attention.size"', '[["attention.size"]]', '["attention.sise"]', "[1]", "{}"])
 def test_a_list_of_defaults_that_is_none(tmp_path: Path, written: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"defaults = {written}\n[training]\nepochs = 3\n", encoding="utf-8")
     for overrides in ([], ["training.seed=4"]):
         with pytest.raises(ConfigError, match=re.escape(f"{path}: defaults is to be a list")):
             load(path, overrides)
+
+
+def test_it_is_no_section(run_file: Path) -> None:
+    for path in (None, run_file):
+        with pytest.raises(ConfigError, match="defaults is to be a list"):
+            load(path, ["defaults.x=1"])
 
 
 def test_the_defaults_that_descriptions_name_are_those_there_are() -> None:

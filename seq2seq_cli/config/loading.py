@@ -34,7 +34,7 @@ class Given:
 
     def over(self, values: dict[str, Any]) -> Given:
         """The same, laid over others."""
-        changes = {section: held for section, held in self.values.items() if section != DEFAULTS}
+        changes = {name: held for name, held in self.values.items() if name != DEFAULTS or not _are_names(held)}
         return replace(self, values=laid_over(values, changes))
 
     def checked(self) -> Config:
@@ -96,7 +96,7 @@ def laid_over(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def _are_names(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and set(value) <= set(all_keys())
+    return isinstance(value, list) and all(isinstance(name, str) for name in value) and set(value) <= set(all_keys())
 
 
 def _keys(values: Mapping[str, Any]) -> set[str]:
