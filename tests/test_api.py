@@ -61,7 +61,7 @@ def test_settings_in_every_form(tiny_corpus: TinyCorpus, tmp_path: Path) -> None
         begun = next(event for event in train(settings, run.directory) if isinstance(event, Begun))
         assert begun.run.directory == run.directory
         runs.append(run.config.read_text())
-    assert set(runs) == {config.to_toml()}
+    assert set(runs) == {config.resolved().to_toml()}
 
 
 def test_nothing_begins_before_it_is_asked_for(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def _list_all() -> None:
     from rich.text import Text
 
     from seq2seq_cli import console
-    from seq2seq_cli.kinds.attentions import kinds
+    from seq2seq_cli.kinds.attentions import RESERVED, kinds
 
-    options.warn_of_packages()
+    options.warn_of_packages(RESERVED)
     rows = [(", ".join(kind.names), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in kinds()]
     if not sys.stdout.isatty():
         for row in rows:

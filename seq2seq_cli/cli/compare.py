@@ -63,7 +63,6 @@ def compare(
     from seq2seq_cli.evaluation.seeds import sizes, summaries
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.files import refuse_ways_out
-    from seq2seq_cli.kinds.attentions import RESERVED
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
@@ -78,8 +77,7 @@ def compare(
         **options.data_flags(corpus, train_text, dev, test, src, tgt),
         **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
-    if attentions.strip() == RESERVED:
-        options.warn_of_packages()
+    options.warn_of_packages(attentions)
     plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
     for planned in plan:
         planned.check(overwrite)

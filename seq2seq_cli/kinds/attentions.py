@@ -22,6 +22,7 @@ Window = Literal["global", "local-m", "local-p"]
 Normaliser = Literal["softmax", "sparsemax", "entmax15", "top-k"]
 Estimator = Literal["straight-through", "marginal", "reinforce"]
 Split = Literal["sentences", "clauses", "length"]
+Summary = Literal["start", "every-step"]
 
 BAHDANAU = "Bahdanau, Cho & Bengio 2015"
 LUONG = "Luong, Pham & Manning 2015"
@@ -41,8 +42,9 @@ class Kind:
     ``model/attention/`` whose ``build`` makes it, or a module of the package that adds the row, with all its dots. ``own``:
     its settings beside those of ``EVERY`` kind; ``why_not``: why another one means nothing here. ``cost``: of a step, beside
     the decoder's own. ``estimator``: how one that looks at one position learns; ``split``: into which segments the source is
-    split. ``attends``: whether there are weights at all. ``settings``: those that only a package's kind has, under
-    ``[attention.own]``. ``package``: which one has added the row; filled in by the table.
+    split; ``summary``: what one without weights reads of it; ``size``: the hidden size of its additive score where none is set
+    (None: that of the decoder's state). ``attends``: whether there are weights at all. ``settings``: those that only a
+    package's kind has, under ``[attention.own]``. ``package``: which one has added the row; filled in by the table.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Kind:
     cost: str = "S scores and a mixture of S states"
     estimator: Estimator | None = None
     split: Split | None = None
+    summary: Summary | None = None
+    size: int | None = None
     attends: bool = True
     settings: "type[BaseModel] | None" = None
     package: str | None = None
@@ -84,7 +88,8 @@ ADDITIVE_COST = "S x A sigmoids, A the score's size, and a mixture of S states"
 
 KINDS: tuple[Kind, ...] = (
     Kind("none", None, "global", "before", "c_t = c: the same fixed-size summary of the source at every step",
-         "Sutskever, Vinyals & Le 2014; Cho et al. 2014", module="none", own=frozenset({"summary"}), cost="nothing", attends=False),
+         "Sutskever, Vinyals & Le 2014; Cho et al. 2014", module="none", own=frozenset({"summary"}), cost="nothing",
+         summary="every-step", attends=False),
     Kind("bahdanau", "additive", "global", "before", "v^T tanh(W_1 s_{t-1} + W_2 h_s)", f"{BAHDANAU}, A.1.2",
          cost=ADDITIVE_COST),
     Kind("luong-dot", "dot", "global", "after", "h_t . h_s", f"{LUONG}, 3.1"),
@@ -123,7 +128,7 @@ KINDS: tuple[Kind, ...] = (
          "c_t[d] = sum_s a_t(s, d) h_s[d], the energies of all d being V tanh(W_1 h_t + W_2 h_s)",
          "Choi, Cho & Bengio 2018", module="channel", own=frozenset({"size"}),
          why_not={"score": "a vector of energies takes an additive network of its own"},
-         cost="S x A x E products and S x E weights: the dearest of all that train in one pass"),
+         cost="S x A x E products and S x E weights: the dearest of all that train in one pass", size=128),
     Kind("hierarchical", "general", "global", "after",
          "b_t(g) a_t(s | g): words within segments g, by h_t^T W h_s, times segments within the source, by h_t^T U u_g, "
          "u_g = sum_s a_t(s | g) h_s", "Yang et al. 2016, 2.2; Nallapati et al. 2016, 2.4", module="hierarchical",
@@ -148,7 +153,10 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "wiring": get_args(Wiring),
     "estimator": (*get_args(Estimator), None),
     "split": (*get_args(Split), None),
+    "summary": (*get_args(Summary), None),
 }
+_OPTIONS = EVERY.union(*(kind.own for kind in KINDS))
+"""All settings that any kind may have, but for those under ``[attention.own]``."""
 
 
 class Installed(NamedTuple):
@@ -215,6 +223,8 @@ def _mistake(name: str, row: object) -> str:
     for setting, choices in _CHOICES.items():
         if (chosen := getattr(row, setting)) not in choices:
             return f"its {setting} is {chosen!r}, which is none of {', '.join(map(repr, choices))}"
+    if unknown := sorted(row.own - _OPTIONS):
+        return f"its own names {', '.join(unknown)}, which no kind has: settings of its own are declared by settings"
     return ""
 
 

@@ -159,7 +159,7 @@ class TensorBoard:
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
         self.writer = SummaryWriter(str(run.tensorboard))
         # As text: add_hparams would make a second run of it, and wants the results of training along with the settings.
-        self.writer.add_text("config", f"```toml\n{config.to_toml()}\n```", step)
+        self.writer.add_text("config", f"```toml\n{config.resolved().to_toml()}\n```", step)
         self.intervals = Intervals(RECORD_EVERY)
 
     def record(self, event: Event) -> None:

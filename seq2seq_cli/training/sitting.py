@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from seq2seq_cli.config.loading import encoded, load
-from seq2seq_cli.config.whole import Config, all_keys, value_of
+from seq2seq_cli.config.whole import Config, all_keys, changed_settings
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import expanded
-from seq2seq_cli.runs import Run, versions, write_bytes, write_json
+from seq2seq_cli.runs import FORMAT, Run, versions, write_bytes, write_json
 from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.optim import learning_rate
 from seq2seq_cli.training.progress import Progress
@@ -34,13 +34,14 @@ MAY_CHANGE = {
 
 
 def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
-    """Raises RunError rather than write over a run, or resume where there is none.
+    """Raises RunError rather than write over a run, or resume where there is none, or one that a later version made.
 
     A run that was cut off before its first checkpoint is resumed from its beginning.
     """
     if resume:
         if not run.config.is_file():
             raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
+        run.check_version()
         return
     if run.exists:
         if not run.config.is_file():
@@ -53,12 +54,10 @@ def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
 
 def check_same_settings(run: Run, config: Config) -> None:
     """Raises ConfigError where ``config`` would make another training of a resumed run."""
-    before = load(run.config)
+    fixed = [key for key in all_keys() if not key.startswith("decoding.") and key not in MAY_CHANGE]
     changed = [
-        f"{key} was {old} and is now {new}"
-        for key in all_keys()
-        if not key.startswith("decoding.") and key not in MAY_CHANGE
-        if (old := value_of(before, key)) != (new := value_of(config, key))
+        f"{one.key} was {one.before} and is now {one.after}"
+        for one in changed_settings(load(run.config), config, fixed)
     ]
     if changed:
         hint = "Leave it as it was, or name another run directory with --run."
@@ -168,11 +167,12 @@ def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, thr
             "threads": threads,
         },
     }
-    write_bytes(run.config, encoded(config.to_toml()))
+    write_bytes(run.config, encoded(config.resolved().to_toml()))
     prepared.subwords.save(run)
     write_json(
         run.info,
         {
+            "format": FORMAT,
             "seed": config.training.seed,
             **({} if config.objective.from_run is None else {"start": _start(run, config)}),
             "parameters": learner.model.parameter_count(),
