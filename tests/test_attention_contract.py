@@ -23,10 +23,11 @@ from models import (
 from torch import Tensor, nn
 
 from seq2seq_cli import kinds
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import TEXT, DecoderOutput, DecoderState
+from seq2seq_cli.model.types import DecoderOutput, DecoderState
 
 RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
 SENTENCES = tiny_sentences()
@@ -90,7 +91,7 @@ def joined(parts: list[Tensor | None]) -> Tensor | None:
 
 @torch.no_grad()
 def test_all_steps_at_once_are_any_split_of_them(wired: Wired) -> None:
-    memory, first = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS, wired.model.new_pass())
+    memory, first = wired.model.start(SENTENCES.inputs, wired.model.new_pass())
     for split in splits(SENTENCES.reads_BT.shape[1]):
         state, parts = first, []
         for reads_BU in torch.split(SENTENCES.reads_BT, split, 1):
@@ -153,7 +154,7 @@ def test_a_window_of_a_long_source_is_the_same_by_itself(
 @torch.no_grad()
 def test_reordering_commutes_with_stepping(wired: Wired) -> None:
     rows = torch.tensor([2, 0, 0, 3, 2])
-    memory, state = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS, wired.model.new_pass())
+    memory, state = wired.model.start(SENTENCES.inputs, wired.model.new_pass())
     embedded_BTI = wired.model.embed(SENTENCES.reads_BT)
     state = wired.model.decoder(embedded_BTI[:, :3], memory, state, wired.model.new_pass()).state
     moved: DecoderOutput = wired.model.decoder(
@@ -172,7 +173,7 @@ def test_every_parameter_learns(wired: Wired) -> None:
     wired.model.zero_grad()
     torch.manual_seed(0)  # some draw where to look
     wired.model.train()
-    wired.model.loss(*SENTENCES, target_BT, real_BT, 0.1).smoothed.backward()
+    wired.model.loss(SENTENCES.batch(target_BT, real_BT), 0.1).smoothed.backward()
     wired.model.eval()
     for name, parameter in wired.model.named_parameters():
         assert parameter.grad is not None, name
@@ -186,7 +187,7 @@ def test_one_pass_for_many_forwards_changes_nothing(wired: Wired) -> None:
     for stepping in (False, True):
         model, run = wired.model, wired.model.new_pass(stepping)
         for _ in range(2):
-            memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS, run)
+            memory, state = model.start(SENTENCES.inputs, run)
             features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state, run).features_BTF
             assert_same(features_BTF, wired.whole.features_BTF)
 

@@ -160,7 +160,7 @@ def assert_contract(model: Seq2Seq, cell: Cell) -> None:
         assert_same(total_BT, torch.ones_like(total_BT))
     torch.manual_seed(0)
     real_BT = torch.ones_like(SENTENCES.reads_BT, dtype=torch.bool)
-    loss = model.train().loss(*SENTENCES, SENTENCES.reads_BT.flip(1), real_BT, 0.1).smoothed
+    loss = model.train().loss(SENTENCES.batch(SENTENCES.reads_BT.flip(1), real_BT), 0.1).smoothed
     for gradient in torch.autograd.grad(loss, list(model.parameters())):
         assert gradient.isfinite().all(), cell
 
@@ -168,7 +168,7 @@ def assert_contract(model: Seq2Seq, cell: Cell) -> None:
 def assert_steps(model: Seq2Seq, cell: Cell) -> None:
     """One by one, with the sentences re-ordered after the first step, is all at once."""
     whole, rows = decode(model, SENTENCES), torch.tensor([2, 0, 0])
-    memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS, model.new_pass())
+    memory, state = model.start(SENTENCES.inputs, model.new_pass())
     embedded_BTI = model.embed(SENTENCES.reads_BT)
     first = model.decoder(embedded_BTI[:, :1], memory, state, model.new_pass())
     assert_same(first.features_BTF, whole.features_BTF[:, :1])

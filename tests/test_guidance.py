@@ -90,7 +90,7 @@ def guide(sentences: Sentences) -> Tensor:
 def losses(model: Seq2Seq, sentences: Sentences) -> Tensor:
     """The guidance alone, and with the cross-entropy."""
     real_BT = torch.ones_like(sentences.reads_BT, dtype=torch.bool)
-    loss = model.loss(*sentences, sentences.reads_BT.flip(1), real_BT, 0.1, guide(sentences))
+    loss = model.loss(sentences.batch(sentences.reads_BT.flip(1), real_BT, guide(sentences)), 0.1)
     assert loss.guidance is not None
     return torch.stack([loss.guidance, loss.smoothed + 0.3 * loss.guidance])
 
@@ -246,7 +246,7 @@ def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
     batch = load_batch(pairs, np.array([1, 0]))
     assert batch.guided_tokens == 6
     assert batch.guide_BTS is not None
-    assert batch.guide_BTS.shape == (*batch.target_BT.shape, batch.src_BS.shape[1])
+    assert batch.guide_BTS.shape == (*batch.target.says_BT.shape, batch.text.ids_BL.shape[1])
     first = [1 / 3] * 3
     expected = torch.zeros_like(batch.guide_BTS)
     expected[0, 6:9, :3] = expected[1, 3:6, :3] = torch.tensor(first)

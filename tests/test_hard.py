@@ -70,7 +70,7 @@ def test_the_marginal_is_the_sum_over_every_way_to_look() -> None:
             likelihood[row] = likelihood[row] + joint
     expected = -(likelihood[0].log() + likelihood[1].log())
     del layer_of(model).attention.choose
-    loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.0)
+    loss = model.loss(SENTENCES.batch(TARGET_BT, REAL_BT), 0.0)
     torch.testing.assert_close(loss.nll, expected.detach(), rtol=0, atol=1e-9)
     torch.testing.assert_close(loss.smoothed, expected, rtol=0, atol=1e-9)
     parameters = dict(model.named_parameters())
@@ -98,7 +98,7 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
             log_TV = mixed_TV[t].log()
             expected -= (0.8 * log_TV[TARGET_BT[row, t]] + 0.2 * log_TV.mean()).detach().item()
     del layer_of(model).attention.choose
-    loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.2)
+    loss = model.loss(SENTENCES.batch(TARGET_BT, REAL_BT), 0.2)
     assert loss.smoothed.item() == pytest.approx(expected, abs=1e-9)
     loss.smoothed.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -123,7 +123,7 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
         chance = torch.stack([chances_BTS[0, t, way[t]] for t in range(3)]).prod()
         log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
-        loss = model.loss(*one, TARGET_BT[:1], REAL_BT[:1], 0.0).smoothed
+        loss = model.loss(one.batch(TARGET_BT[:1], REAL_BT[:1]), 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
             total += chance.detach() * gradient
     exact = torch.autograd.grad(-expectation, list(learned.values()))
@@ -144,7 +144,7 @@ def test_the_baseline_learns_what_follows() -> None:
         (said_BT[b, t:][REAL_BT[b, t:]].sum() - baseline_BT[b, t]).detach().item()
         for b, t in REAL_BT.nonzero().tolist()
     )
-    model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.1).smoothed.backward()
+    model.loss(SENTENCES.batch(TARGET_BT, REAL_BT), 0.1).smoothed.backward()
     bias = layer_of(model).attention.get_parameter("baseline.bias")
     assert bias.grad.item() == pytest.approx(-missing, abs=1e-9)
 

@@ -92,9 +92,9 @@ def test_the_models_loss_counts_the_real_tokens_and_no_others(kind: str) -> None
     target_BT = torch.randint(VOCABULARY, (4, 6), generator=torch.Generator().manual_seed(1))
     log_probs_BTV = log_probs(model, sentences)
     chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2)
-    loss = model.loss(*sentences, target_BT, real_BT, 0.1)
+    loss = model.loss(sentences.batch(target_BT, real_BT), 0.1)
     assert_same(loss.nll, -chosen_BT[real_BT].sum())
     assert_same(loss.smoothed, -0.9 * chosen_BT[real_BT].sum() - 0.1 * log_probs_BTV.mean(-1)[real_BT].sum())
     # Whatever stands in the padding of either side of the target.
     other = sentences._replace(reads_BT=torch.where(real_BT, sentences.reads_BT, 5))
-    assert_same(model.loss(*other, torch.where(real_BT, target_BT, 7), real_BT, 0.1).smoothed, loss.smoothed)
+    assert_same(model.loss(other.batch(torch.where(real_BT, target_BT, 7), real_BT), 0.1).smoothed, loss.smoothed)

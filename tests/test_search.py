@@ -318,7 +318,8 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
     longest = (6, 3, 8, 5)
 
     def search(rows: list[int]) -> Result:
-        state = ModelState.start(model, model.new_pass(stepping=True), sentences.src_BS[rows], sentences.mask_BS[rows])
+        some = Sentences(*(x[rows] for x in sentences))
+        state = ModelState.start(model, model.new_pass(stepping=True), some.inputs)
         return beam(state, limits_of(*(longest[row] for row in rows)), 1.0, 4)
 
     together = search([0, 1, 2, 3])

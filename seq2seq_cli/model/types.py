@@ -29,9 +29,8 @@ class Source(NamedTuple):
     tokens_BS: Tensor | None = None
 
 
-TEXT = "text"
-"""The source that there always is."""
 Sources = Mapping[str, Source]
+"""By the names that they have in `inputs.Inputs`."""
 
 
 class Keys(Protocol):
@@ -198,6 +197,17 @@ class DecoderState(NamedTuple):
     def select(self, rows: Tensor) -> DecoderState:
         """The state of the given rows, in their order."""
         return DecoderState(select(self.carries, rows), self.step)
+
+
+class Start(NamedTuple):
+    """What a decoder's layers read, and its state before the first step."""
+
+    memories: Memories
+    state: DecoderState
+
+    def select(self, rows: Tensor) -> Start:
+        """That of the sentences ``rows``, one row each."""
+        return Start(self.memories.select(rows), self.state.select(rows))
 
 
 class DecoderOutput(NamedTuple):

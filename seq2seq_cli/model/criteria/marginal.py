@@ -19,19 +19,19 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
     """
     chances_BTS = forced.output.attended.chances_BTS
     assert chances_BTS is not None
-    rows_R, positions_R = ((chances_BTS > 0) & forced.real_BT[..., None]).any(1).nonzero(as_tuple=True)
+    rows_R, positions_R = ((chances_BTS > 0) & forced.target.real_BT[..., None]).any(1).nonzero(as_tuple=True)
     # A memory of one position: its weight is one, and its state the context.
     alone = forced.memories.select(rows_R).pick(positions_R[:, None])
     read_RTI, state = forced.embedded_BTI.index_select(0, rows_R), forced.state.select(rows_R)
     seen: DecoderOutput = forced.decoder(read_RTI, alone, state, forced.run)
     smoothed, nll = [], []
-    for row, real_T in enumerate(forced.real_BT):
+    for row, real_T in enumerate(forced.target.real_BT):
         branches, steps = (rows_R == row).nonzero().squeeze(1), real_T.nonzero().squeeze(1)
         if not len(branches):  # it has ended before these steps
             continue
         features_PTF = seen.features_BTF.index_select(0, branches).index_select(1, steps)
         chances_PT = chances_BTS[row].index_select(0, steps).index_select(1, positions_R[branches]).T
-        target_T = forced.target_BT[row].index_select(0, steps)
+        target_T = forced.target.says_BT[row].index_select(0, steps)
         span = max(1, CHUNK // len(branches))
         for part in zip(features_PTF.split(span, 1), chances_PT.split(span, 1), target_T.split(span), strict=True):
             both: Tensor = checkpoint(_cross_entropies, forced, *part, use_reentrant=False)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import Recurrence, States
 from seq2seq_cli.model.maps import Linear, Pass, joined
-from seq2seq_cli.model.types import TEXT, Attended, Attention, AttentionState, LayerOutput, Memory, Sources
+from seq2seq_cli.model.types import Attended, Attention, AttentionState, LayerOutput, Memory, Sources
 
 
 class RecurrentCarry(NamedTuple):
