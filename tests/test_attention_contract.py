@@ -98,8 +98,8 @@ def test_all_steps_at_once_are_any_split_of_them(wired: Wired) -> None:
             parts.append(wired.model.decoder(wired.model.embed(reads_BU), memory, state, wired.model.new_pass()))
             state = parts[-1].state
         assert_same(torch.cat([part.features_BTF for part in parts], 1), wired.whole.features_BTF)
-        assert_same(torch.cat([part.weights_BTS for part in parts], 1), wired.whole.weights_BTS)
-        assert_same(joined([part.centre_BT for part in parts]), wired.whole.centre_BT)
+        assert_same(torch.cat([part.shown.weights_BTS for part in parts], 1), wired.whole.shown.weights_BTS)
+        assert_same(joined([part.shown.centre_BT for part in parts]), wired.whole.shown.centre_BT)
         assert_same_state(state, wired.whole.state)
 
 
@@ -110,9 +110,9 @@ def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
     src_BS = torch.where(mask_BS, nn.functional.pad(SENTENCES.src_BS, (0, 3)), garbage_BS)
     padded = decode(wired.model, Sentences(src_BS, mask_BS, SENTENCES.reads_BT))
     assert_same(padded.features_BTF, wired.whole.features_BTF)
-    assert_same(padded.centre_BT, wired.whole.centre_BT)
+    assert_same(padded.shown.centre_BT, wired.whole.shown.centre_BT)
     if wired.attends:
-        assert_same(padded.weights_BTS, nn.functional.pad(wired.whole.weights_BTS, (0, 3)))
+        assert_same(padded.shown.weights_BTS, nn.functional.pad(wired.whole.shown.weights_BTS, (0, 3)))
 
 
 @torch.no_grad()
@@ -147,8 +147,8 @@ def test_a_window_of_a_long_source_is_the_same_by_itself(
     monkeypatch.setattr(View, "near", lambda view: None)
     amid_all = decode(model, sentences)
     assert_same(alone.features_BTF, amid_all.features_BTF)
-    assert_same(alone.weights_BTS, amid_all.weights_BTS)
-    assert_same(alone.centre_BT, amid_all.centre_BT)
+    assert_same(alone.shown.weights_BTS, amid_all.shown.weights_BTS)
+    assert_same(alone.shown.centre_BT, amid_all.shown.centre_BT)
 
 
 @torch.no_grad()
@@ -160,10 +160,10 @@ def test_reordering_commutes_with_stepping(wired: Wired) -> None:
     moved: DecoderOutput = wired.model.decoder(
         embedded_BTI[rows, 3:], memory.select(rows), state.select(rows), wired.model.new_pass()
     )
-    centre_BT = wired.whole.centre_BT
+    centre_BT = wired.whole.shown.centre_BT
     assert_same(moved.features_BTF, wired.whole.features_BTF[rows, 3:])
-    assert_same(moved.weights_BTS, wired.whole.weights_BTS[rows, 3:])
-    assert_same(moved.centre_BT, None if centre_BT is None else centre_BT[rows, 3:])
+    assert_same(moved.shown.weights_BTS, wired.whole.shown.weights_BTS[rows, 3:])
+    assert_same(moved.shown.centre_BT, None if centre_BT is None else centre_BT[rows, 3:])
     assert_same_state(moved.state, wired.whole.state.select(rows))
 
 
@@ -212,7 +212,7 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
 
 
 def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None:
-    choices, options, weights_BTS = wired.choices, wired.options, wired.whole.weights_BTS
+    choices, options, weights_BTS = wired.choices, wired.options, wired.whole.shown.weights_BTS
     if not wired.attends:
         assert weights_BTS.shape == (*SENTENCES.reads_BT.shape, 0)
         return
@@ -221,8 +221,8 @@ def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None
     if choices.score == "location":
         seen_BTS = seen_BTS & (positions_S < options["max_positions"])
     if choices.window != "global":
-        assert wired.whole.centre_BT is not None
-        distance_BTS = (positions_S - wired.whole.centre_BT[..., None]).abs()
+        assert wired.whole.shown.centre_BT is not None
+        distance_BTS = (positions_S - wired.whole.shown.centre_BT[..., None]).abs()
         seen_BTS = seen_BTS & (distance_BTS <= options["radius"])
     assert (weights_BTS >= 0).all()
     if choices.estimator is not None:
@@ -243,10 +243,10 @@ def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None
 @torch.no_grad()
 def test_centres_of_the_windows() -> None:
     last_B1 = SENTENCES.mask_BS.sum(1, keepdim=True) - 1
-    monotonic = decode(model_of("local-m", {"radius": 2}), SENTENCES).centre_BT
+    monotonic = decode(model_of("local-m", {"radius": 2}), SENTENCES).shown.centre_BT
     assert monotonic is not None
     assert torch.equal(monotonic, torch.minimum(torch.arange(SENTENCES.reads_BT.shape[1]), last_B1))
-    predicted = decode(model_of("local-p", {"radius": 2}), SENTENCES).centre_BT
+    predicted = decode(model_of("local-p", {"radius": 2}), SENTENCES).shown.centre_BT
     assert predicted is not None
     assert ((predicted > 0) & (predicted < last_B1) | (last_B1 == 0)).all()
 

@@ -151,10 +151,10 @@ def assert_contract(model: Seq2Seq, cell: Cell) -> None:
         src_BS = torch.where(mask_BS, nn.functional.pad(SENTENCES.src_BS, (0, 2)), garbage_BS)
         padded = decode(model, SENTENCES._replace(src_BS=src_BS, mask_BS=mask_BS))
         assert_same(padded.features_BTF, whole.features_BTF)
-        assert_same(padded.weights_BTS, nn.functional.pad(whole.weights_BTS, (0, 2)))
-    assert (whole.weights_BTS >= 0).all(), cell
-    assert not whole.weights_BTS.masked_select(~SENTENCES.mask_BS[:, None]).any(), cell
-    total_BT = whole.weights_BTS.sum(-1)
+        assert_same(padded.shown.weights_BTS, nn.functional.pad(whole.shown.weights_BTS, (0, 2)))
+    assert (whole.shown.weights_BTS >= 0).all(), cell
+    assert not whole.shown.weights_BTS.masked_select(~SENTENCES.mask_BS[:, None]).any(), cell
+    total_BT = whole.shown.weights_BTS.sum(-1)
     assert (total_BT < 1 + 1e-9).all(), cell
     if cell.window != "local-p":
         assert_same(total_BT, torch.ones_like(total_BT))
@@ -176,5 +176,5 @@ def assert_steps(model: Seq2Seq, cell: Cell) -> None:
     for t in (1, 2):
         step = model.decoder(embedded_BTI[:, t : t + 1], memory, state, model.new_pass())
         assert_same(step.features_BTF, whole.features_BTF[rows, t : t + 1])
-        assert_same(step.weights_BTS, whole.weights_BTS[rows, t : t + 1])
+        assert_same(step.shown.weights_BTS, whole.shown.weights_BTS[rows, t : t + 1])
         state = step.state

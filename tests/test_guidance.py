@@ -124,7 +124,7 @@ def test_exact_zeros_are_guided_without_infinities(normaliser: str) -> None:
     with torch.no_grad():
         dict(model.named_parameters())["decoder.layers.0.attention.score.key.weight"].mul_(20)
     sentences = tiny_sentences()
-    weights_BTS = decode(model, sentences).weights_BTS
+    weights_BTS = decode(model, sentences).shown.weights_BTS
     assert ((weights_BTS == 0) & (guide(sentences) > 0)).any()
     loss = losses(model, sentences)[1]
     assert loss.isfinite()
@@ -150,7 +150,7 @@ def test_the_models_loss_is_that_of_its_weights(kind: str, options: dict[str, ob
     """Written out in plain Python."""
     model, sentences = tiny_model(tiny_config(kind, attention=options)), tiny_sentences()
     with torch.no_grad():
-        weights, wanted = decode(model, sentences).attended.soft_BTS.tolist(), guide(sentences).tolist()
+        weights, wanted = decode(model, sentences).shown.soft_BTS.tolist(), guide(sentences).tolist()
         found = losses(model, sentences)[0]
     expected = 0.0
     for rows, guides in zip(chain(*weights), chain(*wanted), strict=True):
@@ -165,11 +165,11 @@ def test_a_step_along_the_guidance_moves_the_centre_of_a_predicted_window() -> N
     guide_BTS = torch.zeros(1, 4, 7)
     guide_BTS[:, :, 2] = 1
     position = dict(model.named_parameters())["decoder.layers.0.attention.window.position.weight"]
-    before = decode(model, sentences).centre_BT
-    (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).weights_BTS, guide_BTS), [position])
+    before = decode(model, sentences).shown.centre_BT
+    (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).shown.weights_BTS, guide_BTS), [position])
     with torch.no_grad():
         position.sub_(0.01 * gradient / gradient.norm())
-    after = decode(model, sentences).centre_BT
+    after = decode(model, sentences).shown.centre_BT
     assert before is not None
     assert after is not None
     seen = (before - 2).abs() <= 3

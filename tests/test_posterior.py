@@ -25,7 +25,7 @@ from seq2seq_cli.model.attention.memory import MemoryAttention
 from seq2seq_cli.model.attention.multi_head import MultiHeadAttention
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import Attended, AttentionState, Memory, Start
+from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory, Start
 
 ATTENDING = [case for case in wirings() if case[0] != "none"]
 
@@ -43,7 +43,7 @@ class Staring(nn.Module):
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
         context_E = self.beside(self.state_E, query_BTD[0, 0], state)
-        return Attended(context_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
+        return Attended(context_E[None, None], Look(query_BTD.new_zeros(1, 1, 0))), state
 
 
 def context_of(attention: nn.Module, state_E: Tensor, query_D: Tensor, state: AttentionState) -> Tensor:
@@ -76,7 +76,7 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
             layer.attention = Staring(sources[TEXT].states_BSE[0, s], partial(context_of, attention))
             seen = model.decoder(read_11I, memory, state, model.new_pass())
             joint.append(
-                after.attended.soft_BTS[0, 0, s]
+                after.shown.soft_BTS[0, 0, s]
                 * model.readout.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
             )
         layer.attention = attention
@@ -99,7 +99,7 @@ def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: 
     target = Target(sentences.reads_BT, target_BT, real_BT)
     weights_BTS = posterior_weights(model.forced(target, start, model.new_pass(stepping=True)))
     assert not weights_BTS[1, 3:].any()
-    prior_BTS = decode(model, sentences).attended.soft_BTS
+    prior_BTS = decode(model, sentences).shown.soft_BTS
     assert weights_BTS.shape == prior_BTS.shape
     assert not weights_BTS[prior_BTS == 0].any()
     for row, positions in enumerate(sentences.mask_BS.sum(1).tolist()):

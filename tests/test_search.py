@@ -335,5 +335,5 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
             expected = log_probs_TV.gather(1, torch.tensor([*one.tokens, EOS])[:, None]).sum()
             assert one.log_prob == pytest.approx(float(expected), abs=1e-9)
             weights_TS, centre_T = together.attention(one)
-            assert_same(weights_TS, forced.weights_BTS[0])
-            assert_same(centre_T, None if forced.centre_BT is None else forced.centre_BT[0])
+            assert_same(weights_TS, forced.shown.weights_BTS[0])
+            assert_same(centre_T, None if forced.shown.centre_BT is None else forced.shown.centre_BT[0])

@@ -23,7 +23,7 @@ def posterior_weights(forced: Forced) -> Tensor:
     says_BT, real_BT = forced.target.says_BT, forced.target.real_BT
     for t, embedded_B1I in enumerate(forced.embedded_BTI.split(1, 1)):
         output: DecoderOutput = forced.decoder(embedded_B1I, forced.memories, state, forced.run)
-        prior_BS = output.attended.soft_BTS[:, 0]
+        prior_BS = output.shown.soft_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)

@@ -35,10 +35,11 @@ class ModelState:
         embedded_R1E = self.model.embed(tokens_R[:, None])
         output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.run)
         features_RF = output.features_BTF[:, 0]
-        centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
+        look = output.shown
+        centre_R = None if look.centre_BT is None else look.centre_BT[:, 0]
         step = Step(
             lambda rows: self.model.readout.logits(features_RF[rows], self.run),
-            Trace(output.weights_BTS[:, 0], centre_R),
+            Trace(look.weights_BTS[:, 0], centre_R),
         )
         return step, replace(self, decoder=output.state)
 

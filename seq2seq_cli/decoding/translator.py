@@ -180,9 +180,9 @@ class Translator:
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
             forced = self.model.forced(target, self.model.start(inputs, run), run)
-            output = forced.output
+            output, look = forced.output, forced.output.shown
             log_probs_BTV = self.model.readout.log_probs(output.features_BTF, run)
-            weights_BTS = output.weights_BTS if head is None else _of_head(output.attended.heads_BTHS, head)
+            weights_BTS = look.weights_BTS if head is None else _of_head(look.heads_BTHS, head)
             if posterior:
                 weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)))
         chosen_BT = log_probs_BTV.gather(2, target.says_BT[..., None]).squeeze(2)
@@ -192,7 +192,7 @@ class Translator:
         for row, (line, src, tgt, log_prob) in enumerate(rows):
             _require_numbers([log_prob])
             steps = len(tgt) + 1
-            centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
+            centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
             alignment = self._alignment(line, src, tgt, weights_BTS[row, :steps], centre_T)
             text = self.subwords.tgt.decode(tgt)
             score = length_normalised(log_prob, steps, alpha)

@@ -95,7 +95,7 @@ class Seq2Seq(nn.Module):
         loss = self.criterion(forced)
         if batch.guide_BTS is None:
             return loss
-        return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, batch.guide_BTS))
+        return loss._replace(guidance=guidance_loss(forced.output.shown.soft_BTS, batch.guide_BTS))
 
     @torch.no_grad()
     def nll(self, batch: Batch, most_cells: int | None = None) -> Tensor:

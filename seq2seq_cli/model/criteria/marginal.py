@@ -17,7 +17,7 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 
     No step may need to know where those before it looked.
     """
-    chances_BTS = forced.output.attended.chances_BTS
+    chances_BTS = forced.output.shown.chances_BTS
     assert chances_BTS is not None
     rows_R, positions_R = ((chances_BTS > 0) & forced.target.real_BT[..., None]).any(1).nonzero(as_tuple=True)
     # A memory of one position: its weight is one, and its state the context.
