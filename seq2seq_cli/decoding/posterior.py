@@ -34,8 +34,7 @@ def posterior_weights(forced: Forced) -> Tensor:
             at_R1 = positions[:, None]
             alone, before = forced.memories.select(rows).pick(at_R1), forced.decoder.pick(state.select(rows), at_R1)
             seen: DecoderOutput = forced.decoder(embedded_B1I[rows], alone, before, forced.run)
-            log_probs_RV = forced.readout.log_probs(seen.features_BTF[:, 0], forced.run)
-            chosen_R = log_probs_RV.gather(1, says_BT[rows, t, None]).squeeze(1)
+            chosen_R = forced.readout.target_log_probs(seen.features_BTF[:, 0], says_BT[rows, t], forced.run)
             evidence_BS[rows, positions] = (chosen_R + prior_BS[rows, positions].log()).to(evidence_BS.dtype)
         steps.append(evidence_BS.softmax(-1).nan_to_num(0))
         state = output.state

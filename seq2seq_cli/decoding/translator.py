@@ -180,13 +180,10 @@ class Translator:
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
             forced = self.model.forced(target, self.model.start(inputs, run), run)
-            output, look = forced.output, forced.output.shown
-            log_probs_BTV = self.model.readout.log_probs(output.features_BTF, run)
+            log_prob_B, look = forced.log_probs(), forced.output.shown
             weights_BTS = look.weights_BTS if head is None else _of_head(look.heads_BTHS, head)
             if posterior:
                 weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)))
-        chosen_BT = log_probs_BTV.gather(2, target.says_BT[..., None]).squeeze(2)
-        log_prob_B = chosen_BT.masked_fill(~target.real_BT, 0).cpu().sum(1)
         scored = []
         rows = zip(lines, sources, targets, log_prob_B.tolist(), strict=True)
         for row, (line, src, tgt, log_prob) in enumerate(rows):

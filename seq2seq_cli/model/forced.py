@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seq2seq_cli.inputs import Target
 from seq2seq_cli.model.decoder import Decoder
-from seq2seq_cli.model.loss import Loss
+from seq2seq_cli.model.loss import CrossEntropies, Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories
@@ -35,10 +35,14 @@ class Forced:
         output: DecoderOutput = self.decoder(self.embedded_BTI, self.memories, self.state, self.run)
         return output
 
-    def cross_entropies(self) -> tuple[Tensor, Tensor]:
-        """Label-smoothed cross-entropy of the steps' targets, each given all before it, summed; and the negative
-        log-likelihood of each, N real tokens, without a gradient."""
+    def cross_entropies(self) -> CrossEntropies:
+        """Of the real steps' targets, each given all before it."""
         return self.readout.cross_entropies(*self._real_steps(), self.smoothing, self.run)
+
+    def cross_entropy(self) -> Loss:
+        """The same as a loss."""
+        smoothed, nll_N = self.cross_entropies()
+        return Loss(smoothed, nll_N.sum())
 
     def log_probs(self) -> Tensor:
         """log_prob_B: the sum over the real steps of log p(y_t | y_<t, x), as a search has it, with a gradient."""
@@ -52,11 +56,6 @@ class Forced:
         real_N = self.target.real_BT.flatten().nonzero().squeeze(1)
         features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
         return features_NF, self.target.says_BT.flatten()[real_N]
-
-    def cross_entropy(self) -> Loss:
-        """The same as a loss."""
-        smoothed, nll_N = self.cross_entropies()
-        return Loss(smoothed, nll_N.sum())
 
 
 Criterion = Callable[[Forced], Loss]

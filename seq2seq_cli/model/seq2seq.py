@@ -61,7 +61,7 @@ class Seq2Seq(nn.Module):
 
     def new_pass(self, stepping: bool = False, in_int8: bool = False) -> Pass:
         """For a forward pass or a search with this model, in the precision that products have here and now."""
-        return Pass(compute_dtype(self.readout.bias_V), stepping, in_int8)
+        return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8)
 
     def encode(self, inputs: Inputs, run: Pass) -> Sources:
         """What there is to look at."""

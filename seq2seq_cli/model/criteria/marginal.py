@@ -43,9 +43,9 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 def _cross_entropies(forced: Forced, features_PTF: Tensor, chances_PT: Tensor, target_T: Tensor) -> Tensor:
     """Smoothed and plain, of some steps of a sentence, each from P positions."""
     # A pass of its own: what is computed again for the gradient leaves nothing behind for that of a later one.
-    logits_PTV = forced.readout.logits(features_PTF, Pass(forced.run.dtype))
+    log_probs_PTV = forced.readout.log_probs(features_PTF, Pass(forced.run.dtype))
     # A chance of zero has a logarithm that is no number, nor has its gradient.
     log_chances_PT = precise(chances_PT).clamp(min=torch.finfo(chances_PT.dtype).tiny).log()
-    log_probs_TV = (precise(logits_PTV).log_softmax(-1) + log_chances_PT[..., None]).logsumexp(0)
+    log_probs_TV = (log_probs_PTV + log_chances_PT[..., None]).logsumexp(0)
     nll = -log_probs_TV.gather(1, target_T[:, None]).sum()
     return torch.stack([(1 - forced.smoothing) * nll - forced.smoothing * log_probs_TV.mean(-1).sum(), nll])
