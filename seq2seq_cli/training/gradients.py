@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seq2seq_cli.data.batching import Batch, load_batch
+from seq2seq_cli.data.batching import load_batch
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.training.candidates import Candidates
