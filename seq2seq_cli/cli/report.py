@@ -16,11 +16,11 @@ def report(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     test: options.TestOfRuns = None,
+    references: options.References = None,
     sentences: Annotated[
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,
     significance: Annotated[str | None, typer.Option(help="Paired test: randomisation or bootstrap.")] = None,
-    references: options.References = None,
     tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,

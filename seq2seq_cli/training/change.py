@@ -84,6 +84,6 @@ def _change(
     split: str, lines: Lines, start: Translator, after: list[str], tokenizer: str, watch: Watch | None
 ) -> Change:
     before = _translated(start, lines, watch)
-    [p] = paired(before, [after], lines.tgt, tokenizer, more=lines.more)
-    then, now = (score_system(said, lines.tgt, tokenizer, more=lines.more) for said in (before, after))
+    [p] = paired(before, [after], lines.references, tokenizer)
+    then, now = (score_system(said, lines.references, tokenizer) for said in (before, after))
     return Change(split, start.config.decoding.beam, then, now, p)
