@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import tomli_w
 from commands import Terminal
 from corpora import TinyCorpus, write_lines
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from seq2seq_cli.config import from_dict
-from seq2seq_cli.data.corpora import find_test, open_test
+from seq2seq_cli.data.corpora import find_test, open_test, open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError, DataError
@@ -88,6 +93,25 @@ def test_an_empty_reference_beside_others_is_missing() -> None:
     assert score_system(["", "x"], [("", ""), ("x", "y")], "13a", bootstrap=20).ter.value == 0
 
 
+WORD = st.sampled_from(["the", "a", "dog", "cat", "sits", "sat", "on", "under", "mat", "table", "today"])
+LONG_LINE = st.lists(WORD, min_size=4, max_size=7).map(" ".join)
+MAYBE_NONE = st.one_of(LONG_LINE, st.sampled_from(["", " ", "\u200b"]))
+
+
+@given(st.integers(2, 4).flatmap(lambda n: st.lists(st.tuples(LONG_LINE, st.tuples(*[MAYBE_NONE] * n)), min_size=2)))
+@settings(max_examples=40, deadline=None)
+def test_whichever_are_missing_scores_are_sacrebleus_own(drawn: list[tuple[str, tuple[str, ...]]]) -> None:
+    system, wanted = [line for line, _ in drawn], [references for _, references in drawn]
+    assume(any(line.strip("\u200b ") for references in wanted for line in references))
+    rows = [[line if line.strip("\u200b ") else None for line in references] for references in wanted]
+    streams = [list(stream) for stream in zip(*(row if any(row) else ["", *row[1:]] for row in rows), strict=True)]
+    scores = score_system(system, wanted, "13a", bootstrap=2)
+    for score, metric in zip(scores.all, (BLEU(), CHRF(), TER()), strict=True):
+        own = metric.corpus_score(system, streams)  # type: ignore[arg-type]
+        assert score.value == pytest.approx(own.score)
+        assert f"nrefs:{metric.get_signature().info['nrefs']}|" in score.signature
+
+
 FILES = ("a.xx", "r1.yy", "r2.yy")
 
 
@@ -155,6 +179,161 @@ def test_references_that_translate_other_sentences_are_refused(tmp_path: Path) -
     )
     with pytest.raises(DataError, match="pair 2 of a further reference does not translate"):
         Lines.read(open_test(str(tmp_path / "t.tmx"), "xx", "yy", ["zz"]))
+
+
+def wmt(*documents: dict[str, list[list[str]]]) -> str:
+    """A test set: for each document the versions of each language, the first language being the source."""
+
+    def side(kind: str, language: str, texts: list[str]) -> str:
+        segments = "".join(f'<seg id="{number}">{text}</seg>' for number, text in enumerate(texts, start=1))
+        return f'<{kind} lang="{language}"><p>{segments}</p></{kind}>\n'
+
+    told = []
+    for number, document in enumerate(documents):
+        kinds = ["src", *["ref"] * (len(document) - 1)]
+        sides = (
+            side(kind, language, texts)
+            for kind, (language, some) in zip(kinds, document.items(), strict=True)
+            for texts in some
+        )
+        told.append(f'<doc id="{number}">\n{"".join(sides)}<hyp system="s"><p><seg id="1">said</seg></p></hyp>\n</doc>')
+    return f"<dataset>\n{chr(10).join(told)}\n</dataset>\n"
+
+
+def sgm(*versions: tuple[str, list[str]]) -> str:
+    """Documents of these names, in this order."""
+    said = "".join(
+        f'<doc docid="{name}">\n'
+        + "".join(f'<seg id="{n}">{text}</seg>\n' for n, text in enumerate(texts))
+        + "</doc>\n"
+        for name, texts in versions
+    )
+    return f'<refset setid="t">\n{said}</refset>\n'
+
+
+SEVERAL = Lines(["s1", "s2", "s3"], ["a1", "a2", "a3"], (["b1", "b2", ""], ["c1", "c2", ""]))
+"""Of two documents, the second of which was translated once."""
+
+
+def test_a_test_set_of_wmt_gives_all_its_references(tmp_path: Path) -> None:
+    path = tmp_path / "t.xml"
+    first = {"xx": [["s1", "s2"]], "yy-ZZ": [["a1", "a2"], ["b1", "b2"], ["c1", "c2"]], "other": [["o", "o"]]}
+    path.write_text(wmt(first, {"xx": [["s3"]], "yy-ZZ": [["a3"]]}), encoding="utf-8")
+    text = open_test(str(path), "xx", "yy")
+    assert Lines.read(text) == SEVERAL
+    assert (text.where, text.files) == (str(path), [path])
+    assert list(open_text(str(path), "dev", "xx", "yy").pairs()) == list(zip(SEVERAL.src, SEVERAL.tgt, strict=True))
+    assert Lines.read(open_test(str(path), "xx", "other")) == Lines(["s1", "s2"], ["o", "o"])
+
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.write(path, "t.xml")
+    assert Lines.read(open_test(str(tmp_path / "t.zip"), "xx", "yy")) == SEVERAL
+    (tmp_path / "u.xml").write_text(wmt({"xx": [["s4"]], "yy": [["a4"], ["b4"]]}), encoding="utf-8")
+    both = Lines.read(open_test(str(tmp_path / "*.xml"), "xx", "yy"))
+    assert both.further == (["b1", "b2", "", "b4"], ["c1", "c2", "", ""])
+    path.write_text(wmt({"xx": [["s1", "s2"]], "yy": [["a1", "a2"], ["b1"]]}), encoding="utf-8")
+    with pytest.raises(DataError, match=r"not as many segments in each language: 2 in xx, 2 in yy, 1 in yy"):
+        Lines.read(open_test(str(path), "xx", "yy"))
+
+
+def test_files_of_segments_may_hold_several_versions(tmp_path: Path) -> None:
+    source, one, other = (tmp_path / f"{name}.sgm" for name in ("src", "one", "other"))
+    source.write_text(sgm(("d", ["s1", "s2"]), ("e", ["s3"])), encoding="utf-8")
+    a, b, c = ([("d", [f"{x}1", f"{x}2"])] for x in "abc")
+    last = [("e", ["a3"])]
+    within = sgm(("d", [])).replace("</doc>\n", "".join(
+        f'<ref translator="{x}"><seg id="0">{x}1</seg><seg id="1">{x}2</seg></ref>\n' for x in "abc"
+    ) + "</doc>\n" + sgm(*last))  # fmt: skip
+    # One set after the other; document by document; and as newer files have it.
+    for content in (sgm(*a, *last) + sgm(*b) + sgm(*c), sgm(*a, *b, *c, *last), within):
+        one.write_text(content, encoding="utf-8")
+        text = open_test([str(source), str(one)], "xx", "yy")
+        assert Lines.read(text) == SEVERAL
+        assert text.where == f"{source} and {one}"
+    one.write_text(sgm(*a, *last), encoding="utf-8")
+    other.write_text(sgm(*b, *c), encoding="utf-8")
+    with pytest.raises(DataError, match=r"other\.sgm: has only 2 segments, and .*src\.sgm has more"):
+        Lines.read(open_test([str(source), str(one), str(other)], "xx", "yy"))
+    other.write_text(sgm(*b, ("e", ["b3"]), *c), encoding="utf-8")
+    read = Lines.read(open_test([str(source), str(one), str(other)], "xx", "yy"))
+    assert read.further == (["b1", "b2", "b3"], ["c1", "c2", ""])
+
+
+def test_versions_that_do_not_belong_to_the_source(tmp_path: Path) -> None:
+    source, one = tmp_path / "src.sgm", tmp_path / "one.sgm"
+    source.write_text(sgm(("d", ["s1", "s2"])), encoding="utf-8")
+    for versions, message in (
+        ([("d", ["b1"])], r"one\.sgm: has only 1 segment, and .*src\.sgm has more"),
+        ([("d", ["b1", "b2", "b3"])], r"src\.sgm: has only 2 segments, and .*one\.sgm has more"),
+    ):
+        one.write_text(sgm(("d", ["a1", "a2"]), *versions), encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            Lines.read(open_test([str(source), str(one)], "xx", "yy"))
+    # Names that the source repeats, too, are no versions.
+    for path, letter in ((source, "s"), (one, "a")):
+        path.write_text(sgm(("d", [f"{letter}1"]), ("d", [f"{letter}2"])), encoding="utf-8")
+    assert Lines.read(open_test([str(source), str(one)], "xx", "yy")) == Lines(["s1", "s2"], ["a1", "a2"])
+
+
+def test_check_data_looks_into_all_of_them(terminal: Terminal, tmp_path: Path) -> None:
+    lines = [f"word {number} of a text that is long enough" for number in range(30)]
+    write_lines(tmp_path / "train.xx", [line.upper() for line in lines])
+    write_lines(tmp_path / "train.yy", [*lines[:-1], "the café is café"])
+    source, *references = (tmp_path / name for name in ("a.xx", "r1.yy", "r2.yy"))
+    write_lines(source, [f"other {number}" for number in range(6)])
+    write_lines(references[0], [f"nothing {number}" for number in range(6)])
+    said = [lines[3], "the café is café", *(f"something {number}" for number in range(4))]
+    references[1].write_text("".join(f"{line}\n" for line in said), encoding="utf-16-le")
+    (tmp_path / "t.xml").write_text(
+        wmt({"xx": [["o1", "o2"]], "yy": [["n1", "n2"], ["m1", lines[5]]]}), encoding="utf-8"
+    )
+    train = ["check-data", tmp_path / "train", "--src", "xx", "--tgt", "yy", "--json", "--test"]
+
+    def met(*test: object) -> int:
+        return int(json.loads(terminal.run(*train, *test).out)["test_pairs_met"])
+
+    assert met(source, references[0]) == 0
+    assert met(source, *references) == 2
+    assert met(tmp_path / "t.xml") == 1
+    for name, path in zip(("P.xx", "P.yy", "P.r2"), (source, references[0], tmp_path / "train.yy"), strict=True):
+        write_lines(tmp_path / name, path.read_text(encoding="utf-8").splitlines()[:6])
+    assert met(tmp_path / "P") == 0
+    assert met(tmp_path / "P", "--reference", "r2") == 6
+    assert "--reference needs --test" in terminal.refused(*train[:-1], "--reference", "r2")
+
+
+def test_eval_reads_every_text_and_opens_every_run_once(
+    terminal: Terminal, trained_run: Run, tiny_corpus: TinyCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [Path(shutil.copytree(trained_run.directory, tmp_path / name)) for name in ("one", "two")]
+    done = Counter[str]()
+
+    def counted(place: str) -> None:
+        module, _, name = place.rpartition(".")
+        plain = getattr(importlib.import_module(f"seq2seq_cli.{module}"), name)
+
+        def counting(path: object, *more: object) -> object:
+            done[f"{name} {path}"] += 1
+            return plain(path, *more)
+
+        monkeypatch.setattr(f"seq2seq_cli.{place}", counting)
+
+    for place in ("data.pairs.read_lines", "runs.open_run", "decoding.translator.open_run", "evaluation.systems.load"):
+        counted(place)
+    texts = [f"read_lines {tiny_corpus.folder / f'test.{side}'}" for side in ("xx", "yy")]
+    once = [*texts, *(f"open_run {run}" for run in runs), *(f"load {Run(run).config}" for run in runs)]
+    for test in (
+        [],
+        ["--test", tiny_corpus.folder / "test"],
+        ["--test", *(tiny_corpus.folder / f"test.{x}" for x in ("xx", "yy"))],
+    ):
+        done.clear()
+        for run in runs:
+            Run(run).evaluation.unlink()
+        terminal.ok("eval", *runs, *test)
+        # Files that are named otherwise are the run's own if they say the same.
+        assert done == Counter(once) + Counter(texts if len(test) > 2 else [])
+        assert all(Run(run).evaluation.is_file() for run in runs)
 
 
 def test_eval_from_end_to_end(terminal: Terminal, trained_run: Run, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
