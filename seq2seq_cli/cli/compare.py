@@ -65,7 +65,7 @@ def compare(
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.files import refuse_ways_out
     from seq2seq_cli.report.document import write_report
-    from seq2seq_cli.report.sentences import chosen_rows
+    from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs
     from seq2seq_cli.training.setup import prepared_text

@@ -47,7 +47,7 @@ def report(
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.evaluation.tokenizers import find_tokenizer
     from seq2seq_cli.report.document import write_report
-    from seq2seq_cli.report.sentences import chosen_rows
+    from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import open_run
 
     options.check_paths(files_of(test or []), {"--output": output})
