@@ -20,7 +20,7 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, choose_precision, choose_search_precision, set_threads
 from seq2seq_cli.evaluation.metrics import bleu
-from seq2seq_cli.evaluation.texts import test_text, with_test
+from seq2seq_cli.evaluation.testset import test_text, with_test
 from seq2seq_cli.runs import open_run
 
 

@@ -26,7 +26,7 @@ from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import set_threads
 from seq2seq_cli.evaluation.aligner import aligned
 from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
-from seq2seq_cli.evaluation.texts import test_text
+from seq2seq_cli.evaluation.testset import test_text
 from seq2seq_cli.report.heatmaps import save_heatmap
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.training.setup import new_learner

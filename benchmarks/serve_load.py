@@ -24,7 +24,7 @@ from benchmarks import common
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import set_threads
-from seq2seq_cli.evaluation.texts import test_text, with_test
+from seq2seq_cli.evaluation.testset import test_text, with_test
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.serving.app import make_app
 from seq2seq_cli.serving.desk import Desk

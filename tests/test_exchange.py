@@ -19,7 +19,7 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.text import read_lines
 from seq2seq_cli.evaluation.gold import read_gold
 from seq2seq_cli.evaluation.sentences import by_sentence
-from seq2seq_cli.report.tables import sentence_table
+from seq2seq_cli.report.exports import sentence_table
 from seq2seq_cli.runs import Run
 
 HOSTILE = [

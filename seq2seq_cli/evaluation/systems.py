@@ -29,7 +29,7 @@ from seq2seq_cli.evaluation.metrics import (
     require_tokenizer,
     score_system,
 )
-from seq2seq_cli.evaluation.texts import TestTexts, with_test
+from seq2seq_cli.evaluation.testset import TestTexts, with_test
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text

@@ -13,7 +13,7 @@ from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights, restore
-from seq2seq_cli.report.tables import shown_p
+from seq2seq_cli.report.exports import shown_p
 from seq2seq_cli.runs import Run, write_json
 from seq2seq_cli.training.setup import dev_tokenizer
 
