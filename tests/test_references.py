@@ -107,7 +107,7 @@ def test_whichever_are_missing_scores_are_sacrebleus_own(drawn: list[tuple[str, 
     streams = [list(stream) for stream in zip(*(row if any(row) else ["", *row[1:]] for row in rows), strict=True)]
     scores = score_system(system, wanted, "13a", bootstrap=2)
     for score, metric in zip(scores.all, (BLEU(), CHRF(), TER()), strict=True):
-        own = metric.corpus_score(system, streams)  # type: ignore[arg-type]
+        own = metric.corpus_score(system, streams)
         assert score.value == pytest.approx(own.score)
         assert f"nrefs:{metric.get_signature().info['nrefs']}|" in score.signature
 
@@ -141,6 +141,8 @@ def test_files_of_references(tmp_path: Path) -> None:
 
 def test_columns_and_suffixes_of_references(tmp_path: Path) -> None:
     rows = [f"{first}\t{source}\t{second}" for source, (first, second) in zip(["a b", "c d"], BOTH, strict=True)]
+    for name, lines in zip(("Q.de", "Q.en", "Q.en2"), (["a b", "c d"], FIRST, SECOND), strict=True):
+        write_lines(tmp_path / name, lines)
     table, bare = str(tmp_path / "t.tsv"), str(tmp_path / "bare.tsv")
     write_lines(Path(table), ["yy\txx\tyy2", *rows])
     write_lines(Path(bare), rows)
@@ -169,6 +171,11 @@ def test_columns_and_suffixes_of_references(tmp_path: Path) -> None:
         open_test([table, table], "xx", "yy", ["yy2"])
     with pytest.raises(ConfigError, match="references given without test"):
         from_dict({"data": {"references": ["yy2"]}})
+    with pytest.raises(ConfigError, match="of a list of files they are the files after the second"):
+        from_dict({"data": {"test": [table, table], "references": ["yy2"]}})
+    built_in = find_test(from_dict({"data": {"test": str(tmp_path / "Q"), "references": ["en2"]}}).data)
+    assert built_in is not None
+    assert Lines.read(built_in).references == BOTH
 
 
 def test_references_that_translate_other_sentences_are_refused(tmp_path: Path) -> None:
@@ -259,7 +266,7 @@ def test_files_of_segments_may_hold_several_versions(tmp_path: Path) -> None:
     assert read.further == (["b1", "b2", "b3"], ["c1", "c2", ""])
 
 
-def test_versions_that_do_not_belong_to_the_source(tmp_path: Path) -> None:
+def test_versions_that_do_not_belong_to_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, one = tmp_path / "src.sgm", tmp_path / "one.sgm"
     source.write_text(sgm(("d", ["s1", "s2"])), encoding="utf-8")
     for versions, message in (
@@ -269,7 +276,14 @@ def test_versions_that_do_not_belong_to_the_source(tmp_path: Path) -> None:
         one.write_text(sgm(("d", ["a1", "a2"]), *versions), encoding="utf-8")
         with pytest.raises(DataError, match=message):
             Lines.read(open_test([str(source), str(one)], "xx", "yy"))
-    # Names that the source repeats, too, are no versions.
+    monkeypatch.setattr("seq2seq_cli.data.readers.segments.MOST_DOCUMENTS", 1)
+    one.write_text(sgm(("d", ["a1", "a2"]), ("e", ["a3"])), encoding="utf-8")
+    with pytest.raises(DataError, match=r"one\.sgm:6: there are more than 1 documents here"):
+        Lines.read(open_test([str(source), str(one)], "xx", "yy"))
+    # A tag within a text is text. Names that the source repeats, too, are no versions.
+    source.write_text(sgm(("d", ["s <ref> 1"])), encoding="utf-8")
+    one.write_text(sgm(("d", ["a"])), encoding="utf-8")
+    assert Lines.read(open_test([str(source), str(one)], "xx", "yy")).src == ["s <ref> 1"]
     for path, letter in ((source, "s"), (one, "a")):
         path.write_text(sgm(("d", [f"{letter}1"]), ("d", [f"{letter}2"])), encoding="utf-8")
     assert Lines.read(open_test([str(source), str(one)], "xx", "yy")) == Lines(["s1", "s2"], ["a1", "a2"])
@@ -394,7 +408,7 @@ def test_training_ends_with_them_all(terminal: Terminal, tmp_path: Path) -> None
     side_by_side = [path.read_text(encoding="utf-8").splitlines() for path in (source, first, tmp_path / "r2.yy")]
     write_lines(tmp_path / "t.tsv", ["xx\tyy\tr2", *map("\t".join, zip(*side_by_side, strict=True))])
     again = Run(tmp_path / "again")
-    columns = ["--test", tmp_path / "t.tsv", "--set", 'data.references=["r2"]', "--run", again.directory]
+    columns = ["--test", tmp_path / "t.tsv", "--reference", "r2", "--run", again.directory]
     terminal.ok("train", "--config", settings, *columns)
     assert json.loads(again.evaluation.read_text(encoding="utf-8"))["test_sha256"] == record["test_sha256"]
     assert "nrefs:2" in terminal.ok("eval", again.directory, run.directory).err

@@ -29,7 +29,7 @@ from seq2seq_cli.evaluation.metrics import (
     require_tokenizer,
     score_system,
 )
-from seq2seq_cli.evaluation.testset import TestTexts, with_test
+from seq2seq_cli.evaluation.testset import FoundTests, with_test
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text
@@ -240,7 +240,7 @@ def compare_runs(
     tokenizer; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts. ``watch`` hears of each search.
     """
-    texts = TestTexts()
+    texts = FoundTests()
     entries = [_Entry.of(run, texts, test, references, note) for run in runs]
     _check_same_test(entries, one_source)
     chosen = _one_tokenizer(entries, tokenizer)
@@ -267,11 +267,11 @@ class _Entry:
     lines: Lines
 
     @classmethod
-    def of(cls, run: Run, texts: TestTexts, test: Form | None, references: Sequence[str], note: Note) -> _Entry:
+    def of(cls, run: Run, texts: FoundTests, test: Form | None, references: Sequence[str], note: Note) -> _Entry:
         config = load(run.config)
         return cls(run, config, *texts.of(with_test(config.data, test, references), run, note))
 
-    def is_own(self, texts: TestTexts) -> bool:
+    def is_own(self, texts: FoundTests) -> bool:
         """Whether that is the test set that the run was configured with, if it is still there."""
         try:
             return texts.of(self.config.data, self.run).lines == self.lines

@@ -14,30 +14,26 @@ from seq2seq_cli.errors import RunError
 from seq2seq_cli.runs import Run
 
 
-class TestText(NamedTuple):
+class FoundTest(NamedTuple):
     """Where a test set is, and what it holds."""
 
     where: str
     lines: Lines
 
-    __test__ = False  # pytest takes the name for a test's
-
 
 @dataclass(frozen=True)
-class TestTexts:
+class FoundTests:
     """Test sets as they are named, each read once, whichever runs ask for it."""
 
-    _read: dict[tuple[object, ...], TestText] = field(default_factory=dict)
+    _read: dict[tuple[object, ...], FoundTest] = field(default_factory=dict)
 
-    __test__ = False
-
-    def of(self, data: DataConfig, run: Run, note: Note = quiet) -> TestText:
+    def of(self, data: DataConfig, run: Run, note: Note = quiet) -> FoundTest:
         """That of ``data``, as `test_text` finds it. Raises DataError also where it cannot be read."""
         names = (data.test,) if isinstance(data.test, str) else tuple(data.test or ())
         key = (data.corpus, data.src, data.tgt, names, tuple(data.references))
         if key not in self._read:
             text = test_text(data, run, note)
-            self._read[key] = TestText(text.where, Lines.read(text))
+            self._read[key] = FoundTest(text.where, Lines.read(text))
         return self._read[key]
 
 

@@ -39,6 +39,8 @@ def read_segments(file: TextFile) -> Iterator[Segment]:
         end = 0
         for tag in _TAG.finditer(line):
             closing, kind = bool(tag[1]), tag[2].lower()
+            if begun and kind == "ref":  # a word of the text
+                continue
             if begun:
                 parts.append(line[end : tag.start()])
             end = tag.end()
@@ -46,13 +48,15 @@ def read_segments(file: TextFile) -> Iterator[Segment]:
             if kind == "doc":
                 document = "" if closing or said is None else said[1]
                 version, references = versions[document], 0
-                versions[document] += bool(document)
+                if document:
+                    versions[document] += 1
                 if len(versions) > MOST_DOCUMENTS:
                     raise DataError(f"there are more than {MOST_DOCUMENTS:,} documents here.", f"{file}:{number}")
             elif kind == "ref":
                 further = bool(references) and not closing
                 version, references = version + further, references + (not closing)
-                versions[document] += further and bool(document)
+                if further and document:
+                    versions[document] += 1
             elif kind == "hyp":
                 hidden = not closing
             elif closing and begun:
