@@ -31,6 +31,7 @@ def compare(
     train_text: options.TrainText = None,
     dev: options.Dev = None,
     test: options.Test = None,
+    references: options.References = None,
     src: options.Src = None,
     tgt: options.Tgt = None,
     config: options.ConfigFile = None,
@@ -64,7 +65,7 @@ def compare(
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.files import refuse_ways_out
     from seq2seq_cli.report.document import write_report
-    from seq2seq_cli.report.sentences import chosen_rows
+    from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs
     from seq2seq_cli.training.setup import prepared_text
@@ -74,7 +75,7 @@ def compare(
     if run.is_dir():
         refuse_ways_out(run)
     flags = {
-        **options.data_flags(corpus, train_text, dev, test, src, tgt),
+        **options.data_flags(corpus, train_text, dev, test, src, tgt, references),
         **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
     plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
@@ -102,6 +103,7 @@ def compare(
             one_source=True,
             keep=lambda source: chosen_rows(source, options.SENTENCES),
             watch=watch,
+            references=settings.data.references,
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))

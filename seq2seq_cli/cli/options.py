@@ -58,19 +58,27 @@ Test = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TEXT",
-        help="Test text, in the same forms; of more files the others are references, too.",
+        help="Test text, in the same forms; or a source file and one or more files of references.",
         rich_help_panel="Data",
     ),
 ]
 References = Annotated[
     list[str] | None,
     typer.Option(
-        "--reference", metavar="COLUMN", help="A further reference in --test: its column or suffix; repeatable."
+        "--reference",
+        metavar="COLUMN",
+        help="A further target column (or suffix) of the test text; repeatable.",
+        rich_help_panel="Data",
     ),
 ]
 TestOfRuns = Annotated[
     list[str] | None,
-    typer.Option(metavar="TEXT", help="Test text, in the forms that train takes; default: the runs' own."),
+    typer.Option(
+        metavar="TEXT",
+        help="Test text, in the forms that train takes, or a source file and one or more files of references; default: the "
+        "runs' own.",
+        rich_help_panel="Data",
+    ),
 ]
 Src = Annotated[
     str | None,
@@ -159,9 +167,11 @@ def data_flags(
     test: list[str] | None,
     src: str | None,
     tgt: str | None,
+    references: list[str] | None = None,
 ) -> dict[str, object]:
     """The data options as settings."""
-    given = {"corpus": corpus, "train": train or None, "dev": dev or None, "test": test or None, "src": src, "tgt": tgt}
+    texts = {"train": train, "dev": dev, "test": test, "references": references}
+    given = {"corpus": corpus, **{name: names or None for name, names in texts.items()}, "src": src, "tgt": tgt}
     return {f"data.{name}": value for name, value in given.items()}
 
 

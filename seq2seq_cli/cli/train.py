@@ -25,6 +25,7 @@ def train(
     train_text: options.TrainText = None,
     dev: options.Dev = None,
     test: options.Test = None,
+    references: options.References = None,
     src: options.Src = None,
     tgt: options.Tgt = None,
     config: options.ConfigFile = None,
@@ -81,7 +82,7 @@ def train(
         "attention.kind": attention,
         "objective.kind": objective,
         "objective.from_run": from_run,
-        **options.data_flags(corpus, train_text, dev, test, src, tgt),
+        **options.data_flags(corpus, train_text, dev, test, src, tgt, references),
         **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
     }
     from seq2seq_cli.training.experiment import default_run, experiment
