@@ -29,7 +29,7 @@ from seq2seq_cli.evaluation.links import Agreement, agreement, read_gold
 from seq2seq_cli.evaluation.systems import test_text
 from seq2seq_cli.report.heatmaps import save_heatmap
 from seq2seq_cli.runs import Run, open_run
-from seq2seq_cli.training.setup import new_learner
+from seq2seq_cli.training.learner import new_learner
 
 YARDSTICK = "luong-general"
 

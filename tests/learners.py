@@ -12,12 +12,14 @@ from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.training.loop import DevScores, Learner, train
-from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped, Unjudged
-from seq2seq_cli.training.setup import new_learner
+from seq2seq_cli.runs import Run
+from seq2seq_cli.training.interruption import Interruption
+from seq2seq_cli.training.learner import Learner, new_learner
+from seq2seq_cli.training.loop import DevScores, train
+from seq2seq_cli.training.progress import Diverged, Event, Progress
+from seq2seq_cli.training.sitting import Sitting
 
 CPU = torch.device("cpu")
-Event = Stepped | Skipped | Evaluated | Unjudged | Diverged | Ended
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,13 @@ class Lesson:
 
     def train(
         self, learner: Learner, progress: Progress, evaluate: Callable[[Seq2Seq], DevScores] | None = None
-    ) -> Iterator[Event]:
+    ) -> Iterator[Event | Diverged]:
         """What happens in training; dev is judged by ``evaluate``, or by the share of exact translations."""
         return train(learner, self.prepared.train, self.config.training, progress, evaluate or self.exact_matches)
+
+    def sitting(self, learner: Learner) -> Sitting:
+        """One without a step, which is not to write anywhere."""
+        return Sitting(self.config, Run(Path("nowhere")), self.prepared, learner, Progress(), Interruption())
 
     def exact_matches(self, model: Seq2Seq) -> DevScores:
         """Percent of the dev sentences that greedy search translates exactly, in the place of BLEU; no loss."""

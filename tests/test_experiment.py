@@ -177,7 +177,7 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
 
     monkeypatch.setattr(dev_module, "DIAGNOSED", 2)
     monkeypatch.setattr(Translator, "hypotheses", search)
-    scores = dev_evaluator(lesson.prepared, lesson.config, learner)(learner.model)
+    scores = dev_evaluator(lesson.sitting(learner))(learner.model)
     assert scores.attention == diagnose(found[i][0].alignment for i in chosen)
     assert scores.attention is not None
     assert scores.attention.sentences == 2

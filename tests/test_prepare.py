@@ -302,7 +302,7 @@ def test_a_killed_preparation_goes_on_with_its_shards(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(many, SUBWORD, tmp_path / "cache", progress=interrupt)
+        prepare(many, SUBWORD, tmp_path / "cache", report=interrupt)
     [half] = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
     before = {path.name: path.stat().st_mtime_ns for path in half.iterdir()}
     assert set(before) == {"subword.model", "train-00000.arrow", "train-00001.arrow"}
@@ -376,7 +376,7 @@ def test_progress_ends_at_its_total_and_nothing_is_printed(
     monkeypatch.setattr(tokenised, "CHUNK", 5)
     monkeypatch.setattr("seq2seq_cli.data.prepare.REPORT_EVERY", 8)
     heard: list[tuple[str, int, int]] = []
-    prepare(data, SUBWORD, tmp_path / "cache", progress=lambda *report: heard.append(report))
+    prepare(data, SUBWORD, tmp_path / "cache", report=lambda *told: heard.append(told))
     assert heard == [
         ("reading", 8, 0),
         ("vocabulary", 0, 8),

@@ -67,7 +67,7 @@ def compare(
     from seq2seq_cli.report.sentences import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs
-    from seq2seq_cli.training.setup import prepared_text
+    from seq2seq_cli.training.sitting import prepared_text
 
     streams.do_without_output()
     files = ComparisonFiles(run)

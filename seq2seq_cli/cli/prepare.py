@@ -31,7 +31,7 @@ def prepare(
     flags = options.data_flags(corpus, train_text, dev, test, src, tgt)
     settings = configuration.load(config, overrides or (), flags)
     with console.stages() as report:
-        prepared = prepare_data(settings.data, settings.subword, progress=report)
+        prepared = prepare_data(settings.data, settings.subword, report=report)
     for note in prepared.notes:
         console.notice(note)
     counts = prepared.train.counts

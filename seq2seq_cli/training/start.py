@@ -5,9 +5,9 @@ Its best weights are copied, so that the new run needs the old one no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli.config import FINE_TUNING, Config
@@ -17,7 +17,7 @@ from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.runs import Run, open_run, write_bytes
-from seq2seq_cli.training.gradients import Learner
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.progress import Progress
 
 SHAPE = ("subword", "model", "attention")
@@ -42,15 +42,30 @@ def load_settings(
     before = configuration.load(start.config)
     config = configuration.from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
     changed = [
-        f"{key} is {theirs} there and {ours} here"
-        for key in configuration.all_keys()
-        if key.startswith(SHAPE) and key not in MAY_DIFFER
-        if (theirs := configuration.value_of(before, key)) != (ours := configuration.value_of(config, key))
+        f"{setting.key} is {setting.before} there and {setting.now} here"
+        for setting in changed_settings(before, config)
+        if setting.key.startswith(SHAPE) and setting.key not in MAY_DIFFER
     ]
     if changed:
         what = f"vocabulary, sizes and attention are those of the run that training starts from: {'; '.join(changed)}."
         raise ConfigError(what, name, "Leave these settings out.")
     return config
+
+
+class Changed(NamedTuple):
+    """A setting, and its values in two configurations."""
+
+    key: str
+    before: object
+    now: object
+
+
+def changed_settings(before: Config, now: Config) -> Iterator[Changed]:
+    """Those that are not the same, in the order of the sections."""
+    for key in configuration.all_keys():
+        changed = Changed(key, configuration.value_of(before, key), configuration.value_of(now, key))
+        if changed.before != changed.now:
+            yield changed
 
 
 def _laid_over(before: dict[str, dict[str, Any]], values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
