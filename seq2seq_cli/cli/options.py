@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, overload
 
@@ -115,41 +116,55 @@ SENTENCES = 50
 """Sentences to look into on the page of a comparison."""
 
 
-def data_flags(
-    corpus: str | None,
-    train: list[str] | None,
-    dev: list[str] | None,
-    test: list[str] | None,
-    src: str | None,
-    tgt: str | None,
-) -> dict[str, object]:
-    """The data options as settings."""
-    given = {"corpus": corpus, "train": train or None, "dev": dev or None, "test": test or None, "src": src, "tgt": tgt}
-    return {f"data.{name}": value for name, value in given.items()}
+@dataclass(frozen=True)
+class Settings:
+    """Where settings come from that have no option of their own."""
+
+    config: ConfigFile = None
+    overrides: Overrides = None
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """Those given by --set."""
+        return self.overrides or ()
 
 
-def training_flags(
-    epochs: int | None,
-    max_minutes: float | None,
-    seed: int | None,
-    tensorboard: bool | None,
-    guided_alignment: str | None,
-    device: str | None,
-    precision: str | None,
-    threads: int | None,
-) -> dict[str, object]:
-    """The training options as settings."""
-    given = {
-        "epochs": epochs,
-        "max_minutes": max_minutes,
-        "seed": seed,
-        "tensorboard": tensorboard,
-        "guided_alignment": guided_alignment,
-        "device": device,
-        "precision": precision,
-        "threads": threads,
-    }
-    return {f"training.{name}": value for name, value in given.items()}
+@dataclass(frozen=True)
+class Texts:
+    """What to learn from, and in which languages."""
+
+    corpus: Corpus = None
+    train_text: TrainText = None
+    dev: Dev = None
+    test: Test = None
+    src: Src = None
+    tgt: Tgt = None
+
+    @property
+    def flags(self) -> dict[str, object]:
+        """As settings."""
+        texts = {"train": self.train_text or None, "dev": self.dev or None, "test": self.test or None}
+        given = {"corpus": self.corpus, **texts, "src": self.src, "tgt": self.tgt}
+        return {f"data.{name}": value for name, value in given.items()}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long, how and where to train."""
+
+    epochs: Epochs = None
+    max_minutes: MaxMinutes = None
+    seed: Seed = None
+    tensorboard: TensorBoard = None
+    guided_alignment: GuidedAlignment = None
+    device: Device = None
+    precision: PrecisionOption = None
+    threads: Threads = None
+
+    @property
+    def flags(self) -> dict[str, object]:
+        """As settings."""
+        return {f"training.{name}": value for name, value in asdict(self).items()}
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
