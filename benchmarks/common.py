@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 import typer
 
-from seq2seq_cli import config as configuration
 from seq2seq_cli import console
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.loading import load
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.model.products import linear
 from seq2seq_cli.runs import open_run
@@ -52,7 +52,7 @@ def settings(run: Path | None, config: Path | None, overrides: list[str] | None,
     """The settings of a run or a file, with ``section__key=value`` laid over them."""
     source = open_run(run).config if run is not None else config
     named = {key.replace("__", "."): value for key, value in flags.items()}
-    return configuration.load(source, overrides or (), named)
+    return load(source, overrides or (), named)
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 2048, seconds: float = 1.0) -> float:

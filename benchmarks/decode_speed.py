@@ -15,7 +15,7 @@ import torch
 import typer
 
 from benchmarks import common
-from seq2seq_cli.config import WORDS
+from seq2seq_cli.config.sections import WORDS
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, choose_precision, choose_search_precision, set_threads

@@ -18,8 +18,8 @@ from typing import Annotated
 import typer
 
 from benchmarks import common, decode_speed, train_speed
-from seq2seq_cli import config as configuration
-from seq2seq_cli import console, kinds
+from seq2seq_cli import console
+from seq2seq_cli.config.loading import load
 from seq2seq_cli.data.pairs import LineFiles, Lines
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.decoding.translator import Translator
@@ -27,6 +27,7 @@ from seq2seq_cli.device import set_threads
 from seq2seq_cli.evaluation.aligner import aligned
 from seq2seq_cli.evaluation.links import Agreement, agreement, read_gold
 from seq2seq_cli.evaluation.systems import test_text
+from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.report.heatmaps import save_heatmap
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.training.learner import new_learner
@@ -65,7 +66,7 @@ class Paces:
 
 def training_pace(run: Run, steps: int) -> float:
     """Of a new model with the settings of ``run``."""
-    config = configuration.load(run.config)
+    config = load(run.config)
     prepared = prepare(config.data, config.subword)
     tokens, seconds = train_speed.timed_updates(
         config, prepared, new_learner(config, prepared.subwords), steps, warm_up=5
@@ -125,13 +126,13 @@ def main(
 ) -> None:
     """Draw one sentence as every kind sees it, and print the table of all kinds."""
     set_threads(1)
-    folders = {kind.name: runs / f"{kind.name}-seed1" for kind in kinds.KINDS}
+    folders = {kind.name: runs / f"{kind.name}-seed1" for kind in KINDS}
     found = {kind: open_run(folder) for kind, folder in folders.items() if folder.is_dir() or kind == YARDSTICK}
     lines = Lines.read(LineFiles(source, target))
     output.mkdir(parents=True, exist_ok=True)
     rates: dict[str, float | None] = {}
     for kind, run in found.items():
-        if not kinds.find(kind).attends:
+        if not find(kind).attends:
             continue
         translator = Translator.load(run.directory, "cpu", "fp32")
         alignment = translator.score([sentence], [translation])[0].alignment

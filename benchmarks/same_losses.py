@@ -24,8 +24,9 @@ from typing import Annotated
 import typer
 
 from benchmarks import common
-from seq2seq_cli import console, kinds
+from seq2seq_cli import console
 from seq2seq_cli.cli.app import main
+from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
 
@@ -60,7 +61,7 @@ class Computed:
 
 def combinations() -> Iterator[dict[str, object]]:
     """The settings of each."""
-    for kind in kinds.KINDS:
+    for kind in KINDS:
         wirings: list[dict[str, object]] = [{}]
         if kind.attends:
             wirings = [{"attention.wiring": "before"}]

@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import common
-from seq2seq_cli.config import DataConfig
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.corpora import find_corpus
 
 

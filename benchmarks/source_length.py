@@ -13,7 +13,7 @@ import torch
 import typer
 
 from benchmarks import common
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import choose_device, choose_search_precision, set_threads
 from seq2seq_cli.model.build import build

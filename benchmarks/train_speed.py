@@ -17,7 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import common
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.tokenised import TokenisedSplit

@@ -22,11 +22,6 @@ _FOR_TORCH = {
     # Large tensors in huge pages: the system clears 4 KiB at a time otherwise, 13% of a training step.
     "THP_MEM_ALLOC_ENABLE": "1",
 }
-# GNU's OpenMP lets a thread that has done its part spin for milliseconds before it sleeps. Where another program has the core,
-# the thread that is waited for does not get it back by that, thousands of times a step. So many turns last about as long as
-# the pause between two products; on an idle machine they cost some speed with two threads (docs/performance.md).
-if "OMP_WAIT_POLICY" not in os.environ:
-    _FOR_TORCH["GOMP_SPINCOUNT"] = "700"
 for _name, _value in _FOR_TORCH.items():
     os.environ.setdefault(_name, _value)
 

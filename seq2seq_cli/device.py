@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from seq2seq_cli.config import MOST_THREADS
+from seq2seq_cli.config.sections import MOST_THREADS
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
+from seq2seq_cli.waiting import watch_waits
 
 ISAS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
 """Instruction sets that ONEDNN_MAX_CPU_ISA can keep oneDNN to, the smaller ones first; larger ones have all that is asked
@@ -106,4 +107,6 @@ def set_threads(threads: int) -> int:
         raise ConfigError(f"{threads:,} is not between 0 and {MOST_THREADS:,}.", "--threads")
     chosen = threads or min(8, available_cores())
     torch.set_num_threads(chosen)
+    if chosen > 1:
+        watch_waits()
     return chosen

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.model.build import build_attention
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.types import Attended, Attention, AttentionState, Memory, Source

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.evaluation.lengths import score_by_length
 from seq2seq_cli.evaluation.metrics import PValues, score_system

@@ -13,7 +13,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from seq2seq_cli.config import Config, from_dict
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.runs import Run
 
 WORDS = {

@@ -285,7 +285,8 @@ def _check_data(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
 
 
 def _config(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
-    from seq2seq_cli.config import Config, load
+    from seq2seq_cli.config.loading import load
+    from seq2seq_cli.config.whole import Config
 
     presets = [path.read_bytes() for path in (Path(__file__).parents[1] / "configs").glob("*.toml")]
     contents = [Config().to_toml().encode(), Config().to_commented_toml().encode(), *presets]
@@ -332,7 +333,7 @@ def _checkpoint(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
 
 def _run(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
     """The small files of a run directory."""
-    from seq2seq_cli.config import load
+    from seq2seq_cli.config.loading import load
     from seq2seq_cli.evaluation.systems import training_seconds
     from seq2seq_cli.report.history import read_history
     from seq2seq_cli.runs import open_run
@@ -389,7 +390,7 @@ def _joined(lines: list[str]) -> bytes:
 
 
 def _subword(kind: str = "unigram"):  # type: ignore[no-untyped-def]
-    from seq2seq_cli.config import SubwordConfig
+    from seq2seq_cli.config.sections import SubwordConfig
     from seq2seq_cli.data.subword import train_subword
 
     return train_subword(SENTENCES * 3, SubwordConfig.model_validate({"type": kind, "vocab_size": 60}))
@@ -397,7 +398,7 @@ def _subword(kind: str = "unigram"):  # type: ignore[no-untyped-def]
 
 def _run_directory(directory: Path):  # type: ignore[no-untyped-def]
     """A run as training leaves it, untrained; and its learner."""
-    from seq2seq_cli.config import from_dict
+    from seq2seq_cli.config.loading import from_dict
     from seq2seq_cli.data.subword import Subwords
     from seq2seq_cli.model.weights import save_weights, state_of
     from seq2seq_cli.runs import Run, write_json, write_text

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
@@ -16,10 +16,13 @@ from seq2seq_cli.runs import Run
 from seq2seq_cli.training.interruption import Interruption
 from seq2seq_cli.training.learner import Learner, new_learner
 from seq2seq_cli.training.loop import DevScores, train
-from seq2seq_cli.training.progress import Diverged, Event, Progress
+from seq2seq_cli.training.progress import Diverged, Progress
+from seq2seq_cli.training.progress import Event as Recorded
 from seq2seq_cli.training.sitting import Sitting
 
 CPU = torch.device("cpu")
+Event = Recorded | Diverged
+"""What the loop tells."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Lesson:
 
     def train(
         self, learner: Learner, progress: Progress, evaluate: Callable[[Seq2Seq], DevScores] | None = None
-    ) -> Iterator[Event | Diverged]:
+    ) -> Iterator[Event]:
         """What happens in training; dev is judged by ``evaluate``, or by the share of exact translations."""
         return train(learner, self.prepared.train, self.config.training, progress, evaluate or self.exact_matches)
 

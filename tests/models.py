@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli import kinds
-from seq2seq_cli.config import Config, from_dict
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.whole import Config
+from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput
@@ -100,7 +101,7 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
     Windows and position tables are smaller than the longest of ``tiny_sentences``.
     """
     cells: list[tuple[str, dict[str, object]]] = []
-    for kind in kinds.KINDS:
+    for kind in KINDS:
         if not kind.attends:
             cells += [(kind.name, {"summary": summary}) for summary in ("start", "every-step")]
             continue

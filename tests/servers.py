@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.serving.app import make_app
 from seq2seq_cli.serving.desk import Desk

@@ -22,7 +22,8 @@ from models import (
 )
 from torch import Tensor, nn
 
-from seq2seq_cli import kinds
+from seq2seq_cli.kinds.attentions import KINDS, find
+from seq2seq_cli.kinds.clashes import Choices
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -36,7 +37,7 @@ class Wired(NamedTuple):
     """A model, what it was built from, and what it says of ``SENTENCES``."""
 
     attends: bool
-    choices: kinds.Choices
+    choices: Choices
     options: dict[str, Any]
     model: Seq2Seq
     whole: DecoderOutput
@@ -59,7 +60,7 @@ def wired(request: pytest.FixtureRequest, recurrence: tuple[str, int]) -> Wired:
     model = model_of(kind, options, *recurrence)
     choices = tiny_config(kind, attention=options).attention.choices
     with torch.no_grad():
-        return Wired(kinds.find(kind).attends, choices, options, model, decode(model, SENTENCES))
+        return Wired(find(kind).attends, choices, options, model, decode(model, SENTENCES))
 
 
 def splits(steps: int) -> list[list[int]]:
@@ -131,7 +132,7 @@ WINDOWLESS = {("luong-location", "local-m"), ("luong-location", "local-p"), ("ha
     ("kind", "window"),
     [
         (kind.name, window)
-        for kind in kinds.KINDS
+        for kind in KINDS
         for window in ("local-m", "local-p")
         if kind.attends and (kind.name, window) not in WINDOWLESS
     ],
@@ -304,7 +305,7 @@ def test_every_option_changes_the_output(
 @torch.no_grad()
 def test_every_kind_is_another_one() -> None:
     outputs = {}
-    for kind in kinds.KINDS:
+    for kind in KINDS:
         options: dict[str, object] = {} if kind.window == "global" else {"radius": 2}
         if "size" in kind.options and kind.score == "additive":
             options["size"] = 8

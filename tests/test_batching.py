@@ -9,7 +9,7 @@ import pytest
 import torch
 from corpora import TinyCorpus
 
-from seq2seq_cli.config import DataConfig, SubwordConfig
+from seq2seq_cli.config.sections import DataConfig, SubwordConfig
 from seq2seq_cli.data.batching import cut, load_batch, pad, pad_sources, plan
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import prepare

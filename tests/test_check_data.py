@@ -10,7 +10,7 @@ import pytest
 from commands import Terminal
 from corpora import write_lines
 
-from seq2seq_cli.config import DataConfig
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks import corpus as checks
 from seq2seq_cli.data.checks.characters import Character, classes_of_code_points, codes_of, counts_by_class
 from seq2seq_cli.data.checks.corpus import check

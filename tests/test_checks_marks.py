@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_check_data import counts, found, written
 
-from seq2seq_cli.config import DataConfig
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks.kinds import TABLE
 from seq2seq_cli.data.checks.markup import without_markup
 from seq2seq_cli.data.checks.mojibake import unmixed

@@ -9,7 +9,7 @@ import pytest
 from commands import Terminal
 from test_check_data import counts, found, written
 
-from seq2seq_cli.config import DataConfig
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks.belonging import Sample, evidence
 from seq2seq_cli.data.checks.chunk import Chunk
 from seq2seq_cli.data.checks.realign import parts as parting

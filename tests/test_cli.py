@@ -10,12 +10,12 @@ from commands import Terminal
 from corpora import TinyCorpus, translation
 from matplotlib.image import imread
 
-from seq2seq_cli import kinds
 from seq2seq_cli.cli.app import app
-from seq2seq_cli.config import all_keys
+from seq2seq_cli.config.whole import all_keys
 from seq2seq_cli.data.text import read_lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
+from seq2seq_cli.kinds.attentions import KINDS, Kind
 from seq2seq_cli.runs import Run
 
 TINY = ("model.hidden_size=16", "model.embedding_size=16", "subword.vocab_size=60", "training.batch_tokens=200",
@@ -67,8 +67,8 @@ def test_attentions_in_a_pipe_is_a_table_of_tabs(terminal: Terminal) -> None:
     assert {"bahdanau", "luong-general, luong", "local-p, local", "none"} <= {row[0] for row in rows}
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
-def test_each_attention_is_explained(terminal: Terminal, kind: kinds.Kind) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_each_attention_is_explained(terminal: Terminal, kind: Kind) -> None:
     said = terminal.ok("attentions", kind.name).out
     assert kind.formula in said
     assert kind.paper in said

@@ -12,9 +12,9 @@ import torch
 from models import VOCABULARY, assert_same, decode, tiny_config, tiny_model, tiny_sentences
 from torch import nn
 
-from seq2seq_cli import kinds
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds.attentions import KINDS, Normaliser, Score, Window, find
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
 SENTENCES = tiny_sentences((4, 1, 3), steps=3)
@@ -39,7 +39,7 @@ WIRINGS: tuple[dict[str, object], ...] = (
     {"wiring": "after", "input_feeding": True},
     {"wiring": "after", "input_feeding": False},
 )
-SCORES = (None, *get_args(kinds.Score))
+SCORES = (None, *get_args(Score))
 
 
 class Cell(NamedTuple):
@@ -47,9 +47,9 @@ class Cell(NamedTuple):
 
     kind: str
     options: dict[str, Any]
-    window: kinds.Window
-    normaliser: kinds.Normaliser
-    score: kinds.Score | None
+    window: Window
+    normaliser: Normaliser
+    score: Score | None
     wiring: dict[str, Any]
 
     def config(self) -> Config:
@@ -72,7 +72,7 @@ class Cell(NamedTuple):
 
     def refusals(self) -> set[str]:
         """Parts of the reasons that the definitions give for refusing it."""
-        own_score = self.kind != "none" and "score" not in kinds.find(self.kind).options
+        own_score = self.kind != "none" and "score" not in find(self.kind).options
         estimator, location = self.options.get("estimator"), self.score == "location"
         reasons = {
             "is not an option of none": self.kind == "none",
@@ -87,7 +87,7 @@ class Cell(NamedTuple):
 
 def cells() -> Iterator[Cell]:
     for (kind, options), wiring in product(MECHANISMS, WIRINGS):
-        for window, normaliser, score in product(get_args(kinds.Window), get_args(kinds.Normaliser), SCORES):
+        for window, normaliser, score in product(get_args(Window), get_args(Normaliser), SCORES):
             yield Cell(kind, options, window, normaliser, score, wiring)
 
 
@@ -123,7 +123,7 @@ def test_a_combination_obeys_the_contract_or_is_refused(group: list[Cell]) -> No
 
 def test_every_mechanism_is_among_them() -> None:
     """Kinds of the file `scored` differ by what is combined here."""
-    apart = {kind.name for kind in kinds.KINDS if kind.module != "scored"}
+    apart = {kind.name for kind in KINDS if kind.module != "scored"}
     assert apart - {kind for kind, _ in MECHANISMS} == set(), "to be added to MECHANISMS"
 
 

@@ -12,10 +12,10 @@ from commands import Terminal
 from comparisons import SOURCE, WORSE, comparison, evaluation
 from corpora import TinyCorpus, write_lines
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli import kinds
+from seq2seq_cli.config.whole import all_keys, value_of
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.seeds import KindSummary, sizes, summaries
+from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.runs import ComparisonFiles
 from seq2seq_cli.training.comparison import planned_runs
 
@@ -196,13 +196,13 @@ def test_a_comparison_needs_a_test_set(corpus: TinyCorpus, tmp_path: Path) -> No
 def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:
     plan = planned_runs("all", 2, ComparisonFiles(tmp_path), None, (), {"training.seed": 7})
     assert [(planned.kind, planned.seed) for planned in plan] == [
-        (kind.name, seed) for kind in kinds.KINDS for seed in (7, 8)
+        (kind.name, seed) for kind in KINDS for seed in (7, 8)
     ]
     assert len({planned.run.directory for planned in plan}) == len(plan)
     for planned in plan:
-        for key in configuration.all_keys():
+        for key in all_keys():
             if key not in ("attention.kind", "training.seed"):
-                assert configuration.value_of(planned.config, key) == configuration.value_of(plan[0].config, key)
+                assert value_of(planned.config, key) == value_of(plan[0].config, key)
 
 
 def test_seeds_are_averaged_by_hand() -> None:

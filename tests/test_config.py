@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import AttentionConfig, Config, all_keys, from_dict, load
+from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.config.loading import from_dict, load
+from seq2seq_cli.config.whole import Config, all_keys
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.build import build
 
@@ -124,7 +125,7 @@ def test_every_choice_in_a_preset_is_explained(preset: Path) -> None:
 
 def test_nothing_can_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        configuration.Config().training.epochs = 3
+        Config().training.epochs = 3
 
 
 def test_a_kind_has_one_name_whatever_it_is_called() -> None:

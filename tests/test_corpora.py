@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from seq2seq_cli.config import DataConfig
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data import corpora
 from seq2seq_cli.data.corpora import BUILT_IN, find_corpus, open_text
 from seq2seq_cli.data.hub import DatasetRows

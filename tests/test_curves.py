@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.image import imread
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.curves import draw_by_length, save_by_length, small_print

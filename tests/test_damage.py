@@ -12,7 +12,7 @@ import torch
 from corpora import TinyCorpus
 from learners import Lesson, differing, weights
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DamagedError, RunError
 from seq2seq_cli.model.formats import FORMAT

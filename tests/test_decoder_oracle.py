@@ -9,8 +9,8 @@ import torch
 from models import SEGMENT_ENDS, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from oracle import Choices, Oracle
 
-from seq2seq_cli import kinds
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds.attentions import KINDS, Score, find
 
 SENTENCES = tiny_sentences()
 
@@ -54,11 +54,11 @@ def test_every_wiring(case: tuple[str, dict[str, object]], cell: str, layers: in
     compare(*case, cell=cell, layers=layers, bridge=bridge, tying=tying)
 
 
-@pytest.mark.parametrize("score", get_args(kinds.Score))
-@pytest.mark.parametrize("kind", [kind.name for kind in kinds.KINDS if "score" in kind.options])
+@pytest.mark.parametrize("score", get_args(Score))
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if "score" in kind.options])
 def test_any_score_with_any_kind(kind: str, score: str) -> None:
     options: dict[str, object] = {"score": score}
-    row = kinds.find(kind)
+    row = find(kind)
     if row.window != "global":
         options["radius"] = 1
     # Its table may end before the window begins, and it says nothing of segments.

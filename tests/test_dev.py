@@ -11,7 +11,7 @@ from corpora import WORDS, TinyCorpus, sentences, translation, write_lines
 from learners import Lesson
 from models import VOCABULARY, tiny_config, tiny_model, wiring_name, wirings
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding import every_line
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.evaluation import systems

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -129,20 +127,3 @@ def test_a_container_may_use_as_many_cores_as_its_quota_pays_for(
     monkeypatch.setattr("seq2seq_cli.cores.QUOTA", tmp_path / "cpu.max")
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
     assert available_cores() == cores
-
-
-@pytest.mark.parametrize(
-    ("given", "turns"),
-    [({}, "700"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
-)
-def test_threads_spin_for_a_moment_only_unless_the_user_says_otherwise(given: dict[str, str], turns: str) -> None:
-    """Before torch is loaded, by the commands and by the benchmarks."""
-    own = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    environment = {name: value for name, value in os.environ.items() if name not in own} | given
-    for package in ("seq2seq_cli.cli.app", "benchmarks"):
-        code = f"import os, sys, {package}; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
-        root = Path(__file__).parents[1]
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True, check=True
-        )
-        assert done.stdout == f"{turns} False\n"

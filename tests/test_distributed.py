@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch._C._distributed_c10d import HashStore, TCPStore
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.ranks import ALONE, Ranks, joined
 from seq2seq_cli.runs import Run

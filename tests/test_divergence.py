@@ -13,7 +13,7 @@ from commands import Terminal
 from corpora import TinyCorpus
 from learners import Lesson, differing, weights
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.seq2seq import Seq2Seq

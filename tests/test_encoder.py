@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.model.encoder import Encoder, SteppedLayer
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import RNN

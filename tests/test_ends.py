@@ -19,7 +19,9 @@ from learners import Lesson
 from typer.models import OptionInfo
 
 from seq2seq_cli.cli.app import app
-from seq2seq_cli.config import LONGEST_TRANSLATION, Config, DecodingConfig, from_dict
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import LONGEST_TRANSLATION, DecodingConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.every_line import translate_every_line
 from seq2seq_cli.decoding.search import Ranking, length_normalised
 from seq2seq_cli.decoding.translator import Sampling, Translator

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from seq2seq_cli import kinds
-from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.report.example import LINKS, example
 
-KINDS = [kind.name for kind in kinds.KINDS if kind.attends]
+ATTENDING = [kind.name for kind in KINDS if kind.attends]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ATTENDING)
 def test_it_looks_where_it_was_drawn_to(kind: str) -> None:
-    options = {"radius": 2} if kinds.find(kind).window != "global" else {}
+    options = {"radius": 2} if find(kind).window != "global" else {}
     alignment = example(AttentionConfig.model_validate({"kind": kind, **options}))
     right = alignment.weights_TS.argmax(1) == LINKS
     if kind == "local-m":

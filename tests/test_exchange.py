@@ -13,7 +13,7 @@ from corpora import TinyCorpus, write_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.config import load
+from seq2seq_cli.config.loading import load
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.text import read_lines

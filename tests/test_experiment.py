@@ -14,8 +14,8 @@ from commands import Terminal
 from corpora import TinyCorpus
 from learners import CPU, Lesson, differing
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import Config, from_dict
+from seq2seq_cli.config.loading import from_dict, load
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
@@ -49,7 +49,7 @@ def quick(tmp_path: Path) -> Config:
 
 
 def test_the_configuration_is_kept_whole(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
-    assert configuration.load(trained_run.config) == tiny_corpus.config(training={"epochs": 25})
+    assert load(trained_run.config) == tiny_corpus.config(training={"epochs": 25})
 
 
 def test_run_json_says_how_the_run_was_made(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
@@ -324,7 +324,7 @@ def test_a_run_is_resumed_by_another_name_of_its_kind(terminal: Terminal, tmp_pa
     settings, run = corpus.config(training={"epochs": 1}, attention={"kind": "luong-general"}), tmp_path / "run"
     next(experiment(settings, run, resume=False, overwrite=False))
     terminal.ok("train", "--attention", "luong", "--run", run, "--resume")
-    assert configuration.load(Run(run).config).attention.kind == "luong-general"
+    assert load(Run(run).config).attention.kind == "luong-general"
 
 
 def test_a_run_cut_off_before_its_first_checkpoint_begins_again(quick: Config, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from commands import Terminal
 from corpora import TinyCorpus
 from learners import differing
 
-from seq2seq_cli.config import Config, from_dict
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.evaluation.metrics import PValues, Score, Scores
 from seq2seq_cli.model.weights import read_weights

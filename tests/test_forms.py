@@ -12,7 +12,8 @@ import pytest
 from commands import Terminal
 from corpora import TinyCorpus
 
-from seq2seq_cli.config import DataConfig, from_dict, languages_in
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import DataConfig, languages_in
 from seq2seq_cli.data import archives, corpora
 from seq2seq_cli.data.aligned import SegmentFiles
 from seq2seq_cli.data.corpora import open_text

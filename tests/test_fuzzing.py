@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from sentencepiece import SentencePieceTrainer
 
-from seq2seq_cli.config import SubwordConfig, load
+from seq2seq_cli.config.loading import load
+from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.data import text
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.links import read_marked

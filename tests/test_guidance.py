@@ -16,8 +16,10 @@ from learners import CPU, Lesson, differing
 from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor
 
-from seq2seq_cli import kinds
-from seq2seq_cli.config import AttentionConfig, Config, SubwordConfig, TrainingConfig, from_dict
+from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import SubwordConfig, TrainingConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import load_batch
 from seq2seq_cli.data.guidance import read_piece_links
 from seq2seq_cli.data.links import Links
@@ -29,6 +31,7 @@ from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.aligner import aligned
 from seq2seq_cli.evaluation.links import Agreement, Gold, agreement, pharaoh
+from seq2seq_cli.kinds.attentions import find
 from seq2seq_cli.model.criteria.guidance import FLOOR, guidance_loss
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights
@@ -42,7 +45,7 @@ SPARSE = {"sparsemax", "entmax15", "top-k"}
 GUIDED = [
     (kind, options)
     for kind, options in wirings()
-    if kinds.find(kind).attends and not {kinds.find(kind).normaliser, options.get("normaliser")} & SPARSE
+    if find(kind).attends and not {find(kind).normaliser, options.get("normaliser")} & SPARSE
 ]
 
 DIFFERENTIABLE = [(kind, options) for kind, options in GUIDED if kind != "hard" or "estimator" in options]

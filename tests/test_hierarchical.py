@@ -6,7 +6,8 @@ import pytest
 import torch
 from attending import assert_close, look, made, memory_of, put
 
-from seq2seq_cli.config import AttentionConfig, SubwordConfig
+from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.data.subword import train_subword
 from seq2seq_cli.model.attention.segments import SplitAtMarks, SplitByLength
 

@@ -21,7 +21,7 @@ import torch
 from corpora import TinyCorpus
 from learners import differing
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
 

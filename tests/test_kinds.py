@@ -7,9 +7,11 @@ import torch
 from models import VOCABULARY, layer_of, tiny_config
 from torch import nn
 
-from seq2seq_cli import kinds
-from seq2seq_cli.config import Config, ModelConfig, SubwordConfig
+from seq2seq_cli.config.model import ModelConfig
+from seq2seq_cli.config.sections import SubwordConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds.attentions import KINDS, Kind, Normaliser, Score, Window, find, names
 from seq2seq_cli.model.attention.none import NoAttention
 from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.attention.scored import ScoredAttention
@@ -19,19 +21,19 @@ from seq2seq_cli.model.build import build, build_attention, resolve_tying
 from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
-SCORES: dict[kinds.Score, type[nn.Module]] = {
+SCORES: dict[Score, type[nn.Module]] = {
     "dot": DotScore,
     "scaled-dot": DotScore,
     "general": GeneralScore,
     "additive": AdditiveScore,
     "location": LocationScore,
 }
-WINDOWS: dict[kinds.Window, type[nn.Module]] = {
+WINDOWS: dict[Window, type[nn.Module]] = {
     "global": GlobalWindow,
     "local-m": LocalMonotonicWindow,
     "local-p": LocalPredictiveWindow,
 }
-NORMALISERS: dict[kinds.Normaliser, type[nn.Module]] = {
+NORMALISERS: dict[Normaliser, type[nn.Module]] = {
     "softmax": Softmax,
     "sparsemax": Sparsemax,
     "entmax15": Entmax15,
@@ -44,13 +46,13 @@ def model_of(config: Config) -> Seq2Seq:
 
 
 def test_names_are_of_one_row_each() -> None:
-    assert len(set(kinds.names())) == len(kinds.names())
-    for kind in kinds.KINDS:
-        assert {kinds.find(name) for name in (kind.name, *kind.aliases)} == {kind}
+    assert len(set(names())) == len(names())
+    for kind in KINDS:
+        assert {find(name) for name in (kind.name, *kind.aliases)} == {kind}
 
 
 def test_aliases_are_resolved() -> None:
-    assert [kinds.find(name).name for name in ("luong", "bahdanau", "local")] == [
+    assert [find(name).name for name in ("luong", "bahdanau", "local")] == [
         "luong-general",
         "bahdanau",
         "local-p",
@@ -59,19 +61,19 @@ def test_aliases_are_resolved() -> None:
 
 def test_an_unknown_kind_is_an_error_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError) as caught:
-        kinds.find("luong-genral", "here")
+        find("luong-genral", "here")
     assert str(caught.value) == 'here: attention kind "luong-genral" is unknown.\nDid you mean "luong-general"?'
 
 
 def test_an_unknown_kind_unlike_any_other_lists_them_all() -> None:
     with pytest.raises(ConfigError) as caught:
-        kinds.find("zzz")
+        find("zzz")
     assert caught.value.hint is not None
-    assert all(kind.name in caught.value.hint for kind in kinds.KINDS)
+    assert all(kind.name in caught.value.hint for kind in KINDS)
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
-def test_a_model_is_what_its_row_says(kind: kinds.Kind) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_model_is_what_its_row_says(kind: Kind) -> None:
     layer = layer_of(model_of(tiny_config(kind.name)))
     assert isinstance(layer, AttendBefore if kind.wiring == "before" else AttendAfter)
     if not kind.attends:
@@ -155,8 +157,8 @@ def test_auto_is_the_only_tying_that_looks_at_the_vocabulary() -> None:
         assert {resolve_tying(model, SubwordConfig(joint=joint)) for joint in (True, False)} == {tying}
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
-def test_the_gallery_has_the_formula_and_the_paper_of_every_kind(kind: kinds.Kind) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_gallery_has_the_formula_and_the_paper_of_every_kind(kind: Kind) -> None:
     gallery = (Path(__file__).parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
     section = " ".join(gallery.partition(f"\n## `{kind.name}`\n")[2].partition("\n## ")[0].split())
     for said in (kind.formula, kind.paper, kind.cost):

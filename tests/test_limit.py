@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seq2seq_cli.config import Config, TrainingConfig
+from seq2seq_cli.config.sections import TrainingConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures

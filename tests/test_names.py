@@ -10,7 +10,7 @@ import pytest
 from commands import Terminal
 from corpora import TinyCorpus
 
-from seq2seq_cli.config import load
+from seq2seq_cli.config.loading import load
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.serving.models import load_runs
 

@@ -8,7 +8,7 @@ import torch
 from models import assert_same, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor, nn
 
-from seq2seq_cli.config import ObjectiveConfig, SubwordConfig
+from seq2seq_cli.config.sections import ObjectiveConfig, SubwordConfig
 from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import BOS, EOS, Subwords, train_subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric

@@ -7,7 +7,7 @@ import torch
 from models import tiny_config, tiny_model
 from torch import nn
 
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.optim import learning_rate, make_optimizer, step
 from seq2seq_cli.training.progress import Progress

@@ -13,7 +13,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from seq2seq_cli.config import DataConfig, SubwordConfig
+from seq2seq_cli.config.sections import DataConfig, SubwordConfig
 from seq2seq_cli.data import epochs, tokenised
 from seq2seq_cli.data.cache import STALE_SECONDS, cache_root, cached
 from seq2seq_cli.data.epochs import TrainingText

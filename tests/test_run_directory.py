@@ -18,7 +18,7 @@ from corpora import TinyCorpus
 from learners import Lesson, differing
 
 from seq2seq_cli import runs
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.weights import read_weights

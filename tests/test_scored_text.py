@@ -16,7 +16,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seq2seq_cli.cli.relay import Relay, relay_warnings
-from seq2seq_cli.config import Config, TokenizerName, from_dict
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import TokenizerName
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.text import CLEANING, clean
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation import tokenizers

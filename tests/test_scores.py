@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score

@@ -15,7 +15,7 @@ from commands import Terminal
 from corpora import TinyCorpus
 
 from seq2seq_cli import signals
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.evaluation import systems
 from seq2seq_cli.runs import Run

@@ -10,7 +10,7 @@ from earlier import earlier_subword
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.config import SubwordConfig
+from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.data.subword import BOS, EOS, PAD, UNK, Subword, Subwords, train_subword
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.errors import BrokenOffError, ConfigError, RunError

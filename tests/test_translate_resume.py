@@ -14,7 +14,7 @@ import pytest
 from commands import Terminal
 from corpora import sentences, write_lines
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding import every_line
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.stream import groups_of

@@ -12,13 +12,13 @@ import torch
 from commands import Terminal
 from corpora import TinyCorpus, sentences, translation
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli import kinds
-from seq2seq_cli.config import DecodingConfig, SubwordConfig
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.model.build import build
 from seq2seq_cli.runs import Run
 
@@ -44,7 +44,7 @@ def exact(translator: Translator) -> Translator:
 def untrained(translator: Translator, kind: str, **attention: object) -> Translator:
     """Another model over the same pieces, with weights large enough to have opinions."""
     values = translator.config.model_dump() | {"attention": {"kind": kind, **attention}}
-    config = configuration.from_dict(values)
+    config = from_dict(values)
     torch.manual_seed(3)
     model = build(config, len(translator.subwords.src), len(translator.subwords.tgt)).eval()
     with torch.no_grad():
@@ -120,13 +120,13 @@ def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Transl
             assert scored.log_prob == pytest.approx(found.log_prob, abs=20 * tolerance)
 
 
-KINDS = [kind.name for kind in kinds.KINDS if kind.attends]
+ATTENDING = [kind.name for kind in KINDS if kind.attends]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ATTENDING)
 def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, kind: str) -> None:
     """Its alignment is that of forced decoding: no row of another hypothesis or sentence."""
-    local = {} if kinds.find(kind).window == "global" else {"radius": 2}
+    local = {} if find(kind).window == "global" else {"radius": 2}
     model = untrained(translator, kind, **local)
     decoding = settings(model, beam=4, max_length=8, batch_tokens=200)
     lines = LINES[:8]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow

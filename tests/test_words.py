@@ -6,7 +6,7 @@ from earlier import earlier_subword
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq_cli.config import SubwordConfig
+from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.data.subword import readable, train_subword
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.data.words import words_of_line

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 import pytest
 from servers import PATIENCE, Held, until
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.serving.worker import Search, Worker
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from seq2seq_cli.kinds import Kind
+    from seq2seq_cli.kinds.attentions import Kind
 
 
 def attentions(
@@ -22,7 +22,7 @@ def attentions(
 
         seq2seq attentions hard
     """
-    from seq2seq_cli.kinds import find
+    from seq2seq_cli.kinds.attentions import find
 
     if kind is None:
         _list_all()
@@ -35,7 +35,7 @@ def _list_all() -> None:
     from rich.text import Text
 
     from seq2seq_cli import console
-    from seq2seq_cli.kinds import KINDS
+    from seq2seq_cli.kinds.attentions import KINDS
 
     rows = [(", ".join((kind.name, *kind.aliases)), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in KINDS]
     if not sys.stdout.isatty():
@@ -52,7 +52,7 @@ def _list_all() -> None:
 
 def _explain(kind: Kind) -> None:
     from seq2seq_cli import console
-    from seq2seq_cli.config import AttentionConfig
+    from seq2seq_cli.config.attention import AttentionConfig
 
     console.facts(
         [

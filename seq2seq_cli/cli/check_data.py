@@ -53,7 +53,7 @@ def check_data(
         seq2seq check-data P/train --src de --tgt en --fix clean/train
     """
     from seq2seq_cli import console
-    from seq2seq_cli.config import DataConfig, languages_in
+    from seq2seq_cli.config.sections import DataConfig, languages_in
     from seq2seq_cli.data.checks.cleaning import Copy, check_copy, write_copy
     from seq2seq_cli.data.checks.corpus import check
     from seq2seq_cli.data.corpora import find_corpus, open_text

@@ -24,10 +24,10 @@ def show(config: options.ConfigFile = None, overrides: options.Overrides = None)
 
         seq2seq config show --config my.toml --set model.hidden_size=256
     """
-    from seq2seq_cli import config as configuration
     from seq2seq_cli import console
+    from seq2seq_cli.config.loading import load
 
-    console.result(configuration.load(config, overrides or ()).to_commented_toml())
+    console.result(load(config, overrides or ()).to_commented_toml())
 
 
 @app.command(cls=Command)
@@ -39,15 +39,15 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="T
 
         seq2seq config check my.toml
     """
-    from seq2seq_cli import config as configuration
     from seq2seq_cli import console
+    from seq2seq_cli.config.loading import load
     from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.wording import printable
 
     problems = []
     for path in files:
         try:
-            configuration.load(path)
+            load(path)
             console.result(f"{printable(str(path))}: ok")
         except ConfigError as problem:
             problems.append(str(problem))

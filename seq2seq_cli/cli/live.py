@@ -11,7 +11,7 @@ from datetime import timedelta
 from rich.progress import BarColumn, Progress, TextColumn
 
 from seq2seq_cli import console
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.prepare import Report
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures

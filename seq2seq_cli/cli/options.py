@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, overload
 import typer
 
 if TYPE_CHECKING:
-    from seq2seq_cli.config import Config, DecodingConfig
+    from seq2seq_cli.config.sections import DecodingConfig
+    from seq2seq_cli.config.whole import Config
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.runs import Run
 
@@ -170,7 +171,7 @@ class Training:
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
     """A run's decoding settings with the options that were given laid over them. Raises ConfigError for what no file of
     settings may hold either."""
-    from seq2seq_cli.config import decoding_with
+    from seq2seq_cli.config.loading import decoding_with
 
     return decoding_with(config.decoding, given, "command line")
 

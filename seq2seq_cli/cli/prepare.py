@@ -17,12 +17,12 @@ def prepare(
 
         seq2seq prepare --train P/train --dev P/dev --src de --tgt en --set subword.vocab_size=4000
     """
-    from seq2seq_cli import config as configuration
     from seq2seq_cli import console
+    from seq2seq_cli.config.loading import load
     from seq2seq_cli.data.prepare import prepare as prepare_data
 
     streams.do_without_output()
-    config = configuration.load(settings.config, settings.changes, texts.flags)
+    config = load(settings.config, settings.changes, texts.flags)
     with console.stages() as report:
         prepared = prepare_data(config.data, config.subword, report=report)
     for note in prepared.notes:

@@ -54,9 +54,9 @@ def train(
 
         seq2seq train --objective scst --from runs/x --run runs/x-scst
     """
-    from seq2seq_cli import config as configuration
     from seq2seq_cli import console
     from seq2seq_cli.cli.live import follow
+    from seq2seq_cli.config.loading import load
     from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.ranks import joined, leave
     from seq2seq_cli.runs import open_run
@@ -80,7 +80,7 @@ def train(
     else:
         # A run keeps its settings; which run it is may follow from the options.
         run = run or default_run(load_settings(None, settings.changes, flags))
-        config = configuration.load(open_run(run).config, settings.changes, flags)
+        config = load(open_run(run).config, settings.changes, flags)
     with joined() as ranks:
         if not ranks.first:
             deque(experiment(config, run, resume, overwrite, ranks=ranks), maxlen=0)

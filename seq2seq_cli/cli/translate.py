@@ -16,7 +16,7 @@ from seq2seq_cli.cli import options
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
-    from seq2seq_cli.config import DecodingConfig
+    from seq2seq_cli.config.sections import DecodingConfig
     from seq2seq_cli.decoding.hypothesis import Hypothesis
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.decoding.unfinished import Unfinished

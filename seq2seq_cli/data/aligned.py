@@ -11,7 +11,7 @@ from itertools import islice, zip_longest
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from seq2seq_cli.config import languages_in
+from seq2seq_cli.config.sections import languages_in
 from seq2seq_cli.data.archives import Member, members
 from seq2seq_cli.data.formats import FORMATS, REFUSED, SEGMENTED, format_of, suffix_of
 from seq2seq_cli.data.languages import find_language

@@ -7,7 +7,7 @@ from itertools import chain, takewhile
 from pathlib import Path
 from typing import Literal
 
-from seq2seq_cli.config import DataConfig
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.aligned import LANGUAGE, by_language, named_files, text_folder, text_in_archive
 from seq2seq_cli.data.archives import SUFFIX as ZIP
 from seq2seq_cli.data.formats import BARS, FORMATS, REFUSED, SEGMENTED, TABS, format_of, suffix_of

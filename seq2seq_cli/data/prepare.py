@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import sentencepiece
 
-from seq2seq_cli.config import DataConfig, SubwordConfig
+from seq2seq_cli.config.sections import DataConfig, SubwordConfig
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus

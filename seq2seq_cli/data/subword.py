@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from seq2seq_cli.config import SubwordConfig
+from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.data.invisible import NONCHARACTERS
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.errors import ConfigError, DataError, RunError

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import LONGEST_TRANSLATION
+from seq2seq_cli.config.sections import LONGEST_TRANSLATION
 from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates, row_slices
 from seq2seq_cli.model.products import precise
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import Config, DecodingConfig
+from seq2seq_cli.config.loading import load
+from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import pad, pad_sources
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
@@ -73,7 +74,7 @@ class Translator:
         configuration says. Never executes code from the run.
         """
         opened = open_run(None if run is None else expanded(run))
-        config = configuration.load(opened.config)
+        config = load(opened.config)
         subwords = Subwords.load(opened, config.subword.joint)
         chosen = choose_device(device)
         ends = subwords.src.ending(config.attention.segment_marks)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from seq2seq_cli.config import WORDS
+from seq2seq_cli.config.sections import WORDS
 from seq2seq_cli.data.text import CLEANING, clean
 from seq2seq_cli.errors import ConfigError, DataError, suggestion
 from seq2seq_cli.evaluation.tokenizers import EXTRAS

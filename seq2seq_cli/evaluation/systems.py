@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 
-from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, decoding_with, load
+from seq2seq_cli.config.loading import decoding_with, load
+from seq2seq_cli.config.sections import DataConfig, DecodingConfig, TokenizerName
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import Form, find_test, languages, open_test
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.rows import Note, quiet

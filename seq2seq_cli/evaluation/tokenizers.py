@@ -10,7 +10,7 @@ from typing import get_args
 
 import regex
 
-from seq2seq_cli.config import WORDS, TokenizerName
+from seq2seq_cli.config.sections import WORDS, TokenizerName
 from seq2seq_cli.errors import ConfigError, suggestion
 
 SAMPLE = 1000

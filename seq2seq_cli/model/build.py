@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seq2seq_cli.config import RADIUS, AttentionConfig, Config, ModelConfig, SubwordConfig
+from seq2seq_cli.config.attention import RADIUS, AttentionConfig
+from seq2seq_cli.config.model import ModelConfig
+from seq2seq_cli.config.sections import SubwordConfig
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.kinds import Estimator
+from seq2seq_cli.kinds.attentions import Estimator
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.criteria.marginal import marginal_cross_entropy
 from seq2seq_cli.model.criteria.reinforce import reinforced

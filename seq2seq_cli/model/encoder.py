@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.layers.recurrence import RNN, gru_step, lstm_step
 from seq2seq_cli.model.maps import Map, Pass

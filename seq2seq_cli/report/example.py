@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.model.build import build_attention, local_radius

@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from seq2seq_cli.config import read_toml
+from seq2seq_cli.config.loading import read_toml
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.runs import Run

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
-from seq2seq_cli.config import DecodingConfig
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 
 

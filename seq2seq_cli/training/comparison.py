@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli import kinds
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.loading import from_dict, load
+from seq2seq_cli.config.whole import Config, changed_settings
 from seq2seq_cli.data.corpora import find_test
 from seq2seq_cli.data.prepare import Prepared, Report
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.runs import ComparisonFiles, Run
 from seq2seq_cli.training.directory import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 from seq2seq_cli.training.experiment import Happening, experiment
-from seq2seq_cli.training.start import changed_settings
 
 ALL = "all"
 """Stands for every kind of the table."""
@@ -49,13 +48,10 @@ class Planned:
             self._check_same_budget()
 
     def _check_same_budget(self) -> None:
-        for key, before, now in changed_settings(configuration.load(self.run.config), self.config):
-            if key in (*BUDGET, "training.precision"):
-                what = (
-                    f"this run was begun with {key} = {before}, and all runs of a comparison get the same, now {now}."
-                )
-                hint = "Leave it as it was, use --overwrite to start anew, or name another directory with --run."
-                raise ConfigError(what, str(self.run.config), hint)
+        for key, old, new in changed_settings(load(self.run.config), self.config, (*BUDGET, "training.precision")):
+            what = f"this run was begun with {key} = {old}, and all runs of a comparison get the same, now {new}."
+            hint = "Leave it as it was, use --overwrite to start anew, or name another directory with --run."
+            raise ConfigError(what, str(self.run.config), hint)
 
     def experiment(self, overwrite: bool, report: Report) -> Iterator[Happening]:
         """Train and test it, from where it stopped."""
@@ -85,7 +81,7 @@ def planned_runs(
     """
     runs = []
     for kind in _kinds(attentions):
-        config = configuration.load(file, overrides, {**flags, "attention.kind": kind})
+        config = load(file, overrides, {**flags, "attention.kind": kind})
         if config.objective.from_run is not None:
             what = "kinds are compared that learn from nothing: a trained run has one of them already."
             raise ConfigError(what, "objective.from_run", "Use train with --from, then eval with both runs.")
@@ -96,14 +92,14 @@ def planned_runs(
         for seed in range(config.training.seed, config.training.seed + seeds):
             values = config.model_dump()
             values["training"]["seed"] = seed
-            runs.append(Planned(configuration.from_dict(values, "--seeds"), files.run(kind, seed)))
+            runs.append(Planned(from_dict(values, "--seeds"), files.run(kind, seed)))
     return runs
 
 
 def _kinds(attentions: str) -> list[str]:
     if attentions.strip() == ALL:
-        return [kind.name for kind in kinds.KINDS]
-    names = [kinds.find(name.strip(), "--attentions").name for name in attentions.split(",")]
+        return [kind.name for kind in KINDS]
+    names = [find(name.strip(), "--attentions").name for name in attentions.split(",")]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{name} is named {names.count(name)} times.", "--attentions", "Name each kind once.")

@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 import torch
 from filelock import FileLock, Timeout
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.loading import encoded, load
+from seq2seq_cli.config.whole import Config, all_keys, changed_settings
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import Run, unwritable, versions, write_bytes, write_json
 from seq2seq_cli.training.optim import learning_rate
 from seq2seq_cli.training.sitting import Sitting
-from seq2seq_cli.training.start import changed_settings, weights_digest
+from seq2seq_cli.training.start import weights_digest
 
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
@@ -96,10 +96,10 @@ def empty(run: Run) -> None:
 
 def check_same_settings(run: Run, config: Config) -> None:
     """Raises ConfigError where ``config`` would make another training of a resumed run."""
+    fixed = [key for key in all_keys() if not key.startswith("decoding.") and key not in MAY_CHANGE]
     changed = [
-        f"{setting.key} was {setting.before} and is now {setting.now}"
-        for setting in changed_settings(configuration.load(run.config), config)
-        if not setting.key.startswith("decoding.") and setting.key not in MAY_CHANGE
+        f"{one.key} was {one.before} and is now {one.after}"
+        for one in changed_settings(load(run.config), config, fixed)
     ]
     if changed:
         hint = "Leave it as it was, or name another run directory with --run."
@@ -126,7 +126,7 @@ def differences(sitting: Sitting) -> list[str]:
 def _of_the_rate(sitting: Sitting) -> list[str]:
     """A schedule runs over the whole of a training: where that becomes longer or shorter, the rate jumps."""
     run, training, progress = sitting.run, sitting.config.training, sitting.progress
-    before = configuration.load(run.config).training
+    before = load(run.config).training
     if progress.step == 0 or (before.epochs, before.max_minutes) == (training.epochs, training.max_minutes):
         return []
     text = sitting.prepared.train
@@ -201,7 +201,7 @@ def describe(sitting: Sitting) -> None:
             **_computing(sitting),
         },
     }
-    write_bytes(run.config, configuration.encoded(config.to_toml()))
+    write_bytes(run.config, encoded(config.to_toml()))
     prepared.subwords.save(run)
     write_json(
         run.info,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import Prepared, Report, silent
 from seq2seq_cli.data.subword import Subword, Subwords
@@ -108,7 +108,7 @@ def experiment(
 ) -> Iterator[Happening]:
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
 
-    >>> from seq2seq_cli.config import load
+    >>> from seq2seq_cli.config.loading import load
     >>> for event in experiment(load(Path("my.toml")), Path("runs/mine")):
     ...     print(event)
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seq2seq_cli.config import WORDS, Config
+from seq2seq_cli.config.sections import WORDS
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.device import Precision, choose_device, choose_precision

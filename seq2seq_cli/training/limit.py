@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.training.progress import Progress
 
 UNKNOWN = 0.05

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.data.batching import plan
 from seq2seq_cli.data.epochs import TrainingText
 from seq2seq_cli.data.tokenised import TokenisedSplit

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import GUIDED_WEIGHT, TrainingConfig
+from seq2seq_cli.config.sections import GUIDED_WEIGHT, TrainingConfig
 from seq2seq_cli.training.limit import updating_seconds
 from seq2seq_cli.training.progress import Progress
 

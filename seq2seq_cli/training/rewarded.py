@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import ALPHA, SAMPLES, ObjectiveConfig
+from seq2seq_cli.config.sections import ALPHA, SAMPLES, ObjectiveConfig
 from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import Subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from seq2seq_cli.config import Config
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.prepare import Prepared, Report, prepare, silent
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.errors import RunError

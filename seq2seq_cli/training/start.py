@@ -5,12 +5,13 @@ Its best weights are copied, so that the new run needs the old one no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from seq2seq_cli import config as configuration
-from seq2seq_cli.config import FINE_TUNING, Config
+from seq2seq_cli.config.loading import from_dict, load, read_values
+from seq2seq_cli.config.sections import FINE_TUNING
+from seq2seq_cli.config.whole import Config, all_keys, changed_settings
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import ConfigError, RunError
@@ -34,38 +35,21 @@ def load_settings(
 
     Raises ConfigError where what is given would not fit the run's weights, RunError where there is no such run.
     """
-    values, where = configuration.read_values(path, overrides, flags), None if path is None else str(path)
+    values, where = read_values(path, overrides, flags), None if path is None else str(path)
     name = values["objective"].get("from_run") if isinstance(values.get("objective"), dict) else None
     if not isinstance(name, str) or not all(isinstance(section, dict) for section in values.values()):
-        return configuration.from_dict(values, where)
+        return from_dict(values, where)
     start = open_run(expanded(name))
-    before = configuration.load(start.config)
-    config = configuration.from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
+    before = load(start.config)
+    config = from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
+    fixed = [key for key in all_keys() if key.startswith(SHAPE) and key not in MAY_DIFFER]
     changed = [
-        f"{setting.key} is {setting.before} there and {setting.now} here"
-        for setting in changed_settings(before, config)
-        if setting.key.startswith(SHAPE) and setting.key not in MAY_DIFFER
+        f"{one.key} is {one.before} there and {one.after} here" for one in changed_settings(before, config, fixed)
     ]
     if changed:
         what = f"vocabulary, sizes and attention are those of the run that training starts from: {'; '.join(changed)}."
         raise ConfigError(what, name, "Leave these settings out.")
     return config
-
-
-class Changed(NamedTuple):
-    """A setting, and its values in two configurations."""
-
-    key: str
-    before: object
-    now: object
-
-
-def changed_settings(before: Config, now: Config) -> Iterator[Changed]:
-    """Those that are not the same, in the order of the sections."""
-    for key in configuration.all_keys():
-        changed = Changed(key, configuration.value_of(before, key), configuration.value_of(now, key))
-        if changed.before != changed.now:
-            yield changed
 
 
 def _laid_over(before: dict[str, dict[str, Any]], values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

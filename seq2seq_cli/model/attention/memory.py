@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import SLOTS
+from seq2seq_cli.config.attention import SLOTS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.maps import Linear, Pass

@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import Tensor
 
-from seq2seq_cli.config import HEADS
+from seq2seq_cli.config.attention import HEADS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore

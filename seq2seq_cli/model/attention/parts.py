@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from seq2seq_cli.config import MAX_POSITIONS, RADIUS, TOP_K, AttentionConfig
+from seq2seq_cli.config.attention import MAX_POSITIONS, RADIUS, TOP_K, AttentionConfig
 from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.maps import Map, Pass
 from seq2seq_cli.model.products import precise

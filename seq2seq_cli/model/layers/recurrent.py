@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import ModelConfig
+from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import Recurrence, States
 from seq2seq_cli.model.maps import Linear, Pass, joined

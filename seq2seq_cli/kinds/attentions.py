@@ -1,20 +1,19 @@
-"""The table of attention kinds: what a user may write after ``--attention``, and what goes together.
+"""The table of attention kinds: what a user may write after ``--attention``.
 
 A kind is a row of independent choices, score x window x normaliser x wiring, and the file of ``model/attention/`` that
-makes a mechanism of them. This file is plain data, so that ``config`` and the command line can read it without
-importing torch.
+makes a mechanism of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from seq2seq_cli.errors import ConfigError, suggestion
+from seq2seq_cli.kinds.layers import Wiring
 
 Score = Literal["dot", "general", "additive", "location", "scaled-dot"]
 Window = Literal["global", "local-m", "local-p"]
 Normaliser = Literal["softmax", "sparsemax", "entmax15", "top-k"]
-Wiring = Literal["before", "after"]
 Estimator = Literal["straight-through", "marginal", "reinforce"]
 Split = Literal["sentences", "clauses", "length"]
 
@@ -63,32 +62,6 @@ class Kind:
         """Names of the settings under ``[attention]`` that mean something for this kind."""
         return self.own | EVERY if self.attends else self.own
 
-
-@dataclass(frozen=True)
-class Choices:
-    """What a configuration comes to: the kind's own choice where the user made none."""
-
-    score: Score | None
-    window: Window
-    normaliser: Normaliser
-    wiring: Wiring
-    input_feeding: bool
-    estimator: Estimator | None
-    split: Split | None
-
-
-CLASHES: tuple[tuple[str, Callable[[Choices], bool]], ...] = (
-    ("the location score knows its first positions only, which a local window may leave",
-     lambda it: it.score == "location" and it.window != "global"),
-    ("the location score scores positions: the segments of a source have none",
-     lambda it: it.score == "location" and it.split is not None),
-    ("a position is chosen by weights that sum to one: those of local-p do not",
-     lambda it: it.estimator is not None and it.window == "local-p"),
-    ('the marginal of a step sums over its own positions: with wiring "before" or input feeding, later steps depend on them, '
-     "and the sum would go over all their histories",
-     lambda it: it.estimator == "marginal" and (it.wiring == "before" or it.input_feeding)),
-)  # fmt: skip
-"""Choices that make sense by themselves but not together, and why."""
 
 ADDITIVE_COST = "S x A sigmoids, A the score's size, and a mixture of S states"
 

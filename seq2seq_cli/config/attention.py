@@ -1,0 +1,124 @@
+"""The section ``attention``: a kind of the table, and what is chosen otherwise than its row has it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from seq2seq_cli.config.sections import Positive, Section, Size
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Window, find
+from seq2seq_cli.kinds.clashes import CLASHES, CONDITIONS, Choices
+from seq2seq_cli.kinds.layers import Wiring
+
+RADIUS = 10
+"""D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
+MAX_POSITIONS = 128
+"""Rows of the location score's table where none are set."""
+TOP_K = 5
+"""Scores that the top-k normaliser keeps where no number is set."""
+HEADS = 8
+"""Of multi-head attention where no number is set: Vaswani et al. 2017, 3.2.2."""
+SLOTS = 8
+"""Slots of an external memory where no number is set."""
+CHANNEL_SIZE = 128
+"""Hidden size of the score of `channel` where none is set."""
+SEGMENT_LENGTH = 10
+"""Pieces of a segment where segments have a length and none is set."""
+SENTENCE_MARKS = ".!?…。！？؟।"
+"""What ends a sentence; and a clause, as well:"""
+CLAUSE_MARKS = SENTENCE_MARKS + ",;:—–،؛、，；："
+
+Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Beyond, scores in single precision are all the same, or no numbers."""
+
+
+class AttentionConfig(Section):
+    kind: str = "bahdanau"
+    """A name of the table of kinds: see `seq2seq attentions`."""
+    score: Score | None = None
+    """Another score than the kind's own."""
+    window: Window | None = None
+    """Which source positions a step may see, if not those of the kind: all (global), or a local window. (Kinds coverage
+    and temporal score the others all the same.)"""
+    normaliser: Normaliser | None = None
+    """How scores become weights; default: the kind's own, softmax for most. sparsemax and entmax15 make exact zeros."""
+    temperature: Temperature | None = None
+    """Normalisers softmax and top-k only: T in exp(e/T); below 1 weights are sharper (default: 1)."""
+    top_k: Positive | None = None
+    """Normaliser top-k only: the largest scores that get a weight (default: 5)."""
+    wiring: Wiring | None = None
+    """Where the context enters: before the RNN (Bahdanau) or after it (Luong); default: the kind's own."""
+    input_feeding: bool | None = None
+    """Wiring "after" only: join the last attentional vector to the RNN's input (default: true, but for the estimator
+    marginal, which allows no such thing)."""
+    radius: Positive | None = None
+    """Local windows only: D, positions seen on either side of p_t (default: 10, the paper's)."""
+    size: Size | None = None
+    """Additive score only: hidden size of the score (default: model.hidden_size; of kind "channel": 128)."""
+    max_positions: Size | None = None
+    """Location score only: source positions that can be attended to; later ones never are (default: 128)."""
+    heads: Positive | None = None
+    """Kind "multi-head" only: heads, which share model.hidden_size evenly (default: 8)."""
+    slots: Size | None = None
+    """Kind "memory" only: learned slots beside the source (default: 8)."""
+    split: Split | None = None
+    """Kind "hierarchical" only: what a segment of the source is: a sentence (up to a piece that ends in . ! ? or the like),
+    a clause (the same, or , ; : or a dash; the default), or a number of pieces (length)."""
+    segment_length: Positive | None = None
+    """With split "length" only: pieces of a segment (default: 10)."""
+    estimator: Estimator | None = None
+    """Kind "hard" only: how it learns which position to look at: straight-through (the default), reinforce, or by the exact
+    marginal likelihood, which needs `wiring` "after" without input_feeding and a readout for every source position."""
+    summary: Literal["start", "every-step"] | None = None
+    """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
+    step as well (Cho et al. 2014; the default)."""
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        try:
+            return find(kind).name  # of which there is one, whatever its aliases
+        except ConfigError as problem:
+            raise ValueError(str(problem).replace("\n", " ")) from None
+
+    @property
+    def row(self) -> Kind:
+        """Its row of the table."""
+        return find(self.kind)
+
+    @property
+    def choices(self) -> Choices:
+        """The user's choices and, where there are none, those of the row."""
+        row = self.row
+        estimator = self.estimator or row.estimator
+        return Choices(
+            score=self.score or row.score,
+            window=self.window or row.window,
+            normaliser=self.normaliser or row.normaliser,
+            wiring=self.wiring or row.wiring,
+            input_feeding=estimator != "marginal" if self.input_feeding is None else self.input_feeding,
+            estimator=estimator,
+            split=self.split or row.split,
+        )
+
+    @property
+    def segment_marks(self) -> str:
+        """What a piece that ends a segment ends with; nothing where punctuation ends none."""
+        return {"sentences": SENTENCE_MARKS, "clauses": CLAUSE_MARKS}.get(self.choices.split or "", "")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        row, chosen = self.row, self.choices
+        given = {name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None}
+        reasons = {_means_nothing(name, row) for name in given - row.options}
+        given &= row.options
+        reasons |= {it.unmet(row, chosen) for it in CONDITIONS if it.option in given and not it.met(chosen)}
+        reasons |= {reason for reason, clash in CLASHES if clash(chosen)}
+        if reasons:
+            raise ValueError("; ".join(sorted(reasons)))
+        return self
+
+
+def _means_nothing(name: str, row: Kind) -> str:
+    why = row.why_not.get(name)
+    return f"{name} is not an option of {row.name}" + (f": {why}" if why else "")

@@ -1,0 +1,30 @@
+"""The section ``model``: what kinds of layers, how many and how large."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seq2seq_cli.config.sections import Fraction, Section, Size
+from seq2seq_cli.kinds.layers import Cell
+
+Layers = Annotated[int, Field(gt=0, le=64)]
+
+
+class ModelConfig(Section):
+    cell: Cell = "lstm"
+    """Recurrent cell of encoder and decoder."""
+    embedding_size: Size = 256
+    """Size of the token embeddings."""
+    hidden_size: Annotated[int, Field(gt=0, le=65_536, multiple_of=2)] = 512
+    """Size D of the decoder state; each of the encoder's two directions has half of it."""
+    encoder_layers: Layers = 1
+    """Bidirectional layers of the encoder."""
+    decoder_layers: Layers = 1
+    """Layers of the decoder."""
+    dropout: Fraction = 0.4
+    """Dropout on embeddings, encoder states, between layers and before the output."""
+    bridge: Literal["linear", "zeros"] = "linear"
+    """How the encoder's final states start the decoder: through a learned projection, or not at all."""
+    tying: Literal["auto", "all", "target", "none"] = "auto"
+    """Which embeddings share one matrix: source, target and output (all), target and output (target), or
+    none. auto: all with a joint vocabulary, target otherwise."""

@@ -1,0 +1,64 @@
+"""What does not go together, and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Window
+from seq2seq_cli.kinds.layers import Wiring
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a configuration comes to: the kind's own choice where the user made none."""
+
+    score: Score | None
+    window: Window
+    normaliser: Normaliser
+    wiring: Wiring
+    input_feeding: bool
+    estimator: Estimator | None
+    split: Split | None
+
+
+CLASHES: tuple[tuple[str, Callable[[Choices], bool]], ...] = (
+    ("the location score knows its first positions only, which a local window may leave",
+     lambda it: it.score == "location" and it.window != "global"),
+    ("the location score scores positions: the segments of a source have none",
+     lambda it: it.score == "location" and it.split is not None),
+    ("a position is chosen by weights that sum to one: those of local-p do not",
+     lambda it: it.estimator is not None and it.window == "local-p"),
+    ('the marginal of a step sums over its own positions: with wiring "before" or input feeding, later steps depend on them, '
+     "and the sum would go over all their histories",
+     lambda it: it.estimator == "marginal" and (it.wiring == "before" or it.input_feeding)),
+)  # fmt: skip
+"""Choices that make sense by themselves but not together, and why."""
+
+
+class Condition(NamedTuple):
+    """Beside which choices an option of a kind means something, and what to say where they are others."""
+
+    option: str
+    met: Callable[[Choices], bool]
+    why_not: str
+
+    def unmet(self, kind: Kind, chosen: Choices) -> str:
+        """Why the option means nothing beside what was ``chosen`` of a ``kind``."""
+        return self.why_not.format(kind=kind.name, it=chosen)
+
+
+CONDITIONS: tuple[Condition, ...] = (
+    Condition("radius", lambda it: it.window != "global", "radius belongs to local windows; {kind} is global"),
+    Condition("temperature", lambda it: it.normaliser in ("softmax", "top-k"),
+              "temperature belongs to the normalisers softmax and top-k; this one is {it.normaliser}"),
+    Condition("top_k", lambda it: it.normaliser == "top-k",
+              "top_k belongs to the normaliser top-k; this one is {it.normaliser}"),
+    Condition("size", lambda it: it.score == "additive", "size belongs to the additive score; this one is {it.score}"),
+    Condition("max_positions", lambda it: it.score == "location",
+              "max_positions belongs to the location score; this one is {it.score}"),
+    Condition("segment_length", lambda it: it.split == "length",
+              'segment_length belongs to split = "length"; this one is {it.split}'),
+    Condition("input_feeding", lambda it: it.wiring == "after",
+              'input_feeding belongs to the wiring "after"; "before" feeds the context itself'),
+)  # fmt: skip
+"""Options that mean something beside some choices alone. Those that none of these names always do, of a kind that has them."""
