@@ -36,14 +36,15 @@ class Precision:
         return torch.autocast(device.type, DTYPES[self.name])
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" prefers a GPU. Raises ConfigError where this machine has none such."""
+def choose_device(name: str, called: str = "training.device") -> torch.device:
+    """The device of that name; "auto" prefers a GPU. Raises ConfigError, with what the setting is ``called``, where this
+    machine has none such."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    _check(name, ("auto", *available), "training.device")
+    _check(name, ("auto", *available), called)
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
     if not available[name]:
-        raise ConfigError(f'device "{name}" is not available here.', "training.device", 'Use "auto" or "cpu".')
+        raise ConfigError(f'device "{name}" is not available here.', called, 'Use "auto" or "cpu".')
     return torch.device(name)
 
 

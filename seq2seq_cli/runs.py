@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,9 @@ from seq2seq_cli.errors import RunError
 from seq2seq_cli.files import parse_json, read_bytes, refuse_ways_out
 
 RUNS = Path("runs")
+FORMAT = 2
+"""Of the run directories that this version makes, in run.json. 1, which was not written down: config.toml does not say what
+was left to the defaults."""
 LARGEST_RECORD = 16 << 20
 """Bytes of run.json."""
 LARGEST_METRICS = 512 << 20
@@ -26,6 +29,17 @@ HALF_WRITTEN = ".tmp"
 """How the names of files end that are being written."""
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Of an OSError: no room on the disk, in a quota, or in what a file may hold."""
+
+
+def check_format(number: object, known: int, where: str) -> None:
+    """Raises RunError where a later version made what is of the format ``number``; ``known``: the latest that this one
+    knows."""
+    if not isinstance(number, int) or number > known:
+        raise RunError(
+            f"a later version of seq2seq made it: it is of format {number}, and this one knows none after {known}.",
+            where,
+            "Update seq2seq to the version that made it.",
+        )
 
 
 def versions() -> dict[str, str]:
@@ -194,8 +208,18 @@ class Run:
         return self.directory / ("subword.model" if side == "joint" else f"subword.{side}.model")
 
     def record(self) -> Any:
-        """What ``run.json`` holds. Raises OSError or ValueError where it is missing or damaged."""
-        return parse_json(read_bytes(self.info, LARGEST_RECORD))
+        """What ``run.json`` holds. Raises OSError or ValueError where it is missing or damaged, RunError where a later version
+        wrote it."""
+        record = parse_json(read_bytes(self.info, LARGEST_RECORD))
+        if isinstance(record, dict):
+            check_format(record.get("format", 1), FORMAT, str(self.info))
+        return record
+
+    def check_version(self) -> None:
+        """Raises RunError where a later version made it. What ``run.json`` lacks, or that it is lost, is told where it is
+        needed."""
+        with suppress(OSError, ValueError):
+            self.record()
 
     def metrics_lines(self) -> list[str]:
         """The lines of ``metrics.jsonl``; none where it cannot be read. A training that was cut off may have left half
@@ -243,7 +267,7 @@ class ComparisonFiles:
 def open_run(directory: Path | None) -> Run:
     """The run in ``directory``, or the newest under ``runs/`` where None.
 
-    Raises RunError where there is no trained run, or anything in it leads out of its directory.
+    Raises RunError where there is no trained run, a later version made it, or anything in it leads out of its directory.
     """
     if directory is None:
         found = sorted(RUNS.glob("**/checkpoints/best.safetensors"), key=lambda path: path.stat().st_mtime)
@@ -257,4 +281,5 @@ def open_run(directory: Path | None) -> Run:
     if not run.config.is_file():
         raise RunError(f"{run.config.name} is missing, so this is no run directory.", str(directory))
     refuse_ways_out(directory)
+    run.check_version()
     return run

@@ -49,7 +49,10 @@ def quick(tmp_path: Path) -> Config:
 
 
 def test_the_configuration_is_kept_whole(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
-    assert load(trained_run.config) == tiny_corpus.config(training={"epochs": 25})
+    kept = tiny_corpus.config(training={"epochs": 25}).resolved()
+    assert load(trained_run.config) == kept
+    assert load(trained_run.config).defaults == kept.defaults
+    assert load(trained_run.config).attention.wiring == "before"
 
 
 def test_run_json_says_how_the_run_was_made(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
@@ -356,7 +359,7 @@ def test_tensorboard_shows_attention_as_it_forms(tiny_corpus: TinyCorpus, tmp_pa
     assert [one.value for one in seen.Scalars("attention/moving_share")] == pytest.approx(moving)
     (text,) = seen.Tensors("config/text_summary")
     assert text.step == 0
-    assert config.to_toml() in text.tensor_proto.string_val[0].decode()
+    assert config.resolved().to_toml() in text.tensor_proto.string_val[0].decode()
     pictures = seen.Tags()["images"]
     assert len(pictures) == 3
     assert all([picture.step for picture in seen.Images(name)] for name in pictures)

@@ -49,7 +49,7 @@ def rewarded(start: Run, *overrides: str, **flags: object) -> Config:
 
 
 def test_what_is_taken_over(beginner: Run, tiny_corpus: TinyCorpus) -> None:
-    before = tiny_corpus.config()
+    before = tiny_corpus.config().resolved()
     config = rewarded(beginner, "training.seed=9")
     sections = ("data", "subword", "model", "attention", "decoding")
     assert [getattr(config, one) for one in sections] == [getattr(before, one) for one in sections]

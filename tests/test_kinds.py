@@ -8,7 +8,6 @@ from models import VOCABULARY, layer_of, tiny_config
 from torch import nn
 
 from seq2seq_cli.config.model import ModelConfig
-from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.kinds.attentions import KINDS, Kind, Normaliser, Score, Window, find, names
@@ -17,7 +16,7 @@ from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
-from seq2seq_cli.model.build import build, build_attention, resolve_tying
+from seq2seq_cli.model.build import build, build_attention
 from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
@@ -124,7 +123,7 @@ def test_steps_are_taken_one_by_one_only_where_they_must() -> None:
 )
 def test_what_is_tied(tying: str, joint: bool, resolved: str) -> None:
     config = tiny_config("bahdanau", model={"tying": tying}, subword={"joint": joint})
-    assert resolve_tying(config.model, config.subword) == resolved
+    assert config.model.tied(joint) == resolved
     model = model_of(config)
     source, target = model.source_embedding.weight, model.target_embedding.weight
     assert (source is target) == (resolved == "all")
@@ -154,7 +153,7 @@ def test_what_a_model_starts_from(size: int, bound: float) -> None:
 def test_auto_is_the_only_tying_that_looks_at_the_vocabulary() -> None:
     for tying in ("all", "target", "none"):
         model = ModelConfig.model_validate({"tying": tying})
-        assert {resolve_tying(model, SubwordConfig(joint=joint)) for joint in (True, False)} == {tying}
+        assert {model.tied(joint) for joint in (True, False)} == {tying}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

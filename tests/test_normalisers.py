@@ -8,26 +8,26 @@ from torch import nn
 
 from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 
-EVERY = [Softmax(), Softmax(0.5), Sparsemax(), Entmax15(), TopK(2)]
+EVERY = [Softmax(1.0), Softmax(0.5), Sparsemax(), Entmax15(), TopK(2, 1.0)]
 
 
 def test_softmax_over_the_mask() -> None:
     energies = torch.tensor([1.0, 2.0, 5.0, 100.0]).log()
     mask = torch.tensor([True, True, True, False])
     # 1 + 2 + 5 = 8
-    torch.testing.assert_close(Softmax()(energies, mask), torch.tensor([1 / 8, 2 / 8, 5 / 8, 0.0]))
+    torch.testing.assert_close(Softmax(1.0)(energies, mask), torch.tensor([1 / 8, 2 / 8, 5 / 8, 0.0]))
 
 
 def test_masked_positions_get_exactly_nothing_whatever_their_energy() -> None:
     energies = torch.tensor([[0.0, 1e30, math.inf, math.nan], [0.0, -1e30, -math.inf, math.nan]])
     mask = torch.tensor([True, False, False, False])
-    assert Softmax()(energies, mask).tolist() == [[1, 0, 0, 0]] * 2
+    assert Softmax(1.0)(energies, mask).tolist() == [[1, 0, 0, 0]] * 2
 
 
 def test_large_energies_do_not_overflow() -> None:
     # e^1000 is no float; e^(1000 - 1000) = 1 and e^(1000 - ln 3 - 1000) = 1/3, of 4/3: 3/4 and 1/4
     energies = torch.tensor([1000.0, 1000.0 - math.log(3)], dtype=torch.float64)
-    weights = Softmax()(energies, torch.tensor([True, True]))
+    weights = Softmax(1.0)(energies, torch.tensor([True, True]))
     torch.testing.assert_close(weights, torch.tensor([0.75, 0.25], dtype=torch.float64))
 
 
@@ -55,8 +55,8 @@ def test_top_k() -> None:
     energies = torch.tensor([1.0, 3.0, 2.0, 100.0]).log()
     mask = torch.tensor([True, True, True, False])
     # 3 and 2 of 5; with more places than positions, 1, 3 and 2 of 6
-    torch.testing.assert_close(TopK(2)(energies, mask), torch.tensor([0.0, 3 / 5, 2 / 5, 0.0]))
-    torch.testing.assert_close(TopK(9)(energies, mask), torch.tensor([1 / 6, 3 / 6, 2 / 6, 0.0]))
+    torch.testing.assert_close(TopK(2, 1.0)(energies, mask), torch.tensor([0.0, 3 / 5, 2 / 5, 0.0]))
+    torch.testing.assert_close(TopK(9, 1.0)(energies, mask), torch.tensor([1 / 6, 3 / 6, 2 / 6, 0.0]))
     # of equal ones the first: ln 4 / 2 = ln 2 twice
     equal = torch.tensor([4.0, 4.0, 4.0, 1.0]).log()
     torch.testing.assert_close(TopK(2, 2.0)(equal, mask), torch.tensor([1 / 2, 1 / 2, 0.0, 0.0]))

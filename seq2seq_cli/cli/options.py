@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, overload
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
 
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from seq2seq_cli.config.whole import Config
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.runs import Run
+
+
+def setting(key: str) -> Callable[[typer.CallbackParam, Any], Any]:
+    """A callback that looks at the value of an option at once, as at that of the setting ``key`` in a file."""
+
+    def checked(option: typer.CallbackParam, value: Any) -> Any:
+        if value is not None:
+            from seq2seq_cli.config.loading import from_dict
+
+            section, _, name = key.partition(".")
+            from_dict({section: {name: value}}, None, {key: option.opts[0]})
+        return value
+
+    return checked
+
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings.", rich_help_panel="Settings")
@@ -66,14 +81,15 @@ Tgt = Annotated[
     str | None,
     typer.Option(help="Target language: file suffix, column or its number.", rich_help_panel="Data"),
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training text.")]
+Epochs = Annotated[int | None, typer.Option(callback=setting("training.epochs"), help="Passes over the training text.")]
 MaxMinutes = Annotated[
     float | None,
     typer.Option(
-        help="Stop each training after this long, looks at dev included; test and pictures take at most a tenth more."
+        callback=setting("training.max_minutes"),
+        help="Stop each training after this long, looks at dev included; test and pictures take at most a tenth more.",
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")]
+Seed = Annotated[int | None, typer.Option(callback=setting("training.seed"), help="Everything random starts from it.")]
 TensorBoard = Annotated[
     bool | None, typer.Option("--tensorboard/--no-tensorboard", help="Also write TensorBoard scalars and images.")
 ]
@@ -89,21 +105,41 @@ SearchPrecision = Annotated[
     str | None, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.", rich_help_panel="Machine")
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=0, help="Processor threads; 0: all cores, at most 8.", rich_help_panel="Machine")
+    int | None,
+    typer.Option(
+        callback=setting("training.threads"),
+        help="Processor threads; 0: all cores, at most 8.",
+        rich_help_panel="Machine",
+    ),
 ]
-Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1: greedy.", rich_help_panel="Search")]
+Beam = Annotated[
+    int | None,
+    typer.Option(callback=setting("decoding.beam"), help="Beam width; 1: greedy.", rich_help_panel="Search"),
+]
 LengthPenalty = Annotated[
     float | None,
-    typer.Option(min=0, help="alpha in log p(y) / length^alpha.", rich_help_panel="Search"),
+    typer.Option(
+        callback=setting("decoding.length_penalty"), help="alpha in log p(y) / length^alpha.", rich_help_panel="Search"
+    ),
 ]
-MinLength = Annotated[int | None, typer.Option(min=0, help="Fewest pieces.", rich_help_panel="Search")]
+MinLength = Annotated[
+    int | None, typer.Option(callback=setting("decoding.min_length"), help="Fewest pieces.", rich_help_panel="Search")
+]
 MaxLength = Annotated[
     int | None,
-    typer.Option(min=0, help="Most pieces; 0: twice the source's plus 20, at most 200 more.", rich_help_panel="Search"),
+    typer.Option(
+        callback=setting("decoding.max_length"),
+        help="Most pieces; 0: twice the source's plus 20, at most 200 more.",
+        rich_help_panel="Search",
+    ),
 ]
 BatchTokens = Annotated[
     int | None,
-    typer.Option(min=1, help="Source positions times (beam + 1) decoded together.", rich_help_panel="Search"),
+    typer.Option(
+        callback=setting("decoding.batch_tokens"),
+        help="Source positions times (beam + 1) decoded together.",
+        rich_help_panel="Search",
+    ),
 ]
 
 Tokenizer = Annotated[
@@ -173,7 +209,7 @@ def decoding_settings(config: Config, **given: int | float | None) -> DecodingCo
     settings may hold either."""
     from seq2seq_cli.config.loading import decoding_with
 
-    return decoding_with(config.decoding, given, "command line")
+    return decoding_with(config.decoding, given)
 
 
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:

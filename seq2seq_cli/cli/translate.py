@@ -40,7 +40,10 @@ def translate(
     beam: options.Beam = None,
     nbest: Annotated[
         int | None,
-        typer.Option(min=1, help="Translations a line, as: line number, score, translation (tab-separated)."),
+        typer.Option(
+            callback=options.setting("decoding.beam"),
+            help="Translations a line, as: line number, score, translation (tab-separated).",
+        ),
     ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Line number and score before each translation.")] = False,
     pieces: Annotated[bool, typer.Option("--pieces", help="Subword pieces instead of text.")] = False,
@@ -63,7 +66,10 @@ def translate(
     top_k: Annotated[
         int | None, typer.Option(min=0, help="With --sample: among the k likeliest; 0: all.", rich_help_panel="Search")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="With --sample.", rich_help_panel="Search")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(callback=options.setting("training.seed"), help="With --sample.", rich_help_panel="Search"),
+    ] = None,
     device: options.Device = "auto",
     precision: options.SearchPrecision = "auto",
     threads: options.Threads = None,

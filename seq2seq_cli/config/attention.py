@@ -1,35 +1,42 @@
 """The section ``attention``: a kind of the table, and what is chosen otherwise than its row has it."""
 
-from typing import Annotated, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from seq2seq_cli.config.sections import Positive, Section, Size
+from seq2seq_cli.config.sections import Positive, Section, Size, settled
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Window, find
+from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window, find
 from seq2seq_cli.kinds.clashes import CLASHES, CONDITIONS, Choices
 from seq2seq_cli.kinds.layers import Wiring
 
-RADIUS = 10
-"""D of a local window where none is set: Luong, Pham & Manning 2015, 4.1."""
-MAX_POSITIONS = 128
-"""Rows of the location score's table where none are set."""
-TOP_K = 5
-"""Scores that the top-k normaliser keeps where no number is set."""
-HEADS = 8
-"""Of multi-head attention where no number is set: Vaswani et al. 2017, 3.2.2."""
-SLOTS = 8
-"""Slots of an external memory where no number is set."""
-CHANNEL_SIZE = 128
-"""Hidden size of the score of `channel` where none is set."""
-SEGMENT_LENGTH = 10
-"""Pieces of a segment where segments have a length and none is set."""
 SENTENCE_MARKS = ".!?…。！？؟।"
 """What ends a sentence; and a clause, as well:"""
 CLAUSE_MARKS = SENTENCE_MARKS + ",;:—–،؛、，；："
 
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
 """Beyond, scores in single precision are all the same, or no numbers."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a mechanism counts with, where no other number is set."""
+
+    temperature: float = 1.0
+    """T in exp(e/T)."""
+    top_k: int = 5
+    """Scores that the normaliser top-k keeps."""
+    radius: int = 10
+    """D of a local window: Luong, Pham & Manning 2015, 4.1."""
+    max_positions: int = 128
+    """Rows of the location score's table."""
+    heads: int = 8
+    """Of multi-head attention: Vaswani et al. 2017, 3.2.2."""
+    slots: int = 8
+    """Of an external memory."""
+    segment_length: int = 10
+    """Pieces of a segment, where segments have a length."""
 
 
 class AttentionConfig(Section):
@@ -69,7 +76,7 @@ class AttentionConfig(Section):
     estimator: Estimator | None = None
     """Kind "hard" only: how it learns which position to look at: straight-through (the default), reinforce, or by the exact
     marginal likelihood, which needs `wiring` "after" without input_feeding and a readout for every source position."""
-    summary: Literal["start", "every-step"] | None = None
+    summary: Summary | None = None
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
     step as well (Cho et al. 2014; the default)."""
 
@@ -99,7 +106,23 @@ class AttentionConfig(Section):
             input_feeding=estimator != "marginal" if self.input_feeding is None else self.input_feeding,
             estimator=estimator,
             split=self.split or row.split,
+            summary=self.summary or row.summary,
         )
+
+    @property
+    def numbers(self) -> Numbers:
+        """The user's numbers and, where there are none, the defaults."""
+        return settled(Numbers, self)
+
+    def size_beside(self, hidden_size: int) -> int:
+        """Hidden size of an additive score, beside a decoder's state of ``hidden_size``."""
+        return self.size or self.row.size or hidden_size
+
+    def resolved(self, hidden_size: int) -> Self:
+        """Every option of the kind written out, and none that would mean nothing beside the choices made."""
+        values = asdict(self.choices) | asdict(self.numbers) | {"size": self.size_beside(hidden_size)}
+        unmet = {it.option for it in CONDITIONS if not it.met(self.choices)}
+        return self.filled({name: values[name] for name in self.row.options - unmet})
 
     @property
     def segment_marks(self) -> str:

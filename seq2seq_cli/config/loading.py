@@ -3,16 +3,19 @@
 Precedence: the defaults < a TOML file < ``--set section.key=value`` and the named flags.
 """
 
+from __future__ import annotations
+
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
 from seq2seq_cli.config.sections import DecodingConfig
-from seq2seq_cli.config.whole import Config, all_keys
+from seq2seq_cli.config.whole import DEFAULTS, Config, all_keys, value_of
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.files import read_bytes
 
@@ -20,29 +23,103 @@ LARGEST_FILE, LONGEST_LINE = 64 << 10, 8 << 10
 """Bytes of a configuration. tomllib takes minutes for a key of ten thousand parts."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """Settings as they were given, in sections, unchecked and without defaults. ``where``: the file; ``names``: what the
+    command line calls those that it gave."""
+
+    values: dict[str, Any]
+    where: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def over(self, values: dict[str, Any]) -> Given:
+        """The same, laid over others."""
+        changes = {name: held for name, held in self.values.items() if name != DEFAULTS or not _are_names(held)}
+        return replace(self, values=laid_over(values, changes))
+
+    def checked(self) -> Config:
+        """The configuration. Raises ConfigError naming every problem."""
+        return from_dict(self.values, self.where, self.names)
+
+
 def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None) -> Config:
     """The configuration of a TOML file, ``section.key=value`` overrides and named flags on top, in that order.
 
     ``flags`` maps ``section.key`` to a value; None means not given. Raises ConfigError naming every problem.
     """
-    return from_dict(read_values(path, overrides, flags), str(path) if path is not None else None)
+    return given(path, overrides, flags).checked()
 
 
-def read_values(
-    path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None
-) -> dict[str, Any]:
-    """The same as they were given, in sections, unchecked and without defaults. Raises ConfigError for what has no such
-    form."""
-    values = read_toml(path) if path is not None else {}
+def given(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None) -> Given:
+    """The same as they were given. Raises ConfigError for what has no such form."""
+    changes, names = dict[str, Any](), dict[str, str]()
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
             raise ConfigError(f'"{override}" has no "=".', "--set", "Write it as section.key=value.")
-        _assign(values, key.strip(), _parse_value(text.strip()), "--set")
+        _assign(changes, key.strip(), _parse_value(text.strip()), "--set")
+        names[key.strip()] = f"--set {key.strip()}"
     for key, value in (flags or {}).items():
         if value is not None:
-            _assign(values, key, value, "command line")
-    return values
+            _assign(changes, key, value, flag(key))
+            names[key] = flag(key)
+    values = read_toml(path) if path is not None else {}
+    return Given(changes, None if path is None else str(path), names).over(values)
+
+
+FLAGS = {"attention.kind": "--attention", "objective.kind": "--objective", "objective.from_run": "--from"}
+"""Flags that are not called as the setting is."""
+
+
+def flag(key: str) -> str:
+    """How a command calls the setting ``section.key``."""
+    return FLAGS.get(key) or f"--{key.rpartition('.')[2].replace('_', '-')}"
+
+
+def laid_over(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``changes`` in the place of the same settings among ``values``.
+
+    Defaults that a run's file has written out stay as they are, but for those that would be others by the changes: another
+    kind of attention has its own. Raises ConfigError where a section is none.
+    """
+    written = values.get(DEFAULTS)
+    if not changes or not written or not _are_names(written):
+        return _merged(values, changes)
+    own = _without(values, written)
+    try:
+        before, after = (from_dict(each).resolved() for each in (own, _merged(own, changes)))
+    except ConfigError:  # which is told of what was given
+        return _merged(own, changes)
+    stale = [key for key in written if value_of(before, key) != value_of(after, key)]
+    kept = [key for key in written if key not in stale and key not in _keys(changes)]
+    return {**_merged(_without(values, stale), changes), DEFAULTS: kept}
+
+
+def _are_names(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value) and set(value) <= set(all_keys())
+
+
+def _keys(values: Mapping[str, Any]) -> set[str]:
+    return {f"{section}.{name}" for section, held in values.items() if isinstance(held, dict) for name in held}
+
+
+def _without(values: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {
+        section: {name: value for name, value in held.items() if f"{section}.{name}" not in keys}
+        if isinstance(held, dict)
+        else held
+        for section, held in values.items()
+        if section != DEFAULTS
+    }
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for section, held in changes.items():
+        if not isinstance(merged.setdefault(section, {}), dict) or not isinstance(held, dict):
+            raise ConfigError(f"{section} is a section, not a value.")
+        merged[section] = merged[section] | held
+    return merged
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -67,28 +144,35 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", errors="surrogateescape")
 
 
-def from_dict(values: Mapping[str, object], where: str | None = None) -> Config:
-    """A checked configuration. Raises ConfigError that lists every problem, with suggestions."""
+def from_dict(values: Mapping[str, object], where: str | None = None, names: Mapping[str, str] | None = None) -> Config:
+    """A checked configuration. ``where`` and ``names`` as in `Given`. Raises ConfigError that lists every problem, with
+    suggestions."""
+    written = values.get(DEFAULTS, [])
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate({section: held for section, held in values.items() if section != DEFAULTS})
     except ValidationError as error:
-        problems = [_explain(detail, where) for detail in error.errors()]
+        problems = [_explain(detail, where, names or {}) for detail in error.errors()]
         raise ConfigError("\n".join(problems)) from None
+    if not _are_names(written):
+        raise ConfigError(f"{DEFAULTS} is to be a list of settings' names.", where, "Leave it out.")
+    return config.with_unset(written)
 
 
-def decoding_with(decoding: DecodingConfig, changes: Mapping[str, int | float | None], where: str) -> DecodingConfig:
-    """The settings with ``changes`` (None: no change) laid over them. Raises ConfigError as ``from_dict``."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    return from_dict({"decoding": decoding.model_dump() | given}, where).decoding
+def decoding_with(
+    decoding: DecodingConfig, changes: Mapping[str, int | float | None], called: Mapping[str, str] | None = None
+) -> DecodingConfig:
+    """The settings with ``changes`` (None: no change) laid over them, all of them checked. ``called``: how who gave the changes
+    calls them, if not as the flags of the command line. Raises ConfigError as ``from_dict``."""
+    changed = {name: value for name, value in changes.items() if value is not None}
+    names = {f"decoding.{name}": (called or {}).get(name) or flag(f"decoding.{name}") for name in changed}
+    return from_dict({"decoding": decoding.model_dump() | changed}, None, names).decoding
 
 
-def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None:
+def _assign(values: dict[str, dict[str, Any]], key: str, value: object, where: str) -> None:
     section, dot, name = key.partition(".")
     if not dot:
         raise ConfigError(f'"{key}" is not of the form section.key.', where, suggestion(key, all_keys()))
-    if not isinstance(values.setdefault(section, {}), dict):
-        raise ConfigError(f"{section} is a section, not a value.", where)
-    values[section][name] = value
+    values.setdefault(section, {})[name] = value
 
 
 def _parse_value(text: str) -> object:
@@ -110,13 +194,16 @@ def _shortened(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def _explain(detail: Any, where: str | None) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    prefix = f"{where}: " if where else ""
+def _explain(detail: Any, where: str | None, names: Mapping[str, str]) -> str:
+    place = [str(part) for part in detail["loc"]]
+    key = ".".join(place)
+    name = names.get(".".join(place[:2]))
+    # What came from the command line is called as it is there, and is in no file.
+    told, prefix = (key, f"{where}: " if where else "") if name is None else (".".join([name, *place[2:]]), "")
     if detail["type"] == "extra_forbidden":
-        known = all_keys() if len(detail["loc"]) > 1 else list(Config.model_fields)
-        return f"{prefix}{key} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
+        known = all_keys() if len(place) > 1 else list(Config.model_fields)
+        return f"{prefix}{told} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("value_error", "missing") or "input" not in detail:
-        return f"{prefix}{key}: {message}" if key else f"{prefix}{message}"
-    return f"{prefix}{key} = {_shortened(detail['input'])}: {message}"
+        return f"{prefix}{told}: {message}" if key else f"{prefix}{message}"
+    return f"{prefix}{told} = {_shortened(detail['input'])}: {message}"

@@ -1,6 +1,6 @@
 """The section ``model``: what kinds of layers, how many and how large."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -8,6 +8,9 @@ from seq2seq_cli.config.sections import Fraction, Section, Size
 from seq2seq_cli.kinds.layers import Cell
 
 Layers = Annotated[int, Field(gt=0, le=64)]
+
+
+Tying = Literal["all", "target", "none"]
 
 
 class ModelConfig(Section):
@@ -25,6 +28,16 @@ class ModelConfig(Section):
     """Dropout on embeddings, encoder states, between layers and before the output."""
     bridge: Literal["linear", "zeros"] = "linear"
     """How the encoder's final states start the decoder: through a learned projection, or not at all."""
-    tying: Literal["auto", "all", "target", "none"] = "auto"
+    tying: Literal["auto"] | Tying = "auto"
     """Which embeddings share one matrix: source, target and output (all), target and output (target), or
     none. auto: all with a joint vocabulary, target otherwise."""
+
+    def tied(self, joint: bool) -> Tying:
+        """What "auto" stands for: everything shared with a ``joint`` vocabulary, target and output otherwise."""
+        if self.tying != "auto":
+            return self.tying
+        return "all" if joint else "target"
+
+    def resolved(self, joint: bool) -> Self:
+        """With the tying named."""
+        return self.filled({"tying": self.tied(joint)})

@@ -3,22 +3,21 @@ means. Defaults stand nowhere else.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from seq2seq_cli.wording import counted
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+DEFAULT_CORPUS = "tatoeba-de-en"
 GUIDED_WEIGHT = 0.5
 """Weight of word links in the loss where none is set."""
-SAMPLES = 5
-"""Translations drawn for a sentence where no number is set."""
-CROSS_ENTROPY_WEIGHT = 0.1
-"""Of cross-entropy beside a reward where none is set."""
-ALPHA = 0.005
-"""Sharpness of minimum risk training where none is set: Shen et al. 2016, 4.2."""
 FINE_TUNING: dict[str, object] = {"learning_rate": 1e-4, "epochs": 3}
 """Training settings whose defaults are others where training starts from a trained run."""
 
@@ -47,6 +46,25 @@ class Section(BaseModel):
         if isinstance(value, str) and "\0" in value:
             raise ValueError("the character NUL is in no name of a file")
         return value
+
+    def filled(self, defaults: Mapping[str, object]) -> Self:
+        """With these where nothing else is set: `model_fields_set` leaves them out."""
+        unset = {name for name in defaults if getattr(self, name) == type(self).model_fields[name].default}
+        values = dict(self) | {name: defaults[name] for name in unset}
+        return self.model_construct(self.model_fields_set - unset, **values)
+
+    def with_unset(self, names: Iterable[str]) -> Self:
+        """The same, but that nobody has set these: they follow from the rest."""
+        return self.model_construct(self.model_fields_set - set(names), **dict(self))
+
+
+Defaults = TypeVar("Defaults", bound="DataclassInstance")
+
+
+def settled(defaults: type[Defaults], section: Section) -> Defaults:
+    """``defaults``, a dataclass, with those in their place that the section sets."""
+    names = (field.name for field in fields(defaults))
+    return defaults(**{name: value for name in names if (value := getattr(section, name)) is not None})
 
 
 def _text_form(value: object) -> str | list[str]:
@@ -105,6 +123,15 @@ class DataConfig(Section):
     max_length: Positive = 100
     """Pairs with more subword pieces than this on either side are left out of training."""
 
+    @property
+    def built_in(self) -> str:
+        """The built-in corpus that is meant where `train` is not given."""
+        return self.corpus or DEFAULT_CORPUS
+
+    def resolved(self) -> Self:
+        """With the corpus named, where it is a built-in one."""
+        return self.filled({"corpus": self.built_in}) if self.train is None else self
+
     @model_validator(mode="before")
     @classmethod
     def _named_by_files(cls, values: object) -> object:
@@ -152,6 +179,13 @@ class SubwordConfig(Section):
     """One vocabulary for both languages (true), or one each."""
     character_coverage: Annotated[float, Field(ge=0.98, le=1)] = 1.0
     """Share of the training text's characters that get pieces; 0.9995 suits Chinese or Japanese."""
+
+
+class Guidance(NamedTuple):
+    """Weight of the guidance by word links when training begins, and what it has come to when training ends."""
+
+    first: float
+    final: float
 
 
 class TrainingConfig(Section):
@@ -211,6 +245,18 @@ class TrainingConfig(Section):
     tensorboard: bool = False
     """Also write TensorBoard scalars and alignment images (needs the tensorboard package)."""
 
+    @property
+    def guidance(self) -> Guidance:
+        """How much word links count."""
+        first = GUIDED_WEIGHT if self.guided_weight is None else self.guided_weight
+        return Guidance(first, first if self.guided_final_weight is None else self.guided_final_weight)
+
+    def resolved(self) -> Self:
+        """With the weights of word links, where there are any."""
+        if self.guided_alignment is None:
+            return self
+        return self.filled({"guided_weight": self.guidance.first, "guided_final_weight": self.guidance.final})
+
     @model_validator(mode="after")
     def _weighs_something(self) -> Self:
         if self.guided_alignment is None:
@@ -220,6 +266,22 @@ class TrainingConfig(Section):
         return self
 
 
+Reward = Literal["bleu", "chrf"]
+
+
+@dataclass(frozen=True)
+class Rewarding:
+    """How translations are rewarded, where nothing else is set."""
+
+    reward: Reward = "bleu"
+    samples: int = 5
+    """Translations drawn for a sentence."""
+    cross_entropy_weight: float = 0.1
+    """Of cross-entropy beside the reward."""
+    alpha: float = 0.005
+    """Sharpness of minimum risk training: Shen et al. 2016, 4.2."""
+
+
 class ObjectiveConfig(Section):
     kind: Literal["cross-entropy", "scst", "mrt"] = "cross-entropy"
     """What training makes small: cross-entropy; or what translations drawn from the model lack in reward, by self-critical
@@ -227,7 +289,7 @@ class ObjectiveConfig(Section):
     from_run: str | None = None
     """A trained run: training starts from its best weights, with its vocabulary and sizes, by default on its text, and
     training.learning_rate is 1e-4 and training.epochs 3 unless set. The kinds scst and mrt need one."""
-    reward: Literal["bleu", "chrf"] | None = None
+    reward: Reward | None = None
     """Kinds scst and mrt only: a translation's score against its reference, by sacreBLEU (default: bleu)."""
     samples: Positive | None = None
     """Kinds scst and mrt only: translations drawn for each sentence (default: 5)."""
@@ -242,15 +304,24 @@ class ObjectiveConfig(Section):
         return self.kind != "cross-entropy"
 
     @property
-    def mixed_weight(self) -> float:
-        """The cross-entropy's."""
-        return CROSS_ENTROPY_WEIGHT if self.cross_entropy_weight is None else self.cross_entropy_weight
+    def own(self) -> frozenset[str]:
+        """Names of the settings here that mean something for this kind, beside those of every kind."""
+        rewarded = frozenset({"reward", "samples", "cross_entropy_weight"} if self.by_reward else ())
+        return rewarded | {"alpha"} if self.kind == "mrt" else rewarded
+
+    @property
+    def rewarding(self) -> Rewarding:
+        """How translations are rewarded, where they are."""
+        return settled(Rewarding, self)
+
+    def resolved(self) -> Self:
+        """Every setting of the kind written out."""
+        values = asdict(self.rewarding)
+        return self.filled({name: values[name] for name in self.own})
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        own = {"reward", "samples", "cross_entropy_weight"} if self.by_reward else set()
-        own |= {"alpha"} if self.kind == "mrt" else set()
-        foreign = [name for name in ("reward", "samples", "cross_entropy_weight", "alpha") if name not in own]
+        foreign = [field.name for field in fields(Rewarding) if field.name not in self.own]
         given = [name for name in foreign if getattr(self, name) is not None]
         if given:
             raise ValueError(f'{" and ".join(given)} given, which the objective "{self.kind}" has no use for')

@@ -1,12 +1,12 @@
 """The settings of a run, whole."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import tomli_w
 from pydantic import model_validator
 
-from seq2seq_cli.config.attention import HEADS, AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.config.sections import (
     DataConfig,
@@ -17,6 +17,10 @@ from seq2seq_cli.config.sections import (
     SubwordConfig,
     TrainingConfig,
 )
+
+DEFAULTS = "defaults"
+"""Where a file says what in it nobody has set."""
+ABOUT_DEFAULTS = "# Nobody has set these: they follow from the others, and do so anew where one of those is changed."
 
 
 class Config(Section):
@@ -35,7 +39,7 @@ class Config(Section):
     def _fits_together(self) -> Self:
         if self.model.tying == "all" and not self.subword.joint:
             raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
-        heads = self.attention.heads or HEADS
+        heads = self.attention.numbers.heads
         if "heads" in self.attention.row.options and self.model.hidden_size % heads:
             raise ValueError(f"attention.heads = {heads} does not divide model.hidden_size = {self.model.hidden_size}")
         if self.training.guided_alignment is not None and not self.attention.row.attends:
@@ -49,16 +53,50 @@ class Config(Section):
                 "on translations that have no links"
             )
         estimator = self.attention.choices.estimator
-        if estimator in ("marginal", "reinforce") and self.objective.by_reward and not self.objective.mixed_weight:
+        if (
+            estimator in ("marginal", "reinforce")
+            and self.objective.by_reward
+            and not self.objective.rewarding.cross_entropy_weight
+        ):
             raise ValueError(
                 f'objective.cross_entropy_weight = 0: the estimator "{estimator}" of hard attention teaches it by the likelihood '
                 "of references alone; set a weight above 0"
             )
         return self
 
+    def resolved(self) -> Self:
+        """With every default of the chosen kinds written out, so that a later version's defaults change nothing."""
+        sections: dict[str, Section] = {
+            "data": self.data.resolved(),
+            "model": self.model.resolved(self.subword.joint),
+            "attention": self.attention.resolved(self.model.hidden_size),
+            "training": self.training.resolved(),
+            "objective": self.objective.resolved(),
+        }
+        return self.model_construct(self.model_fields_set, **(dict(self) | sections))
+
+    def with_unset(self, keys: Iterable[str]) -> Self:
+        """The same, but that nobody has set these (``section.key``): they follow from the rest."""
+        names = list(keys)
+        sections = {
+            section: values.with_unset(key.partition(".")[2] for key in names if key.startswith(f"{section}."))
+            for section, values in self
+        }
+        return self.model_construct(self.model_fields_set, **sections)
+
+    @property
+    def defaults(self) -> list[str]:
+        """``section.key`` of each default that `resolved` has written out."""
+        return [key for key in all_keys() if not is_set(self, key) and value_of(self, key) != _declared(key)]
+
+    def to_values(self) -> dict[str, Any]:
+        """As `loading.from_dict` reads it; unset options are left out."""
+        defaults = self.defaults
+        return ({DEFAULTS: defaults} if defaults else {}) | self.model_dump(exclude_none=True)
+
     def to_toml(self) -> str:
         """This configuration as TOML; unset options are left out."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True))
+        return _head(self.defaults) + tomli_w.dumps(self.model_dump(exclude_none=True))
 
     def to_commented_toml(self) -> str:
         """As ``to_toml``, with every setting's meaning above it; unset options stand there as comments."""
@@ -71,7 +109,13 @@ class Config(Section):
                 value = getattr(values, key)
                 lines.append(f"# {key} is not set" if value is None else tomli_w.dumps({key: value}).rstrip())
             lines.append("")
-        return "\n".join(lines).rstrip()
+        return _head(self.defaults) + "\n".join(lines).rstrip()
+
+
+def _head(defaults: list[str]) -> str:
+    if not defaults:
+        return ""
+    return f"{ABOUT_DEFAULTS}\n{tomli_w.dumps({DEFAULTS: defaults})}\n"
 
 
 def all_keys() -> list[str]:
@@ -89,6 +133,18 @@ def value_of(config: Config, key: str) -> object:
     return getattr(getattr(config, section), name)
 
 
+def is_set(config: Config, key: str) -> bool:
+    """Whether a file or the command line has set it."""
+    section, _, name = key.partition(".")
+    return name in getattr(config, section).model_fields_set
+
+
+def _declared(key: str) -> object:
+    section, _, name = key.partition(".")
+    settings: type[Section] = Config.model_fields[section].annotation  # type: ignore[assignment]
+    return settings.model_fields[name].default
+
+
 class Difference(NamedTuple):
     """A setting that two configurations have otherwise."""
 
@@ -98,6 +154,8 @@ class Difference(NamedTuple):
 
 
 def changed_settings(before: Config, after: Config, among: Iterable[str]) -> list[Difference]:
-    """Which of these settings differ."""
-    pairs = (Difference(key, value_of(before, key), value_of(after, key)) for key in among)
-    return [one for one in pairs if one.before != one.after]
+    """Which of these settings differ, defaults worked out; but for defaults that only follow from another one that does."""
+    old, new = before.resolved(), after.resolved()
+    pairs = (Difference(key, value_of(old, key), value_of(new, key)) for key in among)
+    found = [one for one in pairs if one.before != one.after]
+    return [one for one in found if is_set(before, one.key) or is_set(after, one.key)] or found

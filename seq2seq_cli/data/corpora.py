@@ -27,7 +27,6 @@ Form = str | Sequence[str]
 SPLITS: dict[Role, str] = {"train": "train", "dev": "validation", "test": "test"}
 """What datasets call the split for each role."""
 
-DEFAULT_CORPUS = "tatoeba-de-en"
 BUILT_IN = {"tatoeba-de-en": ("de", "en"), "bible-es-en": ("es", "en")}
 """Source and target language of each corpus that comes with the package."""
 
@@ -54,7 +53,7 @@ class Corpus:
 def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
     """The corpus that ``data`` asks for; ``note`` as for `open_text`. Raises DataError where a part of it is missing."""
     if data.train is None or data.dev is None or data.src is None or data.tgt is None:
-        return _built_in(data.corpus or DEFAULT_CORPUS, data.test, note)
+        return _built_in(data.built_in, data.test, note)
     src, tgt = data.src, data.tgt
     train = open_text(data.train, "train", src, tgt, data.streaming, note)
     dev = open_text(data.dev, "dev", src, tgt, note=note)
@@ -78,7 +77,7 @@ def open_test(form: Form, src: str, tgt: str, references: Sequence[str] = (), no
 
 def languages(data: DataConfig) -> tuple[str, str]:
     """Source and target language."""
-    return (data.src, data.tgt) if data.src and data.tgt else BUILT_IN[data.corpus or DEFAULT_CORPUS]
+    return (data.src, data.tgt) if data.src and data.tgt else BUILT_IN[data.built_in]
 
 
 def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = False, note: Note = quiet) -> ParallelText:

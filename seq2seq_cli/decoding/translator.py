@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.loading import load
+from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import pad, pad_sources
@@ -76,7 +76,7 @@ class Translator:
         opened = open_run(None if run is None else expanded(run))
         config = load(opened.config)
         subwords = Subwords.load(opened, config.subword.joint)
-        chosen = choose_device(device)
+        chosen = choose_device(device, "--device")
         ends = subwords.src.ending(config.attention.segment_marks)
         model = build(config, len(subwords.src), len(subwords.tgt), ends)
         load_best(model, opened)
@@ -105,9 +105,10 @@ class Translator:
 
         ``decoding``: the run's own where None. ``replace_unknown``: each ``<unk>`` becomes the source word it
         attended to most. A line without a word has one empty hypothesis, and so has one of more than ``most_pieces``. Raises
-        UnsearchableError where the model gives no probabilities that are numbers.
+        UnsearchableError where the model gives no probabilities that are numbers, ConfigError for settings that no file may
+        hold.
         """
-        settings = decoding or self.config.decoding
+        settings = decoding_with(decoding or self.config.decoding, {})
         sources = self.subwords.src.encode(list(lines))
         results: list[list[Hypothesis]] = [[nothing()] for _ in sources]
         done = 0
@@ -153,17 +154,17 @@ class Translator:
         """As ``score``, of translations given as piece ids without ``</s>``. ``head``: the weights of that one alone, 0 the
         first, where attention has several.
 
-        Raises DataError where there are not as many targets as sources, ConfigError where there is no such head.
+        Raises DataError where there are not as many targets as sources, ConfigError where there is no such head, or ``alpha`` is out of range.
         """
         if len(sources) != len(targets):
             raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
-        exponent = self.config.decoding.length_penalty if alpha is None else alpha
+        searched = decoding_with(self.config.decoding, {"length_penalty": alpha}, {"length_penalty": "alpha"})
         encoded = self.subwords.src.encode(list(sources))
         lengths = [max(len(s), len(t)) for s, t in zip(encoded, targets, strict=True)]
         results: list[Hypothesis | None] = [None] * len(encoded)
         for indices in _batches(lengths, replace_beam(self.config.decoding, 1), keep_empty=True):
             batch = [encoded[i] for i in indices], [list(targets[i]) for i in indices]
-            scored = self._score_batch([sources[i] for i in indices], *batch, exponent, posterior, head)
+            scored = self._score_batch([sources[i] for i in indices], *batch, searched.length_penalty, posterior, head)
             for i, hypothesis in zip(indices, scored, strict=True):
                 results[i] = hypothesis
         return [hypothesis for hypothesis in results if hypothesis is not None]

@@ -254,7 +254,7 @@ def compare_runs(
     for run, lines in zip(runs, texts, strict=True):
         translator = Translator.load(run.directory, device, precision)
         changed = any(value is not None for value in decoding.values())
-        settings = decoding_with(translator.config.decoding, decoding, "command line") if changed else None
+        settings = decoding_with(translator.config.decoding, decoding) if changed else None
         evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen, watch))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     first = texts[0]

@@ -16,6 +16,7 @@ Window = Literal["global", "local-m", "local-p"]
 Normaliser = Literal["softmax", "sparsemax", "entmax15", "top-k"]
 Estimator = Literal["straight-through", "marginal", "reinforce"]
 Split = Literal["sentences", "clauses", "length"]
+Summary = Literal["start", "every-step"]
 
 BAHDANAU = "Bahdanau, Cho & Bengio 2015"
 LUONG = "Luong, Pham & Manning 2015"
@@ -34,7 +35,8 @@ class Kind:
     context: "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of
     ``model/attention/`` whose ``build`` makes it. ``own``: its settings beside those of ``EVERY`` kind; ``why_not``: why
     another one means nothing here. ``cost``: of a step, beside the decoder's own. ``estimator``: how one that looks at one
-    position learns; ``split``: into which segments the source is split.
+    position learns; ``split``: into which segments the source is split; ``summary``: what one without weights reads of it;
+    ``size``: the hidden size of its additive score where none is set (None: that of the decoder's state).
     """
 
     name: str
@@ -51,6 +53,8 @@ class Kind:
     cost: str = "S scores and a mixture of S states"
     estimator: Estimator | None = None
     split: Split | None = None
+    summary: Summary | None = None
+    size: int | None = None
 
     @property
     def attends(self) -> bool:
@@ -67,7 +71,8 @@ ADDITIVE_COST = "S x A sigmoids, A the score's size, and a mixture of S states"
 
 KINDS: tuple[Kind, ...] = (
     Kind("none", None, "global", "before", "c_t = c: the same fixed-size summary of the source at every step",
-         "Sutskever, Vinyals & Le 2014; Cho et al. 2014", module="none", own=frozenset({"summary"}), cost="nothing"),
+         "Sutskever, Vinyals & Le 2014; Cho et al. 2014", module="none", own=frozenset({"summary"}), cost="nothing",
+         summary="every-step"),
     Kind("bahdanau", "additive", "global", "before", "v^T tanh(W_1 s_{t-1} + W_2 h_s)", f"{BAHDANAU}, A.1.2",
          cost=ADDITIVE_COST),
     Kind("luong-dot", "dot", "global", "after", "h_t . h_s", f"{LUONG}, 3.1"),
@@ -106,7 +111,7 @@ KINDS: tuple[Kind, ...] = (
          "c_t[d] = sum_s a_t(s, d) h_s[d], the energies of all d being V tanh(W_1 h_t + W_2 h_s)",
          "Choi, Cho & Bengio 2018", module="channel", own=frozenset({"size"}),
          why_not={"score": "a vector of energies takes an additive network of its own"},
-         cost="S x A x E products and S x E weights: the dearest of all that train in one pass"),
+         cost="S x A x E products and S x E weights: the dearest of all that train in one pass", size=128),
     Kind("hierarchical", "general", "global", "after",
          "b_t(g) a_t(s | g): words within segments g, by h_t^T W h_s, times segments within the source, by h_t^T U u_g, "
          "u_g = sum_s a_t(s | g) h_s", "Yang et al. 2016, 2.2; Nallapati et al. 2016, 2.4", module="hierarchical",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Window
+from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window
 from seq2seq_cli.kinds.layers import Wiring
 
 
@@ -19,6 +19,7 @@ class Choices:
     input_feeding: bool
     estimator: Estimator | None
     split: Split | None
+    summary: Summary | None
 
 
 CLASHES: tuple[tuple[str, Callable[[Choices], bool]], ...] = (

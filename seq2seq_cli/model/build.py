@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seq2seq_cli.config.attention import RADIUS, AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.config.model import ModelConfig
-from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.kinds.attentions import Estimator
@@ -70,7 +69,7 @@ class _Undrawn(TorchFunctionMode):
 
 def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int]) -> Seq2Seq:
     model = config.model
-    tying = resolve_tying(model, config.subword)
+    tying = model.tied(config.subword.joint)
     target = nn.Embedding(tgt_vocabulary, model.embedding_size)
     source = target if tying == "all" else nn.Embedding(src_vocabulary, model.embedding_size)
     encoder = Encoder(model)
@@ -81,13 +80,6 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
     readout = build_readout(layer, output, model.dropout)
     criterion = CRITERIA.get(config.attention.choices.estimator, Forced.cross_entropy)
     return Seq2Seq(model, encoder, Decoder([layer]), readout, source, target, criterion)
-
-
-def resolve_tying(model: ModelConfig, subword: SubwordConfig) -> str:
-    """What "auto" stands for: everything shared with a joint vocabulary, target and output otherwise."""
-    if model.tying != "auto":
-        return model.tying
-    return "all" if subword.joint else "target"
 
 
 def build_layer(
@@ -122,4 +114,4 @@ def build_attention(
 
 def local_radius(config: AttentionConfig) -> int | None:
     """D of a local window, None for a global one."""
-    return None if config.choices.window == "global" else config.radius or RADIUS
+    return None if config.choices.window == "global" else config.numbers.radius

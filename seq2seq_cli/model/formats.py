@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from seq2seq_cli.errors import RunError
-
 FORMAT = 2
 """Of what this version writes. 1: parameters stand where they did when the decoder was one module."""
 
@@ -29,13 +27,3 @@ def _today(name: str) -> str:
     for pattern, new in RENAMED:
         name = re.sub(f"^{pattern}", new, name)
     return name
-
-
-def check_format(number: object, where: str) -> None:
-    """Raises RunError where a later version wrote it."""
-    if not isinstance(number, int) or number > FORMAT:
-        raise RunError(
-            f"it is of format {number}, which this version does not know.",
-            where,
-            "Update seq2seq to the version that made it.",
-        )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from seq2seq_cli.errors import DamagedError, RunError
 from seq2seq_cli.files import parse_json, read_bytes
 from seq2seq_cli.model.build import MOST_PARAMETERS
-from seq2seq_cli.model.formats import FORMAT, by_todays_names, check_format
-from seq2seq_cli.runs import Run, write_bytes
+from seq2seq_cli.model.formats import FORMAT, by_todays_names
+from seq2seq_cli.runs import Run, check_format, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
 
 CHECKSUM = "sha256"
@@ -64,7 +64,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         # Of integers and complex numbers, there are none. NaN fails every comparison.
         if not tensor.is_floating_point() or not bool((tensor.float().abs() <= LARGEST).all()):
             raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
-    check_format(_format(data), str(path))
+    check_format(_format(data), FORMAT, str(path))
     return by_todays_names(weights)
 
 

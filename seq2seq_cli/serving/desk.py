@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 
+from seq2seq_cli.config.loading import decoding_with
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.errors import suggestion
@@ -98,7 +99,7 @@ def _settings(run: Served, question: Question) -> DecodingConfig:
     """As ``seq2seq translate`` searches with the same options."""
     decoding = run.translator.config.decoding
     beam = question.beam or max(question.nbest, decoding.beam)
-    return decoding.model_copy(update={"beam": beam, "batch_tokens": min(BATCH_TOKENS, decoding.batch_tokens)})
+    return decoding_with(decoding, {"beam": beam, "batch_tokens": min(BATCH_TOKENS, decoding.batch_tokens)})
 
 
 def _sizes(runs: Sequence[Served], sentences: list[str]) -> list[list[int]]:

@@ -90,7 +90,7 @@ def planned_runs(
                 "kinds are compared on a test set, and there is none.", "data.test", "Name one with --test."
             )
         for seed in range(config.training.seed, config.training.seed + seeds):
-            values = config.model_dump()
+            values = config.to_values()
             values["training"]["seed"] = seed
             runs.append(Planned(from_dict(values, "--seeds"), files.run(kind, seed)))
     return runs

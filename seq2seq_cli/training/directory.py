@@ -19,7 +19,7 @@ from seq2seq_cli.config.whole import Config, all_keys, changed_settings
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import expanded
-from seq2seq_cli.runs import Run, unwritable, versions, write_bytes, write_json
+from seq2seq_cli.runs import FORMAT, Run, unwritable, versions, write_bytes, write_json
 from seq2seq_cli.training.optim import learning_rate
 from seq2seq_cli.training.sitting import Sitting
 from seq2seq_cli.training.start import weights_digest
@@ -38,13 +38,14 @@ MAY_CHANGE = {
 
 
 def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
-    """Raises RunError rather than write over a run, or resume where there is none.
+    """Raises RunError rather than write over a run, or resume where there is none, or one that a later version made.
 
     A run that was cut off before its first checkpoint is resumed from its beginning.
     """
     if resume:
         if not run.config.is_file():
             raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
+        run.check_version()
         return
     if run.exists:
         if not run.config.is_file():
@@ -201,11 +202,12 @@ def describe(sitting: Sitting) -> None:
             **_computing(sitting),
         },
     }
-    write_bytes(run.config, encoded(config.to_toml()))
+    write_bytes(run.config, encoded(config.resolved().to_toml()))
     prepared.subwords.save(run)
     write_json(
         run.info,
         {
+            "format": FORMAT,
             "seed": config.training.seed,
             **_origin(run, config),
             "parameters": sitting.learner.model.parameter_count(),

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.sections import GUIDED_WEIGHT, TrainingConfig
+from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.training.limit import updating_seconds
 from seq2seq_cli.training.progress import Progress
 
@@ -37,8 +37,7 @@ def share_done(config: TrainingConfig, progress: Progress, epoch_share: float) -
 
 def guided_weight(config: TrainingConfig, share: float) -> float:
     """The weight of the guidance, ``share`` of the training being done: in a straight line from first to final."""
-    first = GUIDED_WEIGHT if config.guided_weight is None else config.guided_weight
-    final = first if config.guided_final_weight is None else config.guided_final_weight
+    first, final = config.guidance
     return first + (final - first) * share
 
 

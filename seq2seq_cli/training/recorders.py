@@ -149,7 +149,7 @@ class TensorBoard:
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
         self.writer = SummaryWriter(str(sitting.run.tensorboard))
         # As text: add_hparams would make a second run of it, and wants the results of training along with the settings.
-        self.writer.add_text("config", f"```toml\n{sitting.config.to_toml()}\n```", sitting.progress.step)
+        self.writer.add_text("config", f"```toml\n{sitting.config.resolved().to_toml()}\n```", sitting.progress.step)
         self.intervals = Intervals(RECORD_EVERY)
 
     def record(self, event: Event) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.sections import ALPHA, SAMPLES, ObjectiveConfig
+from seq2seq_cli.config.sections import ObjectiveConfig
 from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import Subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric
@@ -29,10 +29,11 @@ class Rewarded:
     """Whether the greedy translation is drawn as well."""
 
     def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword, tokenizer: str) -> None:
-        self.samples = config.samples or SAMPLES
-        self.weight = config.mixed_weight
+        chosen = config.rewarding
+        self.samples = chosen.samples
+        self.weight = chosen.cross_entropy_weight
         self.cross_entropy = cross_entropy
-        self.rewards = Rewards(SentenceMetric.of(config.reward or "bleu", tokenizer), subword)
+        self.rewards = Rewards(SentenceMetric.of(chosen.reward, tokenizer), subword)
 
     def draw(self, model: Seq2Seq, batch: Batch) -> Candidates | None:
         with without_dropout(model):
@@ -89,7 +90,7 @@ class MinimumRisk(Rewarded):
 
     def __init__(self, config: ObjectiveConfig, cross_entropy: CrossEntropy, subword: Subword, tokenizer: str) -> None:
         super().__init__(config, cross_entropy, subword, tokenizer)
-        self.alpha = ALPHA if config.alpha is None else config.alpha
+        self.alpha = config.rewarding.alpha
 
     def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:
         candidates = [[*samples, reference] for samples, reference in zip(drawn, references, strict=True)]

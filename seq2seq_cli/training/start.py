@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seq2seq_cli.config.loading import from_dict, load, read_values
+from seq2seq_cli.config.loading import given, load
 from seq2seq_cli.config.sections import FINE_TUNING
-from seq2seq_cli.config.whole import Config, all_keys, changed_settings
+from seq2seq_cli.config.whole import DEFAULTS, Config, all_keys, changed_settings
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import ConfigError, RunError
@@ -35,13 +35,15 @@ def load_settings(
 
     Raises ConfigError where what is given would not fit the run's weights, RunError where there is no such run.
     """
-    values, where = read_values(path, overrides, flags), None if path is None else str(path)
-    name = values["objective"].get("from_run") if isinstance(values.get("objective"), dict) else None
-    if not isinstance(name, str) or not all(isinstance(section, dict) for section in values.values()):
-        return from_dict(values, where)
-    start = open_run(expanded(name))
-    before = load(start.config)
-    config = from_dict(_laid_over(before.model_dump(exclude_none=True), values), where)
+    here = given(path, overrides, flags)
+    objective = here.values.get("objective")
+    name = objective.get("from_run") if isinstance(objective, dict) else None
+    if not isinstance(name, str) or not all(
+        isinstance(here.values.get(section, {}), dict) for section in Config.model_fields
+    ):
+        return here.checked()
+    before = load(open_run(expanded(name)).config)
+    config = here.over(_taken_over(before.to_values(), here.values)).checked()
     fixed = [key for key in all_keys() if key.startswith(SHAPE) and key not in MAY_DIFFER]
     changed = [
         f"{one.key} is {one.before} there and {one.after} here" for one in changed_settings(before, config, fixed)
@@ -52,12 +54,13 @@ def load_settings(
     return config
 
 
-def _laid_over(before: dict[str, dict[str, Any]], values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    laid = {section: before[section] | values.get(section, {}) for section in (*SHAPE, "decoding")}
-    given = values.get("data", {})
-    other_text = "train" in given or "corpus" in given
-    laid["data"] = given if other_text else before["data"] | given
-    return {**values, **laid, "training": FINE_TUNING | values.get("training", {})}
+def _taken_over(before: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Those settings of the run before that the ones given, ``values``, are laid over."""
+    text = values.get("data", {})
+    other_text = "train" in text or "corpus" in text
+    sections = [*SHAPE, "decoding", *(() if other_text else ("data",))]
+    defaults = [key for key in before.get(DEFAULTS, []) if key.partition(".")[0] in sections]
+    return {section: before[section] for section in sections} | {"training": FINE_TUNING, DEFAULTS: defaults}
 
 
 def check_start(run: Run, config: Config) -> None:

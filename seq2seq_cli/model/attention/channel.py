@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.attention import CHANNEL_SIZE
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
@@ -81,8 +80,7 @@ class ChannelAttention(ScoredAttention):
     """
 
     def __init__(self, parts: Parts) -> None:
-        size = parts.config.size or CHANNEL_SIZE
-        super().__init__(parts, ChannelScore(parts.query_size, parts.encoder_size, size))
+        super().__init__(parts, ChannelScore(parts.query_size, parts.encoder_size, parts.size))
 
     def values(self, states_BSE: Tensor, run: Pass) -> Values:
         return ChannelValues(precise(states_BSE))

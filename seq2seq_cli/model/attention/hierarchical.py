@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.attention import SEGMENT_LENGTH
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import Score
@@ -22,7 +21,7 @@ from seq2seq_cli.model.types import Attended, Keys, Memory, Source
 def build(parts: Parts) -> HierarchicalAttention:
     config = parts.config
     by_length = config.choices.split == "length"
-    splitter = SplitByLength(config.segment_length or SEGMENT_LENGTH) if by_length else SplitAtMarks(parts.segment_ends)
+    splitter = SplitByLength(config.numbers.segment_length) if by_length else SplitAtMarks(parts.segment_ends)
     return HierarchicalAttention(parts, splitter)
 
 

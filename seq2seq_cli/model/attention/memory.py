@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.attention import SLOTS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import ScoredAttention
 from seq2seq_cli.model.maps import Linear, Pass
@@ -12,7 +11,7 @@ from seq2seq_cli.model.types import Attended, AttentionState, Memory
 
 
 def build(parts: Parts) -> "MemoryAttention":
-    return MemoryAttention(parts, parts.config.slots or SLOTS)
+    return MemoryAttention(parts, parts.config.numbers.slots)
 
 
 class MemoryAttention(ScoredAttention):

@@ -6,7 +6,6 @@ from typing import Self
 
 from torch import Tensor
 
-from seq2seq_cli.config.attention import HEADS
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
@@ -16,7 +15,7 @@ from seq2seq_cli.model.types import Attended, Keys, Values
 
 
 def build(parts: Parts) -> MultiHeadAttention:
-    return MultiHeadAttention(parts, parts.config.heads or HEADS)
+    return MultiHeadAttention(parts, parts.config.numbers.heads)
 
 
 class Heads:

@@ -1,9 +1,8 @@
 """No attention: the bottleneck that every mechanism is measured against."""
 
-from typing import Literal
-
 from torch import Tensor
 
+from seq2seq_cli.kinds.attentions import Summary
 from seq2seq_cli.model.attention.mechanism import Mechanism
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import ProductKeys
@@ -12,7 +11,7 @@ from seq2seq_cli.model.types import Attended, AttentionState, Memory, Source
 
 
 def build(parts: Parts) -> "NoAttention":
-    return NoAttention(parts.encoder_size, parts.config.summary or "every-step")
+    return NoAttention(parts.encoder_size, parts.config.choices.summary)
 
 
 class NoAttention(Mechanism):
@@ -21,7 +20,7 @@ class NoAttention(Mechanism):
 
     static = True
 
-    def __init__(self, encoder_size: int, summary: Literal["start", "every-step"]) -> None:
+    def __init__(self, encoder_size: int, summary: Summary | None) -> None:
         super().__init__()
         self.context_size = encoder_size if summary == "every-step" else 0
 

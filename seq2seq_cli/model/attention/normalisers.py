@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class Softmax(nn.Module):
     """exp(e / T) over its sum, T the ``temperature``."""
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: float) -> None:
         super().__init__()
         self.temperature = temperature
 
@@ -39,7 +39,7 @@ class Entmax15(nn.Module):
 class TopK(nn.Module):
     """Softmax over the ``count`` largest energies; where fewer are seen, over all of them. Of equal ones the first."""
 
-    def __init__(self, count: int, temperature: float = 1.0) -> None:
+    def __init__(self, count: int, temperature: float) -> None:
         super().__init__()
         self.count = count
         self.temperature = temperature

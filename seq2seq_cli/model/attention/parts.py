@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from seq2seq_cli.config.attention import MAX_POSITIONS, RADIUS, TOP_K, AttentionConfig
+from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
@@ -23,7 +23,7 @@ class Parts(NamedTuple):
     @property
     def size(self) -> int:
         """Hidden size of an additive score."""
-        return self.config.size or self.query_size
+        return self.config.size_beside(self.query_size)
 
     def score(self) -> Score:
         """The chosen score."""
@@ -37,12 +37,12 @@ class Parts(NamedTuple):
             case "additive":
                 return AdditiveScore(self.query_size, self.encoder_size, self.size)
             case "location":
-                return LocationScore(self.query_size, self.config.max_positions or MAX_POSITIONS)
+                return LocationScore(self.query_size, self.config.numbers.max_positions)
         raise AssertionError(self.config.kind)
 
     def window(self) -> nn.Module:
         """The chosen window."""
-        radius = self.config.radius or RADIUS
+        radius = self.config.numbers.radius
         match self.config.choices.window:
             case "global":
                 return GlobalWindow()
@@ -53,7 +53,7 @@ class Parts(NamedTuple):
 
     def normaliser(self) -> nn.Module:
         """The chosen normaliser."""
-        temperature = self.config.temperature or 1.0
+        temperature = self.config.numbers.temperature
         match self.config.choices.normaliser:
             case "softmax":
                 return Softmax(temperature)
@@ -62,4 +62,4 @@ class Parts(NamedTuple):
             case "entmax15":
                 return Entmax15()
             case "top-k":
-                return TopK(self.config.top_k or TOP_K, temperature)
+                return TopK(self.config.numbers.top_k, temperature)
