@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.prepare import Prepared, prepare, silent
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -34,7 +35,9 @@ class Lesson:
 
     @classmethod
     def prepare(cls, config: Config, cache: Path) -> "Lesson":
-        return cls(config, prepare(config.data, config.subword, cache))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SEQ2SEQ_CACHE", str(cache))
+            return cls(config, prepare(config.data, config.subword))
 
     def learner(self, seed: int = 1) -> Learner:
         """A new model and optimiser, and torch's random state, from ``seed``."""
@@ -49,7 +52,7 @@ class Lesson:
 
     def sitting(self, learner: Learner) -> Sitting:
         """One without a step, which is not to write anywhere."""
-        return Sitting(self.config, Run(Path("nowhere")), self.prepared, learner, Progress(), Interruption())
+        return Sitting(self.config, Run(Path("nowhere")), self.prepared, learner, Progress(), Interruption(), silent)
 
     def exact_matches(self, model: Seq2Seq) -> DevScores:
         """Percent of the dev sentences that greedy search translates exactly, in the place of BLEU; no loss."""

@@ -69,7 +69,6 @@ class Prepared:
 def prepare(
     data: DataConfig,
     subword: SubwordConfig,
-    cache: Path | None = None,
     threads: int | None = None,
     report: Report = silent,
     subwords: Subwords | None = None,
@@ -80,7 +79,7 @@ def prepare(
     training text with the word ``links`` of a file, where given, whose words are counted from ``links_from`` (see
     `read_marked`).
 
-    What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``threads``
+    What was made before from the same text and settings comes from `cache_root`. ``threads``
     tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
     """
     said: list[str] = []
@@ -97,7 +96,7 @@ def prepare(
         _make(entry, corpus, subword, subwords, threads or available_cores(), report)
 
     key = _key(data, subword, subwords, hashes)
-    directory = cached(cache or cache_root(), key, make, lambda: report("waiting for another process", 0, 0))
+    directory = cached(cache_root(), key, make, lambda: report("waiting for another process", 0, 0))
     try:
         pieces = subwords or Subwords.load(Run(directory), subword.joint)
         every, dev = (TokenisedText.open(directory, split) for split in ("train", "dev"))

@@ -40,7 +40,7 @@ class Sitting:
     learner: Learner
     progress: Progress
     interruption: Interruption
-    report: Report = silent
+    report: Report
 
     @classmethod
     def untrained(
