@@ -30,7 +30,7 @@ from seq2seq_cli.evaluation.testset import test_text
 from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.report.heatmaps import save_heatmap
 from seq2seq_cli.runs import Run, open_run
-from seq2seq_cli.training.setup import new_learner
+from seq2seq_cli.training.learner import new_learner
 
 YARDSTICK = "luong-general"
 

@@ -24,9 +24,9 @@ from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import DTYPES, set_threads
 from seq2seq_cli.model import products
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.training.loop import DevScores, Learner, train
+from seq2seq_cli.training.learner import Learner, new_learner
+from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
-from seq2seq_cli.training.setup import new_learner
 
 COUNTED = 8
 """Batches over which FLOPs and loading are counted."""

@@ -137,7 +137,7 @@ def test_sources_are_closed_and_padded() -> None:
 def test_a_batch_reads_what_it_is_to_say_one_step_later(tmp_path: Path) -> None:
     corpus = TinyCorpus.write(tmp_path / "tiny", train=50)
     config = corpus.config()
-    prepared = prepare(config.data, SubwordConfig(vocab_size=60), tmp_path / "cache")
+    prepared = prepare(config.data, SubwordConfig(vocab_size=60))
     rows = np.array([11, 3, 40])
     batch = load_batch(next(prepared.train.parts()), rows)
     pairs = list(find_corpus(config.data).train.pairs())

@@ -69,7 +69,7 @@ def test_a_long_dev_line_is_said_and_is_not_in_the_loss_and_not_searched_through
 def test_dev_of_long_lines_alone_is_refused(tmp_path: Path) -> None:
     lesson = Lesson.prepare(with_long_lines(tmp_path / "long", [LONG], [LONG]), tmp_path / "cache")
     with pytest.raises(DataError, match=r"every dev line is longer than 30 pieces\.\nCut these lines into sentences"):
-        dev_evaluator(lesson.prepared, lesson.config, lesson.learner())
+        dev_evaluator(lesson.sitting(lesson.learner()))
 
 
 def test_ordinary_text_has_nothing_to_be_said_of(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:

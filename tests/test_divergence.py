@@ -24,7 +24,8 @@ from seq2seq_cli.report.history import read_history
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import loop
 from seq2seq_cli.training.experiment import Happening, experiment
-from seq2seq_cli.training.gradients import Learner, Sums, add_gradients
+from seq2seq_cli.training.gradients import Sums, add_gradients
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.loop import DevScores
 from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Intervals, Progress, Skipped, Stepped, WentBack

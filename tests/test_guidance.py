@@ -243,7 +243,7 @@ def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
     write_lines(tmp_path / "links", ["0-1", "", "0-8", "0-2"])
     values = {name: str(tmp_path / name) for name in ("train", "dev")} | {"src": "xx", "tgt": "yy", "max_length": 16}
     config = from_dict({"data": values, "subword": {"type": "char", "vocab_size": 30}})
-    prepared = prepare(config.data, config.subword, tmp_path / "cache", links=tmp_path / "links")
+    prepared = prepare(config.data, config.subword, links=tmp_path / "links")
     [pairs] = prepared.train.parts()
     assert pairs.numbers.tolist() == [0, 3]
     assert any("guided at 40% of the target pieces" in note for note in prepared.notes)  # 6 of 15
@@ -280,9 +280,9 @@ def guided(corpus: TinyCorpus, links: Path, **training: object) -> Config:
     return from_dict(settings)
 
 
-def alignment_error(config: Config, links: Path | None, cache: Path) -> float:
+def alignment_error(config: Config, links: Path | None) -> float:
     """Of the dev links, after training."""
-    prepared = prepare(config.data, config.subword, cache, links=links)
+    prepared = prepare(config.data, config.subword, links=links)
     lesson = Lesson(config, prepared)
     learner = lesson.learner()
     for _ in lesson.train(learner, Progress()):
@@ -303,7 +303,7 @@ def test_guided_attention_finds_the_words_sooner(
 ) -> None:
     config = guided(tiny_corpus, links, epochs=12, guided_weight=2.0)
     config = config.model_copy(update={"attention": AttentionConfig(kind=kind)})
-    with_links, without = (alignment_error(config, given, tmp_path / "cache") for given in (links, None))
+    with_links, without = (alignment_error(config, given) for given in (links, None))
     assert with_links < 0.5 * without
 
 
@@ -443,7 +443,7 @@ def test_links_of_a_table(tiny_corpus: TinyCorpus, links: Path, tmp_path: Path) 
     write_lines(tmp_path / "train.tsv", ["xx\tyy", *("\t".join(pair) for pair in zip(*sides, strict=True))])
     files = tiny_corpus.config()
     table = files.data.model_copy(update={"train": str(tmp_path / "train.tsv")})
-    one, other = (prepare(data, files.subword, tmp_path / "cache", links=links).train for data in (files.data, table))
+    one, other = (prepare(data, files.subword, links=links).train for data in (files.data, table))
     rows = np.arange(20)
     ours, theirs = (load_batch(next(text.parts()), rows).guide_BTS for text in (one, other))
     assert ours is not None

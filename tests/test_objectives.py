@@ -15,9 +15,9 @@ from seq2seq_cli.model.build import build
 from seq2seq_cli.model.loss import CHUNK, target_log_probs
 from seq2seq_cli.training import candidates
 from seq2seq_cli.training.candidates import Drawn, Rewards, explored, references, side_by_side
+from seq2seq_cli.training.learner import make_objective
 from seq2seq_cli.training.objectives import CrossEntropy
 from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical, expected_risk
-from seq2seq_cli.training.setup import make_objective
 
 SUBWORD = train_subword(["ab ba a b"] * 3, SubwordConfig(type="char", vocab_size=8))
 LONGEST = 2

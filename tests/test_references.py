@@ -73,7 +73,9 @@ def test_intervals_and_significance_take_them_all() -> None:
 
 def test_what_rewards_changed_is_scored_with_them_all(trained_run: Run) -> None:
     start = Translator.load(trained_run.directory, "cpu", "fp32")
-    change = _change("test", Lines(["ba", "du"], FIRST, (SECOND,)), start, [FIRST[0], SECOND[1]], "13a", None)
+    change = _change(
+        "test", Lines(["ba", "du"], FIRST, (SECOND,)), start, [FIRST[0], SECOND[1]], "13a", lambda done, total: None
+    )
     assert change.after.bleu.value == pytest.approx(100)
     assert all("nrefs:2" in scores.bleu.signature for scores in (change.before, change.after))
 

@@ -13,6 +13,7 @@ from seq2seq_cli import signals
 from seq2seq_cli.cli import streams
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
+from seq2seq_cli.cli.blocks import with_blocks
 from seq2seq_cli.cli.check_data import check_data
 from seq2seq_cli.cli.compare import compare
 from seq2seq_cli.cli.config import app as config_app
@@ -55,7 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "attentions": attentions,
 }
 for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(with_paths_expanded(command))
+    app.command(name, cls=Command)(with_paths_expanded(with_blocks(command)))
 app.add_typer(config_app, name="config")
 
 

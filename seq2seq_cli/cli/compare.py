@@ -27,23 +27,10 @@ def compare(
         typer.Option(metavar="KINDS", help="Attention kinds with commas between, or all (see `seq2seq attentions`)."),
     ] = "none,bahdanau,luong-general,local-p",
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each kind, with seeds one apart.")] = 1,
-    corpus: options.Corpus = None,
-    train_text: options.TrainText = None,
-    dev: options.Dev = None,
-    test: options.Test = None,
-    references: options.References = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
-    epochs: options.Epochs = None,
-    max_minutes: options.MaxMinutes = None,
-    seed: options.Seed = None,
-    tensorboard: options.TensorBoard = None,
-    guided_alignment: options.GuidedAlignment = None,
-    device: options.Device = None,
-    precision: options.PrecisionOption = None,
-    threads: options.Threads = None,
+    *,
+    texts: options.Texts,
+    settings: options.Settings,
+    training: options.Training,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew what is there already.")] = False,
 ) -> None:
     """Train the same model with several attentions, test them all, and write a page that shows the differences.
@@ -68,23 +55,19 @@ def compare(
     from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs
-    from seq2seq_cli.training.setup import prepared_text
+    from seq2seq_cli.training.sitting import prepared_text
 
     streams.do_without_output()
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)
-    flags = {
-        **options.data_flags(corpus, train_text, dev, test, src, tgt, references),
-        **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
-    }
-    plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
+    plan = planned_runs(attentions, seeds, files, settings.config, settings.changes, texts.flags | training.flags)
     for planned in plan:
         planned.check(overwrite)
-    settings = plan[0].config
-    used = set_threads(settings.training.threads)
+    first = plan[0].config
+    used = set_threads(first.training.threads)
     with console.stages() as report:
-        prepared = prepared_text(settings, used, report)
+        prepared = prepared_text(first, used, report)
     again = ", without --overwrite" if overwrite else ""
     for number, planned in enumerate(plan, start=1):
         told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
@@ -96,14 +79,14 @@ def compare(
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             [planned.run for planned in plan],
-            settings.data.test,
-            settings.decoding.model_dump(),
-            settings.training.device,
+            first.data.test,
+            first.decoding.model_dump(),
+            first.training.device,
             "fp32",
             one_source=True,
             keep=lambda source: chosen_rows(source, options.SENTENCES),
             watch=watch,
-            references=settings.data.references,
+            references=first.data.references,
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))

@@ -12,13 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from seq2seq_cli import console
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.prepare import Report
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import Change
 from seq2seq_cli.training.experiment import Averaged, Begun, Following, Happening, LeftOut
 from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, Unjudged, WentBack
-from seq2seq_cli.training.setup import Report
 from seq2seq_cli.wording import counted
 
 LONGEST_LEFT = 1e9

@@ -10,21 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
-from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.report.pictures import Pictures, draw_pictures
-from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import Change, changes
 from seq2seq_cli.training.checkpoint import average
-from seq2seq_cli.training.distributed import share_state
 from seq2seq_cli.training.limit import Deadline, OutOfTimeError
-from seq2seq_cli.training.loop import DevScores, Learner
-from seq2seq_cli.training.progress import Progress
-from seq2seq_cli.training.setup import Report
+from seq2seq_cli.training.loop import DevScores, Evaluate
+from seq2seq_cli.training.sitting import Sitting
 
 T = TypeVar("T")
 
@@ -71,22 +65,12 @@ MEAN, TEST, CHANGE, PICTURES = "the mean of the last weights", "the test", "what
 
 
 class Closing:
-    """What follows the training of ``run``, until ``deadline``; ``evaluate`` judges on dev."""
+    """What follows the training of ``sitting``, until ``deadline``; ``evaluate`` judges on dev."""
 
-    def __init__(
-        self,
-        run: Run,
-        learner: Learner,
-        prepared: Prepared,
-        progress: Progress,
-        config: Config,
-        evaluate: Callable[[Seq2Seq], DevScores],
-        deadline: Deadline,
-        report: Report | None,
-    ) -> None:
-        self.run, self.learner, self.prepared, self.progress = run, learner, prepared, progress
-        self.config, self.evaluate, self.report = config, evaluate, report
-        self.deadline = deadline
+    def __init__(self, sitting: Sitting, evaluate: Evaluate, deadline: Deadline) -> None:
+        self.sitting, self.evaluate, self.deadline = sitting, evaluate, deadline
+        self.run, self.config, self.prepared = sitting.run, sitting.config, sitting.prepared
+        self.learner, self.progress = sitting.learner, sitting.progress
 
     def happenings(self, pictures: int) -> Iterator[Following | Averaged | Evaluation | Change | Pictures | LeftOut]:
         """One after the other; of so many dev sentences the pictures."""
@@ -104,7 +88,7 @@ class Closing:
         if self.config.objective.from_run is not None:
             watch = self._watch(CHANGE)
             made = self._in_time(
-                lambda: list(changes(self.run, self.prepared, translator, tested, watch)),
+                lambda: list(changes(self.sitting, translator, tested, watch)),
                 CHANGE,
                 self.run.resume_command,
             )
@@ -135,8 +119,7 @@ class Closing:
 
     def _watch(self, what: str) -> Watch:
         def watch(done: int, total: int) -> None:
-            if self.report is not None:
-                self.report(what, done, total)
+            self.sitting.report(what, done, total)
             self.deadline.check()
 
         return watch
@@ -162,7 +145,7 @@ class Closing:
         learner, best = self.learner, self.progress.best_score
         assert best is not None
         restore(learner.model, average(paths), "average")
-        share_state(learner, self.progress)
+        self.sitting.tell_state()
         learner.model.eval()
         scores = self.evaluate(learner.model)
         kept = (scores.bleu if self.config.training.stop_on == "bleu" else -scores.loss) > best
