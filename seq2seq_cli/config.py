@@ -3,6 +3,7 @@
 Precedence: the defaults below < a TOML file < ``--set section.key=value`` and the named flags.
 """
 
+import codecs
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -540,7 +541,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = read_bytes(path, LARGEST_FILE)
         if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
             raise ConfigError(f"a line is longer than {LONGEST_LINE:,} bytes.", str(path))
-        return tomllib.loads(content.decode("utf-8-sig", errors="surrogateescape").replace("\r\n", "\n"))
+        # What Windows' PowerShell writes behind a > is UTF-16.
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16") if wide else content.decode("utf-8-sig", errors="surrogateescape")
+        return tomllib.loads(text.replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file.", str(path)) from None
     except RecursionError:

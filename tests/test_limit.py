@@ -190,6 +190,14 @@ def test_updates_get_three_quarters_at_least_and_all_together_a_tenth_more_at_mo
     assert sitting_seconds(config, progress) >= 0.1 * whole
 
 
+def test_time_is_kept_for_the_looks_to_come() -> None:
+    """One, and one more at the mean of the last weights, a quarter longer than the last one; and the update under way."""
+    looked, begun = (Progress(look_seconds=4.0, step_seconds=1.0, evaluations=count) for count in (3, 0))
+    assert updating_seconds(TrainingConfig(max_minutes=10, average=5), looked) == 600 - (2 * 5 + 1)
+    assert updating_seconds(TrainingConfig(max_minutes=10, average=5), begun) == 600 - (5 + 1)
+    assert updating_seconds(TrainingConfig(max_minutes=10, average=1), looked) == 600 - (5 + 1)
+
+
 def test_there_is_no_limit_by_default() -> None:
     config, progress = TrainingConfig(), Progress(seconds=1e9, look_seconds=5.0, evaluations=1)
     for seconds in (updating_seconds, look_seconds, sitting_seconds):

@@ -122,26 +122,34 @@ def check(
     pair of the temporary folder; of files that are to be converted, and of texts whose lines are to be paired anew, a
     copy there. Raises DataError where there is no text to be read, or no room.
     """
+    conversions: list[Conversion] = []
+    of_test: list[Conversion] = []
     with tempfile.TemporaryDirectory(prefix="seq2seq-check-") as folder:
         try:
             readable, conversions = converted(text, languages, Path(folder))
-            against = None if test is None else converted(test, languages, Path(folder))[0]
+            against = None
+            if test is not None:
+                against, of_test = converted(test, languages, Path(folder))
             found = _Check(readable, languages, against, progress, Path(folder)).run(processes or available_cores())
+        except DataError as error:
+            for done in (*conversions, *of_test):
+                error.where = error.where and done.named(error.where)
+            raise
         except OSError as error:
             hint = "It takes 63 bytes a pair there; TMPDIR names another folder."
             raise DataError(f"what is found cannot be kept: {error.strerror}.", folder, hint) from error
-        findings = [_of_files(finding, conversions) for finding in found.findings]
+        findings = [_of_files(finding, conversions, found.pairs) for finding in found.findings]
         yield replace(found, where=text.where, findings=findings, conversions=conversions)
 
 
-def _of_files(finding: Finding, conversions: list[Conversion]) -> Finding:
-    """What is found of whole files and not of single pairs."""
+def _of_files(finding: Finding, conversions: list[Conversion], count: int) -> Finding:
+    """What is found of whole files and not of single pairs, of which there are ``count``: a header is a line, too."""
     if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
         return finding
     src, tgt = (
         sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET)
     )
-    return replace(finding, pairs=max(src, tgt), sides=(src, tgt))
+    return replace(finding, pairs=min(max(src, tgt), count), sides=(src, tgt))
 
 
 class _Check:
