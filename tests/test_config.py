@@ -77,7 +77,7 @@ def test_what_makes_no_sense_is_refused(overrides: list[str], said: str) -> None
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     assert "no such configuration file" in problem_of(path=tmp_path / "none.toml")
-    for number, content in enumerate((b"a = [", b"\xff\xfe", b"lr: 1e-3")):
+    for number, content in enumerate((b"a = [", b"\xff\xff", b"\xff\xfea", b"lr: 1e-3")):
         path = tmp_path / f"{number}.toml"
         path.write_bytes(content)
         assert "not readable as TOML" in problem_of(path=path)

@@ -95,7 +95,8 @@ def test_a_named_pipe_is_read_once(trained_run: Run, tmp_path: Path) -> None:
     os.mkfifo(pipe)
     program = "import sys; open(sys.argv[1], 'w').write('ta nu\\nki\\nze\\n')"
     with subprocess.Popen([sys.executable, "-c", program, pipe]) as writer:
-        words = [sys.executable, "-m", "seq2seq_cli", "translate", pipe, "--run", trained_run.directory]
+        where = ("--run", str(trained_run.directory))
+        words = [sys.executable, "-m", "seq2seq_cli", "translate", str(pipe), *where]
         try:
             done = subprocess.run(words, capture_output=True, check=False, timeout=60)
         finally:
