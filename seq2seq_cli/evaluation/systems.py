@@ -11,6 +11,7 @@ from itertools import chain
 
 from seq2seq_cli.config import Config, DataConfig, DecodingConfig, TokenizerName, decoding_with, load
 from seq2seq_cli.data.corpora import Form, find_test, languages, open_test
+from seq2seq_cli.data.identification import swapped_notes
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
@@ -280,8 +281,11 @@ def _one_test(
     """Where the test set is, and its lines as each run reads them."""
     where, texts = "", list[Lines]()
     for run in runs:
-        text = test_text(load(run.config).data, test, run, note, references)
+        data = load(run.config).data
+        text = test_text(data, test, run, note, references)
         lines = Lines.read(text)
+        for swapped in swapped_notes({text.where: lines}, languages(data)) if lines not in texts else []:
+            note(swapped)
         first = texts[0] if texts else lines
         where = where or text.where
         hint = "Name one for all with --test."

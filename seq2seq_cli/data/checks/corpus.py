@@ -28,6 +28,7 @@ from seq2seq_cli.data.checks.realigning import Realigned, realign, regions_of
 from seq2seq_cli.data.checks.scripts import common_scripts, letters_by_script, scripts_of
 from seq2seq_cli.data.checks.shifts import Block, suspicious_blocks
 from seq2seq_cli.data.checks.workers import looked_at
+from seq2seq_cli.data.identification import look_swapped
 from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.errors import DataError
 
@@ -91,6 +92,11 @@ class Checked:
     def unrelated(self) -> bool:
         """Whether the two sides do not belong together."""
         return any(finding.pairs for finding in self.findings if finding.kind is Kind.UNRELATED)
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the text as a whole has the two languages in each other's place."""
+        return any(2 * finding.pairs > self.pairs for finding in self.findings if finding.kind is Kind.SWAPPED)
 
     @property
     def mendable(self) -> bool:
@@ -276,13 +282,16 @@ class _Check:
         """What the text is held against, learned from its beginning."""
         src, tgt = ([line for chunk in first for line in (chunk.src, chunk.tgt)[side]] for side in (SOURCE, TARGET))
         quoted = all_quoted(first[0].src), all_quoted(first[0].tgt)
-        return Expected(self._scripts(first[0]), self.test, quoted, Languages.of(src, tgt))
+        swapped = look_swapped(src, tgt, self.languages)
+        return Expected(self._scripts(first[0], swapped), self.test, quoted, Languages.of(src, tgt), swapped)
 
-    def _scripts(self, chunk: Chunk) -> tuple[frozenset[str], frozenset[str]]:
+    def _scripts(self, chunk: Chunk, swapped: bool) -> tuple[frozenset[str], frozenset[str]]:
         """What both languages are written in: by their codes, else by what the text begins with."""
         src, tgt = (
             scripts_of(language) or common_scripts(letters_by_script(counts_by_class(codes_of(lines))))
-            for language, lines in zip(self.languages, (chunk.src, chunk.tgt), strict=True)
+            for language, lines in zip(
+                self.languages, (chunk.tgt, chunk.src) if swapped else (chunk.src, chunk.tgt), strict=True
+            )
         )
         return src, tgt
 
