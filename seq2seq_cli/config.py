@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from seq2seq_cli import kinds
+from seq2seq_cli.complaints import complaint
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.files import read_bytes
 from seq2seq_cli.wording import counted
@@ -95,7 +96,7 @@ def _text_form(value: object) -> str | list[str]:
         return value
     if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
         return value[0] if len(value) == 1 else value
-    raise PydanticCustomError("text_form", "Input should be the name of a text, or a list of two files' names")
+    raise PydanticCustomError("text_form", "must be the name of a text, or a list of two files' names")
 
 
 TextForm = Annotated[str | list[str], PlainValidator(_text_form)]
@@ -624,7 +625,7 @@ def _explain(detail: Any, where: str | None) -> str:
     if detail["type"] == "extra_forbidden":
         known = all_keys() if len(detail["loc"]) > 1 else list(Config.model_fields)
         return f"{prefix}{key} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = complaint(detail)
     if detail["type"] in ("value_error", "missing") or "input" not in detail:
         return f"{prefix}{key}: {message}" if key else f"{prefix}{message}"
     return f"{prefix}{key} = {_shortened(detail['input'])}: {message}"

@@ -68,7 +68,7 @@ Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the trainin
 MaxMinutes = Annotated[
     float | None,
     typer.Option(
-        help="Stop each training after this long, looks at dev included; test and pictures take at most a tenth more."
+        help="Stop each training after this long, looks at dev included; test and pictures take at most a tenth more.",
     ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Everything random starts from it.")]
@@ -87,17 +87,23 @@ SearchPrecision = Annotated[
     str | None, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.", rich_help_panel="Machine")
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=0, help="Processor threads; 0: all cores, at most 8.", rich_help_panel="Machine")
+    int | None,
+    typer.Option(min=0, max=1024, help="Processor threads; 0: all cores, at most 8.", rich_help_panel="Machine"),
 ]
-Beam = Annotated[int | None, typer.Option(min=1, help="Beam width; 1: greedy.", rich_help_panel="Search")]
+Beam = Annotated[int | None, typer.Option(min=1, max=1000, help="Beam width; 1: greedy.", rich_help_panel="Search")]
 LengthPenalty = Annotated[
     float | None,
-    typer.Option(min=0, help="alpha in log p(y) / length^alpha.", rich_help_panel="Search"),
+    typer.Option(min=0, max=100, help="alpha in log p(y) / length^alpha.", rich_help_panel="Search"),
 ]
-MinLength = Annotated[int | None, typer.Option(min=0, help="Fewest pieces.", rich_help_panel="Search")]
+MinLength = Annotated[int | None, typer.Option(min=0, max=100_000, help="Fewest pieces.", rich_help_panel="Search")]
 MaxLength = Annotated[
     int | None,
-    typer.Option(min=0, help="Most pieces; 0: twice the source's plus 20, at most 200 more.", rich_help_panel="Search"),
+    typer.Option(
+        min=0,
+        max=100_000,
+        help="Most pieces; 0: twice the source's plus 20, at most 200 more.",
+        rich_help_panel="Search",
+    ),
 ]
 BatchTokens = Annotated[
     int | None,
@@ -138,7 +144,7 @@ def training_flags(
     precision: str | None,
     threads: int | None,
 ) -> dict[str, object]:
-    """The training options as settings."""
+    """The training options as settings. Raises ConfigError, by the option's name, for what no setting may be."""
     given = {
         "epochs": epochs,
         "max_minutes": max_minutes,
@@ -149,15 +155,23 @@ def training_flags(
         "precision": precision,
         "threads": threads,
     }
+    from seq2seq_cli.config import from_dict
+
+    for name, value in given.items():
+        if value is not None:
+            from_dict({"training": {name: value}}, f"--{name.replace('_', '-')}")
     return {f"training.{name}": value for name, value in given.items()}
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
-    """A run's decoding settings with the options that were given laid over them. Raises ConfigError for what no file of
-    settings may hold either."""
+    """A run's decoding settings with the options that were given laid over them. Raises ConfigError, by the option's name,
+    for what no file of settings may hold either."""
     from seq2seq_cli.config import decoding_with
 
-    return decoding_with(config.decoding, given, "command line")
+    decoding = config.decoding
+    for name, value in given.items():
+        decoding = decoding_with(decoding, {name: value}, f"--{name.replace('_', '-')}")
+    return decoding
 
 
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:

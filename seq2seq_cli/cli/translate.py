@@ -40,7 +40,7 @@ def translate(
     beam: options.Beam = None,
     nbest: Annotated[
         int | None,
-        typer.Option(min=1, help="Translations a line, as: line number, score, translation (tab-separated)."),
+        typer.Option(min=1, max=1000, help="Translations a line, as: line number, score, translation (tab-separated)."),
     ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Line number and score before each translation.")] = False,
     pieces: Annotated[bool, typer.Option("--pieces", help="Subword pieces instead of text.")] = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.optim import learning_rate
 from seq2seq_cli.training.progress import Progress
 from seq2seq_cli.training.start import weights_digest
+from seq2seq_cli.wording import shell_word
 
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
@@ -102,7 +102,7 @@ def _of_the_rate(run: Run, config: Config, prepared: Prepared, progress: Progres
         return [f"{told} than before."]
     return [
         f"{told} than before: a warm restart. The best weights so far are kept until dev finds better ones. For more training "
-        f"at a rate of your own: seq2seq train --from {shlex.quote(str(run.directory))} --set training.learning_rate=..."
+        f"at a rate of your own: seq2seq train --from {shell_word(run.directory)} --set training.learning_rate=..."
     ]
 
 
