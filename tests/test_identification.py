@@ -100,7 +100,7 @@ def test_it_is_not_loaded_for_languages_it_does_not_know(monkeypatch: pytest.Mon
 def test_training_and_evaluation_tell_of_it(clean: Sides, tiny_corpus: TinyCorpus, tmp_path: Path, cache: Path) -> None:  # noqa: F811
     written(tmp_path, clean)
     prefix = written(tmp_path, (clean[1][:50], clean[0][:50]), "test")
-    data = {
+    data: dict[str, object] = {
         "train": str(tmp_path / "train"),
         "dev": str(tmp_path / "train"),
         "test": str(prefix),

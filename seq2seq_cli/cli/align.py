@@ -10,6 +10,7 @@ import typer
 
 from seq2seq_cli.cli import options
 from seq2seq_cli.cli.too_long import warn_of, without
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.links import Agreement
@@ -131,7 +132,11 @@ def _rows(agreed: Agreement) -> list[tuple[str, str]]:
     both = f"{agreed.sure_found:,} + {agreed.possible_found:,}"
     figures = [
         ("alignment error rate", agreed.error_rate, f"1 - ({both}) / ({agreed.links:,} + {agreed.sure:,})"),
-        ("precision", agreed.precision, f"{agreed.possible_found:,} of {agreed.links:,} links are sure or possible"),
-        ("recall", agreed.recall, f"{agreed.sure_found:,} of {agreed.sure:,} sure links were found"),
+        (
+            "precision",
+            agreed.precision,
+            f"{agreed.possible_found:,} of {counted(agreed.links, 'link')} sure or possible",
+        ),
+        ("recall", agreed.recall, f"{agreed.sure_found:,} of {counted(agreed.sure, 'sure link')} found"),
     ]
     return [(name, f"{'none' if value is None else f'{value:.4f}'}\t{counts}") for name, value, counts in figures]
