@@ -165,7 +165,7 @@ def test_what_was_left_out_is_made_up_for(corpus: TinyCorpus, machine: Machine, 
     assert not any(isinstance(event, LeftOut) for event in again)
 
 
-@pytest.mark.parametrize("row", [0.0005, 0.01])
+@pytest.mark.parametrize("row", [0.0002, 0.001])
 def test_how_long_the_test_takes_is_known_beforehand(
     row: float, corpus: TinyCorpus, machine: Machine, tmp_path: Path
 ) -> None:
