@@ -20,6 +20,7 @@ from seq2seq_cli.data.corpora import open_test, open_text
 from seq2seq_cli.data.formats import FORMATS, REFUSED
 from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.readers.segments import read_segments
 from seq2seq_cli.data.readers.xml_events import DEEPEST
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.runs import Run
@@ -766,3 +767,25 @@ def test_standard_streams_of_json_are_bounded(tmp_path: Path) -> None:
     content.write(b'", "en": "y"}]')
     with pytest.raises(DataError, match="holds an object of more than 8 MiB"):
         list(open_text(str(write(tmp_path / "a.json", content.getvalue())), "train", "de", "en").pairs())
+
+
+def test_a_list_behind_a_byte_order_mark(tmp_path: Path) -> None:
+    content = "\ufeff" + json.dumps([{"de": "ja", "en": "yes"}, {"de": "nein", "en": "no"}], indent=1)
+    path = write(tmp_path / "a.json", content)
+    assert list(open_text(str(path), "train", "de", "en").pairs()) == [("ja", "yes"), ("nein", "no")]
+
+
+def test_what_systems_have_said_is_left_out(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.xml",
+        '<doc id="a"><ref lang="en"><seg id="1">yes</seg></ref>\n<hyp system="x">\n<seg id="1">perhaps</seg>\n</hyp>\n'
+        '<ref lang="en"><seg id="2">no</seg></ref></doc>',
+    )
+    assert [(segment.name, segment.text) for segment in read_segments(path)] == [("1", "yes"), ("2", "no")]
+
+
+def test_a_row_is_named_by_its_line_in_the_file(tmp_path: Path) -> None:
+    """The line that names the separator is one."""
+    path = write(tmp_path / "a.csv", "sep=;\nde;en\nja;yes\nnein\n")
+    with pytest.raises(DataError, match=r"a\.csv:4: 1 cell in this row, where the header has 2"):
+        list(open_text(str(path), "train", "de", "en").pairs())

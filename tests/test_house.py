@@ -13,7 +13,7 @@ from seq2seq_cli.runs import Run
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors", "wording"),
-    ("files", "kinds"),
+    ("complaints", "files", "kinds"),
     ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
     ("device", "inputs"),
     ("data", "model"),

@@ -8,6 +8,8 @@ from models import VOCABULARY, assert_same, log_probs, tiny_config, tiny_model, 
 from torch import Tensor, nn
 
 from seq2seq_cli.model.loss import CHUNK, cross_entropies
+from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.readout import Vocabulary
 
 ROWS = pytest.mark.parametrize("rows", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 7])
 SMOOTHINGS = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
@@ -98,3 +100,14 @@ def test_the_models_loss_counts_the_real_tokens_and_no_others(kind: str) -> None
     # Whatever stands in the padding of either side of the target.
     other = sentences._replace(reads_BT=torch.where(real_BT, sentences.reads_BT, 5))
     assert_same(model.loss(other.batch(torch.where(real_BT, target_BT, 7), real_BT), 0.1).smoothed, loss.smoothed)
+
+
+@torch.no_grad()
+def test_log_probabilities_are_not_rounded_to_bfloat16() -> None:
+    """Whose sums over a sentence would be off by whole nats."""
+    readout = Vocabulary(None, nn.Embedding(7, 4), 4, 0.0)
+    features_NF = torch.randn(3, 4)
+    found_NV = readout.log_probs(features_NF, Pass(torch.bfloat16))
+    logits_NV = readout.logits(features_NF, Pass(torch.bfloat16))
+    assert found_NV.dtype == torch.float32
+    torch.testing.assert_close(found_NV, logits_NV.float().log_softmax(-1), rtol=0, atol=0)

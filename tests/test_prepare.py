@@ -399,7 +399,7 @@ def test_progress_ends_at_its_total_and_nothing_is_printed(
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ([("", "a"), ("a", "\0 ")], "train.de and .*train.en: each of the 2 pairs has an empty side"),
+        ([("", "a"), ("a", "\0 ")], "train.de and .*train.en: 2 pairs, and none of them has two sides"),
         (
             [("", "a"), ("a" * 9, "b")],
             r"no pair is left for training. 1 pair with an empty side: dropped. 1 pair longer",

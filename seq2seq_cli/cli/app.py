@@ -26,7 +26,7 @@ from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
-from seq2seq_cli.cli.words import Command, with_paths_expanded
+from seq2seq_cli.cli.words import Command, Group, with_paths_expanded
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
 
@@ -35,6 +35,7 @@ UNUSABLE = {errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.EN
 
 app = typer.Typer(
     name="seq2seq",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

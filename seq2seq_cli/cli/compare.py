@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,10 @@ from seq2seq_cli.wording import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from seq2seq_cli.data.prepare import Prepared, Report
     from seq2seq_cli.evaluation.seeds import KindSummary
+    from seq2seq_cli.training.comparison import Planned
+    from seq2seq_cli.training.experiment import Happening
 
 
 def compare(
@@ -45,7 +49,6 @@ def compare(
         seq2seq compare --attentions none,bahdanau --seeds 3 --corpus bible-es-en --max-minutes 30 --run runs/bible
     """
     from seq2seq_cli import console
-    from seq2seq_cli.cli.live import follow
     from seq2seq_cli.cli.results import comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.seeds import sizes, summaries
@@ -68,14 +71,7 @@ def compare(
     used = set_threads(first.training.threads)
     with console.stages() as report:
         prepared = prepared_text(first, used, report)
-    again = ", without --overwrite" if overwrite else ""
-    for number, planned in enumerate(plan, start=1):
-        told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
-        if planned.is_done(prepared) and not overwrite:
-            console.notice(f"{told}: done before")
-            continue
-        console.notice(told)
-        follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: f"the same command{again}")
+    _train(plan, prepared, overwrite)
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             [planned.run for planned in plan],
@@ -100,6 +96,45 @@ def compare(
         write_report(comparison, files.report)
     console.notice(f"scores: {files.results}")
     console.notice(f"Open it in a browser: {files.report}")
+
+
+def _train(plan: list[Planned], prepared: Prepared, overwrite: bool) -> None:
+    """Every run that is not done yet."""
+    from seq2seq_cli import console
+    from seq2seq_cli.cli.live import follow
+
+    again = ", without --overwrite" if overwrite else ""
+    done = [planned.is_done(prepared) and not overwrite for planned in plan]
+    if (minutes := plan[0].config.training.max_minutes) is not None and not all(done):
+        console.notice(_budget(done.count(False), minutes))
+    for number, (planned, is_done) in enumerate(zip(plan, done, strict=True), start=1):
+        told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
+        if is_done:
+            console.notice(f"{told}: done before")
+            continue
+        console.notice(told)
+        follow(partial(_trained, planned, overwrite), planned.config, go_on=lambda _: f"the same command{again}")
+
+
+def _budget(runs: int, minutes: float) -> str:
+    """What a comparison of so many runs under a time limit will take."""
+    from seq2seq_cli.training.limit import AFTERWARDS
+
+    whole = runs * minutes * (1 + AFTERWARDS)
+    return (
+        f"{counted(runs, 'run')} to train, at most {minutes:g} minutes each and a tenth more for what follows: "
+        f"{counted(max(1, round(whole)), 'minute')} in all, and then the test of all runs together"
+    )
+
+
+def _trained(planned: Planned, overwrite: bool, report: Report) -> Iterator[Happening]:
+    """What happens in one of the runs; but that there was no time for its test is nothing to be told: all runs are tested
+    in the end."""
+    from seq2seq_cli.training.closing import TEST, LeftOut
+
+    for event in planned.experiment(overwrite, report):
+        if not (isinstance(event, LeftOut) and event.what == TEST):
+            yield event
 
 
 def _seeds_table(rows: list[KindSummary]) -> Table:

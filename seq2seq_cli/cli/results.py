@@ -122,18 +122,20 @@ def comparison_table(comparison: Comparison) -> Table:
 
     from seq2seq_cli.report.exports import shown_p
 
-    # As Text, or [brackets] in a name would be read as markup.
     table = Table(title=Text(comparison.title, "table.title"))
     table.add_column("run", no_wrap=True)
-    for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
-        table.add_column(column, justify="right", no_wrap=True)
     names = comparison.names
+    several = len(names) > 1
+    metrics = [head for name in ("BLEU", "chrF", "TER") for head in ((name, "p") if several else (name,))]
+    for column in (*metrics, "parameters", "train min", "sent/s"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, evaluation, significance in zip(names, comparison.evaluations, comparison.significance, strict=True):
         cells = []
         for metric in ("bleu", "chrf", "ter"):
             score = getattr(evaluation.scores, metric)
-            p = "" if significance is None else shown_p(getattr(significance, metric))
-            cells += [f"{score.value:.2f} [{'-'.join(score.bounds())}]", p]
+            cells.append(f"{score.value:.2f} [{'-'.join(score.bounds())}]")
+            if several:
+                cells.append("" if significance is None else shown_p(getattr(significance, metric)))
         table.add_row(
             Text(name),
             *map(Text, cells),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import deque
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options, streams
+from seq2seq_cli.wording import shell_word
 
 BEGAN = time.monotonic()
 """When the command was loaded, which is before all that takes time."""
@@ -91,4 +91,4 @@ def train(
             go_on=lambda begun: begun.resume_command,
         )
     console.notice(f"Run directory: {made.directory}")
-    console.notice(f'Try it: echo "..." | seq2seq translate --run {shlex.quote(str(made.directory))}')
+    console.notice(f'Try it: echo "..." | seq2seq translate --run {shell_word(made.directory)}')

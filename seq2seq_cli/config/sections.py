@@ -72,7 +72,7 @@ def _text_form(value: object) -> str | list[str]:
         return value
     if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
         return value[0] if len(value) == 1 else value
-    raise PydanticCustomError("text_form", "Input should be the name of a text, or a list of files' names")
+    raise PydanticCustomError("text_form", "must be the name of a text, or a list of files' names")
 
 
 TextForm = Annotated[str | list[str], PlainValidator(_text_form)]

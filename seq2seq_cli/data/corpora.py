@@ -179,7 +179,10 @@ def _many(pattern: Path, role: Role, src: str, tgt: str, note: Note) -> Parallel
 def _pair_of_files(prefix: Path, src: str, tgt: str) -> LineFiles:
     src_file, tgt_file = (_existing(prefix, suffix) for suffix in (src, tgt))
     if src_file is None or tgt_file is None:
-        raise _missing(Path(f"{prefix}.{src if src_file is None else tgt}"))
+        missing = Path(f"{prefix}.{src if src_file is None else tgt}")
+        if missing.is_dir():
+            raise DataError("is a folder, not a file.", str(missing), f"{prefix} names the two files of a text.")
+        raise _missing(missing)
     return LineFiles(src_file, tgt_file)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -104,14 +104,20 @@ class LineFiles(TwoFiles):
         for path, lines in ((self.src, src), (self.tgt, tgt)):
             if not lines:
                 return DataError("the file is empty.", str(path))
-        line = first_shifted(src, tgt)
+        clear = clearly_shifted(src, tgt)
+        line = min(len(src), len(tgt)) if clear is None else clear
         texts = [shorten(lines[line]) if line < len(lines) else "(no such line)" for lines in (src, tgt)]
+        where = f"They look shifted from line {line + 1} on" if clear is not None else "Here the one ends"
         what = (
-            f"{counted(len(src), 'line')} in one file but {len(tgt):,} in the other. "
-            f"They look shifted from line {line + 1} on:\n  {self.src}:{line + 1}: {texts[0]}\n"
+            f"{counted(len(src), 'line')} in one file but {len(tgt):,} in the other. {where}:\n"
+            f"  {self.src}:{line + 1}: {texts[0]}\n"
             f"  {self.tgt}:{line + 1}: {texts[1]}"
         )
-        return DataError(what, self.where, "Line N of one file must translate line N of the other.")
+        hint = (
+            "Line N of one file must translate line N of the other: `seq2seq check-data` shows where they part, and its --fix "
+            "pairs lines anew."
+        )
+        return DataError(what, self.where, hint)
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,48 @@ class Joined:
 def _names(text: ParallelText) -> list[str]:
     """What `where` puts together."""
     return [str(text.src), str(text.tgt)] if isinstance(text, TwoFiles) and not text.name else [text.where]
+
+
+AGREE, BETTER = 0.5, 0.2
+"""Correlation of the lengths of lines that translate each other, at least, and how much more it must be than that of lines
+that would stand beside each other otherwise."""
+STRETCH, FEWEST = 8, 3
+"""Pairs of a stretch that has to agree, and of one where there are not as many."""
+
+
+def clearly_shifted(src: list[str], tgt: list[str]) -> int | None:
+    """`first_shifted`, where lengths speak for it: before it and behind it, in each stretch of the text, lines are as long as
+    those they are then beside, and not as those they would be beside otherwise. None where they do not: lines may be
+    missing in several places, or a text is sorted by length."""
+    place = first_shifted(src, tgt)
+    longer, shorter = (
+        np.log([len(line) + 1.0 for line in lines]) for lines in sorted((src, tgt), key=len, reverse=True)
+    )
+    count, extra = len(shorter), len(longer) - len(shorter)
+    beside, moved = longer[:count], longer[extra:]
+    stretches = [
+        (shorter[part], right[part], wrong[part])
+        for begin, end, right, wrong in ((0, place, beside, moved), (place, count, moved, beside))
+        for part in _parted(begin, end)
+    ]
+    agree = [
+        _correlation(own, right) > max(AGREE, _correlation(own, wrong) + BETTER) for own, right, wrong in stretches
+    ]
+    return place if agree and all(agree) else None
+
+
+def _parted(begin: int, end: int) -> list[slice]:
+    """Up to four stretches of a part of the pairs."""
+    if end - begin < FEWEST:
+        return []
+    edges = np.linspace(begin, end, max(1, min(4, (end - begin) // STRETCH)) + 1).astype(int).tolist()
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    scale = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / scale if scale else 0.0
 
 
 def first_shifted(src: list[str], tgt: list[str]) -> int:

@@ -16,6 +16,7 @@ from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
 from seq2seq_cli.data.epochs import TrainingText, training_text
 from seq2seq_cli.data.guidance import check_links, read_piece_links
+from seq2seq_cli.data.identification import swapped_notes
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
 from seq2seq_cli.data.tables import Table
@@ -114,6 +115,8 @@ def prepare(
     if subwords is None:
         notes += _size_notes(pieces, subword)
     lines = Lines.read(corpus.dev)
+    judged = {corpus.dev.where: lines} | ({corpus.test.where: test_lines} if corpus.test and test_lines else {})
+    notes += swapped_notes(judged, (corpus.src, corpus.tgt))
     notes = [*dict.fromkeys(said), *notes]  # each once, however often the text was read
     return Prepared(
         directory, pieces, train, dev_pairs, lines, test_lines, corpus.src, corpus.tgt, corpus.name, notes, hashes
@@ -161,7 +164,7 @@ def _check(text: ParallelText, report: Report) -> int:
         if count % REPORT_EVERY == 0:
             report("reading", count, 0)
     if not usable:
-        raise DataError(f"each of the {count} pairs has an empty side.", text.where)
+        raise DataError(f"{counted(count, 'pair')}, and none of them has two sides.", text.where)
     return count
 
 

@@ -275,7 +275,7 @@ class Translator:
 def _of_head(heads_BTHS: Tensor | None, head: int) -> Tensor:
     heads = 0 if heads_BTHS is None else heads_BTHS.shape[2]
     if heads_BTHS is None or not 0 <= head < heads:
-        has = f"has {heads} heads" if heads else "has no heads of which one could be shown"
+        has = f"has {counted(heads, 'head')}" if heads else "has no heads of which one could be shown"
         raise ConfigError(f"there is no head {head + 1}: this model's attention {has}.", "--head")
     return heads_BTHS[:, :, head]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from seq2seq_cli.config.sections import DataConfig
-from seq2seq_cli.data.corpora import Form, find_test
+from seq2seq_cli.data.corpora import Form, find_test, languages
+from seq2seq_cli.data.identification import swapped_notes
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.errors import RunError
@@ -33,7 +34,10 @@ class FoundTests:
         key = (data.corpus, data.src, data.tgt, names, tuple(data.references))
         if key not in self._read:
             text = test_text(data, run, note)
-            self._read[key] = FoundTest(text.where, Lines.read(text))
+            lines = Lines.read(text)
+            for swapped in swapped_notes({text.where: lines}, languages(data)):
+                note(swapped)
+            self._read[key] = FoundTest(text.where, lines)
         return self._read[key]
 
 

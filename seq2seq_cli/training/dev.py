@@ -76,9 +76,10 @@ class _Look:
             what = f"every dev line is longer than {MOST_PIECES:,} pieces."
             raise DataError(what, sitting.prepared.corpus_name, "Cut these lines into sentences.")
 
-    def part_done(self) -> int:
-        """How many lines there would have been time for, when a look was cut short."""
-        return min(self.count, max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST))))
+    def part_done(self) -> int | None:
+        """How many lines there would have been time for, when a look was cut short; None where that is all of them."""
+        lines = max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST)))
+        return lines if lines < self.count else None
 
     def scores(self, model: Seq2Seq, lines: int | None, deadline: Deadline) -> DevScores:
         """At so many lines (None: all). Raises OutOfTimeError, in all processes, where the deadline of one has passed."""

@@ -4,7 +4,6 @@ run was made."""
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from seq2seq_cli.runs import FORMAT, Run, unwritable, versions, write_bytes, wri
 from seq2seq_cli.training.optim import learning_rate
 from seq2seq_cli.training.sitting import Sitting
 from seq2seq_cli.training.start import weights_digest
+from seq2seq_cli.wording import shell_word
 
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
@@ -141,7 +141,7 @@ def _of_the_rate(sitting: Sitting) -> list[str]:
         return [f"{told} than before."]
     return [
         f"{told} than before: a warm restart. The best weights so far are kept until dev finds better ones. For more training "
-        f"at a rate of your own: seq2seq train --from {shlex.quote(str(run.directory))} --set training.learning_rate=..."
+        f"at a rate of your own: seq2seq train --from {shell_word(run.directory)} --set training.learning_rate=..."
     ]
 
 

@@ -145,7 +145,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            hint = "Install it with `pip install 'seq2seq-cli[tensorboard]'`."
+            hint = "Install it with `pip install tensorboard`."
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
         self.writer = SummaryWriter(str(sitting.run.tensorboard))
         # As text: add_hparams would make a second run of it, and wants the results of training along with the settings.
