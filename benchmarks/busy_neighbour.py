@@ -27,8 +27,8 @@ from benchmarks import common
 from benchmarks.train_speed import updates
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.device import set_threads
+from seq2seq_cli.training.learner import new_learner
 from seq2seq_cli.training.progress import Stepped
-from seq2seq_cli.training.setup import new_learner
 
 SPIN = "while True: pass"
 

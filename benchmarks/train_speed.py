@@ -24,9 +24,9 @@ from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import DTYPES, set_threads
 from seq2seq_cli.model import products
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.training.loop import DevScores, Learner, train
+from seq2seq_cli.training.learner import Learner, new_learner
+from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
-from seq2seq_cli.training.setup import new_learner
 
 COUNTED = 8
 """Batches over which FLOPs and loading are counted."""
@@ -127,8 +127,7 @@ def _flop_per_token(learner: Learner, pairs: TokenisedSplit, batches: list[np.nd
         for indices in batches:
             batch = load_batch(pairs, indices).to(learner.device)
             tokens += batch.target_tokens
-            pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
-            torch.autograd.backward(learner.model.loss(*pieces, 0.1).smoothed)
+            torch.autograd.backward(learner.model.loss(batch, 0.1).smoothed)
     learner.optimizer.zero_grad()
     return counter.get_total_flops() / tokens
 

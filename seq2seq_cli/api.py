@@ -8,13 +8,13 @@ from pathlib import Path, PurePath
 from seq2seq_cli.config.loading import load
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import Form
+from seq2seq_cli.data.prepare import Report, silent
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.systems import Evaluation, compare_runs
 from seq2seq_cli.evaluation.tokenizers import find_tokenizer
 from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import open_run
 from seq2seq_cli.training.experiment import Happening, default_run, experiment
-from seq2seq_cli.training.setup import Report
 from seq2seq_cli.training.start import load_settings
 
 Settings = Config | Mapping[str, Mapping[str, object]] | str | PurePath | None
@@ -27,7 +27,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    report: Report | None = None,
+    report: Report = silent,
 ) -> Iterator[Happening]:
     """Train a translator, choose the best weights on dev, test it once, and draw where it looks: yields what happened, as it
     happens, and does nothing before it is asked for the first of it.

@@ -17,9 +17,8 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -37,14 +36,24 @@ ESCAPED = "backslashreplace"
 
 def out() -> Console:
     """Standard output, for results."""
-    return Console(soft_wrap=False, width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    return _console(sys.stdout)
 
 
 def err() -> Console:
     """Standard error, for notices, progress and errors."""
     # Within a live display, what sys.stderr is otherwise.
-    lasting = cast(TextIO, _Lasting(getattr(sys.stderr, "rich_proxied_file", sys.stderr)))
-    return Console(file=lasting, width=None if sys.stderr.isatty() else WIDE, highlight=False)
+    return _console(cast(TextIO, _Lasting(getattr(sys.stderr, "rich_proxied_file", sys.stderr))))
+
+
+def _console(stream: TextIO) -> Console:
+    """Text is printed as it is: names of files hold [brackets] and :100: without meaning anything by them."""
+    width = None if stream.isatty() or _columns_are_set() else WIDE
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def _columns_are_set() -> bool:
+    """Whether the environment says how wide output is to be, which rich goes by: in a pipe, too."""
+    return os.environ.get("COLUMNS", "").isdigit()
 
 
 class _Lasting:
@@ -93,15 +102,15 @@ def notice(text: str) -> None:
 
 def warn(text: str) -> None:
     """Something that does not stop the work."""
-    err().print(f"[yellow]warning:[/yellow] {escape(_harmless(text))}", soft_wrap=True)
+    err().print(Text.assemble(("warning:", "yellow"), f" {_harmless(text)}"), soft_wrap=True)
 
 
 def error(problem: UserError) -> None:
     """What is wrong, where, and what to do about it."""
-    place = f"{escape(_harmless(problem.where))}: " if problem.where else ""
-    err().print(f"[bold red]error:[/bold red] {place}{escape(_harmless(problem.what))}", soft_wrap=True)
+    place = f"{_harmless(problem.where)}: " if problem.where else ""
+    err().print(Text.assemble(("error:", "bold red"), f" {place}{_harmless(problem.what)}"), soft_wrap=True)
     if problem.hint:
-        err().print(escape(_harmless(problem.hint)), soft_wrap=True)
+        err().print(_harmless(problem.hint), soft_wrap=True)
 
 
 def table(rows: Table) -> None:
@@ -112,7 +121,7 @@ def table(rows: Table) -> None:
     console = out()
     whole = Measurement.get(console, console.options.update(width=WIDEST), rows).maximum
     needed = _narrowest(rows)
-    if not console.is_terminal:
+    if not console.is_terminal and not _columns_are_set():
         console.width = max(console.width, needed)
     if needed <= console.width < whole:
         rows.expand = True
@@ -201,7 +210,7 @@ class Heartbeat:
         while not self.over.wait(max(0.05, self.said + QUIET - time.monotonic())):
             if time.monotonic() >= self.said + QUIET and self.doing:
                 far = f": {self.done:,} of {self.total:,}" if self.total else ""
-                notice(f"{self.doing}{far}, since {timedelta(seconds=round(time.monotonic() - self.began))}")
+                notice(f"{self.doing}{far}, for {timedelta(seconds=round(time.monotonic() - self.began))}")
             if time.monotonic() >= self.said + QUIET:
                 self.heard()
 
@@ -217,8 +226,8 @@ def status(text: str) -> Iterator[Callable[[int, int], None]]:
         with Heartbeat(text) as heartbeat:
             yield lambda done, total: heartbeat.report(text, done, total)
         return
-    with console.status(escape(text)) as shown:
-        yield lambda done, total: shown.update(f"{escape(text)}: {done:,} of {total:,}")
+    with console.status(Text(text)) as shown:
+        yield lambda done, total: shown.update(Text(f"{text}: {done:,} of {total:,}"))
 
 
 @contextmanager
@@ -242,13 +251,14 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
             yield say
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    described, counts = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[counts]"))
+    with Progress(described, BarColumn(), counts, TimeRemainingColumn(), console=console, transient=True) as progress:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in seen:
-                seen[stage] = progress.add_task(stage)
-            progress.update(seen[stage], completed=done, total=total or None)
+                seen[stage] = progress.add_task(stage, total=None, counts="")
+            counts = f"{done:,} of {total:,}" if total else f"{done:,}" if done else ""
+            progress.update(seen[stage], completed=done, total=total or None, counts=counts)
 
         yield show
 

@@ -13,10 +13,14 @@ from seq2seq_cli.config.sections import MOST_THREADS
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.waiting import watch_waits
+from seq2seq_cli.wording import counted
 
 ISAS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
 """Instruction sets that ONEDNN_MAX_CPU_ISA can keep oneDNN to, the smaller ones first; larger ones have all that is asked
 for here."""
+
+FEW_THREADS, CROWDED = 16, 4
+"""So many threads are taken on any machine, and so many for each core."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -101,12 +105,19 @@ def _onednn_may_use(isa: str) -> bool:
     return cap.upper() not in ISAS[: ISAS.index(isa)]
 
 
+def _are(cores: int) -> str:
+    return f"{'is' if cores == 1 else 'are'} {counted(cores, 'core')}"
+
+
 def set_threads(threads: int) -> int:
     """Use that many processor threads; 0: all cores this process may run on, at most 8. Returns how many. Raises ConfigError
-    for more than any processor has, of which the system would have no more to give."""
-    if not 0 <= threads <= MOST_THREADS:
-        raise ConfigError(f"{threads:,} is not between 0 and {MOST_THREADS:,}.", "--threads")
-    chosen = threads or min(8, available_cores())
+    for many more than this machine has cores: they would wait for each other, and at last the system has none to give."""
+    cores = available_cores()
+    most = min(MOST_THREADS, max(FEW_THREADS, CROWDED * cores))
+    if not 0 <= threads <= most:
+        hint = f"Use {most:,} at most, or 0 for all cores."
+        raise ConfigError(f"{counted(threads, 'thread')}, where there {_are(cores)}.", "--threads", hint)
+    chosen = threads or min(8, cores)
     torch.set_num_threads(chosen)
     if chosen > 1:
         watch_waits()

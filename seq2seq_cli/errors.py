@@ -47,7 +47,21 @@ class UnsearchableError(RunError):
     """A sentence in which a model finds no translation: what it gives for probabilities are no numbers."""
 
 
+SYNONYMS = {
+    "gpu": "cuda",
+    "nvidia": "cuda",
+    "metal": "mps",
+    "processor": "cpu",
+    "float32": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+}
+"""What some call a choice that is called otherwise here."""
+
+
 def suggestion(word: str, choices: Iterable[str]) -> str | None:
     """``Did you mean "x"?`` for the choice nearest to ``word``, or None where nothing is near."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    there, other = list(choices), SYNONYMS.get(word.lower())
+    near = [other] if other in there else difflib.get_close_matches(word, there, n=1, cutoff=0.5)
     return f'Did you mean "{near[0]}"?' if near else None

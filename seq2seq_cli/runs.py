@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import platform
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.files import parse_json, read_bytes, refuse_ways_out
+from seq2seq_cli.wording import shell_word
 
 RUNS = Path("runs")
 FORMAT = 2
@@ -174,7 +174,7 @@ class Run:
 
     @property
     def resume_command(self) -> str:
-        return f"seq2seq train --run {shlex.quote(str(self.directory))} --resume"
+        return f"seq2seq train --run {shell_word(self.directory)} --resume"
 
     def kept(self, evaluation: int) -> Path:
         """Weights kept for averaging, of the evaluation with this number."""

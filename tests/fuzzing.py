@@ -294,7 +294,7 @@ def _config(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
 
 
 def _links(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
-    from seq2seq_cli.evaluation.links import read_gold
+    from seq2seq_cli.evaluation.gold import read_gold
 
     lines = ["0-0 1-1 2?2", "", "0p0 1-1:0.5 2-2S", "3-1 4-0 0-0"]
     beside = [f"a b c d e ||| a b c d e ||| {line}" for line in lines]
@@ -337,7 +337,7 @@ def _run(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
     from seq2seq_cli.evaluation.systems import training_seconds
     from seq2seq_cli.report.history import read_history
     from seq2seq_cli.runs import open_run
-    from seq2seq_cli.training.sitting import has_ended
+    from seq2seq_cli.training.directory import has_ended
 
     run, _ = _run_directory(folder / "run")
     files = [run.config, run.info, run.metrics]
@@ -403,8 +403,8 @@ def _run_directory(directory: Path):  # type: ignore[no-untyped-def]
     from seq2seq_cli.model.weights import save_weights, state_of
     from seq2seq_cli.runs import Run, write_json, write_text
     from seq2seq_cli.training.checkpoint import save_last
+    from seq2seq_cli.training.learner import new_learner
     from seq2seq_cli.training.progress import Progress
-    from seq2seq_cli.training.setup import new_learner
 
     small = {"embedding_size": 8, "hidden_size": 8}
     config = from_dict({"model": small, "training": {"device": "cpu", "precision": "fp32", "threads": 1}})

@@ -4,20 +4,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.prepare import Prepared, prepare, silent
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.training.loop import DevScores, Learner, train
-from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped, Unjudged
-from seq2seq_cli.training.setup import new_learner
+from seq2seq_cli.runs import Run
+from seq2seq_cli.training.interruption import Interruption
+from seq2seq_cli.training.learner import Learner, new_learner
+from seq2seq_cli.training.loop import DevScores, train
+from seq2seq_cli.training.progress import Diverged, Progress
+from seq2seq_cli.training.progress import Event as Recorded
+from seq2seq_cli.training.sitting import Sitting
 
 CPU = torch.device("cpu")
-Event = Stepped | Skipped | Evaluated | Unjudged | Diverged | Ended
+Event = Recorded | Diverged
+"""What the loop tells."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,9 @@ class Lesson:
 
     @classmethod
     def prepare(cls, config: Config, cache: Path) -> "Lesson":
-        return cls(config, prepare(config.data, config.subword, cache))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SEQ2SEQ_CACHE", str(cache))
+            return cls(config, prepare(config.data, config.subword))
 
     def learner(self, seed: int = 1) -> Learner:
         """A new model and optimiser, and torch's random state, from ``seed``."""
@@ -41,6 +49,10 @@ class Lesson:
     ) -> Iterator[Event]:
         """What happens in training; dev is judged by ``evaluate``, or by the share of exact translations."""
         return train(learner, self.prepared.train, self.config.training, progress, evaluate or self.exact_matches)
+
+    def sitting(self, learner: Learner) -> Sitting:
+        """One without a step, which is not to write anywhere."""
+        return Sitting(self.config, Run(Path("nowhere")), self.prepared, learner, Progress(), Interruption(), silent)
 
     def exact_matches(self, model: Seq2Seq) -> DevScores:
         """Percent of the dev sentences that greedy search translates exactly, in the place of BLEU; no loss."""

@@ -8,6 +8,7 @@ from corpora import TinyCorpus
 
 import seq2seq_cli
 from seq2seq_cli import Begun, Evaluation, UserError, evaluate, train
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.evaluation.systems import compare_runs
 from seq2seq_cli.runs import Run
@@ -50,13 +51,19 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_settings_in_every_form(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
-    few = {"training": {"epochs": 1}, "model": {"hidden_size": 8, "embedding_size": 8}}
+    few: dict[str, dict[str, object]] = {"training": {"epochs": 1}, "model": {"hidden_size": 8, "embedding_size": 8}}
     config = tiny_corpus.config(**few)
     (tmp_path / "settings.toml").write_text(config.to_toml())
     values = tiny_corpus.settings(**few)
     values["data"] |= {split: tiny_corpus.folder / split for split in ("train", "dev", "test")}
     runs = []
-    for number, settings in enumerate((config, values, tmp_path / "settings.toml", str(tmp_path / "settings.toml"))):
+    forms: list[Config | dict[str, dict[str, object]] | str | Path] = [
+        config,
+        values,
+        tmp_path / "settings.toml",
+        str(tmp_path / "settings.toml"),
+    ]
+    for number, settings in enumerate(forms):
         run = Run(tmp_path / f"{number}")
         begun = next(event for event in train(settings, run.directory) if isinstance(event, Begun))
         assert begun.run.directory == run.directory

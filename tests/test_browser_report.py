@@ -147,6 +147,12 @@ def test_a_phone_scrolls_downwards_only(visit: Callable[..., Watched], address: 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.parametrize("width", [1024, 1100, 1300])
+def test_all_scores_are_seen_on_a_laptop(width: int, visit: Callable[..., Watched], address: str) -> None:
+    page = visit(address, viewport={"width": width, "height": 740}).page
+    assert page.evaluate("(frame => frame.scrollWidth <= frame.clientWidth)(document.querySelector('#summary .wide'))")
+
+
 def test_keys_alone_reach_everything(opened: Watched) -> None:
     page = opened.page
     page.keyboard.press("Tab")

@@ -1,7 +1,7 @@
 """Lines that do not stand beside their translations: said so where it is true, nowhere else, and paired anew."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ from test_check_data import counts, found, written
 from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks.belonging import Sample, evidence
 from seq2seq_cli.data.checks.chunk import Chunk
+from seq2seq_cli.data.checks.realign import aligner
 from seq2seq_cli.data.checks.realign import parts as parting
 from seq2seq_cli.data.checks.realign.aligner import realigned
-from seq2seq_cli.data.checks.realign.parts import parts
+from seq2seq_cli.data.checks.realign.beads import BLOCK, Priors, Scores, Side
+from seq2seq_cli.data.checks.realign.lexicon import Lexicon
+from seq2seq_cli.data.checks.realign.parts import Part, parts
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.text import read_lines
 
@@ -226,20 +229,67 @@ def test_what_one_side_lacks_at_its_end_is_no_shift(captions: Pairs, tmp_path: P
     assert record["copy"]["realigned"]["left_out"] == {"source": 300, "target": 0}
 
 
+def _parted(src: list[str], tgt: list[str]) -> Iterator[Part]:
+    return parts(iter(src), iter(tgt), len(tgt) - len(src), lambda done: None)
+
+
+def _links_of(part: Part) -> list[tuple[int, int]]:
+    """Where the pairs of a part begin, counted from the beginning of the whole text."""
+    return [(int(pair["src"]) + part.src_first, int(pair["tgt"]) + part.tgt_first) for pair in part.pairs]
+
+
+def test_more_lines_in_one_place_than_are_looked_through(captions: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes behind them is found all the same, and is numbered as in the files."""
+    for name, size in (("PART", 400), ("OVERLAP", 100), ("WIDEST", 64)):
+        monkeypatch.setattr(parting, name, size)
+    src, right = sides(captions[:1200])
+    _, others = sides(captions[3000:3200])
+    tgt = right[:700] + others + right[700:]
+    found_links = [pair for part in _parted(src, tgt) for pair in _links_of(part)]
+    true = {(row, row + 200 * (row >= 700)) for row in range(1200)}
+    assert len(true.intersection(found_links)) > 0.9 * len(found_links)
+    assert sum(row >= 1000 for row, _ in true.intersection(found_links)) > 150
+
+
+def test_no_line_is_judged_by_what_was_learned_from_it(captions: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = 0
+
+    class Watched(Scores):
+        def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
+            nonlocal seen
+            super().__init__(src, tgt, lexicons, priors)
+            blocks = np.repeat(np.arange(len(src)) // BLOCK % 2, src.words.counts)
+            for odd, lexicon in enumerate(lexicons):
+                judged_alone = np.setdiff1d(src.words.ids[blocks == odd], src.words.ids[blocks != odd])
+                assert not lexicon.seen[judged_alone].any()
+                seen += int(lexicon.seen.sum())
+
+    monkeypatch.setattr(aligner, "Scores", Watched)
+    realigned(*sides(captions[:500]), closed=True)
+    assert seen
+
+
+def test_a_sample_is_spread_evenly() -> None:
+    sample = Sample()
+    for first in range(0, 30_000, 1000):
+        sample.add(Chunk(first, ["a"] * 1000, ["b"] * 1000))
+    firsts = [stretch.first for stretch in sample.stretches()]
+    assert len(firsts) >= 8
+    assert len(set(np.diff(firsts))) == 1
+
+
 def test_parts_change_nothing(captions: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     src, tgt = sides(captions[:1200])
     tgt = [line for row, line in enumerate(tgt) if row % 100 != 99]
 
-    def links(part_size: int) -> set[tuple[int, int]]:
+    def links(part_size: int) -> list[tuple[int, int]]:
         monkeypatch.setattr(parting, "PART", part_size)
         monkeypatch.setattr(parting, "OVERLAP", part_size // 4)
-        found_links = set()
-        for part in parts(iter(src), iter(tgt), len(tgt) - len(src), lambda done: None):
-            for pair in part.pairs:
-                found_links.add((int(pair["src"]) + part.src_first, int(pair["tgt"]) + part.tgt_first))
-        return found_links
+        return [pair for part in _parted(src, tgt) for pair in _links_of(part)]
 
-    whole, parted = links(8192), links(400)
+    of_parts = links(400)
+    assert sorted(set(of_parts)) == of_parts  # where parts meet, nothing is in both
+    whole, parted = set(links(8192)), set(of_parts)
     assert len(whole & parted) / len(whole | parted) > 0.98
 
 

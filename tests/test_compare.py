@@ -190,11 +190,11 @@ def test_mistakes_are_explained(
 def test_a_comparison_needs_a_test_set(corpus: TinyCorpus, tmp_path: Path) -> None:
     flags = {f"data.{key}": value for key, value in corpus.config().data.model_dump().items() if key != "test"}
     with pytest.raises(ConfigError, match="there is none"):
-        planned_runs("none", 1, ComparisonFiles(tmp_path), flags=flags)
+        planned_runs("none", 1, ComparisonFiles(tmp_path), None, (), flags)
 
 
 def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:
-    plan = planned_runs("all", 2, ComparisonFiles(tmp_path), flags={"training.seed": 7})
+    plan = planned_runs("all", 2, ComparisonFiles(tmp_path), None, (), {"training.seed": 7})
     assert [(planned.kind, planned.seed) for planned in plan] == [
         (kind.name, seed) for kind in KINDS for seed in (7, 8)
     ]

@@ -3,7 +3,10 @@
 import gzip
 import hashlib
 import json
+import random
+import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import datasets
@@ -310,6 +313,64 @@ def test_the_shift_is_found_wherever_it_is(place: int, extra: int) -> None:
     lines = ["x" * size for size in (3, 40, 9, 25, 60, 5, 33, 14, 50, 8)]
     longer = lines[:place] + ["y" * 17] * extra + lines[place:]
     assert first_shifted(longer, lines) == first_shifted(lines, longer) == place
+
+
+def unequal(src: list[str], tgt: list[str], folder: Path) -> str:
+    """What is said of two files of these lines."""
+    files = LineFiles(write_lines(folder / "a.de", src), write_lines(folder / "a.en", tgt))
+    with pytest.raises(DataError) as caught:
+        list(files.pairs())
+    assert "seq2seq check-data" in str(caught.value)
+    return caught.value.what
+
+
+@pytest.fixture(scope="module")
+def some() -> tuple[list[str], list[str]]:
+    """The first pairs of a corpus."""
+    pairs = list(islice(find_corpus(DataConfig()).train.pairs(), 600))
+    return [src for src, _ in pairs], [tgt for _, tgt in pairs]
+
+
+@pytest.mark.parametrize("place", [0, 30, 300, 599])
+def test_one_line_that_is_missing_is_named(place: int, some: tuple[list[str], list[str]], tmp_path: Path) -> None:
+    src, tgt = some
+    said = re.search("They look shifted from line ([0-9]+) on", unequal(src, tgt[:place] + tgt[place + 1 :], tmp_path))
+    assert said
+    assert abs(int(said[1]) - 1 - place) <= 4  # lengths tell no more
+
+
+@pytest.mark.parametrize("every", [20, 50, 150, 250])
+def test_no_line_is_named_where_several_places_lack_one(
+    every: int, some: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    src, tgt = some
+    said = unequal(src, [line for row, line in enumerate(tgt) if row % every != every - 1], tmp_path)
+    assert "Here the one ends" in said
+    assert "shifted" not in said
+    assert "(no such line)" in said
+
+
+def test_no_line_is_named_where_lengths_tell_nothing(some: tuple[list[str], list[str]], tmp_path: Path) -> None:
+    src, tgt = (
+        list(side) for side in zip(*sorted(zip(*some, strict=True), key=lambda pair: len(pair[0])), strict=True)
+    )
+    assert "Here the one ends" in unequal(src, tgt[:200] + tgt[201:], tmp_path)
+    shuffled = random.Random(5).sample(some[1], len(some[1]) - 7)
+    assert "Here the one ends" in unequal(some[0], shuffled, tmp_path)
+    assert "Here the one ends" in unequal(["a"] * 40, ["b"] * 39, tmp_path)
+
+
+def test_columns_are_counted_from_one(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.tsv", ["ja\tyes", "nein\tno"])
+    with pytest.raises(DataError, match="there is no column 0: columns are counted from 1, and there are 2"):
+        list(open_text(str(path), "train", "0", "1").pairs())
+
+
+def test_a_directory_in_the_place_of_a_file(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.en", ["yes"])
+    (tmp_path / "a.de").mkdir()
+    with pytest.raises(DataError, match=r"a\.de: is a folder, not a file"):
+        open_text(str(tmp_path / "a"), "train", "de", "en")
 
 
 def test_lines_missing_at_the_end(tmp_path: Path) -> None:

@@ -12,17 +12,20 @@ import torch
 from commands import Terminal
 from corpora import TinyCorpus
 from learners import Lesson, differing, weights
+from models import vocabulary
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.report.history import read_history
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import loop
 from seq2seq_cli.training.experiment import Happening, experiment
-from seq2seq_cli.training.gradients import Learner, Sums, add_gradients
+from seq2seq_cli.training.gradients import Sums, add_gradients
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.loop import DevScores
 from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Intervals, Progress, Skipped, Stepped, WentBack
@@ -42,7 +45,7 @@ def spoiling(patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
 
 def spoil_gradient(value: float) -> Spoil:
     def spoil(learner: Learner, sums: Sums) -> Sums:
-        gradient = learner.model.readout.bias_V.grad
+        gradient = vocabulary(learner.model).bias_V.grad
         assert gradient is not None
         gradient[3] = value
         return sums
@@ -233,10 +236,11 @@ def scarce(patch: pytest.MonkeyPatch, room: int, problem: Callable[[], Exception
     given: list[int] = []
     whole = Seq2Seq.loss
 
-    def loss(self: Seq2Seq, src_BS: torch.Tensor, *rest: Any) -> Any:
-        given.append(len(src_BS))
-        found = whole(self, src_BS, *rest)
-        if len(src_BS) > room:
+    def loss(self: Seq2Seq, batch: Batch, smoothing: float) -> Any:
+        pairs = len(batch.text.ids_BL)
+        given.append(pairs)
+        found = whole(self, batch, smoothing)
+        if pairs > room:
             torch.autograd.backward(0.3 * found.smoothed)  # some gradients are there already
             raise problem()
         return found

@@ -135,6 +135,20 @@ def test_tables_are_converted(tmp_path: Path, terminal: Terminal) -> None:
     assert record["text"] == str(tmp_path / "t.tsv")
 
 
+def test_what_is_said_of_a_converted_table_names_the_table(tmp_path: Path, terminal: Terminal) -> None:
+    """And not the copy of it, of which nothing is left."""
+    rows = "".join(f'"{src}";"{tgt}"\n' for src, tgt in zip(LINES, OTHERS, strict=True))
+    table = tmp_path / "t.csv"
+    table.write_bytes(f"de;en\n{rows}".encode("utf-16"))
+    answer = terminal.run("check-data", table, "--src", "de", "--tgt", "en")
+    assert f"{table}: the cells are read as separated by semicolons." in answer.err
+    assert "100.00" in answer.out  # a header is a line, and no pair
+    table.write_bytes(f"de;en\n{rows}alone\n".encode("utf-16"))
+    answer = terminal.run("check-data", table, "--src", "de", "--tgt", "en")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"error: {table}:{len(LINES) + 2}: 1 cell in this row")
+
+
 @pytest.mark.parametrize("codec", ["utf-8", "mac_roman", "utf-16-be"])
 def test_lines_that_end_with_cr_alone(codec: str, tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / "train.de").write_bytes("".join(f"{line}\r" for line in LINES).encode(codec))

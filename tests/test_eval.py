@@ -15,6 +15,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from seq2seq_cli import console
+from seq2seq_cli.cli.results import comparison_table
 from seq2seq_cli.evaluation.lengths import length_bins, score_by_length
 from seq2seq_cli.report.bars import length_chart
 from seq2seq_cli.runs import Run
@@ -114,6 +115,14 @@ def test_a_terminal_is_shown_bars(
     assert "███" in shown
     assert "…" not in shown
     assert "\t" not in shown
+
+
+def test_a_single_run_is_compared_with_none() -> None:
+    alone = comparison_table(comparison(evaluation("a", WORSE)))
+    assert [str(column.header) for column in alone.columns][1:4] == ["BLEU", "chrF", "TER"]
+    two = comparison_table(comparison(evaluation("a", WORSE), evaluation("b", WORSE)))
+    assert [str(column.header) for column in two.columns].count("p") == 3
+    assert [len(list(column.cells)) for column in alone.columns] == [1] * 7
 
 
 def test_a_narrow_terminal_loses_no_character(monkeypatch: pytest.MonkeyPatch) -> None:

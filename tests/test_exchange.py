@@ -17,9 +17,9 @@ from seq2seq_cli.config.loading import load
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.text import read_lines
-from seq2seq_cli.evaluation.links import read_gold
+from seq2seq_cli.evaluation.gold import read_gold
 from seq2seq_cli.evaluation.sentences import by_sentence
-from seq2seq_cli.report.tables import sentence_table
+from seq2seq_cli.report.exports import sentence_table
 from seq2seq_cli.runs import Run
 
 HOSTILE = [
@@ -186,7 +186,7 @@ def test_evaluations_are_read(terminal: Terminal, trained_run: Run, tiny_corpus:
 
 def test_settings_are_read(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
     shown = tmp_path / "shown.toml"
-    for mark in ("", "\ufeff"):  # as some editors begin a file
-        shown.write_text(mark + terminal.ok("config", "show", "--config", trained_run.config).out, encoding="utf-8")
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):  # as some editors write a file, and PowerShell
+        shown.write_text(terminal.ok("config", "show", "--config", trained_run.config).out, encoding=encoding)
         assert load(shown) == load(trained_run.config)
         assert terminal.ok("config", "check", shown).out == f"{shown}: ok\n"

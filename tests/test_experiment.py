@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -46,6 +47,19 @@ def quick(tmp_path: Path) -> Config:
     """Four evaluations in as many steps, without attention, so that nothing is drawn."""
     corpus = TinyCorpus.write(tmp_path / "quick", train=20, dev=3, test=3)
     return corpus.config(training={"epochs": 4}, attention={"kind": "none"})
+
+
+def test_a_program_trains_in_a_few_words(quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its thread; unnamed, the run goes where the command would put it, and a name may be a string."""
+    monkeypatch.chdir(tmp_path)
+    trainer = threading.Thread(target=lambda: list(experiment(quick)))
+    trainer.start()
+    trainer.join()
+    assert Run(default_run(quick)).evaluation.is_file()
+    *_, resumed = (
+        event for event in experiment(quick, str(default_run(quick)), resume=True) if isinstance(event, Begun)
+    )
+    assert resumed.resumed_at == 4
 
 
 def test_the_configuration_is_kept_whole(trained_run: Run, tiny_corpus: TinyCorpus) -> None:
@@ -180,7 +194,7 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
 
     monkeypatch.setattr(dev_module, "DIAGNOSED", 2)
     monkeypatch.setattr(Translator, "hypotheses", search)
-    scores = dev_evaluator(lesson.prepared, lesson.config, learner)(learner.model)
+    scores = dev_evaluator(lesson.sitting(learner))(learner.model)
     assert scores.attention == diagnose(found[i][0].alignment for i in chosen)
     assert scores.attention is not None
     assert scores.attention.sentences == 2

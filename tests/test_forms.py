@@ -16,10 +16,11 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DataConfig, languages_in
 from seq2seq_cli.data import archives, corpora
 from seq2seq_cli.data.aligned import SegmentFiles
-from seq2seq_cli.data.corpora import open_text
+from seq2seq_cli.data.corpora import open_test, open_text
 from seq2seq_cli.data.formats import FORMATS, REFUSED
 from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.readers.segments import read_segments
 from seq2seq_cli.data.readers.xml_events import DEEPEST
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.runs import Run
@@ -360,10 +361,10 @@ def test_two_files_source_first_or_as_their_names_say(tmp_path: Path) -> None:
 
 def test_of_more_than_two_files_the_others_are_references(tmp_path: Path) -> None:
     files = two(tmp_path)
-    read = Lines.read(open_text([*files, files[0]], "test", "de", "en"))
-    assert read.more == (read.src,)
+    read = Lines.read(open_test([*files, files[0]], "de", "en"))
+    assert read.further == (read.src,)
     with pytest.raises(DataError, match=r"3 files for one text: more than two are not read\.\nName source and target"):
-        open_text([*files, files[0]], "train", "de", "en")
+        open_text([*files, files[0]], "dev", "de", "en")
 
 
 def test_lists_that_are_no_files_of_a_text(tmp_path: Path) -> None:
@@ -401,7 +402,7 @@ def test_files_name_the_languages_in_the_settings() -> None:
     assert from_dict({"data": {"train": ["one"], "dev": "d", "src": 1, "tgt": 2}}).data.train == "one"
     assert from_dict({"data": {"train": "one", "dev": "d", "src": 1, "tgt": 2}}).data.src == "1"
     for wrong in (["A.txt", "B.txt"], [], ["A.de", 3], 7):
-        with pytest.raises(ConfigError, match=r"data(\.train = .*a list of two files' names|: train is given, so src)"):
+        with pytest.raises(ConfigError, match=r"data(\.train = .*a list of files' names|: train is given, so src)"):
             from_dict({"data": {"train": wrong, "dev": "x"}})
 
 
@@ -766,3 +767,25 @@ def test_standard_streams_of_json_are_bounded(tmp_path: Path) -> None:
     content.write(b'", "en": "y"}]')
     with pytest.raises(DataError, match="holds an object of more than 8 MiB"):
         list(open_text(str(write(tmp_path / "a.json", content.getvalue())), "train", "de", "en").pairs())
+
+
+def test_a_list_behind_a_byte_order_mark(tmp_path: Path) -> None:
+    content = "\ufeff" + json.dumps([{"de": "ja", "en": "yes"}, {"de": "nein", "en": "no"}], indent=1)
+    path = write(tmp_path / "a.json", content)
+    assert list(open_text(str(path), "train", "de", "en").pairs()) == [("ja", "yes"), ("nein", "no")]
+
+
+def test_what_systems_have_said_is_left_out(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.xml",
+        '<doc id="a"><ref lang="en"><seg id="1">yes</seg></ref>\n<hyp system="x">\n<seg id="1">perhaps</seg>\n</hyp>\n'
+        '<ref lang="en"><seg id="2">no</seg></ref></doc>',
+    )
+    assert [(segment.name, segment.text) for segment in read_segments(path)] == [("1", "yes"), ("2", "no")]
+
+
+def test_a_row_is_named_by_its_line_in_the_file(tmp_path: Path) -> None:
+    """The line that names the separator is one."""
+    path = write(tmp_path / "a.csv", "sep=;\nde;en\nja;yes\nnein\n")
+    with pytest.raises(DataError, match=r"a\.csv:4: 1 cell in this row, where the header has 2"):
+        list(open_text(str(path), "train", "de", "en").pairs())

@@ -30,7 +30,8 @@ from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.aligner import aligned
-from seq2seq_cli.evaluation.links import Agreement, Gold, agreement, pharaoh
+from seq2seq_cli.evaluation.gold import Agreement, Gold, agreement
+from seq2seq_cli.evaluation.linking import pharaoh
 from seq2seq_cli.kinds.attentions import find
 from seq2seq_cli.model.criteria.guidance import FLOOR, guidance_loss
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -93,7 +94,7 @@ def guide(sentences: Sentences) -> Tensor:
 def losses(model: Seq2Seq, sentences: Sentences) -> Tensor:
     """The guidance alone, and with the cross-entropy."""
     real_BT = torch.ones_like(sentences.reads_BT, dtype=torch.bool)
-    loss = model.loss(*sentences, sentences.reads_BT.flip(1), real_BT, 0.1, guide(sentences))
+    loss = model.loss(sentences.batch(sentences.reads_BT.flip(1), real_BT, guide(sentences)), 0.1)
     assert loss.guidance is not None
     return torch.stack([loss.guidance, loss.smoothed + 0.3 * loss.guidance])
 
@@ -127,7 +128,7 @@ def test_exact_zeros_are_guided_without_infinities(normaliser: str) -> None:
     with torch.no_grad():
         dict(model.named_parameters())["decoder.layers.0.attention.score.key.weight"].mul_(20)
     sentences = tiny_sentences()
-    weights_BTS = decode(model, sentences).weights_BTS
+    weights_BTS = decode(model, sentences).shown.weights_BTS
     assert ((weights_BTS == 0) & (guide(sentences) > 0)).any()
     loss = losses(model, sentences)[1]
     assert loss.isfinite()
@@ -153,7 +154,7 @@ def test_the_models_loss_is_that_of_its_weights(kind: str, options: dict[str, ob
     """Written out in plain Python."""
     model, sentences = tiny_model(tiny_config(kind, attention=options)), tiny_sentences()
     with torch.no_grad():
-        weights, wanted = decode(model, sentences).attended.soft_BTS.tolist(), guide(sentences).tolist()
+        weights, wanted = decode(model, sentences).shown.soft_BTS.tolist(), guide(sentences).tolist()
         found = losses(model, sentences)[0]
     expected = 0.0
     for rows, guides in zip(chain(*weights), chain(*wanted), strict=True):
@@ -168,11 +169,11 @@ def test_a_step_along_the_guidance_moves_the_centre_of_a_predicted_window() -> N
     guide_BTS = torch.zeros(1, 4, 7)
     guide_BTS[:, :, 2] = 1
     position = dict(model.named_parameters())["decoder.layers.0.attention.window.position.weight"]
-    before = decode(model, sentences).centre_BT
-    (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).weights_BTS, guide_BTS), [position])
+    before = decode(model, sentences).shown.centre_BT
+    (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).shown.weights_BTS, guide_BTS), [position])
     with torch.no_grad():
         position.sub_(0.01 * gradient / gradient.norm())
-    after = decode(model, sentences).centre_BT
+    after = decode(model, sentences).shown.centre_BT
     assert before is not None
     assert after is not None
     seen = (before - 2).abs() <= 3
@@ -242,14 +243,14 @@ def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
     write_lines(tmp_path / "links", ["0-1", "", "0-8", "0-2"])
     values = {name: str(tmp_path / name) for name in ("train", "dev")} | {"src": "xx", "tgt": "yy", "max_length": 16}
     config = from_dict({"data": values, "subword": {"type": "char", "vocab_size": 30}})
-    prepared = prepare(config.data, config.subword, tmp_path / "cache", links=tmp_path / "links")
+    prepared = prepare(config.data, config.subword, links=tmp_path / "links")
     [pairs] = prepared.train.parts()
     assert pairs.numbers.tolist() == [0, 3]
     assert any("guided at 40% of the target pieces" in note for note in prepared.notes)  # 6 of 15
     batch = load_batch(pairs, np.array([1, 0]))
     assert batch.guided_tokens == 6
     assert batch.guide_BTS is not None
-    assert batch.guide_BTS.shape == (*batch.target_BT.shape, batch.src_BS.shape[1])
+    assert batch.guide_BTS.shape == (*batch.target.says_BT.shape, batch.text.ids_BL.shape[1])
     first = [1 / 3] * 3
     expected = torch.zeros_like(batch.guide_BTS)
     expected[0, 6:9, :3] = expected[1, 3:6, :3] = torch.tensor(first)
@@ -279,9 +280,9 @@ def guided(corpus: TinyCorpus, links: Path, **training: object) -> Config:
     return from_dict(settings)
 
 
-def alignment_error(config: Config, links: Path | None, cache: Path) -> float:
+def alignment_error(config: Config, links: Path | None) -> float:
     """Of the dev links, after training."""
-    prepared = prepare(config.data, config.subword, cache, links=links)
+    prepared = prepare(config.data, config.subword, links=links)
     lesson = Lesson(config, prepared)
     learner = lesson.learner()
     for _ in lesson.train(learner, Progress()):
@@ -302,7 +303,7 @@ def test_guided_attention_finds_the_words_sooner(
 ) -> None:
     config = guided(tiny_corpus, links, epochs=12, guided_weight=2.0)
     config = config.model_copy(update={"attention": AttentionConfig(kind=kind)})
-    with_links, without = (alignment_error(config, given, tmp_path / "cache") for given in (links, None))
+    with_links, without = (alignment_error(config, given) for given in (links, None))
     assert with_links < 0.5 * without
 
 
@@ -442,7 +443,7 @@ def test_links_of_a_table(tiny_corpus: TinyCorpus, links: Path, tmp_path: Path) 
     write_lines(tmp_path / "train.tsv", ["xx\tyy", *("\t".join(pair) for pair in zip(*sides, strict=True))])
     files = tiny_corpus.config()
     table = files.data.model_copy(update={"train": str(tmp_path / "train.tsv")})
-    one, other = (prepare(data, files.subword, tmp_path / "cache", links=links).train for data in (files.data, table))
+    one, other = (prepare(data, files.subword, links=links).train for data in (files.data, table))
     rows = np.arange(20)
     ours, theirs = (load_batch(next(text.parts()), rows).guide_BTS for text in (one, other))
     assert ours is not None

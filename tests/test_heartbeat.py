@@ -27,9 +27,9 @@ def told(capture: pytest.CaptureFixture[str], seconds: float = 10.0) -> str:
 @pytest.mark.usefixtures("hasty")
 def test_what_is_done_is_said_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
     with console.status("scoring [all]") as report:
-        assert told(capsys).startswith("scoring [all], since 0:00:0")
+        assert told(capsys).startswith("scoring [all], for 0:00:0")
         report(3, 1400)
-        assert "scoring [all]: 3 of 1,400, since 0:00:0" in told(capsys) + told(capsys)
+        assert "scoring [all]: 3 of 1,400, for 0:00:0" in told(capsys) + told(capsys)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -37,7 +37,7 @@ def test_a_stage_that_says_nothing_of_itself_is_heard_of(capsys: pytest.CaptureF
     with console.stages() as report:
         report("learning", 0, 0)
         assert told(capsys) == "learning ...\n"
-        assert told(capsys).startswith("learning, since 0:00:0")
+        assert told(capsys).startswith("learning, for 0:00:0")
 
 
 def test_who_speaks_needs_no_heartbeat(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,9 +24,9 @@ from seq2seq_cli.model.weights import LARGEST_FILE
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.seal import BLANK, seal
 from seq2seq_cli.training.checkpoint import LARGEST_LAST
+from seq2seq_cli.training.directory import conclude
 from seq2seq_cli.training.progress import Progress
 from seq2seq_cli.training.recorders import Metrics
-from seq2seq_cli.training.sitting import conclude
 
 
 class Payload:

@@ -13,9 +13,9 @@ from seq2seq_cli.runs import Run
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors", "wording"),
-    ("files", "kinds"),
+    ("complaints", "files", "kinds"),
     ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
-    ("device",),
+    ("device", "inputs"),
     ("data", "model"),
     ("decoding",),
     ("evaluation",),
@@ -71,6 +71,11 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     }
     order = list(TopologicalSorter({name: used & files.keys() for name, used in uses.items()}).static_order())
     assert set(order) == files.keys()
+
+
+def test_what_is_said_of_translations_has_one_place_each() -> None:
+    rooms = [{path.stem for path in (PACKAGE / room).glob("[!_]*.py")} for room in ("data", "evaluation", "report")]
+    assert sum(map(len, rooms)) == len(set().union(*rooms))
 
 
 def test_every_room_has_its_floor() -> None:

@@ -166,6 +166,28 @@ def test_what_was_left_out_is_made_up_for(corpus: TinyCorpus, machine: Machine, 
     assert not any(isinstance(event, LeftOut) for event in again)
 
 
+@pytest.mark.parametrize("row", [0.0002, 0.001])
+def test_how_long_the_test_takes_is_known_beforehand(
+    row: float, corpus: TinyCorpus, machine: Machine, tmp_path: Path
+) -> None:
+    machine.row = row
+    expected = began = took = 0.0
+    for event in experiment(limited(corpus), tmp_path / "run", resume=False, overwrite=False):
+        if isinstance(event, Evaluation):
+            took = machine.now - began
+        began = machine.now
+        expected = event.test_seconds or 0.0 if isinstance(event, Following) else expected
+    assert 0.5 < expected / took < 2
+
+
+def test_a_part_of_dev_that_is_all_of_it_is_none(machine: Machine, tmp_path: Path) -> None:
+    machine.row = 0.2
+    few = TinyCorpus.write(tmp_path / "few", train=60, dev=18, test=4)
+    happened = list(experiment(limited(few), tmp_path / "run", resume=False, overwrite=False))
+    assert {look.dev_lines for look in looks(happened)} == {None}
+    assert all("for which there is time" not in str(look) for look in looks(happened))
+
+
 def test_without_a_limit_no_clock_is_looked_at(corpus: TinyCorpus, machine: Machine, tmp_path: Path) -> None:
     machine.row = 1000.0
     config = limited(corpus, max_minutes=None, epochs=2)
@@ -189,6 +211,14 @@ def test_updates_get_three_quarters_at_least_and_all_together_a_tenth_more_at_mo
     assert look_seconds(config, begun) <= sitting_seconds(config, begun) <= 1.1 * whole + 5
     # A sitting that only makes up for what was left out has time for it, however long ago the limit was reached.
     assert sitting_seconds(config, progress) >= 0.1 * whole
+
+
+def test_time_is_kept_for_the_looks_to_come() -> None:
+    """One, and one more at the mean of the last weights, a quarter longer than the last one; and the update under way."""
+    looked, begun = (Progress(look_seconds=4.0, step_seconds=1.0, evaluations=count) for count in (3, 0))
+    assert updating_seconds(TrainingConfig(max_minutes=10, average=5), looked) == 600 - (2 * 5 + 1)
+    assert updating_seconds(TrainingConfig(max_minutes=10, average=5), begun) == 600 - (5 + 1)
+    assert updating_seconds(TrainingConfig(max_minutes=10, average=1), looked) == 600 - (5 + 1)
 
 
 def test_there_is_no_limit_by_default() -> None:

@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.errors import ConfigError, DataError
-from seq2seq_cli.evaluation.links import (
-    METHODS,
-    Agreement,
-    Gold,
-    agreement,
-    check_method,
-    pharaoh,
-    read_gold,
-    strongest_links,
-    symmetrised,
-    transposed,
-)
+from seq2seq_cli.evaluation.gold import Agreement, Gold, agreement, read_gold
+from seq2seq_cli.evaluation.linking import METHODS, check_method, pharaoh, strongest_links, symmetrised, transposed
 
 METHODS_BY_SIZE = ("intersection", "grow-diag-final-and", "union")
 LINKS = st.frozensets(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12)
@@ -243,6 +233,10 @@ def test_links_from_one_that_name_no_last_word(tmp_path: Path) -> None:
     few, said = heard(tmp_path / "gold", "1-1\n\n\n\n", sizes)
     assert few[0].sure == {(1, 1)}
     assert "counted from 0 all the same, as there are few links" in said
+    # One link is enough where it names the last word of the target.
+    last, said = heard(tmp_path / "gold", "1-2\n", [(9, 2)])
+    assert last[0].sure == {(0, 1)}
+    assert "counted from 1" in said
     one_side, said = heard(tmp_path / "gold", "0-1\n1-1\n2-2\n3-3\n", sizes)
     assert one_side[0].sure == {(0, 1)}
     assert said == ""

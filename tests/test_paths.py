@@ -204,6 +204,7 @@ def test_a_name_that_no_file_can_have(words: list[str], terminal: Terminal) -> N
         ("--train", "--train"),
         ("--test A - --set B", "--test A --test - --set B"),
         ("--tests A B", "--tests A B"),
+        ("--train A B --overwrite --epochs 1", "--train A --train B --overwrite --epochs 1"),
     ],
 )
 def test_values_up_to_the_next_option(words: str, expected: str) -> None:

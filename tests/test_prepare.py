@@ -36,6 +36,12 @@ TRAIN = [("ab", "ba"), ("", "b"), ("abc", "c"), ("a", " \0"), ("a" * 9, "b"), ("
 DEV = [("a", "b"), ("", "b"), ("b" * 20, "c" * 20), ("c", "")]
 
 
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sees what was prepared by itself alone."""
+    monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> DataConfig:
     folder = tmp_path / "toy"
@@ -46,7 +52,7 @@ def data(tmp_path: Path) -> DataConfig:
 
 @pytest.fixture
 def prepared(data: DataConfig, tmp_path: Path) -> Prepared:
-    return prepare(data, SUBWORD, tmp_path / "cache")
+    return prepare(data, SUBWORD)
 
 
 def rows(ids: RaggedIds) -> list[list[int]]:
@@ -87,7 +93,7 @@ def test_dev_keeps_every_pair_in_order(prepared: Prepared) -> None:
 
 def test_a_test_text_is_read_as_it_stands(data: DataConfig, tmp_path: Path) -> None:
     write_pairs(tmp_path / "test", [("  x\u2028 ", ""), ("", "y")])
-    prepared = prepare(data.model_copy(update={"test": str(tmp_path / "test")}), SUBWORD, tmp_path / "cache")
+    prepared = prepare(data.model_copy(update={"test": str(tmp_path / "test")}), SUBWORD)
     assert prepared.test_lines is not None
     assert prepared.test_lines.src == ["  x\u2028 ", ""]
     assert prepared.test_lines.tgt == ["", "y"]
@@ -97,7 +103,7 @@ def test_a_test_text_is_read_as_it_stands(data: DataConfig, tmp_path: Path) -> N
 def test_separate_vocabularies_know_their_own_side(tmp_path: Path) -> None:
     write_pairs(tmp_path / "train", [("abc", "xyz")])
     data = DataConfig(train=str(tmp_path / "train"), dev=str(tmp_path / "train"), src="de", tgt="en")
-    prepared = prepare(data, SubwordConfig(type="char", vocab_size=8, joint=False), tmp_path / "cache")
+    prepared = prepare(data, SubwordConfig(type="char", vocab_size=8, joint=False))
     assert not prepared.subwords.joint
     assert prepared.notes == []
     assert texts(prepared.train, prepared.subwords) == [("abc", "xyz")]
@@ -105,7 +111,7 @@ def test_separate_vocabularies_know_their_own_side(tmp_path: Path) -> None:
 
 
 def test_given_vocabularies_are_taken(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
-    again = prepare(data, SubwordConfig(), tmp_path / "cache", subwords=prepared.subwords)
+    again = prepare(data, SubwordConfig(), subwords=prepared.subwords)
     assert again.subwords is prepared.subwords
     assert again.directory != prepared.directory
     assert texts(again.dev, prepared.subwords) == DEV
@@ -119,7 +125,7 @@ def test_gather_gives_any_pairs_in_any_order(chunk: int, tmp_path: Path, monkeyp
     pairs = [tuple("".join(rng.choices("abc", k=rng.randrange(6))) for _ in range(2)) for _ in range(20)]
     write_pairs(tmp_path / "train", pairs)  # type: ignore[arg-type]
     data = DataConfig(train=str(tmp_path / "train"), dev=str(tmp_path / "train"), src="de", tgt="en")
-    prepared = prepare(data, SUBWORD, tmp_path / f"cache-{chunk}")
+    prepared = prepare(data, SUBWORD)
     kept = [pair for pair in pairs if all(pair)]
     for split, expected in ((next(prepared.train.parts()), kept), (prepared.dev, pairs)):
         indices = np.array([rng.randrange(len(split)) for _ in range(30)])
@@ -143,17 +149,17 @@ def test_a_selection_of_a_selection(prepared: Prepared) -> None:
 
 def test_it_is_made_once(prepared: Prepared, data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seq2seq_cli.data.prepare._make", None)
-    again = prepare(data, SUBWORD, tmp_path / "cache")
+    again = prepare(data, SUBWORD)
     assert (again.directory, again.notes, again.hashes) == (prepared.directory, prepared.notes, prepared.hashes)
     assert texts(again.train, again.subwords) == texts(prepared.train, prepared.subwords)
-    shorter = prepare(data.model_copy(update={"max_length": 3}), SUBWORD, tmp_path / "cache")
+    shorter = prepare(data.model_copy(update={"max_length": 3}), SUBWORD)
     assert texts(shorter.train, again.subwords) == [("ab", "ba"), ("c", "c")]
 
 
 def test_another_text_or_setting_is_made_anew(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
-    other_setting = prepare(data, SubwordConfig(type="char", vocab_size=31), tmp_path / "cache")
+    other_setting = prepare(data, SubwordConfig(type="char", vocab_size=31))
     write_pairs(Path(str(data.train)), [*TRAIN[:-1], ("c", "b")])  # as long as before, and within the same second
-    other_text = prepare(data, SUBWORD, tmp_path / "cache")
+    other_text = prepare(data, SUBWORD)
     assert len({prepared.directory, other_setting.directory, other_text.directory}) == 3
     assert texts(other_text.train, other_text.subwords)[-1] == ("c", "b")
     assert texts(prepared.train, prepared.subwords)[-1] == ("c", "c")
@@ -212,7 +218,7 @@ def test_a_killed_process_leaves_no_entry_and_its_rest_is_swept(tmp_path: Path) 
 
 def test_two_at_once_do_no_harm(data: DataConfig, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: prepare(data, SUBWORD, tmp_path / "cache"), range(4)))
+        made = list(pool.map(lambda _: prepare(data, SUBWORD), range(4)))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [made[0].directory.name]
     assert all(texts(one.dev, one.subwords) == DEV for one in made)
 
@@ -242,15 +248,16 @@ def test_damage_is_named(name: str, damage: str, prepared: Prepared, data: DataC
     if damage == "cut":
         path.write_bytes(content[: len(content) // 3])
     with pytest.raises(DataError, match=f"{prepared.directory}: the prepared data are damaged"):
-        prepare(data, SUBWORD, tmp_path / "cache")
+        prepare(data, SUBWORD)
 
 
-def test_a_cache_that_cannot_be_written(data: DataConfig, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
+    monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(
         DataError, match=r"file/cache: prepared data cannot be written here: Not a directory.\nSet SEQ2SEQ"
     ):
-        prepare(data, SUBWORD, tmp_path / "file" / "cache")
+        prepare(data, SUBWORD)
 
 
 # Many pairs.
@@ -270,7 +277,7 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
 
 
 def test_shards_and_buffers_hold_every_pair_once(many: DataConfig, tmp_path: Path) -> None:
-    prepared = prepare(many, SUBWORD, tmp_path / "cache")
+    prepared = prepare(many, SUBWORD)
     shards = sorted(path.name for path in prepared.directory.glob("train-*"))
     assert shards == [f"train-0000{number}.arrow" for number in range(5)]
     kept = [i for i in range(23) if i % 5 and i <= 19]  # ▁, a letter and 19 more are 21 pieces
@@ -302,15 +309,16 @@ def test_a_killed_preparation_goes_on_with_its_shards(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(many, SUBWORD, tmp_path / "cache", progress=interrupt)
+        prepare(many, SUBWORD, report=interrupt)
     [half] = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
     before = {path.name: path.stat().st_mtime_ns for path in half.iterdir()}
     assert set(before) == {"subword.model", "train-00000.arrow", "train-00001.arrow"}
     monkeypatch.setattr("seq2seq_cli.data.prepare.train_subword", None)
-    again = prepare(many, SUBWORD, tmp_path / "cache")
+    again = prepare(many, SUBWORD)
     assert {name: (again.directory / name).stat().st_mtime_ns for name in before} == before
     monkeypatch.undo()
-    unbroken = prepare(many, SUBWORD, tmp_path / "other")
+    monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path / "other"))
+    unbroken = prepare(many, SUBWORD)
     assert texts(again.train, again.subwords) == texts(unbroken.train, unbroken.subwords)
     assert texts(again.dev, again.subwords) == DEV
 
@@ -330,12 +338,12 @@ def test_a_preparation_whose_text_breaks_off_goes_on_with_its_shards(
 
     monkeypatch.setattr(LineFiles, "pairs", pairs)
     with pytest.raises(BrokenOffError):
-        prepare(many, SUBWORD, tmp_path / "cache")
+        prepare(many, SUBWORD)
     monkeypatch.setattr(LineFiles, "pairs", plain)
     [half] = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
     before = {path.name: path.stat().st_mtime_ns for path in half.iterdir()}
     assert set(before) == {"subword.model", "train-00000.arrow", "train-00001.arrow"}
-    again = prepare(many, SUBWORD, tmp_path / "cache")
+    again = prepare(many, SUBWORD)
     assert {name: (again.directory / name).stat().st_mtime_ns for name in before} == before
 
 
@@ -351,7 +359,7 @@ def test_a_vocabulary_is_learnt_from_every_nth_pair_of_a_large_text(
     many: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seq2seq_cli.data.prepare.VOCABULARY_PAIRS", 12)
-    prepared = prepare(many, SUBWORD, tmp_path / "cache")  # 23 pairs: every second one, whose targets begin with a
+    prepared = prepare(many, SUBWORD)  # 23 pairs: every second one, whose targets begin with a
     assert prepared.subwords.tgt.ids(["a", "b"])[0] != UNK
     assert prepared.subwords.tgt.ids(["a", "b"])[1] == UNK
 
@@ -376,7 +384,7 @@ def test_progress_ends_at_its_total_and_nothing_is_printed(
     monkeypatch.setattr(tokenised, "CHUNK", 5)
     monkeypatch.setattr("seq2seq_cli.data.prepare.REPORT_EVERY", 8)
     heard: list[tuple[str, int, int]] = []
-    prepare(data, SUBWORD, tmp_path / "cache", progress=lambda *report: heard.append(report))
+    prepare(data, SUBWORD, report=lambda *told: heard.append(told))
     assert heard == [
         ("reading", 8, 0),
         ("vocabulary", 0, 8),
@@ -391,7 +399,7 @@ def test_progress_ends_at_its_total_and_nothing_is_printed(
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ([("", "a"), ("a", "\0 ")], "train.de and .*train.en: each of the 2 pairs has an empty side"),
+        ([("", "a"), ("a", "\0 ")], "train.de and .*train.en: 2 pairs, and none of them has two sides"),
         (
             [("", "a"), ("a" * 9, "b")],
             r"no pair is left for training. 1 pair with an empty side: dropped. 1 pair longer",
@@ -401,11 +409,11 @@ def test_progress_ends_at_its_total_and_nothing_is_printed(
 def test_no_pair_left(pairs: list[tuple[str, str]], message: str, data: DataConfig, tmp_path: Path) -> None:
     write_pairs(Path(str(data.train)), pairs)
     with pytest.raises(DataError, match=message):
-        prepare(data, SUBWORD, tmp_path / "cache")
+        prepare(data, SUBWORD)
 
 
 def test_unequal_files_are_refused_and_nothing_is_kept(data: DataConfig, tmp_path: Path) -> None:
     Path(f"{data.dev}.en").write_text("only one\n")
     with pytest.raises(DataError, match="4 lines in one file but 1 in the other"):
-        prepare(data, SUBWORD, tmp_path / "cache")
+        prepare(data, SUBWORD)
     assert list((tmp_path / "cache").iterdir()) == []

@@ -14,7 +14,7 @@ from corpora import TinyCorpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.config import attention
+from seq2seq_cli.config import attention  # FIXME
 from seq2seq_cli.config.attention import AttentionConfig, Numbers
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.sections import ObjectiveConfig, Rewarding

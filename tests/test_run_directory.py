@@ -136,7 +136,7 @@ def test_of_two_that_begin_at_once_the_later_one_is_refused(quick: Config, tmp_p
 def test_a_dead_process_holds_no_lock(whole: Run, quick: Config) -> None:
     program = (
         "import sys, time; from pathlib import Path; from seq2seq_cli.runs import Run\n"
-        "from seq2seq_cli.training.lock import sole_training\n"
+        "from seq2seq_cli.training.directory import sole_training\n"
         "with sole_training(Run(Path(sys.argv[1]))): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program, str(whole.directory)], stdout=subprocess.PIPE)

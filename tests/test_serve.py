@@ -532,7 +532,7 @@ def test_what_the_user_can_mend(terminal: Terminal, trained_run: Run, tmp_path: 
     assert "named more than once" in terminal.refused(*run, trained_run.directory, "--port", 0)
     assert "no such run directory" in terminal.refused("serve", tmp_path / "nothing", "--port", 0)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "pip install 'seq2seq-cli[web]'" in terminal.refused(*run)
+    assert "pip install fastapi uvicorn" in terminal.refused(*run)
 
 
 def test_other_addresses_are_warned_about(terminal: Terminal, trained_run: Run,

@@ -86,3 +86,19 @@ print("a score", flush=True)
 """
     done = subprocess.run([sys.executable, "-c", program], preexec_fn=closing((IN, OUT, ERR)), check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_read_once(trained_run: Run, tmp_path: Path) -> None:
+    """Who writes into it and finds nobody there any more would end, and the reader wait for ever."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = "import sys; open(sys.argv[1], 'w').write('ta nu\\nki\\nze\\n')"
+    with subprocess.Popen([sys.executable, "-c", program, pipe]) as writer:
+        where = ("--run", str(trained_run.directory))
+        words = [sys.executable, "-m", "seq2seq_cli", "translate", str(pipe), *where]
+        try:
+            done = subprocess.run(words, capture_output=True, check=False, timeout=60)
+        finally:
+            writer.kill()
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.cli.too_long import warn_of, without
+from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
-    from seq2seq_cli.evaluation.links import Agreement
+    from seq2seq_cli.evaluation.gold import Agreement
 
 
 def align(
@@ -58,7 +60,8 @@ def align(
     linked to the source word of the largest weight: the mean over the target word's pieces of the sum over the source
     word's. Weights are those of the attention times how likely the target piece is from that source piece alone
     (Shankar & Sarawagi 2019), made to sum to one; with --attention, where the model looked before the piece was known.
-    The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link.
+    The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link. The words of a pair
+    of which a side has more than 2,000 pieces are not linked, with a warning.
 
     With --gold: alignment error rate (Och & Ney 2003), precision against the sure and possible links, recall of the
     sure ones. Gold links may also be written 1p2, 1-2P, 1-2:0.9, behind the texts (`source ||| target ||| 1-2`), or one a
@@ -73,9 +76,11 @@ def align(
     """
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
+    from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
-    from seq2seq_cli.evaluation.links import Agreement, agreement, check_method, pharaoh, read_gold
+    from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
+    from seq2seq_cli.evaluation.linking import check_method, pharaoh
     from seq2seq_cli.runs import open_run
 
     options.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
@@ -97,6 +102,11 @@ def align(
         reverse = open_run(reverse_run)
         check_reverse(opened, reverse)
         backward = options.load_attending(reverse, device, precision)
+    long = overlong_pairs(forward, lines.src, lines.tgt)
+    if backward is not None:
+        long |= overlong_pairs(backward, lines.tgt, lines.src)
+    warn_of(long, "Its words are not linked.")
+    lines = Lines(without(lines.src, long), without(lines.tgt, long))
     found: list[str] = []
     agreed = Agreement()
     printed = console.text_output(output) if output is not None or gold is None else nullcontext()
@@ -123,7 +133,11 @@ def _rows(agreed: Agreement) -> list[tuple[str, str]]:
     both = f"{agreed.sure_found:,} + {agreed.possible_found:,}"
     figures = [
         ("alignment error rate", agreed.error_rate, f"1 - ({both}) / ({agreed.links:,} + {agreed.sure:,})"),
-        ("precision", agreed.precision, f"{agreed.possible_found:,} of {agreed.links:,} links are sure or possible"),
-        ("recall", agreed.recall, f"{agreed.sure_found:,} of {agreed.sure:,} sure links were found"),
+        (
+            "precision",
+            agreed.precision,
+            f"{agreed.possible_found:,} of {counted(agreed.links, 'link')} sure or possible",
+        ),
+        ("recall", agreed.recall, f"{agreed.sure_found:,} of {counted(agreed.sure, 'sure link')} found"),
     ]
     return [(name, f"{'none' if value is None else f'{value:.4f}'}\t{counts}") for name, value, counts in figures]

@@ -13,6 +13,7 @@ from seq2seq_cli import signals
 from seq2seq_cli.cli import streams
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.attentions import attentions
+from seq2seq_cli.cli.blocks import with_blocks
 from seq2seq_cli.cli.check_data import check_data
 from seq2seq_cli.cli.compare import compare
 from seq2seq_cli.cli.config import app as config_app
@@ -25,7 +26,7 @@ from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
-from seq2seq_cli.cli.words import Command, with_paths_expanded
+from seq2seq_cli.cli.words import Command, Group, with_paths_expanded
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
 
@@ -34,6 +35,7 @@ UNUSABLE = {errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.EN
 
 app = typer.Typer(
     name="seq2seq",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -55,7 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "attentions": attentions,
 }
 for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(with_paths_expanded(command))
+    app.command(name, cls=Command)(with_paths_expanded(with_blocks(command)))
 app.add_typer(config_app, name="config")
 
 

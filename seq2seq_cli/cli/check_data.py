@@ -11,6 +11,8 @@ from seq2seq_cli.cli import options
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from seq2seq_cli.data.checks.cleaning import Cleaned
     from seq2seq_cli.data.checks.corpus import Checked, Example, Finding
     from seq2seq_cli.data.checks.realigning import Realigned
@@ -30,6 +32,7 @@ def check_data(
         ),
     ] = None,
     test: options.Test = None,
+    references: options.References = None,
     src: options.Src = None,
     tgt: options.Tgt = None,
     corpus: options.Corpus = None,
@@ -44,7 +47,8 @@ def check_data(
     parallel, pairs lines anew where they do not stand beside their translations, and says what it removed and repaired;
     the text itself is never written to. Where the two sides do not belong together, nothing is written.
 
-    Exit status: 0 nothing marked ! was found, or a cleaned copy was written; 3 it was; 2 the text cannot be read.
+    Exit status: 0 nothing marked ! was found, or a cleaned copy was written; 3 it was, or no pair was left to be written;
+    2 the text cannot be read.
 
     Examples:
 
@@ -56,14 +60,15 @@ def check_data(
     from seq2seq_cli.config.sections import DataConfig, languages_in
     from seq2seq_cli.data.checks.cleaning import Copy, check_copy, write_copy
     from seq2seq_cli.data.checks.corpus import check
-    from seq2seq_cli.data.corpora import find_corpus, open_text
+    from seq2seq_cli.data.corpora import find_corpus, open_test, open_text
     from seq2seq_cli.errors import ConfigError
 
     options.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
+    options.refuse(not test, {"--reference": references}, "needs --test")
     notes: list[str] = []
     if not text:
         options.refuse(True, {"--src": src, "--tgt": tgt}, "needs a text of your own")
-        found = find_corpus(DataConfig(corpus=corpus, test=test or None), notes.append)
+        found = find_corpus(DataConfig(corpus=corpus), notes.append)
         pairs, against, languages = found.train, found.test, (found.src, found.tgt)
     else:
         options.refuse(True, {"--corpus": corpus}, "is the built-in text, and you name your own")
@@ -71,7 +76,9 @@ def check_data(
         if src is None or tgt is None or src == tgt:
             raise ConfigError("two languages are needed.", "command line", "Name them as --src and --tgt.")
         pairs, languages = open_text(text, "train", src, tgt, note=notes.append), (src, tgt)
-        against = open_text(test, "test", src, tgt, note=notes.append) if test else None
+        against = None
+    if test:
+        against = open_test(test, *languages, references or (), notes.append)
     copy = None if fix is None else Copy.at(fix, languages)
     if copy is not None:
         check_copy(copy, [pairs, *([against] if against else [])], overwrite)
@@ -84,9 +91,11 @@ def check_data(
     if as_json:
         console.result(json.dumps(_as_json(checked, cleaned), ensure_ascii=True, indent=2))
     else:
-        _show(checked)
+        _show(checked, languages)
     if copy is not None and cleaned is not None:
         _tell(cleaned, copy.src, copy.tgt)
+        if not cleaned.written:
+            raise typer.Exit(DAMAGED)
         return
     if copy is not None:
         console.notice(f"nothing is written: {_why_not(checked)}")
@@ -104,10 +113,24 @@ def _why_not(checked: Checked) -> str:
     )
 
 
-def _show(checked: Checked) -> None:
-    from rich.table import Table
-
+def _show(checked: Checked, languages: tuple[str, str]) -> None:
     from seq2seq_cli import console
+
+    found = [finding for finding in checked.findings if finding.pairs]
+    if found or checked.unpaired:
+        console.table(_table(checked, found))
+    else:
+        console.result(counted(checked.pairs, "pair"))
+    for line in _details(checked, languages):
+        console.result(line)
+    kinds = [one.kind.row.name for one in checked.findings if not one.pairs]
+    names = [name for name in kinds if checked.test_pairs or not name.startswith("overlap")]
+    console.result(f"\nnot found: {', '.join(names)}")
+
+
+def _table(checked: Checked, found: list[Finding]) -> Table:
+    """A row a finding: those kinds alone of which there is any."""
+    from rich.table import Table
 
     table = Table(title=counted(checked.pairs, "pair"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("", "finding", "pairs", "%", "source", "target", "in a copy", "meaning"):
@@ -124,19 +147,16 @@ def _show(checked: Checked) -> None:
             "realigned",
             "lines without a partner",
         )
-    for finding in checked.findings:
-        if finding.kind.row.name.startswith("overlap") and not checked.test_pairs:
-            continue
+    for finding in found:
         row, per_side = finding.kind.row, [f"{count:,}" for count in finding.sides]
-        mark = "!" if row.damage and finding.pairs else ""
         share = f"{100 * finding.pairs / checked.pairs:.2f}"
-        table.add_row(mark, row.name, f"{finding.pairs:,}", share, *per_side, row.remedy, row.meaning)
-    console.table(table)
-    for line in _details(checked):
-        console.result(line)
+        table.add_row(
+            "!" if row.damage else "", row.name, f"{finding.pairs:,}", share, *per_side, row.remedy, row.meaning
+        )
+    return table
 
 
-def _details(checked: Checked) -> list[str]:
+def _details(checked: Checked, languages: tuple[str, str]) -> list[str]:
     """What stands below the table: counts of lines, blocks, files that were converted, examples."""
     from seq2seq_cli.data.checks.kinds import Kind
 
@@ -145,12 +165,15 @@ def _details(checked: Checked) -> list[str]:
         lines.append(
             f"unequal: {counted(checked.lines[0], 'source line')} and {counted(checked.lines[1], 'target line')}"
         )
+    if checked.swapped:
+        src, tgt = languages
+        lines.append(
+            f"swapped: the two sides as a whole: what should be {src} reads like {tgt}, and what should be {tgt}, like {src}; "
+            "name them the other way round, or let --fix exchange them"
+        )
     for block in checked.blocks[:BLOCKS]:
         where = f"lines {block.first + 1:,} to {block.last + 1:,}"
-        how = (
-            "no neighbour fits either" if block.offset is None else f"the translation stands {block.offset:+d} lines on"
-        )
-        lines.append(f"shifted: {where}: {how}")
+        lines.append(f"shifted: {where}: {_beside(block.offset)}")
     if len(checked.blocks) > BLOCKS:
         lines.append(f"shifted: {len(checked.blocks) - BLOCKS:,} more blocks (--json names all)")
     for done in checked.conversions:
@@ -167,6 +190,13 @@ def _details(checked: Checked) -> list[str]:
     for finding in checked.findings:
         lines += [f"{finding.kind.row.name}: {_example(example)}" for example in finding.examples]
     return ["", *lines] if lines else []
+
+
+def _beside(offset: int | None) -> str:
+    """Where the translations of a block stand."""
+    if offset is None:
+        return "no neighbour fits either"
+    return f"the translation stands {counted(abs(offset), 'line')} {'later' if offset > 0 else 'earlier'}"
 
 
 def _example(example: Example) -> str:
@@ -196,7 +226,10 @@ def _tell(cleaned: Cleaned, *files: object) -> None:
         )
     if cleaned.unpaired:
         console.notice(f"left out: {counted(cleaned.unpaired, 'line')} without a partner")
-    console.notice(f"{counted(cleaned.written, 'pair')} written to {' and '.join(map(str, files))}")
+    if cleaned.written:
+        console.notice(f"{counted(cleaned.written, 'pair')} written to {' and '.join(map(str, files))}")
+    else:
+        console.notice("nothing is written: no pair is left.")
 
 
 def _as_json(checked: Checked, cleaned: Cleaned | None) -> dict[str, object]:

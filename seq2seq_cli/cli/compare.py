@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,10 @@ from seq2seq_cli.wording import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from seq2seq_cli.data.prepare import Prepared, Report
     from seq2seq_cli.evaluation.seeds import KindSummary
+    from seq2seq_cli.training.comparison import Planned
+    from seq2seq_cli.training.experiment import Happening
 
 
 def compare(
@@ -27,22 +31,10 @@ def compare(
         typer.Option(metavar="KINDS", help="Attention kinds with commas between, or all (see `seq2seq attentions`)."),
     ] = "none,bahdanau,luong-general,local-p",
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each kind, with seeds one apart.")] = 1,
-    corpus: options.Corpus = None,
-    train_text: options.TrainText = None,
-    dev: options.Dev = None,
-    test: options.Test = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
-    epochs: options.Epochs = None,
-    max_minutes: options.MaxMinutes = None,
-    seed: options.Seed = None,
-    tensorboard: options.TensorBoard = None,
-    guided_alignment: options.GuidedAlignment = None,
-    device: options.Device = None,
-    precision: options.PrecisionOption = None,
-    threads: options.Threads = None,
+    *,
+    texts: options.Texts,
+    settings: options.Settings,
+    training: options.Training,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew what is there already.")] = False,
 ) -> None:
     """Train the same model with several attentions, test them all, and write a page that shows the differences.
@@ -57,52 +49,41 @@ def compare(
         seq2seq compare --attentions none,bahdanau --seeds 3 --corpus bible-es-en --max-minutes 30 --run runs/bible
     """
     from seq2seq_cli import console
-    from seq2seq_cli.cli.live import follow
     from seq2seq_cli.cli.results import comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.seeds import sizes, summaries
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.files import refuse_ways_out
     from seq2seq_cli.report.document import write_report
-    from seq2seq_cli.report.sentences import chosen_rows
+    from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs
-    from seq2seq_cli.training.setup import prepared_text
+    from seq2seq_cli.training.sitting import prepared_text
 
     streams.do_without_output()
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)
-    flags = {
-        **options.data_flags(corpus, train_text, dev, test, src, tgt),
-        **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
-    }
     options.warn_of_packages(attentions)
-    plan = planned_runs(attentions, seeds, files, config, overrides or (), flags)
+    plan = planned_runs(attentions, seeds, files, settings.config, settings.changes, texts.flags | training.flags)
     for planned in plan:
         planned.check(overwrite)
-    settings = plan[0].config
-    used = set_threads(settings.training.threads)
+    first = plan[0].config
+    used = set_threads(first.training.threads)
     with console.stages() as report:
-        prepared = prepared_text(settings, used, report)
-    again = ", without --overwrite" if overwrite else ""
-    for number, planned in enumerate(plan, start=1):
-        told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
-        if planned.is_done(prepared) and not overwrite:
-            console.notice(f"{told}: done before")
-            continue
-        console.notice(told)
-        follow(partial(planned.experiment, overwrite), planned.config, go_on=lambda _: f"the same command{again}")
+        prepared = prepared_text(first, used, report)
+    _train(plan, prepared, overwrite)
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(
             [planned.run for planned in plan],
-            settings.data.test,
-            settings.decoding.model_dump(),
-            settings.training.device,
+            first.data.test,
+            first.decoding.model_dump(),
+            first.training.device,
             "fp32",
             one_source=True,
             keep=lambda source: chosen_rows(source, options.SENTENCES),
             watch=watch,
+            references=first.data.references,
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))
@@ -116,6 +97,45 @@ def compare(
         write_report(comparison, files.report)
     console.notice(f"scores: {files.results}")
     console.notice(f"Open it in a browser: {files.report}")
+
+
+def _train(plan: list[Planned], prepared: Prepared, overwrite: bool) -> None:
+    """Every run that is not done yet."""
+    from seq2seq_cli import console
+    from seq2seq_cli.cli.live import follow
+
+    again = ", without --overwrite" if overwrite else ""
+    done = [planned.is_done(prepared) and not overwrite for planned in plan]
+    if (minutes := plan[0].config.training.max_minutes) is not None and not all(done):
+        console.notice(_budget(done.count(False), minutes))
+    for number, (planned, is_done) in enumerate(zip(plan, done, strict=True), start=1):
+        told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
+        if is_done:
+            console.notice(f"{told}: done before")
+            continue
+        console.notice(told)
+        follow(partial(_trained, planned, overwrite), planned.config, go_on=lambda _: f"the same command{again}")
+
+
+def _budget(runs: int, minutes: float) -> str:
+    """What a comparison of so many runs under a time limit will take."""
+    from seq2seq_cli.training.limit import AFTERWARDS
+
+    whole = runs * minutes * (1 + AFTERWARDS)
+    return (
+        f"{counted(runs, 'run')} to train, at most {minutes:g} minutes each and a tenth more for what follows: "
+        f"{counted(max(1, round(whole)), 'minute')} in all, and then the test of all runs together"
+    )
+
+
+def _trained(planned: Planned, overwrite: bool, report: Report) -> Iterator[Happening]:
+    """What happens in one of the runs; but that there was no time for its test is nothing to be told: all runs are tested
+    in the end."""
+    from seq2seq_cli.training.closing import TEST, LeftOut
+
+    for event in planned.experiment(overwrite, report):
+        if not (isinstance(event, LeftOut) and event.what == TEST):
+            yield event
 
 
 def _seeds_table(rows: list[KindSummary]) -> Table:

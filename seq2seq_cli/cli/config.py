@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options
-from seq2seq_cli.cli.words import Command, with_paths_expanded
+from seq2seq_cli.cli.words import Command, Group, with_paths_expanded
 
-app = typer.Typer(no_args_is_help=True, help="Show or check settings.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Show or check settings.")
 
 
 @app.command(cls=Command)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
+from rich.cells import cell_len
 from rich.progress import BarColumn, Progress, TextColumn
 
 from seq2seq_cli import console
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.prepare import Report
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import Change
 from seq2seq_cli.training.experiment import Averaged, Begun, Following, Happening, LeftOut
 from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Skipped, Stepped, Unjudged, WentBack
-from seq2seq_cli.training.setup import Report
 from seq2seq_cli.wording import counted
 
 LONGEST_LEFT = 1e9
@@ -28,6 +29,8 @@ LIVE_STEPS, PLAIN_STEPS = 5, 100
 LIVE_SECONDS, PLAIN_SECONDS = 2.0, 15.0
 """The longest time between them, but for the update under way."""
 TRAINING = "training"
+SHORTEST_BAR, LONGEST_BAR = 5, 40
+"""Columns: where the terminal is narrow, figures are of more use."""
 
 
 def follow(start: Callable[[Report], Iterator[Happening]], config: Config, go_on: Callable[[Run], str]) -> Run:
@@ -173,9 +176,11 @@ class _Live:
     """One line that is kept up to date, and a lasting line an evaluation."""
 
     def __init__(self, best_bleu: float) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        self.console, self.bar = console.err(), BarColumn()
+        doing, figures = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[figures]"))
+        columns = (doing, self.bar, figures)
         self.progress = Progress(
-            *columns, console=console.err(), transient=True, redirect_stdout=False, redirect_stderr=False
+            *columns, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self.task = self.progress.add_task(TRAINING, total=1.0, figures="")
         self.intervals = Intervals(LIVE_STEPS, LIVE_SECONDS)
@@ -189,8 +194,14 @@ class _Live:
         self.progress.stop()
 
     def report(self, doing: str, done: int, total: int) -> None:
-        figures = f"{done:,} of {total:,}" if total else ""
-        self.progress.update(self.task, description=doing, completed=done / total if total else 0, figures=figures)
+        self._update(doing, done / total if total else 0, [f"{done:,} of {total:,}"] if total else [])
+
+    def _update(self, doing: str, share: float, figures: Sequence[str]) -> None:
+        """Of the ``figures``, the first the most important, as many as there is room for."""
+        room = self.console.width - cell_len(doing) - 2
+        shown = _fitting(figures, room - SHORTEST_BAR)
+        self.bar.bar_width = max(1, min(LONGEST_BAR, room - cell_len(shown)))
+        self.progress.update(self.task, description=doing, completed=share, figures=shown)
 
     def show(self, event: Event) -> None:
         interval = self.intervals.add(event)
@@ -200,13 +211,10 @@ class _Live:
             with self.aside():
                 console.notice(str(event))
         if interval is not None and isinstance(event, Stepped):
-            losses = " · ".join([f"loss {interval.loss:.3f}", *interval.besides])
-            figures = (
-                f"{losses} · best dev BLEU {self.bleu:.2f} · {interval.tokens_per_second:,.0f} tok/s · "
-                f"{memory()} · {_left(event)} left"
-            )
-            description = f"epoch {event.epoch + 1} step {event.step}"
-            self.progress.update(self.task, completed=event.share, description=description, figures=figures)
+            losses = (f"loss {interval.loss:.3f}", *interval.besides)
+            speed = f"{interval.tokens_per_second:,.0f} tok/s"
+            figures = (f"{_left(event)} left", *losses, f"best dev BLEU {self.bleu:.2f}", speed, memory())
+            self._update(f"epoch {event.epoch + 1} step {event.step}", event.share, figures)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -214,6 +222,17 @@ class _Live:
         self.progress.stop()
         yield
         self.progress.start()
+
+
+def _fitting(parts: Sequence[str], room: int) -> str:
+    """As many of the ``parts`` as fit into so many columns, but the first one always."""
+    shown = ""
+    for part in parts:
+        longer = f"{shown} · {part}" if shown else part
+        if shown and cell_len(longer) > room:
+            break
+        shown = longer
+    return shown
 
 
 def _left(event: Stepped) -> str:

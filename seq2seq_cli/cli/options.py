@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, overload
 
@@ -58,19 +59,27 @@ Test = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TEXT",
-        help="Test text, in the same forms; of more files the others are references, too.",
+        help="Test text, in the same forms; or a source file and one or more files of references.",
         rich_help_panel="Data",
     ),
 ]
 References = Annotated[
     list[str] | None,
     typer.Option(
-        "--reference", metavar="COLUMN", help="A further reference in --test: its column or suffix; repeatable."
+        "--reference",
+        metavar="COLUMN",
+        help="A further target column (or suffix) of the test text; repeatable.",
+        rich_help_panel="Data",
     ),
 ]
 TestOfRuns = Annotated[
     list[str] | None,
-    typer.Option(metavar="TEXT", help="Test text, in the forms that train takes; default: the runs' own."),
+    typer.Option(
+        metavar="TEXT",
+        help="Test text, in the forms that train takes, or a source file and one or more files of references; default: the "
+        "runs' own.",
+        rich_help_panel="Data",
+    ),
 ]
 Src = Annotated[
     str | None,
@@ -152,41 +161,57 @@ SENTENCES = 50
 """Sentences to look into on the page of a comparison."""
 
 
-def data_flags(
-    corpus: str | None,
-    train: list[str] | None,
-    dev: list[str] | None,
-    test: list[str] | None,
-    src: str | None,
-    tgt: str | None,
-) -> dict[str, object]:
-    """The data options as settings."""
-    given = {"corpus": corpus, "train": train or None, "dev": dev or None, "test": test or None, "src": src, "tgt": tgt}
-    return {f"data.{name}": value for name, value in given.items()}
+@dataclass(frozen=True)
+class Settings:
+    """Where settings come from that have no option of their own."""
+
+    config: ConfigFile = None
+    overrides: Overrides = None
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """Those given by --set."""
+        return self.overrides or ()
 
 
-def training_flags(
-    epochs: int | None,
-    max_minutes: float | None,
-    seed: int | None,
-    tensorboard: bool | None,
-    guided_alignment: str | None,
-    device: str | None,
-    precision: str | None,
-    threads: int | None,
-) -> dict[str, object]:
-    """The training options as settings."""
-    given = {
-        "epochs": epochs,
-        "max_minutes": max_minutes,
-        "seed": seed,
-        "tensorboard": tensorboard,
-        "guided_alignment": guided_alignment,
-        "device": device,
-        "precision": precision,
-        "threads": threads,
-    }
-    return {f"training.{name}": value for name, value in given.items()}
+@dataclass(frozen=True)
+class Texts:
+    """What to learn from, and in which languages."""
+
+    corpus: Corpus = None
+    train_text: TrainText = None
+    dev: Dev = None
+    test: Test = None
+    references: References = None
+    src: Src = None
+    tgt: Tgt = None
+
+    @property
+    def flags(self) -> dict[str, object]:
+        """As settings."""
+        texts = {"train": self.train_text, "dev": self.dev, "test": self.test, "references": self.references}
+        named = {name: names or None for name, names in texts.items()}
+        given = {"corpus": self.corpus, **named, "src": self.src, "tgt": self.tgt}
+        return {f"data.{name}": value for name, value in given.items()}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long, how and where to train."""
+
+    epochs: Epochs = None
+    max_minutes: MaxMinutes = None
+    seed: Seed = None
+    tensorboard: TensorBoard = None
+    guided_alignment: GuidedAlignment = None
+    device: Device = None
+    precision: PrecisionOption = None
+    threads: Threads = None
+
+    @property
+    def flags(self) -> dict[str, object]:
+        """As settings."""
+        return {f"training.{name}": value for name, value in asdict(self).items()}
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:

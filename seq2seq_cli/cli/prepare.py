@@ -6,14 +6,8 @@ from seq2seq_cli.cli import options, streams
 
 
 def prepare(
-    corpus: options.Corpus = None,
-    train_text: options.TrainText = None,
-    dev: options.Dev = None,
-    test: options.Test = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
+    texts: options.Texts,
+    settings: options.Settings,
 ) -> None:
     """Learn the vocabulary and tokenise the text; train finds the result by itself.
 
@@ -28,10 +22,9 @@ def prepare(
     from seq2seq_cli.data.prepare import prepare as prepare_data
 
     streams.do_without_output()
-    flags = options.data_flags(corpus, train_text, dev, test, src, tgt)
-    settings = load(config, overrides or (), flags)
+    config = load(settings.config, settings.changes, texts.flags)
     with console.stages() as report:
-        prepared = prepare_data(settings.data, settings.subword, progress=report)
+        prepared = prepare_data(config.data, config.subword, report=report)
     for note in prepared.notes:
         console.notice(note)
     counts = prepared.train.counts

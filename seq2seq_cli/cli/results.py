@@ -42,7 +42,7 @@ class ResultFiles:
         from seq2seq_cli.cli.options import check_paths
 
         if self.sentences is not None:
-            from seq2seq_cli.report.tables import require_sentence_format
+            from seq2seq_cli.report.exports import require_sentence_format
 
             require_sentence_format(self.sentences)
         if self.plot is not None:
@@ -53,7 +53,7 @@ class ResultFiles:
 
     def write(self, comparison: Comparison) -> None:
         """Writes them all, and says so."""
-        from seq2seq_cli.report.tables import comparison_csv, comparison_latex
+        from seq2seq_cli.report.exports import comparison_csv, comparison_latex
 
         _write(self.json, lambda: json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n")
         _write(self.csv, lambda: comparison_csv(comparison))
@@ -64,7 +64,7 @@ class ResultFiles:
     def _write_sentences(self, comparison: Comparison) -> None:
         from seq2seq_cli import console
         from seq2seq_cli.evaluation.sentences import by_sentence
-        from seq2seq_cli.report.tables import sentence_table
+        from seq2seq_cli.report.exports import sentence_table
 
         if self.sentences is not None:
             path, told = self.sentences, by_sentence(comparison)
@@ -120,20 +120,22 @@ def comparison_table(comparison: Comparison) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from seq2seq_cli.report.tables import shown_p
+    from seq2seq_cli.report.exports import shown_p
 
-    # As Text, or [brackets] in a name would be read as markup.
     table = Table(title=Text(comparison.title, "table.title"))
     table.add_column("run", no_wrap=True)
-    for column in ("BLEU", "p", "chrF", "p", "TER", "p", "parameters", "train min", "sent/s"):
-        table.add_column(column, justify="right", no_wrap=True)
     names = comparison.names
+    several = len(names) > 1
+    metrics = [head for name in ("BLEU", "chrF", "TER") for head in ((name, "p") if several else (name,))]
+    for column in (*metrics, "parameters", "train min", "sent/s"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, evaluation, significance in zip(names, comparison.evaluations, comparison.significance, strict=True):
         cells = []
         for metric in ("bleu", "chrf", "ter"):
             score = getattr(evaluation.scores, metric)
-            p = "" if significance is None else shown_p(getattr(significance, metric))
-            cells += [f"{score.value:.2f} [{'-'.join(score.bounds())}]", p]
+            cells.append(f"{score.value:.2f} [{'-'.join(score.bounds())}]")
+            if several:
+                cells.append("" if significance is None else shown_p(getattr(significance, metric)))
         table.add_row(
             Text(name),
             *map(Text, cells),

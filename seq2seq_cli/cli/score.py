@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options
+from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
+
+UNKNOWN = "nan\tnan\tnan\n"
+"""What is written of a pair that is not scored."""
 
 
 def score(
@@ -29,7 +33,8 @@ def score(
     """Score given translations by forced decoding; prints score, log-probability and length in pieces, tab-separated.
 
     The score is the one that translate ranks by. A translation's pieces can differ from those the search took to
-    the same text; with --pieces they are the same, and so is the score.
+    the same text; with --pieces they are the same, and so is the score. A pair of which a side has more than 2,000 pieces
+    is not scored: it gets `nan` thrice, with a warning.
 
     Examples:
 
@@ -39,6 +44,7 @@ def score(
     """
     from seq2seq_cli import console
     from seq2seq_cli.data.text import read_lines
+    from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import DataError
@@ -53,16 +59,20 @@ def score(
         raise DataError(what, str(source), "Line N of the one must be translated by line N of the other.")
     translator = Translator.load(options.chosen_run(run).directory, device or "auto", precision or "fp32")
     alpha = options.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
+    long = overlong_pairs(translator, sources, targets, pieces)
     with joined() as ranks:
-        src, tgt = list(ranks.share(sources)), list(ranks.share(targets))
+        rows = list(ranks.share(range(len(sources))))
+        src, tgt = ([lines[row] for row in rows] for lines in (without(sources, long), without(targets, long)))
         if pieces:
             ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in tgt]
             scored = translator.score_pieces(src, ids, alpha)
         else:
             scored = translator.score(src, tgt, alpha)
-        lines = ranks.gather([f"{one.shown_score}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored])
+        told = (f"{one.shown_score}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored)
+        lines = ranks.gather([UNKNOWN if row in long else line for row, line in zip(rows, told, strict=True)])
     if not ranks.first:
         return
+    warn_of(long, "It has no score.")
     with console.text_output(output) as file:
         file.writelines(lines)
     if output is not None:

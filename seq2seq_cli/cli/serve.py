@@ -77,7 +77,7 @@ def _require_web() -> None:
 
     missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
     if missing:
-        hint = "Install them with `pip install 'seq2seq-cli[web]'`."
+        hint = "Install them with `pip install fastapi uvicorn`."
         raise UserError(f"packages that are not installed: {', '.join(missing)}.", "seq2seq serve", hint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import deque
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options, streams
+from seq2seq_cli.wording import shell_word
 
 BEGAN = time.monotonic()
 """When the command was loaded, which is before all that takes time."""
@@ -21,28 +21,16 @@ def train(
         str | None, typer.Option(metavar="KIND", help="Attention kind (see `seq2seq attentions`).")
     ] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run directory; default: runs/CORPUS-KIND.")] = None,
-    corpus: options.Corpus = None,
-    train_text: options.TrainText = None,
-    dev: options.Dev = None,
-    test: options.Test = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
-    config: options.ConfigFile = None,
-    overrides: options.Overrides = None,
+    *,
+    texts: options.Texts,
+    settings: options.Settings,
     objective: Annotated[
         str | None, typer.Option(help="cross-entropy, scst or mrt: the last two reward whole translations.")
     ] = None,
     from_run: Annotated[
         str | None, typer.Option("--from", metavar="RUN", help="A trained run to start from; scst and mrt need one.")
     ] = None,
-    epochs: options.Epochs = None,
-    max_minutes: options.MaxMinutes = None,
-    seed: options.Seed = None,
-    tensorboard: options.TensorBoard = None,
-    guided_alignment: options.GuidedAlignment = None,
-    device: options.Device = None,
-    precision: options.PrecisionOption = None,
-    threads: options.Threads = None,
+    training: options.Training,
     resume: Annotated[
         bool,
         typer.Option(
@@ -74,33 +62,33 @@ def train(
     from seq2seq_cli.runs import open_run
 
     streams.do_without_output()
-    for other, given in (("--overwrite", overwrite), ("--config", config is not None)):
+    for other, given in (("--overwrite", overwrite), ("--config", settings.config is not None)):
         if resume and given:
             raise ConfigError(f"--resume and {other} exclude each other: a run keeps its settings.", "command line")
     flags = {
         "attention.kind": attention,
         "objective.kind": objective,
         "objective.from_run": from_run,
-        **options.data_flags(corpus, train_text, dev, test, src, tgt),
-        **options.training_flags(epochs, max_minutes, seed, tensorboard, guided_alignment, device, precision, threads),
+        **texts.flags,
+        **training.flags,
     }
     from seq2seq_cli.training.experiment import default_run, experiment
     from seq2seq_cli.training.start import load_settings
 
     if not resume:
-        settings = load_settings(config, overrides or (), flags)
+        config = load_settings(settings.config, settings.changes, flags)
     else:
         # A run keeps its settings; which run it is may follow from the options.
-        run = run or default_run(load_settings(None, overrides or (), flags))
-        settings = load(open_run(run).config, overrides or (), flags)
+        run = run or default_run(load_settings(None, settings.changes, flags))
+        config = load(open_run(run).config, settings.changes, flags)
     with joined() as ranks:
         if not ranks.first:
-            deque(experiment(settings, run, resume, overwrite, ranks=ranks), maxlen=0)
+            deque(experiment(config, run, resume, overwrite, ranks=ranks), maxlen=0)
             leave()
         made = follow(
-            lambda report: experiment(settings, run, resume, overwrite, report, ranks, BEGAN),
-            settings,
+            lambda report: experiment(config, run, resume, overwrite, report, ranks, BEGAN),
+            config,
             go_on=lambda begun: begun.resume_command,
         )
     console.notice(f"Run directory: {made.directory}")
-    console.notice(f'Try it: echo "..." | seq2seq translate --run {shlex.quote(str(made.directory))}')
+    console.notice(f'Try it: echo "..." | seq2seq translate --run {shell_word(made.directory)}')

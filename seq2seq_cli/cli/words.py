@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from seq2seq_cli.files import expanded
 
 TEXT_OPTIONS = ("--train", "--dev", "--test")
+PANELS = 100
+"""Columns of a terminal from which on help is shown in tables."""
 
 
 class Command(TyperCommand):
@@ -21,6 +25,30 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         has_arguments = any(param.param_type_name == "argument" for param in self.params)
         return super().parse_args(ctx, list(gathered(args, has_arguments)))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with _plain_where_narrow(self):
+            super().format_help(ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A group of commands whose help is whole in a narrow terminal, too."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with _plain_where_narrow(self):
+            super().format_help(ctx, formatter)
+
+
+@contextmanager
+def _plain_where_narrow(command: Command | Group) -> Iterator[None]:
+    """Within, help is lines of text where there are fewer columns than PANELS: tables cut the names of options there."""
+    before = command.rich_markup_mode
+    if shutil.get_terminal_size().columns < PANELS:
+        command.rich_markup_mode = None
+    try:
+        yield
+    finally:
+        command.rich_markup_mode = before
 
 
 def gathered(words: Sequence[str], has_arguments: bool) -> Iterator[str]:

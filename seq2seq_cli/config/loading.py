@@ -5,6 +5,7 @@ Precedence: the defaults < a TOML file < ``--set section.key=value`` and the nam
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
+from seq2seq_cli.complaints import complaint
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import DEFAULTS, Config, all_keys, value_of
 from seq2seq_cli.errors import ConfigError, suggestion
@@ -134,7 +136,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = read_bytes(path, LARGEST_FILE)
         if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
             raise ConfigError(f"a line is longer than {LONGEST_LINE:,} bytes.", str(path))
-        return tomllib.loads(content.decode("utf-8-sig", errors="surrogateescape").replace("\r\n", "\n"))
+        # What Windows' PowerShell writes behind a > is UTF-16.
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16") if wide else content.decode("utf-8-sig", errors="surrogateescape")
+        return tomllib.loads(text.replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file.", str(path)) from None
     except RecursionError:
@@ -213,7 +218,7 @@ def _explain(detail: Any, where: str | None, names: Mapping[str, str]) -> str:
     if detail["type"] == "extra_forbidden":
         known = all_keys() if len(place) > 1 else list(Config.model_fields)
         return f"{prefix}{told} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = complaint(detail)
     if detail["type"] in ("value_error", "missing") or "input" not in detail:
         return f"{prefix}{told}: {message}" if key else f"{prefix}{message}"
     return f"{prefix}{told} = {_shortened(detail['input'])}: {message}"

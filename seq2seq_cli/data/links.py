@@ -141,7 +141,7 @@ def _beside(line: str, size: tuple[int, int], where: str) -> str:
     fields = [field.strip() for field in line.split(BESIDE)]
     links = [number for number, field in enumerate(fields) if _all_links(field)]
     if not links:
-        raise DataError(f"there are no links in this line of {len(fields)} parts.", where, HINT)
+        raise DataError(f"there are no links in this line of {counted(len(fields), 'part')}.", where, HINT)
     chosen = max(links, key=lambda number: (bool(fields[number]), number))
     texts = [field for number, field in enumerate(fields) if number != chosen]
     if len(texts) == 2:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -34,18 +34,35 @@ class ParallelText(Protocol):
 
 @dataclass(frozen=True)
 class Lines:
-    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``, and of each of ``more``, further
-    references."""
+    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``."""
 
     src: list[str]
     tgt: list[str]
-    more: tuple[list[str], ...] = ()
+    further: tuple[list[str], ...] = ()
+    """More translations of every line, each as good to be compared with as ``tgt``; an empty one is missing."""
+
+    @property
+    def references(self) -> Sequence[str | tuple[str, ...]]:
+        """What a translation of each line is compared with."""
+        return list(zip(self.tgt, *self.further, strict=True)) if self.further else self.tgt
 
     @classmethod
     def read(cls, text: ParallelText) -> "Lines":
-        texts = text.texts if isinstance(text, SeveralReferences) else (text,)
-        (src, tgt), *others = (list(zip(*one.pairs(), strict=True)) for one in texts)
-        return cls(list(src), list(tgt), tuple(list(reference) for _, reference in others))
+        """Raises DataError also where a further reference does not stand beside the same source text."""
+        src, tgt = zip(*text.pairs(), strict=True)
+        further = text.further if isinstance(text, Referenced) else ()
+        return cls(list(src), list(tgt), tuple(_beside(src, one) for one in further))
+
+
+def _beside(src: Sequence[str], text: ParallelText) -> list[str]:
+    """The target of ``text``, whose source must be ``src``."""
+    tgt = list[str]()
+    for number, (pair, wanted) in enumerate(zip_longest(text.pairs(), src), start=1):
+        if pair is None or pair[0] != wanted:
+            what = f"pair {number:,} of a further reference does not translate the sentence that the first one does."
+            raise DataError(what, text.where, "Every reference must translate the same sentences, in the same order.")
+        tgt.append(pair[1])
+    return tgt
 
 
 @dataclass(frozen=True)
@@ -87,37 +104,47 @@ class LineFiles(TwoFiles):
         for path, lines in ((self.src, src), (self.tgt, tgt)):
             if not lines:
                 return DataError("the file is empty.", str(path))
-        line = first_shifted(src, tgt)
+        clear = clearly_shifted(src, tgt)
+        line = min(len(src), len(tgt)) if clear is None else clear
         texts = [shorten(lines[line]) if line < len(lines) else "(no such line)" for lines in (src, tgt)]
+        where = f"They look shifted from line {line + 1} on" if clear is not None else "Here the one ends"
         what = (
-            f"{counted(len(src), 'line')} in one file but {len(tgt):,} in the other. "
-            f"They look shifted from line {line + 1} on:\n  {self.src}:{line + 1}: {texts[0]}\n"
+            f"{counted(len(src), 'line')} in one file but {len(tgt):,} in the other. {where}:\n"
+            f"  {self.src}:{line + 1}: {texts[0]}\n"
             f"  {self.tgt}:{line + 1}: {texts[1]}"
         )
-        return DataError(what, self.where, "Line N of one file must translate line N of the other.")
+        hint = (
+            "Line N of one file must translate line N of the other: `seq2seq check-data` shows where they part, and its --fix "
+            "pairs lines anew."
+        )
+        return DataError(what, self.where, hint)
 
 
 @dataclass(frozen=True)
-class SeveralReferences:
-    """A test text with several translations of each line: the same source with each of them. As a text of pairs it is the
-    first one."""
+class Referenced:
+    """A test text, ``first``, and ``further`` translations of its source, each with that source beside it."""
 
-    texts: tuple[ParallelText, ...]
+    first: ParallelText
+    further: tuple[ParallelText, ...]
+
+    @property
+    def parts(self) -> tuple[ParallelText, ...]:
+        return self.first, *self.further
 
     @property
     def where(self) -> str:
-        first, *others = self.texts
-        return " and ".join([first.where, *(str(text.files[-1]) if text.files else text.where for text in others)])
+        return " and ".join(dict.fromkeys(chain.from_iterable(map(_names, self.parts))))
 
     @property
     def files(self) -> list[Path]:
-        return list(dict.fromkeys(file for text in self.texts for file in text.files))
+        return list(dict.fromkeys(file for part in self.parts for file in part.files))
 
     def digest(self) -> str:
-        return hashlib.sha256("".join(text.digest() for text in self.texts).encode()).hexdigest()
+        return hashlib.sha256("".join(part.digest() for part in self.parts).encode()).hexdigest()
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        return self.texts[0].pairs()
+        """Those of the first reference; `Lines.read` reads all."""
+        return self.first.pairs()
 
 
 @dataclass(frozen=True)
@@ -142,6 +169,53 @@ class Joined:
     def pairs(self) -> Iterator[tuple[str, str]]:
         for part in self.parts:
             yield from part.pairs()
+
+
+def _names(text: ParallelText) -> list[str]:
+    """What `where` puts together."""
+    return [str(text.src), str(text.tgt)] if isinstance(text, TwoFiles) and not text.name else [text.where]
+
+
+AGREE, BETTER = 0.5, 0.2
+"""Correlation of the lengths of lines that translate each other, at least, and how much more it must be than that of lines
+that would stand beside each other otherwise."""
+STRETCH, FEWEST = 8, 3
+"""Pairs of a stretch that has to agree, and of one where there are not as many."""
+
+
+def clearly_shifted(src: list[str], tgt: list[str]) -> int | None:
+    """`first_shifted`, where lengths speak for it: before it and behind it, in each stretch of the text, lines are as long as
+    those they are then beside, and not as those they would be beside otherwise. None where they do not: lines may be
+    missing in several places, or a text is sorted by length."""
+    place = first_shifted(src, tgt)
+    longer, shorter = (
+        np.log([len(line) + 1.0 for line in lines]) for lines in sorted((src, tgt), key=len, reverse=True)
+    )
+    count, extra = len(shorter), len(longer) - len(shorter)
+    beside, moved = longer[:count], longer[extra:]
+    stretches = [
+        (shorter[part], right[part], wrong[part])
+        for begin, end, right, wrong in ((0, place, beside, moved), (place, count, moved, beside))
+        for part in _parted(begin, end)
+    ]
+    agree = [
+        _correlation(own, right) > max(AGREE, _correlation(own, wrong) + BETTER) for own, right, wrong in stretches
+    ]
+    return place if agree and all(agree) else None
+
+
+def _parted(begin: int, end: int) -> list[slice]:
+    """Up to four stretches of a part of the pairs."""
+    if end - begin < FEWEST:
+        return []
+    edges = np.linspace(begin, end, max(1, min(4, (end - begin) // STRETCH)) + 1).astype(int).tolist()
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    scale = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / scale if scale else 0.0
 
 
 def first_shifted(src: list[str], tgt: list[str]) -> int:

@@ -16,6 +16,7 @@ from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
 from seq2seq_cli.data.epochs import TrainingText, training_text
 from seq2seq_cli.data.guidance import check_links, read_piece_links
+from seq2seq_cli.data.identification import swapped_notes
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
 from seq2seq_cli.data.tables import Table
@@ -34,8 +35,13 @@ is shown in memory, and takes longer for each the more there are."""
 
 REPORT_EVERY = 50_000
 
-Progress = Callable[[str, int, int], None]
-"""Hears (stage, done, total), in pairs; total is 0 where it is not known yet."""
+Report = Callable[[str, int, int], None]
+"""Hears of what takes long: the stage, what is done of it, and how much there is (0 where that is not known yet), here in
+pairs."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """The report of nobody."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,8 @@ class Prepared:
 def prepare(
     data: DataConfig,
     subword: SubwordConfig,
-    cache: Path | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    report: Report = silent,
     subwords: Subwords | None = None,
     links: Path | None = None,
     links_from: int | None = None,
@@ -75,7 +80,7 @@ def prepare(
     training text with the word ``links`` of a file, where given, whose words are counted from ``links_from`` (see
     `read_marked`).
 
-    What was made before from the same text and settings comes from ``cache`` (default: `cache_root`). ``threads``
+    What was made before from the same text and settings comes from `cache_root`. ``threads``
     tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
     """
     said: list[str] = []
@@ -88,13 +93,11 @@ def prepare(
         next(corpus.train.pairs(), None)  # hear how it is read, also where it was tokenised before
     test_lines = Lines.read(corpus.test) if corpus.test else None
 
-    report = progress or _silent
-
     def make(entry: Path) -> None:
         _make(entry, corpus, subword, subwords, threads or available_cores(), report)
 
     key = _key(data, subword, subwords, hashes)
-    directory = cached(cache or cache_root(), key, make, lambda: report("waiting for another process", 0, 0))
+    directory = cached(cache_root(), key, make, lambda: report("waiting for another process", 0, 0))
     try:
         pieces = subwords or Subwords.load(Run(directory), subword.joint)
         every, dev = (TokenisedText.open(directory, split) for split in ("train", "dev"))
@@ -112,14 +115,12 @@ def prepare(
     if subwords is None:
         notes += _size_notes(pieces, subword)
     lines = Lines.read(corpus.dev)
+    judged = {corpus.dev.where: lines} | ({corpus.test.where: test_lines} if corpus.test and test_lines else {})
+    notes += swapped_notes(judged, (corpus.src, corpus.tgt))
     notes = [*dict.fromkeys(said), *notes]  # each once, however often the text was read
     return Prepared(
         directory, pieces, train, dev_pairs, lines, test_lines, corpus.src, corpus.tgt, corpus.name, notes, hashes
     )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass
 
 
 def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, hashes: dict[str, str]) -> str:
@@ -130,7 +131,7 @@ def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, ha
     parts = {
         "format": FORMAT,
         "sentencepiece": sentencepiece.__version__,
-        "data": data.resolved().model_dump(exclude={"max_length", "test", "streaming"}),
+        "data": data.resolved().model_dump(exclude={"max_length", "test", "references", "streaming"}),
         "subword": given or subword.model_dump(),
         "text": [hashes["train"], hashes["dev"]],
     }
@@ -138,45 +139,45 @@ def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, ha
 
 
 def _make(
-    entry: Path, corpus: Corpus, config: SubwordConfig, given: Subwords | None, threads: int, progress: Progress
+    entry: Path, corpus: Corpus, config: SubwordConfig, given: Subwords | None, threads: int, report: Report
 ) -> None:
     texts = {"train": corpus.train, "dev": corpus.dev}
-    totals = {split: _check(text, progress) for split, text in texts.items()}
-    subwords = given or _vocabulary(Run(entry), corpus.train, totals["train"], config, progress)
+    totals = {split: _check(text, report) for split, text in texts.items()}
+    subwords = given or _vocabulary(Run(entry), corpus.train, totals["train"], config, report)
     if given is not None:
         given.save(Run(entry))
     before = 0
     for split, text in texts.items():
 
-        def report(done: int, before: int = before) -> None:
-            progress("tokenising", before + done, sum(totals.values()))
+        def tokenised(done: int, before: int = before) -> None:
+            report("tokenising", before + done, sum(totals.values()))
 
-        write_shards(entry, split, text.pairs(), subwords, threads, report)
+        write_shards(entry, split, text.pairs(), subwords, threads, tokenised)
         before += totals[split]
 
 
-def _check(text: ParallelText, progress: Progress) -> int:
+def _check(text: ParallelText, report: Report) -> int:
     """The number of pairs. Raises DataError where any cannot be read, or none has two sides."""
     count, usable = 0, False
     for count, (src, tgt) in enumerate(text.pairs(), start=1):
         usable = usable or bool(clean(src) and clean(tgt))
         if count % REPORT_EVERY == 0:
-            progress("reading", count, 0)
+            report("reading", count, 0)
     if not usable:
-        raise DataError(f"each of the {count} pairs has an empty side.", text.where)
+        raise DataError(f"{counted(count, 'pair')}, and none of them has two sides.", text.where)
     return count
 
 
-def _vocabulary(run: Run, text: ParallelText, pairs: int, config: SubwordConfig, progress: Progress) -> Subwords:
+def _vocabulary(run: Run, text: ParallelText, pairs: int, config: SubwordConfig, report: Report) -> Subwords:
     """Learnt from ``text``; or what a killed preparation has left."""
     try:
         return Subwords.load(run, config.joint)
     except RunError:
         pass
-    progress("vocabulary", 0, pairs)
+    report("vocabulary", 0, pairs)
     subwords = _train(text, pairs, config)
     subwords.save(run)
-    progress("vocabulary", pairs, pairs)
+    report("vocabulary", pairs, pairs)
     return subwords
 
 
@@ -208,10 +209,10 @@ def _left_out(train: TrainingText, where: str) -> list[str]:
 
 
 def _guided(
-    train: TrainingText, path: Path, first: int | None, text: ParallelText, subwords: Subwords, progress: Progress
+    train: TrainingText, path: Path, first: int | None, text: ParallelText, subwords: Subwords, report: Report
 ) -> tuple[TrainingText, str]:
     """The pairs with the links of their words, and what to say about them."""
-    links = read_piece_links(path, text, subwords, lambda done, total: progress("linking", done, total), first)
+    links = read_piece_links(path, text, subwords, lambda done, total: report("linking", done, total), first)
     guided = sum(int(links.guided[part.numbers].sum()) for part in train.parts())
     if not guided:
         raise DataError("no word of the pairs that are trained on is linked.", str(path))

@@ -154,9 +154,13 @@ def open_bytes(path: TextFile) -> Iterator[BinaryIO]:
 
 
 def require_readable(path: Path) -> None:
-    """Raises DataError where the file cannot be opened: before anything is written on its behalf."""
+    """Raises DataError where the file cannot be opened: before anything is written on its behalf.
+
+    A named pipe is not opened: whoever writes into it would be told that nobody reads any more.
+    """
     try:
-        open(path, "rb").close()
+        if not path.is_fifo():
+            open(path, "rb").close()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
 

@@ -1,7 +1,6 @@
 """Weights on disk: safetensors, which hold numbers and can hold nothing else, with a checksum in their metadata."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from seq2seq_cli.model.build import MOST_PARAMETERS
 from seq2seq_cli.model.formats import FORMAT, by_todays_names
 from seq2seq_cli.runs import Run, check_format, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
+from seq2seq_cli.wording import shell_word
 
 CHECKSUM = "sha256"
 """Its key in the metadata; it is that of the file with zeros in the checksum's place."""
@@ -107,7 +107,7 @@ def load_best(model: nn.Module, run: Run) -> None:
         whole = next((path for path in run.all_kept() if _is_readable(path)), None)
         hint = "Nothing else of this run can be used in its place: train it again."
         if whole is not None:
-            command = shlex.join(["cp", str(whole), str(run.best)])
+            command = f"cp {shell_word(whole)} {shell_word(run.best)}"
             hint = f"Copy it from a backup, or use the weights of a late evaluation, which are whole: {command}"
         raise DamagedError(problem.what, problem.where, hint) from None
 

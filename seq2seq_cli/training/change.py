@@ -7,15 +7,14 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.decoding.every_line import MOST_PIECES
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights, restore
-from seq2seq_cli.report.tables import shown_p
-from seq2seq_cli.runs import Run, write_json
-from seq2seq_cli.training.setup import dev_tokenizer
+from seq2seq_cli.report.exports import shown_p
+from seq2seq_cli.runs import write_json
+from seq2seq_cli.training.sitting import Sitting
 
 LEVEL = 0.05
 """Of p, below which a change is called significant."""
@@ -59,31 +58,27 @@ class Change:
         return {**asdict(self), "test": str(RANDOMISATION), "verdict": self.verdict}
 
 
-def changes(
-    run: Run, prepared: Prepared, translator: Translator, tested: Evaluation | None, watch: Watch | None = None
-) -> Iterator[Change]:
+def changes(sitting: Sitting, translator: Translator, tested: Evaluation | None, watch: Watch) -> Iterator[Change]:
     """On dev, and on test where it was ``tested``; ``translator`` has the weights that training kept. Writes them into
-    the run's ``change.json``."""
+    the run's ``change.json``. ``watch`` hears of each search."""
+    run, dev = sitting.run, sitting.prepared.dev_lines
     start = replace(translator, model=deepcopy(translator.model))
     restore(start.model, read_weights(run.start), str(run.start))
-    tokenizer = dev_tokenizer(translator.config, prepared).name
-    said = _translated(translator, prepared.dev_lines, watch)
-    made = [_change("dev", prepared.dev_lines, start, said, tokenizer, watch)]
+    said = _translated(translator, dev, watch)
+    made = [_change("dev", dev, start, said, sitting.tokenizer.name, watch)]
     if tested is not None:
         made.append(_change("test", tested.lines, start, tested.hypotheses, tested.tokenizer.name, watch))
     write_json(run.change, [change.to_json() for change in made])
     yield from made
 
 
-def _translated(translator: Translator, lines: Lines, watch: Watch | None) -> list[str]:
+def _translated(translator: Translator, lines: Lines, watch: Watch) -> list[str]:
     found = translator.hypotheses(lines.src, most_pieces=MOST_PIECES, watch=watch)
     return [candidates[0].text for candidates in found]
 
 
-def _change(
-    split: str, lines: Lines, start: Translator, after: list[str], tokenizer: str, watch: Watch | None
-) -> Change:
+def _change(split: str, lines: Lines, start: Translator, after: list[str], tokenizer: str, watch: Watch) -> Change:
     before = _translated(start, lines, watch)
-    [p] = paired(before, [after], lines.tgt, tokenizer, more=lines.more)
-    then, now = (score_system(said, lines.tgt, tokenizer, more=lines.more) for said in (before, after))
+    [p] = paired(before, [after], lines.references, tokenizer)
+    then, now = (score_system(said, lines.references, tokenizer) for said in (before, after))
     return Change(split, start.config.decoding.beam, then, now, p)

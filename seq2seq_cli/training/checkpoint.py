@@ -18,7 +18,7 @@ from seq2seq_cli.model.formats import by_todays_names
 from seq2seq_cli.model.weights import LARGEST_FILE, read_weights, restore, state_of
 from seq2seq_cli.runs import Run, write_bytes
 from seq2seq_cli.seal import BLANK, is_whole, seal
-from seq2seq_cli.training.loop import Learner
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.progress import Progress
 
 LARGEST_LAST = 3 * LARGEST_FILE
@@ -120,11 +120,11 @@ class LastCheckpoint:
         save_last(learner, progress, self.run.last)
         self.is_milestone = progress.milestone
 
-    def load(self, learner: Learner) -> tuple[Progress, list[str]]:
+    def load(self, learner: Learner) -> tuple[Progress | None, list[str]]:
         """Bring ``learner`` to where the run stopped: its progress, and what is to be told of it.
 
-        That is its beginning where it was cut off before its first checkpoint. Raises DamagedError where ``last`` is
-        damaged and there is no ``previous``, or it is damaged too.
+        There is none where it was cut off before its first checkpoint. Raises DamagedError where ``last`` is damaged and
+        there is no ``previous``, or it is damaged too.
         """
         if self.run.last.exists():
             try:
@@ -135,7 +135,7 @@ class LastCheckpoint:
             self.is_milestone = progress.milestone
             return progress, []
         # The process was killed between the renaming of one checkpoint and the next.
-        return (load_last(learner, self.run.previous) if self.run.previous.exists() else Progress()), []
+        return (load_last(learner, self.run.previous) if self.run.previous.exists() else None), []
 
     def _load_previous(self, learner: Learner, problem: DamagedError) -> Progress:
         hint = "Copy it from a backup, or start again with --overwrite."

@@ -4,32 +4,29 @@ limit of its own, and what does not fit into that is left out and said."""
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.decoding.every_line import MOST_PIECES
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
-from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, save_weights, state_of
-from seq2seq_cli.report.pictures import Pictures, draw_pictures
-from seq2seq_cli.runs import Run
+from seq2seq_cli.report.pictures import Pictures, draw_pictures, spread
 from seq2seq_cli.training.change import Change, changes
 from seq2seq_cli.training.checkpoint import average
-from seq2seq_cli.training.distributed import share_state
 from seq2seq_cli.training.limit import Deadline, OutOfTimeError
-from seq2seq_cli.training.loop import DevScores, Learner
-from seq2seq_cli.training.progress import Progress
-from seq2seq_cli.training.setup import Report
+from seq2seq_cli.training.loop import DevScores, Evaluate
+from seq2seq_cli.training.sitting import Sitting
+from seq2seq_cli.wording import shell_word
 
 T = TypeVar("T")
 
 HOPELESS = 2.0
 """Nothing is begun that is expected to take so many times as long as there is: an expectation is rough."""
+PROBED = 16
+"""Test lines that are translated beforehand, to tell how long all will take."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,25 @@ class Averaged:
 @dataclass(frozen=True)
 class Following:
     """What is to come after training that was under a time limit: how many ``seconds`` that may take, and how many the test
-    is expected to (None: there is no test, or no knowing)."""
+    is expected to (None: there is no test, or no knowing). Where it is not among them, there is no time for it."""
 
     what: list[str]
     seconds: float
     test_seconds: float | None
 
     def __str__(self) -> str:
-        about = "" if self.test_seconds is None else f" (about {max(1, round(self.test_seconds))} s)"
-        parts = [part + about if part == TEST else part for part in self.what]
-        return f"still to come, within {self.seconds:.0f} s: {', '.join(parts)}"
+        said = ""
+        if self.test_seconds is not None and TEST in self.what:
+            tight = self.test_seconds > self.seconds
+            said = f"{', if it can be done in time' if tight else ''} (about {max(1, round(self.test_seconds))} s)"
+        parts = ", ".join(part + said if part == TEST else part for part in self.what) or "nothing"
+        left_out = f"; not {TEST}, which would take about {self.test_seconds:.0f} s" if self.hopeless else ""
+        return f"still to come, within {self.seconds:.0f} s: {parts}{left_out}"
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is a test for which there is no time."""
+        return self.test_seconds is not None and TEST not in self.what
 
 
 @dataclass(frozen=True)
@@ -71,60 +77,57 @@ MEAN, TEST, CHANGE, PICTURES = "the mean of the last weights", "the test", "what
 
 
 class Closing:
-    """What follows the training of ``run``, until ``deadline``; ``evaluate`` judges on dev."""
+    """What follows the training of ``sitting``, until ``deadline``; ``evaluate`` judges on dev."""
 
-    def __init__(
-        self,
-        run: Run,
-        learner: Learner,
-        prepared: Prepared,
-        progress: Progress,
-        config: Config,
-        evaluate: Callable[[Seq2Seq], DevScores],
-        deadline: Deadline,
-        report: Report | None,
-    ) -> None:
-        self.run, self.learner, self.prepared, self.progress = run, learner, prepared, progress
-        self.config, self.evaluate, self.report = config, evaluate, report
-        self.deadline = deadline
+    def __init__(self, sitting: Sitting, evaluate: Evaluate, deadline: Deadline) -> None:
+        self.sitting, self.evaluate, self.deadline = sitting, evaluate, deadline
+        self.run, self.config, self.prepared = sitting.run, sitting.config, sitting.prepared
+        self.learner, self.progress = sitting.learner, sitting.progress
 
     def happenings(self, pictures: int) -> Iterator[Following | Averaged | Evaluation | Change | Pictures | LeftOut]:
         """One after the other; of so many dev sentences the pictures."""
+        following = None
         if not math.isinf(self.deadline.at):
-            yield Following(self._to_come(), max(0.0, self.deadline.left), self._test_seconds())
+            following = self._following()
+            yield following
         averaged = self._mean_in_time()
         if averaged is not None:
             yield averaged
-        translator = Translator.load(self.run.directory, str(self.learner.device), "fp32")
+        translator = self._translator()
         tested = None
         if self.prepared.test_lines is not None:
-            told = self._tested(translator)
+            told = self._tested(translator, following)
             yield told
             tested = told if isinstance(told, Evaluation) else None
         if self.config.objective.from_run is not None:
             watch = self._watch(CHANGE)
             made = self._in_time(
-                lambda: list(changes(self.run, self.prepared, translator, tested, watch)),
+                lambda: list(changes(self.sitting, translator, tested, watch)),
                 CHANGE,
                 self.run.resume_command,
             )
             yield from [made] if isinstance(made, LeftOut) else made
         if self.config.attention.row.attends:
             watch = self._watch(PICTURES)
-            again = f'seq2seq plot --run {shlex.quote(str(self.run.directory))} "..."'
+            again = f'seq2seq plot --run {shell_word(self.run.directory)} "..."'
             yield self._in_time(
                 lambda: draw_pictures(self.run, translator, self.prepared.dev_lines, pictures, watch), PICTURES, again
             )
 
-    def _to_come(self) -> list[str]:
+    def _translator(self) -> Translator:
+        return Translator.load(self.run.directory, str(self.learner.device), "fp32")
+
+    def _following(self) -> Following:
         kept = [path for path in self._last_weights() if path.is_file()]
+        expected = self._test_seconds()
+        left = max(0.0, self.deadline.left)
         there = {
             MEAN: len(kept) >= 2,
-            TEST: self.prepared.test_lines is not None,
+            TEST: self.prepared.test_lines is not None and (expected is None or expected <= HOPELESS * left),
             CHANGE: self.config.objective.from_run is not None,
             PICTURES: self.config.attention.row.attends,
         }
-        return [what for what, is_there in there.items() if is_there]
+        return Following([what for what, is_there in there.items() if is_there], left, expected)
 
     def _in_time(self, work: Callable[[], T], what: str, command: str) -> T | LeftOut:
         try:
@@ -135,8 +138,7 @@ class Closing:
 
     def _watch(self, what: str) -> Watch:
         def watch(done: int, total: int) -> None:
-            if self.report is not None:
-                self.report(what, done, total)
+            self.sitting.report(what, done, total)
             self.deadline.check()
 
         return watch
@@ -162,7 +164,7 @@ class Closing:
         learner, best = self.learner, self.progress.best_score
         assert best is not None
         restore(learner.model, average(paths), "average")
-        share_state(learner, self.progress)
+        self.sitting.tell_state()
         learner.model.eval()
         scores = self.evaluate(learner.model)
         kept = (scores.bleu if self.config.training.stop_on == "bleu" else -scores.loss) > best
@@ -170,19 +172,25 @@ class Closing:
             save_weights(state_of(learner.model), self.run.best)
         return Averaged(len(paths), scores, kept)
 
-    def _tested(self, translator: Translator) -> Evaluation | LeftOut:
-        test, expected = self.prepared.test_lines, self._test_seconds()
+    def _tested(self, translator: Translator, following: Following | None) -> Evaluation | LeftOut:
+        test = self.prepared.test_lines
         assert test is not None
-        again = f"seq2seq eval {shlex.quote(str(self.run.directory))}"
-        if expected is not None and expected > HOPELESS * self.deadline.left:
+        again = f"seq2seq eval {shell_word(self.run.directory)}"
+        if following is not None and following.hopeless:
             return LeftOut(TEST, again)
-        return self._in_time(lambda: evaluate_run(self.run, test, translator, watch=self._watch(TEST)), TEST, again)
+        return self._in_time(
+            lambda: evaluate_run(self.run, test, translator, watch=self._watch(TEST), own_test=True), TEST, again
+        )
 
     def _test_seconds(self) -> float | None:
-        """About how long the test will take, going by the last look at dev: that was a greedy search."""
-        test, dev, took = self.prepared.test_lines, self.prepared.dev_lines, self.progress.look_seconds
-        if test is None or not took:
+        """About how long the test will take, going by some of its lines."""
+        test = self.prepared.test_lines
+        if test is None:
             return None
-        seen = sum(map(len, dev.src)) * ((self.progress.dev_lines or len(dev.src)) / len(dev.src))
-        # With a beam of 5 and in fp32, three times as long were seen.
-        return took * sum(map(len, test.src)) / max(1.0, seen) * (self.config.decoding.beam + 1) / 2
+        some = [test.src[row] for row in spread(list(range(len(test.src))), PROBED)]
+        began = self.deadline.left
+        try:
+            self._translator().hypotheses(some, most_pieces=MOST_PIECES, watch=self._watch(TEST))
+        except OutOfTimeError:
+            return None
+        return (began - self.deadline.left) * sum(map(len, test.src)) / max(1, sum(map(len, some)))

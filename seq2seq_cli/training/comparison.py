@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.config.loading import from_dict, load
-from seq2seq_cli.config.whole import Config, value_of
+from seq2seq_cli.config.whole import Config, changed_settings
 from seq2seq_cli.data.corpora import find_test
-from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.data.prepare import Prepared, Report
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.kinds.attentions import RESERVED, find, kinds
 from seq2seq_cli.runs import ComparisonFiles, Run
+from seq2seq_cli.training.directory import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 from seq2seq_cli.training.experiment import Happening, experiment
-from seq2seq_cli.training.setup import Report
-from seq2seq_cli.training.sitting import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 
 
 @dataclass(frozen=True)
@@ -46,15 +45,12 @@ class Planned:
             self._check_same_budget()
 
     def _check_same_budget(self) -> None:
-        before = load(self.run.config)
-        for key in (*BUDGET, "training.precision"):
-            old, new = (value_of(config, key) for config in (before, self.config))
-            if old != new:
-                what = f"this run was begun with {key} = {old}, and all runs of a comparison get the same, now {new}."
-                hint = "Leave it as it was, use --overwrite to start anew, or name another directory with --run."
-                raise ConfigError(what, str(self.run.config), hint)
+        for key, old, new in changed_settings(load(self.run.config), self.config, (*BUDGET, "training.precision")):
+            what = f"this run was begun with {key} = {old}, and all runs of a comparison get the same, now {new}."
+            hint = "Leave it as it was, use --overwrite to start anew, or name another directory with --run."
+            raise ConfigError(what, str(self.run.config), hint)
 
-    def experiment(self, overwrite: bool, report: Report | None = None) -> Iterator[Happening]:
+    def experiment(self, overwrite: bool, report: Report) -> Iterator[Happening]:
         """Train and test it, from where it stopped."""
         return experiment(self.config, self.run.directory, self.begun and not overwrite, overwrite, report)
 
@@ -70,9 +66,9 @@ def planned_runs(
     attentions: str,
     seeds: int,
     files: ComparisonFiles,
-    file: Path | None = None,
-    overrides: Sequence[str] = (),
-    flags: Mapping[str, object] | None = None,
+    file: Path | None,
+    overrides: Sequence[str],
+    flags: Mapping[str, object],
 ) -> list[Planned]:
     """The runs that compare ``attentions``, names with commas between, with ``seeds`` seeds each, kind by kind: the
     same settings, read as ``config.load`` reads them, but for kind and seed.
@@ -82,7 +78,7 @@ def planned_runs(
     """
     runs = []
     for kind in _kinds(attentions):
-        config = load(file, overrides, {**(flags or {}), "attention.kind": kind})
+        config = load(file, overrides, {**flags, "attention.kind": kind})
         if config.objective.from_run is not None:
             what = "kinds are compared that learn from nothing: a trained run has one of them already."
             raise ConfigError(what, "objective.from_run", "Use train with --from, then eval with both runs.")

@@ -9,10 +9,7 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 
-from seq2seq_cli.config.sections import DecodingConfig
-from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import cut, load_batch
-from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.decoding.every_line import MOST_PIECES
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
@@ -23,10 +20,10 @@ from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.report.pictures import pick_sentences, spread
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.limit import FIRST, Deadline, OutOfTimeError, look_seconds, seconds_of
-from seq2seq_cli.training.loop import DevScores, Learner
-from seq2seq_cli.training.progress import Progress
-from seq2seq_cli.training.setup import Report, dev_tokenizer
+from seq2seq_cli.training.loop import DevScores, Evaluate
+from seq2seq_cli.training.sitting import Sitting
 
 T = TypeVar("T")
 
@@ -39,32 +36,24 @@ LOSS_SHARE = 0.25
 STAGE = "looking at dev"
 
 
-def dev_evaluator(
-    prepared: Prepared,
-    config: Config,
-    learner: Learner,
-    progress: Progress | None = None,
-    report: Report | None = None,
-) -> Callable[[Seq2Seq], DevScores]:
+def dev_evaluator(sitting: Sitting) -> Evaluate:
     """A function that judges a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
     the same sentences each time. Several processes share the work, and all come to the same scores.
 
     Under a time limit it raises OutOfTimeError when that is over. Where the first look would take too much of it, that one and
     all others are at a part of dev, drawn from the seed, ``progress.dev_lines`` of them.
     """
-    looking = _Look(prepared, config, learner, report)
-    came = Progress() if progress is None else progress
-    training = config.training
+    looking, training, progress = _Look(sitting), sitting.config.training, sitting.progress
 
     def evaluate(model: Seq2Seq) -> DevScores:
-        allowed = look_seconds(training, came)
+        allowed = look_seconds(training, progress)
         deadline = Deadline.after(allowed)
-        if came.evaluations == 0 and came.dev_lines is None and not math.isinf(allowed):
+        if progress.evaluations == 0 and progress.dev_lines is None and not math.isinf(allowed):
             try:
                 return looking.scores(model, None, Deadline.after(min(FIRST * seconds_of(training), allowed) / 2))
             except OutOfTimeError:
-                came.dev_lines = learner.ranks.tell(looking.part_done())
-        return looking.scores(model, came.dev_lines, deadline)
+                progress.dev_lines = sitting.ranks.tell(looking.part_done())
+        return looking.scores(model, progress.dev_lines, deadline)
 
     return evaluate
 
@@ -75,31 +64,32 @@ class _Look:
     FEWEST, LEAST, CAUTION = 20, 0.05, 0.8
     """Of a part of dev: lines, the share where nothing was seen to be done, and how much of what was done is taken."""
 
-    def __init__(self, prepared: Prepared, config: Config, learner: Learner, report: Report | None) -> None:
-        self.prepared, self.config, self.learner, self.report = prepared, config, learner, report
-        self.greedy = replace_beam(config.decoding, 1)
-        self.count = len(prepared.dev_lines.src)
-        self.tokenizer = dev_tokenizer(config, prepared).name
+    def __init__(self, sitting: Sitting) -> None:
+        self.sitting, self.training = sitting, sitting.config.training
+        self.dev, self.lines = sitting.prepared.dev, sitting.prepared.dev_lines
+        self.count = len(self.lines.src)
+        self.tokenizer = sitting.tokenizer.name
         # No look at dev takes more memory than an update.
-        self.most_cells = config.training.batch_tokens * (config.data.max_length + 1)
+        self.most_cells = self.training.batch_tokens * (sitting.config.data.max_length + 1)
         self.done = 0.0
-        if not is_of_a_length(prepared.dev).any():
+        if not is_of_a_length(self.dev).any():
             what = f"every dev line is longer than {MOST_PIECES:,} pieces."
-            raise DataError(what, prepared.corpus_name, "Cut these lines into sentences.")
+            raise DataError(what, sitting.prepared.corpus_name, "Cut these lines into sentences.")
 
-    def part_done(self) -> int:
-        """How many lines there would have been time for, when a look was cut short."""
-        return min(self.count, max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST))))
+    def part_done(self) -> int | None:
+        """How many lines there would have been time for, when a look was cut short; None where that is all of them."""
+        lines = max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST)))
+        return lines if lines < self.count else None
 
     def scores(self, model: Seq2Seq, lines: int | None, deadline: Deadline) -> DevScores:
         """At so many lines (None: all). Raises OutOfTimeError, in all processes, where the deadline of one has passed."""
         rows = self._drawn(lines)
-        batch_tokens, ranks, dev = self.config.training.batch_tokens, self.learner.ranks, self.prepared.dev_lines
+        learner, ranks, dev = self.sitting.learner, self.sitting.ranks, self.lines
         watch = self._watch(0.0, LOSS_SHARE, len(rows), deadline)
-        loss = dev_loss(model, self.prepared.dev, batch_tokens, self.learner, rows, self.most_cells, watch)
+        loss = dev_loss(model, self.dev, self.training.batch_tokens, learner, rows, self.most_cells, watch)
         watch = self._watch(LOSS_SHARE, 1.0, len(rows), deadline)
         mine = ranks.share(rows)
-        found = _together(ranks, lambda: self._translated(model, [dev.src[i] for i in mine], watch))
+        found = _together(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
         texts = ranks.gather([hypothesis.text for hypothesis in found])
         diagnosed = set(spread([i for i in rows if dev.src[i].strip()], DIAGNOSED))
         looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
@@ -109,21 +99,16 @@ class _Look:
     def _drawn(self, lines: int | None) -> list[int]:
         if lines is None:
             return list(range(self.count))
-        of_all = np.random.default_rng(self.config.training.seed).permutation(self.count)
+        of_all = np.random.default_rng(self.training.seed).permutation(self.count)
         return sorted(of_all[:lines].tolist())
 
     def _watch(self, begin: float, end: float, lines: int, deadline: Deadline) -> Watch:
         def watch(done: int, total: int) -> None:
             self.done = begin + (end - begin) * done / max(1, total)
-            if self.report is not None:
-                self.report(STAGE, round(self.done * lines), lines)
+            self.sitting.report(STAGE, round(self.done * lines), lines)
             deadline.check()
 
         return watch
-
-    def _translated(self, model: Seq2Seq, lines: list[str], watch: Watch) -> list[Hypothesis]:
-        translator = Translator(model, self.prepared.subwords, self.config, self.learner.device, self.learner.precision)
-        return _best(translator, lines, self.greedy, watch)
 
 
 def _together(ranks: Ranks, work: Callable[[], T]) -> T:
@@ -156,29 +141,29 @@ def too_long(dev: TokenisedSplit) -> list[str]:
     ]
 
 
-def dev_alignments(prepared: Prepared, config: Config, learner: Learner) -> Callable[[], dict[str, Alignment]]:
+def dev_alignments(sitting: Sitting) -> Callable[[], dict[str, Alignment]]:
     """Where the model looks by now, in its own translations of the same few dev sentences."""
-    chosen = pick_sentences(prepared.dev_lines.src, WATCHED)
-    lines = [prepared.dev_lines.src[i] for i in chosen]
+    sources, model = sitting.prepared.dev_lines.src, sitting.learner.model
+    chosen = pick_sentences(sources, WATCHED)
+    lines = [sources[i] for i in chosen]
 
     def look() -> dict[str, Alignment]:
-        learner.model.eval()
-        translator = Translator(learner.model, prepared.subwords, config, learner.device, learner.precision)
-        found = _best(translator, lines, replace_beam(config.decoding, 1))
-        learner.model.train()
+        model.eval()
+        found = _translated(sitting, model, lines)
+        model.train()
         pairs = zip(chosen, found, strict=True)
         return {f"dev line {i + 1}": one.alignment for i, one in pairs if one.alignment is not None}
 
     return look
 
 
-def _best(
-    translator: Translator, lines: list[str], decoding: DecodingConfig, watch: Watch | None = None
-) -> list[Hypothesis]:
-    """The best translation of each line; empty ones by a model that is spoilt for now: its loss says so, and training may
+def _translated(sitting: Sitting, model: Seq2Seq, lines: list[str], watch: Watch | None = None) -> list[Hypothesis]:
+    """The greedy translation of each line; empty ones by a model that is spoilt for now: its loss says so, and training may
     mend it."""
+    config, learner = sitting.config, sitting.learner
+    translator = Translator(model, sitting.prepared.subwords, config, learner.device, learner.precision)
     try:
-        found = translator.hypotheses(lines, decoding, most_pieces=MOST_PIECES, watch=watch)
+        found = translator.hypotheses(lines, replace_beam(config.decoding, 1), most_pieces=MOST_PIECES, watch=watch)
         return [candidates[0] for candidates in found]
     except UnsearchableError:
         return [nothing() for _ in lines]
@@ -208,8 +193,7 @@ def dev_loss(
                 watch(number, len(batches))
             batch = load_batch(dev, order[part]).to(learner.device)
             with learner.precision.autocast(learner.device):
-                pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
-                total += float(model.nll(*pieces, most_cells))
+                total += float(model.nll(batch, most_cells))
             tokens += batch.target_tokens
         return total, tokens
 

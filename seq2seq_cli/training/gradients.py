@@ -7,43 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seq2seq_cli.data.batching import Batch, load_batch
+from seq2seq_cli.data.batching import load_batch
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import RunError
-from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.ranks import ALONE, Ranks
-from seq2seq_cli.training.candidates import Candidates
-from seq2seq_cli.training.objectives import Cost, Objective
-
-
-class Replica(nn.Module):
-    """The model as ``DistributedDataParallel`` wants it: its forward is the cost."""
-
-    def __init__(self, model: Seq2Seq, objective: Objective) -> None:
-        super().__init__()
-        self.model = model
-        self.objective = objective
-
-    def forward(self, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
-        return self.objective.cost(self.model, batch, drawn, guided_weight)
-
-
-class Learner(NamedTuple):
-    """What training changes, apart from ``Progress``. ``replica`` is the model, one of as many as there are ``ranks``:
-    each one's gradient becomes the mean of all in the backward pass."""
-
-    model: Seq2Seq
-    replica: Replica | DistributedDataParallel
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    device: torch.device
-    precision: Precision
-    objective: Objective
-    ranks: Ranks = ALONE
+from seq2seq_cli.ranks import Ranks
+from seq2seq_cli.training.learner import Learner, Replica
 
 
 class Sums(NamedTuple):

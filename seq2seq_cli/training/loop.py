@@ -19,12 +19,11 @@ from seq2seq_cli.evaluation.diagnostics import Diagnostics
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.training import optim
-from seq2seq_cli.training.gradients import Learner, add_gradients
+from seq2seq_cli.training.gradients import add_gradients
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.limit import OutOfTimeError, updating_seconds
-from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Progress, Skipped, Stepped, Unjudged
+from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Event, Progress, Skipped, Stepped, Unjudged
 from seq2seq_cli.wording import counted
-
-__all__ = ["DevScores", "Learner", "train"]
 
 SKIPPED_IN_A_ROW = 10
 """Steps without a finite loss and gradient after which going on is no use."""
@@ -39,8 +38,8 @@ class DevScores(NamedTuple):
     attention: Diagnostics | None = None
 
 
-Event = Stepped | Skipped | Evaluated | Unjudged | Diverged | Ended
-"""What happens in training."""
+Evaluate = Callable[[Seq2Seq], DevScores]
+"""What judges a model on dev; it may raise OutOfTimeError."""
 
 
 def train(
@@ -48,8 +47,8 @@ def train(
     data: TrainingText,
     config: TrainingConfig,
     progress: Progress,
-    evaluate: Callable[[Seq2Seq], DevScores],
-) -> Iterator[Event]:
+    evaluate: Evaluate,
+) -> Iterator[Event | Diverged]:
     """Train until the epochs, the minutes or the patience run out (``Ended``), or until it is no use (``Diverged``).
 
     At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is the same,
@@ -85,7 +84,7 @@ def _buffer(
     data: TrainingText,
     config: TrainingConfig,
     progress: Progress,
-    evaluate: Callable[[Seq2Seq], DevScores],
+    evaluate: Evaluate,
     clock: _Clock,
 ) -> Iterator[Stepped | Skipped | Evaluated | Unjudged]:
     """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
@@ -184,7 +183,7 @@ def _evaluate(
     learner: Learner,
     config: TrainingConfig,
     progress: Progress,
-    evaluate: Callable[[Seq2Seq], DevScores],
+    evaluate: Evaluate,
     clock: _Clock,
 ) -> Evaluated | Unjudged:
     learner.model.eval()

@@ -9,15 +9,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol
 
-from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.model.weights import save_weights, state_of
 from seq2seq_cli.report.heatmaps import heatmap_pixels
 from seq2seq_cli.runs import Run, write_text
-from seq2seq_cli.training.checkpoint import LastCheckpoint
-from seq2seq_cli.training.loop import Learner
 from seq2seq_cli.training.progress import (
     Ended,
     Evaluated,
@@ -29,6 +26,7 @@ from seq2seq_cli.training.progress import (
     Unjudged,
     WentBack,
 )
+from seq2seq_cli.training.sitting import Sitting
 
 RECORD_EVERY = 50
 """Steps between two records of the training loss."""
@@ -42,33 +40,25 @@ class Checkpoints:
     """``best`` at every new best, weights of the last evaluations for averaging, and ``last``: at every milestone and
     every ``save_minutes`` between them."""
 
-    def __init__(
-        self,
-        run: Run,
-        learner: Learner,
-        progress: Progress,
-        keep: int,
-        save_minutes: float,
-        last: LastCheckpoint,
-    ) -> None:
-        self.run, self.learner, self.progress, self.last = run, learner, progress, last
-        self.keep = keep
-        self.save_seconds = 60 * save_minutes
+    def __init__(self, sitting: Sitting) -> None:
+        self.sitting, self.run = sitting, sitting.run
+        self.keep = sitting.config.training.average
+        self.save_seconds = 60 * sitting.config.training.save_minutes
         self.saved_at = time.monotonic()
 
     def record(self, event: Event) -> None:
         if isinstance(event, Evaluated):
-            weights = state_of(self.learner.model)
+            weights = state_of(self.sitting.learner.model)
             if event.best:
                 save_weights(weights, self.run.best)
             if self.keep > 1:
                 save_weights(weights, self.run.kept(event.number))
                 self.run.kept(event.number - self.keep).unlink(missing_ok=True)
         if isinstance(event, Unjudged) and event.kept:
-            save_weights(state_of(self.learner.model), self.run.best)
-        due = self.progress.milestone or time.monotonic() - self.saved_at > self.save_seconds
+            save_weights(state_of(self.sitting.learner.model), self.run.best)
+        due = self.sitting.progress.milestone or time.monotonic() - self.saved_at > self.save_seconds
         if due or isinstance(event, Evaluated | Unjudged | Ended):
-            self.last.save(self.learner, self.progress)
+            self.sitting.save()
             self.saved_at = time.monotonic()
 
 
@@ -150,16 +140,16 @@ class TensorBoard:
     """The configuration, once a sitting; scalars of every evaluation and every few steps; and at every evaluation
     pictures of the ``alignments`` of some sentences: attention as it forms."""
 
-    def __init__(self, run: Run, config: Config, step: int, alignments: Callable[[], dict[str, Alignment]]) -> None:
+    def __init__(self, sitting: Sitting, alignments: Callable[[], dict[str, Alignment]]) -> None:
         self.alignments = alignments
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            hint = "Install it with `pip install 'seq2seq-cli[tensorboard]'`."
+            hint = "Install it with `pip install tensorboard`."
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
-        self.writer = SummaryWriter(str(run.tensorboard))
+        self.writer = SummaryWriter(str(sitting.run.tensorboard))
         # As text: add_hparams would make a second run of it, and wants the results of training along with the settings.
-        self.writer.add_text("config", f"```toml\n{config.resolved().to_toml()}\n```", step)
+        self.writer.add_text("config", f"```toml\n{sitting.config.resolved().to_toml()}\n```", sitting.progress.step)
         self.intervals = Intervals(RECORD_EVERY)
 
     def record(self, event: Event) -> None:

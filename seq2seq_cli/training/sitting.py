@@ -1,187 +1,144 @@
-"""The beginning of a sitting: may it begin, is it the same training as before, and the record of how it was made."""
+"""A sitting: a training in one process, from where it begins or goes on until it ends or is stopped."""
 
 from __future__ import annotations
 
-import platform
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from functools import cached_property
 
-from seq2seq_cli.config.loading import encoded, load
-from seq2seq_cli.config.whole import Config, all_keys, changed_settings
-from seq2seq_cli.data.prepare import Prepared
-from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.prepare import Prepared, Report, prepare, silent
+from seq2seq_cli.data.subword import Subwords
+from seq2seq_cli.errors import RunError
+from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import expanded
-from seq2seq_cli.runs import FORMAT, Run, versions, write_bytes, write_json
-from seq2seq_cli.training.loop import Learner
-from seq2seq_cli.training.optim import learning_rate
-from seq2seq_cli.training.progress import Progress
-from seq2seq_cli.training.start import weights_digest
+from seq2seq_cli.ranks import Ranks
+from seq2seq_cli.runs import Run
+from seq2seq_cli.training import start
+from seq2seq_cli.training.checkpoint import LastCheckpoint, snapshot, take_over
+from seq2seq_cli.training.interruption import Interruption
+from seq2seq_cli.training.learner import Learner, new_learner
+from seq2seq_cli.training.loop import SKIPPED_IN_A_ROW
+from seq2seq_cli.training.optim import AFTER_SETBACK
+from seq2seq_cli.training.progress import Diverged, Progress, WentBack
 
-BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
-"""Settings that say when training ends."""
-JUMP = 0.02
-"""Of the learning rate, from which it is told."""
-MAY_CHANGE = {
-    # The place of the text and of its links; that they are the same is seen from their hashes.
-    *("data.train", "data.dev", "data.test", "data.streaming", "training.guided_alignment"),
-    *(*BUDGET, "training.save_minutes"),
-    *("training.device", "training.precision", "training.threads", "training.tensorboard"),
-}
-"""Settings that a resumed run may have other than before, beside those of decoding."""
+MOST_SETBACKS = 3
+"""How often training goes back to try a lower rate before it gives up."""
 
 
-def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
-    """Raises RunError rather than write over a run, or resume where there is none, or one that a later version made.
+@dataclass(frozen=True)
+class Sitting:
+    """What all parts of a training go by: its settings and text, what learns from them, and how far it has come.
 
-    A run that was cut off before its first checkpoint is resumed from its beginning.
+    ``learner`` and ``progress`` change as training goes on; together they are a checkpoint. Of several processes each has
+    a sitting, and all come to the same; the files of ``run`` are the first one's alone. ``interruption`` hears of signals,
+    ``report`` of what takes long.
     """
-    if resume:
-        if not run.config.is_file():
-            raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
-        run.check_version()
-        return
-    if run.exists:
-        if not run.config.is_file():
-            what = "this is not a run directory, so it is not overwritten."
-            raise RunError(what, str(run.directory), "Name another one with --run.")
-        if not overwrite:
-            hint = "Use --resume to go on with it, --overwrite to start it anew, or --run to name another one."
-            raise RunError("this run directory exists already.", str(run.directory), hint)
+
+    config: Config
+    run: Run
+    prepared: Prepared
+    learner: Learner
+    progress: Progress
+    interruption: Interruption
+    report: Report
+
+    @classmethod
+    def untrained(
+        cls, config: Config, run: Run, prepared: Prepared, ranks: Ranks, interruption: Interruption, report: Report
+    ) -> Sitting:
+        """With a new model, in the first of no steps."""
+        learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
+        return cls(config, run, prepared, learner, Progress(), interruption, report)
+
+    @cached_property
+    def last(self) -> LastCheckpoint:
+        """The checkpoint that training goes on from where it is stopped."""
+        return LastCheckpoint(self.run)
+
+    @property
+    def ranks(self) -> Ranks:
+        return self.learner.ranks
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """As `dev_tokenizer` has it."""
+        return dev_tokenizer(self.config, self.prepared)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether any process has heard a signal that asks to end."""
+        return self.ranks.any(self.interruption.asked)
+
+    def begin(self) -> list[str]:
+        """Go to where training begins, with what it takes from another run; what is to be told of that."""
+        told = start.keep_start(self.run, self.config)
+        self.progress.become(start.begin(self.learner, self.run, self.config))
+        return told
+
+    def resume(self) -> list[str]:
+        """Go to where the run stopped; what is to be told of that. Raises what `LastCheckpoint.load` does."""
+        self.progress.become(start.begin(self.learner, self.run, self.config))
+        found, told = self.last.load(self.learner)
+        if found is not None:
+            self.progress.become(found)
+        return told
+
+    def save(self) -> None:
+        """A new last checkpoint."""
+        self.last.save(self.learner, self.progress)
+
+    def go_back(self, diverged: Diverged) -> WentBack:
+        """Go to the latest milestone, or to the beginning. Raises RunError where that was done too often."""
+        if diverged.setbacks >= MOST_SETBACKS:
+            what = (
+                f"training diverges: {SKIPPED_IN_A_ROW} steps in a row, up to step {diverged.step}, had no finite loss and "
+                f"gradient, after going back {diverged.setbacks} times, at last with {AFTER_SETBACK**diverged.setbacks:g} of "
+                "the learning rate."
+            )
+            hint = 'Start again with a lower training.learning_rate, training.clip_norm = 1 or training.precision = "fp32".'
+            raise RunError(what, str(self.run.directory), hint)
+        earlier = self.last.go_back(self.learner)
+        if earlier is None:
+            fresh = new_learner(self.config, self.prepared.subwords)
+            earlier = start.begin(fresh, self.run, self.config)
+            self.learner.become(fresh)
+        self.progress.go_back(earlier)
+        self.tell_state()
+        progress = self.progress
+        rate_share = AFTER_SETBACK**progress.setbacks
+        return WentBack(progress.step, diverged.step, progress.setbacks, rate_share, progress.seconds)
+
+    def tell_state(self) -> None:
+        """The first process tells the others, which `hear_state`, where to train from: at the beginning, after each setback
+        and for the averaged weights, so that they need no checkpoint of their own."""
+        if self.ranks.size > 1:
+            self.ranks.tell(snapshot(self.learner, self.progress))
+
+    def hear_state(self) -> None:
+        """Go to where the first process is."""
+        state = self.ranks.tell(snapshot(self.learner, self.progress))
+        self.progress.become(take_over(self.learner, state, "the first process"))
 
 
-def check_same_settings(run: Run, config: Config) -> None:
-    """Raises ConfigError where ``config`` would make another training of a resumed run."""
-    fixed = [key for key in all_keys() if not key.startswith("decoding.") and key not in MAY_CHANGE]
-    changed = [
-        f"{one.key} was {one.before} and is now {one.after}"
-        for one in changed_settings(load(run.config), config, fixed)
-    ]
-    if changed:
-        hint = "Leave it as it was, or name another run directory with --run."
-        raise ConfigError(f"a resumed run keeps its settings: {'; '.join(changed)}.", str(run.config), hint)
+def prepared_text(config: Config, threads: int, report: Report = silent, subwords: Subwords | None = None) -> Prepared:
+    """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
+    guided = config.training.guided_alignment
+    links = None if guided is None else expanded(guided)
+    return prepare(
+        config.data, config.subword, threads=threads, report=report, subwords=subwords, links=links,
+        links_from=config.training.guided_from,
+    )  # fmt: skip
 
 
-def check_same_text(run: Run, prepared: Prepared) -> None:
-    """Raises DataError where training text, dev text or word links are not those that a resumed run began with, RunError
-    where ``run.json`` does not say which."""
-    with _reading(run, "what text this run began with"):
-        before = dict(run.record()["data_sha256"])
-    texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
-    changed = [text for name, text in texts.items() if before.get(name) != prepared.hashes.get(name)]
-    if changed:
-        what = f"the {' and the '.join(changed)} has changed since this run began."
-        raise DataError(what, str(run.directory), "Give it the same one, or name another run directory with --run.")
+def with_vocabulary(
+    prepared: Prepared, subwords: Subwords, config: Config, threads: int, report: Report = silent
+) -> Prepared:
+    """``prepared``, or the same text tokenised by ``subwords`` where these are others."""
+    if (subwords.src.model, subwords.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
+        return prepared
+    return prepared_text(config, threads, report, subwords)
 
 
-def differences(
-    run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int, progress: Progress
-) -> list[str]:
-    """What to say of a resumed run whose length, or way of computing, is another than before."""
-    return [*_of_the_rate(run, config, prepared, progress), *_of_the_machine(run, learner, threads)]
-
-
-def _of_the_rate(run: Run, config: Config, prepared: Prepared, progress: Progress) -> list[str]:
-    """A schedule runs over the whole of a training: where that becomes longer or shorter, the rate jumps."""
-    before = load(run.config).training
-    if progress.step == 0 or all(
-        getattr(before, key) == getattr(config.training, key) for key in ("epochs", "max_minutes")
-    ):
-        return []
-    targets = prepared.train.counts.tgt_pieces + len(prepared.train)
-    batches = progress.batch * config.training.accumulate * config.training.batch_tokens
-    epoch_share = min(1.0, progress.pairs / len(prepared.train) + batches / targets)
-    old, new = (learning_rate(training, progress, epoch_share) for training in (before, config.training))
-    if abs(new - old) <= JUMP * old:
-        return []
-    told = f"the learning rate goes from {old:.1e} to {new:.1e} at once, as it falls over another length of training"
-    if new < old:
-        return [f"{told} than before."]
-    return [
-        f"{told} than before: a warm restart. The best weights so far are kept until dev finds better ones. For more training "
-        f"at a rate of your own: seq2seq train --from {shlex.quote(str(run.directory))} --set training.learning_rate=..."
-    ]
-
-
-def _of_the_machine(run: Run, learner: Learner, threads: int) -> list[str]:
-    try:
-        before = run.record()["sittings"][-1]["machine"]
-        now = {"device": str(learner.device), "precision": learner.precision.name, "threads": threads}
-        changed = [f"{name} {value} (before: {before[name]})" for name, value in now.items() if before[name] != value]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return []
-    if not changed:
-        return []
-    return [f"{', '.join(changed)}: the weights will not be, bit for bit, those of a training that was never stopped."]
-
-
-def _start(run: Run, config: Config) -> dict[str, object]:
-    """Where the weights came from that training started with."""
-    return {
-        "run": str(expanded(config.objective.from_run or "").resolve()),
-        "weights_sha256": weights_digest(run),
-    }
-
-
-def conclude(run: Run) -> None:
-    """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
-    with _reading(run, "which sitting has ended"):
-        record = run.record()
-        record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(run.info, record)
-
-
-def has_ended(run: Run) -> bool:
-    """Whether its last sitting came to the end. Raises RunError where ``run.json`` is missing or damaged."""
-    with _reading(run, "whether this run has ended"):
-        return "ended" in run.record()["sittings"][-1]
-
-
-@contextmanager
-def _reading(run: Run, unknown: str) -> Iterator[None]:
-    """Raises RunError where ``run.json`` is missing, damaged or lacks what is looked for: then that is not known."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        hint = "Delete this run directory, or start it anew with --overwrite."
-        raise RunError(f"cannot be read, so it is not known {unknown}.", str(run.info), hint) from None
-
-
-def describe(run: Run, config: Config, prepared: Prepared, learner: Learner, threads: int) -> None:
-    """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
-    with _reading(run, "how this run was made before"):
-        before = list(run.record()["sittings"]) if run.info.is_file() else []
-    package = config.attention.row.package
-    packages = [] if package is None else [package]
-    sitting = {
-        "command": sys.argv,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(*packages),
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "device": str(learner.device),
-            "precision": learner.precision.name,
-            "threads": threads,
-        },
-    }
-    write_bytes(run.config, encoded(config.resolved().to_toml()))
-    prepared.subwords.save(run)
-    write_json(
-        run.info,
-        {
-            "format": FORMAT,
-            "seed": config.training.seed,
-            **({} if config.objective.from_run is None else {"start": _start(run, config)}),
-            "parameters": learner.model.parameter_count(),
-            "corpus": prepared.corpus_name,
-            "src": prepared.src,
-            "tgt": prepared.tgt,
-            "pairs": {"train": len(prepared.train), "dev": len(prepared.dev)},
-            "data_sha256": prepared.hashes,
-            **({"packages": packages} if packages else {}),
-            "sittings": [*before, sitting],
-        },
-    )
+def dev_tokenizer(config: Config, prepared: Prepared) -> Tokenizer:
+    """What cuts texts into tokens for BLEU on dev, and for rewards."""
+    return choose_tokenizer(config.evaluation.tokenizer, prepared.tgt, prepared.dev_lines.tgt)

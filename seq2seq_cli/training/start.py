@@ -18,7 +18,7 @@ from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.runs import Run, open_run, write_bytes
-from seq2seq_cli.training.gradients import Learner
+from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.progress import Progress
 
 SHAPE = ("subword", "model", "attention")

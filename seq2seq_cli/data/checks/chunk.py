@@ -38,12 +38,14 @@ class Chunk(NamedTuple):
 @dataclass(frozen=True)
 class Expected:
     """What lines are held against: the scripts of both languages, and the test text, where there is one; which side has
-    cells in the quotation marks of CSV; the two languages, where enough was read to tell them apart."""
+    cells in the quotation marks of CSV; the two languages, where enough was read to tell them apart; whether the text as a
+    whole has them in each other's place."""
 
     scripts: tuple[frozenset[str], frozenset[str]]
     test: TestKeys | None = None
     quoted: tuple[bool, bool] = (False, False)
     languages: Languages | None = None
+    swapped: bool = False
 
 
 class Seen(NamedTuple):
@@ -100,7 +102,7 @@ _COUNTED: list[list[Character]] = [
 
 def look_at(chunk: Chunk, expected: Expected) -> Seen:
     """Flags, sizes and keys of every pair of a chunk."""
-    lines, swapped = _unswapped(chunk, expected.languages)
+    lines, swapped = _unswapped(chunk, expected)
     src, tgt = (_side(lines[side], side, expected) for side in (SOURCE, TARGET))
     records = np.zeros(len(chunk.src), dtype=RECORD)
     flags = src.flags | tgt.flags
@@ -121,10 +123,14 @@ def look_at(chunk: Chunk, expected: Expected) -> Seen:
     return Seen(records, identities[flags & Kind.EMPTY.bits == 0], met)
 
 
-def _unswapped(chunk: Chunk, languages: Languages | None) -> tuple[tuple[_Lines, _Lines], np.ndarray]:
+def _unswapped(chunk: Chunk, expected: Expected) -> tuple[tuple[_Lines, _Lines], np.ndarray]:
     """Both sides, each line where it belongs, and the numbers of the pairs whose lines were exchanged for that."""
     src, tgt = _Lines(chunk.src, codes_of(chunk.src)), _Lines(chunk.tgt, codes_of(chunk.tgt))
-    swapped = np.array([], dtype=np.intp) if languages is None else languages.swapped(src.codes, tgt.codes)
+    swapped = np.array([], dtype=np.intp)
+    if expected.languages is not None:
+        swapped = expected.languages.swapped(src.codes, tgt.codes)
+    if expected.swapped:  # those that are not like most are right
+        swapped = np.setdiff1d(np.arange(len(chunk.src)), swapped)
     if len(swapped):
         sides = [list(chunk.src), list(chunk.tgt)]
         for row in swapped.tolist():

@@ -23,6 +23,10 @@ from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import written_whole
 
 
+class _NothingLeftError(Exception):
+    """No pair is worth keeping: the files of the copy do not take their names."""
+
+
 class Copy(NamedTuple):
     """The two files of a cleaned copy."""
 
@@ -38,7 +42,7 @@ class Copy(NamedTuple):
 @dataclass(frozen=True)
 class Cleaned:
     """What was done: pairs removed, each under the first of its reasons; pairs of those kept that were repaired, under
-    each of theirs; lines left out that had no partner; pairs ``written``. ``realigned``: where lines were paired anew
+    each of theirs; lines left out that had no partner; pairs ``written`` (there are no files where it is 0). ``realigned``: where lines were paired anew
     before that, how."""
 
     removed: dict[Kind, int]
@@ -101,6 +105,10 @@ def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
                     progress("writing", row, checked.pairs)
             for file in files:
                 file.close()  # before the files take their names
+            if not written:
+                raise _NothingLeftError
+    except _NothingLeftError:
+        pass
     except ValueError:
         raise DataError("has changed since it was checked.", checked.where, "Start again.") from None
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
 from seq2seq_cli.data.encodings import MOST, WIDE, Encoding, detect, wide
 from seq2seq_cli.data.formats import format_of
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import LONGEST, TextFile
 from seq2seq_cli.errors import DataError
@@ -29,12 +29,17 @@ _END = re.compile(rb"\r\n?|\n")
 @dataclass(frozen=True)
 class Conversion:
     """What had to be done to read a file: how many ``lines`` are in another ``encoding`` (Kind.ENCODING), and end with CR
-    alone (Kind.LINE_ENDS). ``sides``: which sides of the text it holds."""
+    alone (Kind.LINE_ENDS). ``sides``: which sides of the text it holds. ``copy``: what is read in its place."""
 
     path: Path
+    copy: Path
     sides: tuple[int, ...]
     encoding: Encoding | None
     lines: dict[Kind, int]
+
+    def named(self, said: str) -> str:
+        """What is said of the copy, as said of the file: the copy is gone when it is read."""
+        return said.replace(str(self.copy), str(self.path))
 
 
 def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> tuple[ParallelText, list[Conversion]]:
@@ -44,11 +49,11 @@ def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> t
     def convert(path: TextFile, sides: tuple[int, ...]) -> TextFile:
         if not isinstance(path, Path):  # in an archive: its reader says what is wrong
             return path
-        copy = _copied(path, sides, languages[sides[0]], folder)
-        if copy is None:
+        conversion = _copied(path, sides, languages[sides[0]], folder)
+        if conversion is None:
             return path
-        done.append(copy[1])
-        return copy[0]
+        done.append(conversion)
+        return conversion.copy
 
     def whole(part: ParallelText) -> ParallelText:
         if isinstance(part, LineFiles):
@@ -56,9 +61,14 @@ def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> t
             return part if files == (part.src, part.tgt) else replace(part, src=files[0], tgt=files[1], name=part.where)
         if isinstance(part, Table) and _has_lines(part):
             path = convert(part.path, (SOURCE, TARGET))
-            return part if path == part.path else replace(part, path=path)
+            if path == part.path:
+                return part
+            conversion, note = done[-1], part.note
+            return replace(part, path=path, note=lambda said: note(conversion.named(said)))
         if isinstance(part, Joined):
             return replace(part, parts=tuple(map(whole, part.parts)))
+        if isinstance(part, Referenced):
+            return Referenced(whole(part.first), tuple(map(whole, part.further)))
         return part
 
     return whole(text), done
@@ -70,7 +80,7 @@ def _has_lines(table: Table) -> bool:
     return form is None or (form.gzipped and not form.translates)
 
 
-def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> tuple[Path, Conversion] | None:
+def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> Conversion | None:
     """A copy that can be read, and what makes it differ; None where the file can be read as it is."""
     found = _Survey()
     try:
@@ -92,7 +102,7 @@ def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> 
         if error.filename == str(path):
             raise DataError(f"cannot be read: {error.strerror}.", str(path)) from None
         raise
-    return copy, Conversion(path, sides, encoding, lines)
+    return Conversion(path, copy, sides, encoding, lines)
 
 
 class _Survey:

@@ -28,6 +28,7 @@ from seq2seq_cli.data.checks.realigning import Realigned, realign, regions_of
 from seq2seq_cli.data.checks.scripts import common_scripts, letters_by_script, scripts_of
 from seq2seq_cli.data.checks.shifts import Block, suspicious_blocks
 from seq2seq_cli.data.checks.workers import looked_at
+from seq2seq_cli.data.identification import look_swapped
 from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.errors import DataError
 
@@ -93,6 +94,11 @@ class Checked:
         return any(finding.pairs for finding in self.findings if finding.kind is Kind.UNRELATED)
 
     @property
+    def swapped(self) -> bool:
+        """Whether the text as a whole has the two languages in each other's place."""
+        return any(2 * finding.pairs > self.pairs for finding in self.findings if finding.kind is Kind.SWAPPED)
+
+    @property
     def mendable(self) -> bool:
         """Whether a cleaned copy would be better than the text."""
         return not self.unrelated and (self.realigned is None or self.realigned.trusted)
@@ -122,26 +128,34 @@ def check(
     pair of the temporary folder; of files that are to be converted, and of texts whose lines are to be paired anew, a
     copy there. Raises DataError where there is no text to be read, or no room.
     """
+    conversions: list[Conversion] = []
+    of_test: list[Conversion] = []
     with tempfile.TemporaryDirectory(prefix="seq2seq-check-") as folder:
         try:
             readable, conversions = converted(text, languages, Path(folder))
-            against = None if test is None else converted(test, languages, Path(folder))[0]
+            against = None
+            if test is not None:
+                against, of_test = converted(test, languages, Path(folder))
             found = _Check(readable, languages, against, progress, Path(folder)).run(processes or available_cores())
+        except DataError as error:
+            for done in (*conversions, *of_test):
+                error.where = error.where and done.named(error.where)
+            raise
         except OSError as error:
             hint = "It takes 63 bytes a pair there; TMPDIR names another folder."
             raise DataError(f"what is found cannot be kept: {error.strerror}.", folder, hint) from error
-        findings = [_of_files(finding, conversions) for finding in found.findings]
+        findings = [_of_files(finding, conversions, found.pairs) for finding in found.findings]
         yield replace(found, where=text.where, findings=findings, conversions=conversions)
 
 
-def _of_files(finding: Finding, conversions: list[Conversion]) -> Finding:
-    """What is found of whole files and not of single pairs."""
+def _of_files(finding: Finding, conversions: list[Conversion], count: int) -> Finding:
+    """What is found of whole files and not of single pairs, of which there are ``count``: a header is a line, too."""
     if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
         return finding
     src, tgt = (
         sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET)
     )
-    return replace(finding, pairs=max(src, tgt), sides=(src, tgt))
+    return replace(finding, pairs=min(max(src, tgt), count), sides=(src, tgt))
 
 
 class _Check:
@@ -268,13 +282,16 @@ class _Check:
         """What the text is held against, learned from its beginning."""
         src, tgt = ([line for chunk in first for line in (chunk.src, chunk.tgt)[side]] for side in (SOURCE, TARGET))
         quoted = all_quoted(first[0].src), all_quoted(first[0].tgt)
-        return Expected(self._scripts(first[0]), self.test, quoted, Languages.of(src, tgt))
+        swapped = look_swapped(src, tgt, self.languages)
+        return Expected(self._scripts(first[0], swapped), self.test, quoted, Languages.of(src, tgt), swapped)
 
-    def _scripts(self, chunk: Chunk) -> tuple[frozenset[str], frozenset[str]]:
+    def _scripts(self, chunk: Chunk, swapped: bool) -> tuple[frozenset[str], frozenset[str]]:
         """What both languages are written in: by their codes, else by what the text begins with."""
         src, tgt = (
             scripts_of(language) or common_scripts(letters_by_script(counts_by_class(codes_of(lines))))
-            for language, lines in zip(self.languages, (chunk.src, chunk.tgt), strict=True)
+            for language, lines in zip(
+                self.languages, (chunk.tgt, chunk.src) if swapped else (chunk.src, chunk.tgt), strict=True
+            )
         )
         return src, tgt
 

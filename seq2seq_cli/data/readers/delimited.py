@@ -155,6 +155,9 @@ def _check_names(file: TextFile, asked: Asked, first: Cells, header: list[str]) 
             raise DataError(f'there are {header.count(name)} columns "{name}".', where, "Name each column once.")
         if name in header:
             continue
+        if re.fullmatch("0+", name):
+            are = _are(len(header))
+            raise DataError(f"there is no column {name}: columns are counted from 1, and there {are}.", where)
         if any(suggestion(name, header[:SHOWN]) for name in wanted):
             raise no_column(name, header, wanted, where)
         if all(map(_may_be_name, header)):

@@ -1,54 +1,58 @@
-"""What training begins with: the text, and an untrained model."""
+"""What learns: a model with its optimiser and its objective, where and as precise as the settings say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seq2seq_cli.config.sections import WORDS
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.prepare import Prepared, prepare
 from seq2seq_cli.data.subword import Subwords
-from seq2seq_cli.device import choose_device, choose_precision
-from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
-from seq2seq_cli.files import expanded
+from seq2seq_cli.device import Precision, choose_device, choose_precision
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.build import build
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.weights import restore, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
-from seq2seq_cli.training.gradients import Learner, Replica
-from seq2seq_cli.training.objectives import CrossEntropy, Objective
+from seq2seq_cli.training.candidates import Candidates
+from seq2seq_cli.training.objectives import Cost, CrossEntropy, Objective
 from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
 
-Report = Callable[[str, int, int], None]
-"""Called with a stage's name, what is done of it, and how much there is."""
+
+class Replica(nn.Module):
+    """The model as ``DistributedDataParallel`` wants it: its forward is the cost."""
+
+    def __init__(self, model: Seq2Seq, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
+        return self.objective.cost(self.model, batch, drawn, guided_weight)
 
 
-def prepared_text(
-    config: Config, threads: int, report: Report | None = None, subwords: Subwords | None = None
-) -> Prepared:
-    """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
-    guided = config.training.guided_alignment
-    links = None if guided is None else expanded(guided)
-    return prepare(
-        config.data, config.subword, threads=threads, progress=report, subwords=subwords, links=links,
-        links_from=config.training.guided_from,
-    )  # fmt: skip
+class Learner(NamedTuple):
+    """What training changes, apart from ``Progress``. ``replica`` is the model, one of as many as there are ``ranks``:
+    each one's gradient becomes the mean of all in the backward pass."""
 
+    model: Seq2Seq
+    replica: Replica | DistributedDataParallel
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    precision: Precision
+    objective: Objective
+    ranks: Ranks = ALONE
 
-def with_vocabulary(
-    prepared: Prepared, subwords: Subwords, config: Config, threads: int, report: Report | None = None
-) -> Prepared:
-    """``prepared``, or the same text tokenised by ``subwords`` where these are others."""
-    if (subwords.src.model, subwords.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
-        return prepared
-    return prepared_text(config, threads, report, subwords)
-
-
-def dev_tokenizer(config: Config, prepared: Prepared) -> Tokenizer:
-    """What cuts texts into tokens for BLEU on dev, and for rewards."""
-    return choose_tokenizer(config.evaluation.tokenizer, prepared.tgt, prepared.dev_lines.tgt)
+    def become(self, other: Learner) -> None:
+        """Take over the weights of ``other``, and the state of its optimiser and scaler."""
+        restore(self.model, state_of(other.model), "a new model")
+        self.optimizer.load_state_dict(other.optimizer.state_dict())
+        self.scaler.load_state_dict(other.scaler.state_dict())
 
 
 def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokenizer: str = WORDS) -> Learner:

@@ -1,0 +1,232 @@
+"""The run directory of a training: held against others, checked before it is written to, and what is told there of how the
+run was made."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import torch
+from filelock import FileLock, Timeout
+
+from seq2seq_cli.config.loading import encoded, load
+from seq2seq_cli.config.whole import Config, all_keys, changed_settings
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.files import expanded
+from seq2seq_cli.runs import FORMAT, Run, unwritable, versions, write_bytes, write_json
+from seq2seq_cli.training.optim import learning_rate
+from seq2seq_cli.training.sitting import Sitting
+from seq2seq_cli.training.start import weights_digest
+from seq2seq_cli.wording import shell_word
+
+BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
+"""Settings that say when training ends."""
+JUMP = 0.02
+"""Of the learning rate, from which it is told."""
+MAY_CHANGE = {
+    # The place of the text and of its links; that they are the same is seen from their hashes.
+    *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "training.guided_alignment"),
+    *(*BUDGET, "training.save_minutes"),
+    *("training.device", "training.precision", "training.threads", "training.tensorboard"),
+}
+"""Settings that a resumed run may have other than before, beside those of decoding."""
+
+
+def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
+    """Raises RunError rather than write over a run, or resume where there is none, or one that a later version made.
+
+    A run that was cut off before its first checkpoint is resumed from its beginning.
+    """
+    if resume:
+        if not run.config.is_file():
+            raise RunError("there is no run to resume here.", str(run.directory), "Start without --resume.")
+        run.check_version()
+        return
+    if run.exists:
+        if not run.config.is_file():
+            what = "this is not a run directory, so it is not overwritten."
+            raise RunError(what, str(run.directory), "Name another one with --run.")
+        if not overwrite:
+            hint = "Use --resume to go on with it, --overwrite to start it anew, or --run to name another one."
+            raise RunError("this run directory exists already.", str(run.directory), hint)
+
+
+@contextmanager
+def sole_training(run: Run) -> Iterator[None]:
+    """Hold the run directory, which is made where there is none, against other trainings; readers are free.
+
+    The lock is the system's: it goes with the process that holds it, however that ends. Raises RunError where another
+    process holds it, and for what goes wrong in writing into the directory.
+    """
+    with _writing(run):
+        run.directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run.lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            hint = "Wait until it is over or stop it, or name another run directory with --run."
+            raise RunError("another process is training in this run directory.", str(run.directory), hint) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _writing(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise unwritable(problem, run.directory) from problem
+
+
+def empty(run: Run) -> None:
+    """Delete all that the run directory holds, but for the lock that this process has on it."""
+    # The configuration last: cut off before, it is still a run directory, which may be overwritten.
+    for path in sorted(run.directory.iterdir(), key=lambda path: path == run.config):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != run.lock:
+            path.unlink()
+
+
+def check_same_settings(run: Run, config: Config) -> None:
+    """Raises ConfigError where ``config`` would make another training of a resumed run."""
+    fixed = [key for key in all_keys() if not key.startswith("decoding.") and key not in MAY_CHANGE]
+    changed = [
+        f"{one.key} was {one.before} and is now {one.after}"
+        for one in changed_settings(load(run.config), config, fixed)
+    ]
+    if changed:
+        hint = "Leave it as it was, or name another run directory with --run."
+        raise ConfigError(f"a resumed run keeps its settings: {'; '.join(changed)}.", str(run.config), hint)
+
+
+def check_same_text(run: Run, prepared: Prepared) -> None:
+    """Raises DataError where training text, dev text or word links are not those that a resumed run began with, RunError
+    where ``run.json`` does not say which."""
+    with _reading(run, "what text this run began with"):
+        before = dict(run.record()["data_sha256"])
+    texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
+    changed = [text for name, text in texts.items() if before.get(name) != prepared.hashes.get(name)]
+    if changed:
+        what = f"the {' and the '.join(changed)} has changed since this run began."
+        raise DataError(what, str(run.directory), "Give it the same one, or name another run directory with --run.")
+
+
+def differences(sitting: Sitting) -> list[str]:
+    """What to say of a resumed run whose length, or way of computing, is another than before."""
+    return [*_of_the_rate(sitting), *_of_the_machine(sitting)]
+
+
+def _of_the_rate(sitting: Sitting) -> list[str]:
+    """A schedule runs over the whole of a training: where that becomes longer or shorter, the rate jumps."""
+    run, training, progress = sitting.run, sitting.config.training, sitting.progress
+    before = load(run.config).training
+    if progress.step == 0 or (before.epochs, before.max_minutes) == (training.epochs, training.max_minutes):
+        return []
+    text = sitting.prepared.train
+    batches = progress.batch * training.accumulate * training.batch_tokens
+    epoch_share = min(1.0, progress.pairs / len(text) + batches / (text.counts.tgt_pieces + len(text)))
+    old, new = (learning_rate(length, progress, epoch_share) for length in (before, training))
+    if abs(new - old) <= JUMP * old:
+        return []
+    told = f"the learning rate goes from {old:.1e} to {new:.1e} at once, as it falls over another length of training"
+    if new < old:
+        return [f"{told} than before."]
+    return [
+        f"{told} than before: a warm restart. The best weights so far are kept until dev finds better ones. For more training "
+        f"at a rate of your own: seq2seq train --from {shell_word(run.directory)} --set training.learning_rate=..."
+    ]
+
+
+def _of_the_machine(sitting: Sitting) -> list[str]:
+    now = _computing(sitting)
+    try:
+        before = sitting.run.record()["sittings"][-1]["machine"]
+        changed = [f"{name} {value} (before: {before[name]})" for name, value in now.items() if before[name] != value]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return []
+    if not changed:
+        return []
+    return [f"{', '.join(changed)}: the weights will not be, bit for bit, those of a training that was never stopped."]
+
+
+def _computing(sitting: Sitting) -> dict[str, object]:
+    """What decides, beside settings and text, which weights training comes to."""
+    learner = sitting.learner
+    return {"device": str(learner.device), "precision": learner.precision.name, "threads": torch.get_num_threads()}
+
+
+def conclude(run: Run) -> None:
+    """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
+    with _reading(run, "which sitting has ended"):
+        record = run.record()
+        record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(run.info, record)
+
+
+def has_ended(run: Run) -> bool:
+    """Whether its last sitting came to the end. Raises RunError where ``run.json`` is missing or damaged."""
+    with _reading(run, "whether this run has ended"):
+        return "ended" in run.record()["sittings"][-1]
+
+
+@contextmanager
+def _reading(run: Run, unknown: str) -> Iterator[None]:
+    """Raises RunError where ``run.json`` is missing, damaged or lacks what is looked for: then that is not known."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        hint = "Delete this run directory, or start it anew with --overwrite."
+        raise RunError(f"cannot be read, so it is not known {unknown}.", str(run.info), hint) from None
+
+
+def describe(sitting: Sitting) -> None:
+    """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
+    run, config, prepared = sitting.run, sitting.config, sitting.prepared
+    with _reading(run, "how this run was made before"):
+        before = list(run.record()["sittings"]) if run.info.is_file() else []
+    package = config.attention.row.package
+    packages = [] if package is None else [package]
+    now = {
+        "command": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(*packages),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            **_computing(sitting),
+        },
+    }
+    write_bytes(run.config, encoded(config.resolved().to_toml()))
+    prepared.subwords.save(run)
+    write_json(
+        run.info,
+        {
+            "format": FORMAT,
+            "seed": config.training.seed,
+            **_origin(run, config),
+            "parameters": sitting.learner.model.parameter_count(),
+            "corpus": prepared.corpus_name,
+            "src": prepared.src,
+            "tgt": prepared.tgt,
+            "pairs": {"train": len(prepared.train), "dev": len(prepared.dev)},
+            "data_sha256": prepared.hashes,
+            **({"packages": packages} if packages else {}),
+            "sittings": [*before, now],
+        },
+    )
+
+
+def _origin(run: Run, config: Config) -> dict[str, object]:
+    """Where the weights came from that training started with, if from another run."""
+    name = config.objective.from_run
+    if name is None:
+        return {}
+    return {"start": {"run": str(expanded(name).resolve()), "weights_sha256": weights_digest(run)}}
