@@ -1,6 +1,9 @@
 """Attention kinds of installed packages: what they may do, and what is told where they are at fault."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,14 +12,18 @@ from pathlib import Path
 
 import pytest
 from commands import Terminal
+from corpora import TinyCorpus
 from models import tiny_config
 
+from seq2seq_cli import contract
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.kinds.attentions import GROUP, KINDS, find, installed, kinds
 from seq2seq_cli.kinds.installed import offers
+from seq2seq_cli.model.attention.normalisers import Softmax
 from seq2seq_cli.model.build import build
-from seq2seq_cli.runs import open_run, versions
+from seq2seq_cli.runs import ComparisonFiles, open_run, versions
+from seq2seq_cli.training.comparison import planned_runs
 
 SAMPLE = Path(__file__).parents[1] / "docs" / "extension"
 ROW = """
@@ -225,9 +232,9 @@ class TestOwnSettings:
         ("setting", "said"),
         [
             ("attention.own.depht=3", 'attention.own: depht is unknown. Did you mean "depth"?'),
-            ("attention.own.depth=0", "attention.own: depth: Input should be greater than 0"),
-            ("attention.own.depth=two", "attention.own: depth: Input should be a valid integer"),
-            ("attention.own=3", "attention.own = 3: Input should be a valid dictionary"),
+            ("attention.own.depth=0", "attention.own: depth: must be greater than 0"),
+            ("attention.own.depth=two", "attention.own: depth: must be a valid integer"),
+            ("attention.own=3", "--set attention.own = 3: must be a valid dictionary"),
             ("attention.heads=3", "heads is not an option of mine"),
         ],
     )
@@ -273,3 +280,105 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(folder / made.stdout.split()[-1]) as wheel:
         wheel.extractall(folder / "site")
     return folder / "site"
+
+
+COMMANDS = """
+import sys
+import pytest
+from seq2seq_cli.cli.app import main
+
+def seq2seq(*words):
+    sys.argv = ["seq2seq", *words]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, words
+
+seq2seq("train", "--config", "settings.toml", "--attention", "cosine", "--set", "attention.own.sharpness=5", "--run", "run")
+seq2seq("translate", "text/test.xx", "-o", "translated", "--run", "run")
+seq2seq("plot", "ta nu ki", "--run", "run", "-o", "picture.png")
+seq2seq("report", "run", "-o", "page.html")
+assert pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests"]) == 0
+"""
+
+
+def test_the_sample_package_trains_translates_draws_and_keeps_the_contract(
+    sample: Path, terminal: Terminal, tmp_path: Path
+) -> None:
+    corpus = TinyCorpus.write(tmp_path / "text", train=60, dev=6, test=6)
+    config = corpus.config(training={"epochs": 1}, model={"hidden_size": 16, "embedding_size": 16})
+    (tmp_path / "settings.toml").write_text(config.to_toml())
+    shutil.copytree(SAMPLE / "tests", tmp_path / "tests")
+    shutil.copy(SAMPLE / "pyproject.toml", tmp_path)
+    here = {**os.environ, "PYTHONPATH": str(sample)}
+    done = subprocess.run([sys.executable, "-c", COMMANDS], cwd=tmp_path, env=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cosine: 60 training pairs" in done.stderr
+    assert re.search(r"\d\d+ passed", done.stdout)
+    assert len((tmp_path / "translated").read_text().splitlines()) == 6
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert "cosine" in (tmp_path / "page.html").read_text()
+    assert "[attention.own]\nsharpness = 5" in (tmp_path / "run" / "config.toml").read_text()
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["packages"] == ["seq2seq-cosine"]
+    assert record["sittings"][0]["versions"]["seq2seq-cosine"] == "0.1.0"
+    # Here, where it is not installed:
+    said = terminal.refused("translate", tmp_path / "text" / "test.xx", "--run", tmp_path / "run")
+    assert 'this run needs the package "seq2seq-cosine", which is not installed here' in said
+
+
+def test_a_table_that_is_read_loads_no_torch(sample: Path) -> None:
+    program = "import sys; from seq2seq_cli.kinds.attentions import find; find('cosine'); print('torch' in sys.modules)"
+    here = {**os.environ, "PYTHONPATH": str(sample)}
+    done = subprocess.run([sys.executable, "-c", program], env=here, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_all_kinds_are_compared(site: Path, tmp_path: Path) -> None:
+    add(site, row())
+    kinds_of = [planned.kind for planned in planned_runs("all", 1, ComparisonFiles(tmp_path), None, (), {})]
+    assert kinds_of == [*(kind.name for kind in KINDS), "mine"]
+
+
+def test_a_kind_without_weights_is_known_by_its_row(site: Path, tmp_path: Path, terminal: Terminal) -> None:
+    add(
+        site,
+        row(
+            score="None", more='module="none", own=frozenset({"summary"}), summary="every-step", attends=False'
+        ).replace("after", "before"),
+    )
+    config = tiny_config("mine")
+    assert not config.attention.row.attends
+    assert build(config, 9, 9).parameter_count() == build(tiny_config("none"), 9, 9).parameter_count()
+    said = terminal.ok("attentions", "mine").out
+    assert "summary" in said
+    assert "example" not in said
+
+
+class TestContract:
+    def test_it_has_every_check_for_every_wiring_and_recurrence(self) -> None:
+        told = [str(promise) for promise in contract.promises("luong-dot")]
+        assert len(told) == len(set(told)) == 3 * 4 * 8 + 2
+        assert len(contract.promises("none")) == 2 * 4 * 8
+        assert len(contract.promises("luong-location")) == 3 * 4 * 8
+        with pytest.raises(ConfigError, match="unknown"):
+            contract.promises("zzz")
+
+    @pytest.mark.parametrize("kind", ["bahdanau", "none", "local-p"])
+    def test_built_in_kinds_keep_it(self, kind: str) -> None:
+        for promise in contract.promises(kind):
+            if "lstm1" in str(promise) or "window=" in str(promise):
+                promise()
+
+    def test_a_mechanism_at_fault_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Softmax, "forward", lambda self, energies_BTS, mask_BTS: energies_BTS.softmax(-1))
+        broken = set()
+        for promise in contract.promises("scaled-dot"):
+            if "lstm1" in str(promise):
+                try:
+                    promise()
+                except AssertionError:
+                    broken.add(str(promise).partition(": ")[2])
+        assert "padding_changes_nothing_whatever_it_holds" in broken
+        assert "padding_gets_exactly_no_gradient" in broken
+        assert "reordering_commutes_with_stepping" not in broken

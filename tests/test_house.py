@@ -17,7 +17,7 @@ FLOORS = (
     ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
     ("device", "inputs"),
     ("data", "model"),
-    ("decoding",),
+    ("contract", "decoding"),
     ("evaluation",),
     ("report",),
     ("serving", "training"),
