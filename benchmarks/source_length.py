@@ -16,6 +16,7 @@ from benchmarks import common
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import choose_device, choose_search_precision, set_threads
+from seq2seq_cli.inputs import TEXT, Inputs, Padded
 from seq2seq_cli.model.build import build
 
 VOCABULARY = 8000
@@ -46,7 +47,8 @@ def step_seconds(config: Config, positions: int, hypotheses: int, precision: str
     seconds = []
     with choose_search_precision(precision, device).autocast(device):
         run = model.new_pass(stepping=True, in_int8=precision == "int8")
-        state = ModelState.start(model, run, src_BS, torch.ones_like(src_BS, dtype=torch.bool))
+        text = Padded(src_BS, torch.ones_like(src_BS, dtype=torch.bool))
+        state = ModelState.start(model, run, Inputs({TEXT: text}))
         state = state.select(rows_R[:1], rows_R)
         for _ in range(WARM_UP + STEPS):
             begin = time.perf_counter()

@@ -127,8 +127,7 @@ def _flop_per_token(learner: Learner, pairs: TokenisedSplit, batches: list[np.nd
         for indices in batches:
             batch = load_batch(pairs, indices).to(learner.device)
             tokens += batch.target_tokens
-            pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
-            torch.autograd.backward(learner.model.loss(*pieces, 0.1).smoothed)
+            torch.autograd.backward(learner.model.loss(batch, 0.1).smoothed)
     learner.optimizer.zero_grad()
     return counter.get_total_flops() / tokens
 

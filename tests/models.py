@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -24,6 +25,16 @@ class Sentences(NamedTuple):
     src_BS: Tensor
     mask_BS: Tensor
     reads_BT: Tensor
+
+    @property
+    def inputs(self) -> Inputs:
+        """The sources alone."""
+        return Inputs({TEXT: Padded(self.src_BS, self.mask_BS)})
+
+    def batch(self, says_BT: Tensor, real_BT: Tensor, guide_BTS: Tensor | None = None) -> Batch:
+        """With what each step is to say."""
+        target = Target(self.reads_BT, says_BT, real_BT)
+        return Batch(self.inputs.sources, target, int(real_BT.sum()), guide_BTS)
 
 
 def tiny_config(kind: str, **sections: dict[str, object]) -> Config:
@@ -77,7 +88,7 @@ def tiny_sentences(lengths: tuple[int, ...] = (5, 2, 7, 1), steps: int = 5, seed
 
 def decode(model: Seq2Seq, sentences: Sentences) -> DecoderOutput:
     """All target steps in one call."""
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
+    memory, state = model.start(sentences.inputs, model.new_pass())
     output: DecoderOutput = model.decoder(model.embed(sentences.reads_BT), memory, state, model.new_pass())
     return output
 

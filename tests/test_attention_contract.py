@@ -22,12 +22,13 @@ from models import (
 )
 from torch import Tensor, nn
 
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.kinds.clashes import Choices
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import TEXT, DecoderOutput, DecoderState
+from seq2seq_cli.model.types import DecoderOutput, DecoderState
 
 RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
 SENTENCES = tiny_sentences()
@@ -91,15 +92,15 @@ def joined(parts: list[Tensor | None]) -> Tensor | None:
 
 @torch.no_grad()
 def test_all_steps_at_once_are_any_split_of_them(wired: Wired) -> None:
-    memory, first = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS, wired.model.new_pass())
+    memory, first = wired.model.start(SENTENCES.inputs, wired.model.new_pass())
     for split in splits(SENTENCES.reads_BT.shape[1]):
         state, parts = first, []
         for reads_BU in torch.split(SENTENCES.reads_BT, split, 1):
             parts.append(wired.model.decoder(wired.model.embed(reads_BU), memory, state, wired.model.new_pass()))
             state = parts[-1].state
         assert_same(torch.cat([part.features_BTF for part in parts], 1), wired.whole.features_BTF)
-        assert_same(torch.cat([part.weights_BTS for part in parts], 1), wired.whole.weights_BTS)
-        assert_same(joined([part.centre_BT for part in parts]), wired.whole.centre_BT)
+        assert_same(torch.cat([part.shown.weights_BTS for part in parts], 1), wired.whole.shown.weights_BTS)
+        assert_same(joined([part.shown.centre_BT for part in parts]), wired.whole.shown.centre_BT)
         assert_same_state(state, wired.whole.state)
 
 
@@ -110,9 +111,9 @@ def test_padding_changes_nothing_whatever_it_holds(wired: Wired) -> None:
     src_BS = torch.where(mask_BS, nn.functional.pad(SENTENCES.src_BS, (0, 3)), garbage_BS)
     padded = decode(wired.model, Sentences(src_BS, mask_BS, SENTENCES.reads_BT))
     assert_same(padded.features_BTF, wired.whole.features_BTF)
-    assert_same(padded.centre_BT, wired.whole.centre_BT)
+    assert_same(padded.shown.centre_BT, wired.whole.shown.centre_BT)
     if wired.attends:
-        assert_same(padded.weights_BTS, nn.functional.pad(wired.whole.weights_BTS, (0, 3)))
+        assert_same(padded.shown.weights_BTS, nn.functional.pad(wired.whole.shown.weights_BTS, (0, 3)))
 
 
 @torch.no_grad()
@@ -147,23 +148,23 @@ def test_a_window_of_a_long_source_is_the_same_by_itself(
     monkeypatch.setattr(View, "near", lambda view: None)
     amid_all = decode(model, sentences)
     assert_same(alone.features_BTF, amid_all.features_BTF)
-    assert_same(alone.weights_BTS, amid_all.weights_BTS)
-    assert_same(alone.centre_BT, amid_all.centre_BT)
+    assert_same(alone.shown.weights_BTS, amid_all.shown.weights_BTS)
+    assert_same(alone.shown.centre_BT, amid_all.shown.centre_BT)
 
 
 @torch.no_grad()
 def test_reordering_commutes_with_stepping(wired: Wired) -> None:
     rows = torch.tensor([2, 0, 0, 3, 2])
-    memory, state = wired.model.start(SENTENCES.src_BS, SENTENCES.mask_BS, wired.model.new_pass())
+    memory, state = wired.model.start(SENTENCES.inputs, wired.model.new_pass())
     embedded_BTI = wired.model.embed(SENTENCES.reads_BT)
     state = wired.model.decoder(embedded_BTI[:, :3], memory, state, wired.model.new_pass()).state
     moved: DecoderOutput = wired.model.decoder(
         embedded_BTI[rows, 3:], memory.select(rows), state.select(rows), wired.model.new_pass()
     )
-    centre_BT = wired.whole.centre_BT
+    centre_BT = wired.whole.shown.centre_BT
     assert_same(moved.features_BTF, wired.whole.features_BTF[rows, 3:])
-    assert_same(moved.weights_BTS, wired.whole.weights_BTS[rows, 3:])
-    assert_same(moved.centre_BT, None if centre_BT is None else centre_BT[rows, 3:])
+    assert_same(moved.shown.weights_BTS, wired.whole.shown.weights_BTS[rows, 3:])
+    assert_same(moved.shown.centre_BT, None if centre_BT is None else centre_BT[rows, 3:])
     assert_same_state(moved.state, wired.whole.state.select(rows))
 
 
@@ -173,7 +174,7 @@ def test_every_parameter_learns(wired: Wired) -> None:
     wired.model.zero_grad()
     torch.manual_seed(0)  # some draw where to look
     wired.model.train()
-    wired.model.loss(*SENTENCES, target_BT, real_BT, 0.1).smoothed.backward()
+    wired.model.loss(SENTENCES.batch(target_BT, real_BT), 0.1).smoothed.backward()
     wired.model.eval()
     for name, parameter in wired.model.named_parameters():
         assert parameter.grad is not None, name
@@ -187,7 +188,7 @@ def test_one_pass_for_many_forwards_changes_nothing(wired: Wired) -> None:
     for stepping in (False, True):
         model, run = wired.model, wired.model.new_pass(stepping)
         for _ in range(2):
-            memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS, run)
+            memory, state = model.start(SENTENCES.inputs, run)
             features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state, run).features_BTF
             assert_same(features_BTF, wired.whole.features_BTF)
 
@@ -212,7 +213,7 @@ def test_padding_gets_exactly_no_gradient(wired: Wired) -> None:
 
 
 def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None:
-    choices, options, weights_BTS = wired.choices, wired.options, wired.whole.weights_BTS
+    choices, options, weights_BTS = wired.choices, wired.options, wired.whole.shown.weights_BTS
     if not wired.attends:
         assert weights_BTS.shape == (*SENTENCES.reads_BT.shape, 0)
         return
@@ -221,8 +222,8 @@ def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None
     if choices.score == "location":
         seen_BTS = seen_BTS & (positions_S < options["max_positions"])
     if choices.window != "global":
-        assert wired.whole.centre_BT is not None
-        distance_BTS = (positions_S - wired.whole.centre_BT[..., None]).abs()
+        assert wired.whole.shown.centre_BT is not None
+        distance_BTS = (positions_S - wired.whole.shown.centre_BT[..., None]).abs()
         seen_BTS = seen_BTS & (distance_BTS <= options["radius"])
     assert (weights_BTS >= 0).all()
     if choices.estimator is not None:
@@ -243,10 +244,10 @@ def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None
 @torch.no_grad()
 def test_centres_of_the_windows() -> None:
     last_B1 = SENTENCES.mask_BS.sum(1, keepdim=True) - 1
-    monotonic = decode(model_of("local-m", {"radius": 2}), SENTENCES).centre_BT
+    monotonic = decode(model_of("local-m", {"radius": 2}), SENTENCES).shown.centre_BT
     assert monotonic is not None
     assert torch.equal(monotonic, torch.minimum(torch.arange(SENTENCES.reads_BT.shape[1]), last_B1))
-    predicted = decode(model_of("local-p", {"radius": 2}), SENTENCES).centre_BT
+    predicted = decode(model_of("local-p", {"radius": 2}), SENTENCES).shown.centre_BT
     assert predicted is not None
     assert ((predicted > 0) & (predicted < last_B1) | (last_B1 == 0)).all()
 

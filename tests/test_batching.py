@@ -10,7 +10,7 @@ import torch
 from corpora import TinyCorpus
 
 from seq2seq_cli.config.sections import DataConfig, SubwordConfig
-from seq2seq_cli.data.batching import cut, load_batch, pad, pad_sources, plan
+from seq2seq_cli.data.batching import cut, inputs_of, load_batch, pad, plan
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.data.subword import BOS, EOS, PAD
@@ -129,7 +129,7 @@ def test_pad_of_nothing() -> None:
 
 
 def test_sources_are_closed_and_padded() -> None:
-    source = pad_sources([[5, 6], [], [7]])
+    source = inputs_of([[5, 6], [], [7]]).text
     assert source.ids_BL.tolist() == [[5, 6, EOS], [EOS, PAD, PAD], [7, EOS, PAD]]
     assert source.mask_BL.tolist() == [[True] * 3, [True, False, False], [True, True, False]]
 
@@ -143,11 +143,14 @@ def test_a_batch_reads_what_it_is_to_say_one_step_later(tmp_path: Path) -> None:
     pairs = list(find_corpus(config.data).train.pairs())
     for row, number in enumerate(rows):
         src, tgt = pairs[number]
-        assert batch.src_BS[row][batch.src_mask_BS[row]].tolist() == [*prepared.subwords.src.encode([src])[0], EOS]
+        assert batch.text.ids_BL[row][batch.text.mask_BL[row]].tolist() == [
+            *prepared.subwords.src.encode([src])[0],
+            EOS,
+        ]
         wanted = prepared.subwords.tgt.encode([tgt])[0]
-        real = batch.target_mask_BT[row]
-        assert batch.target_BT[row][real].tolist() == [*wanted, EOS]
-        assert batch.reads_BT[row][real].tolist() == [BOS, *wanted]
-    assert batch.target_tokens == int(batch.target_mask_BT.sum())
-    assert (batch.target_BT[~batch.target_mask_BT] == PAD).all()
-    assert (batch.src_BS[~batch.src_mask_BS] == PAD).all()
+        real = batch.target.real_BT[row]
+        assert batch.target.says_BT[row][real].tolist() == [*wanted, EOS]
+        assert batch.target.reads_BT[row][real].tolist() == [BOS, *wanted]
+    assert batch.target_tokens == int(batch.target.real_BT.sum())
+    assert (batch.target.says_BT[~batch.target.real_BT] == PAD).all()
+    assert (batch.text.ids_BL[~batch.text.mask_BL] == PAD).all()

@@ -19,4 +19,4 @@ def test_by_hand() -> None:
     attended, _ = look(attention, memory, [0.0])
     # Weights 3/4, 1/4 and 1/5, 4/5
     assert_close(attended.context_BTE[0, 0], [3 / 4 * LN2, 10 / 5 + 30 * 4 / 5])
-    assert_close(attended.weights_BTS[0, 0], [(3 / 4 + 1 / 5) / 2, (1 / 4 + 4 / 5) / 2])
+    assert_close(attended.look.weights_BTS[0, 0], [(3 / 4 + 1 / 5) / 2, (1 / 4 + 4 / 5) / 2])

@@ -151,16 +151,16 @@ def assert_contract(model: Seq2Seq, cell: Cell) -> None:
         src_BS = torch.where(mask_BS, nn.functional.pad(SENTENCES.src_BS, (0, 2)), garbage_BS)
         padded = decode(model, SENTENCES._replace(src_BS=src_BS, mask_BS=mask_BS))
         assert_same(padded.features_BTF, whole.features_BTF)
-        assert_same(padded.weights_BTS, nn.functional.pad(whole.weights_BTS, (0, 2)))
-    assert (whole.weights_BTS >= 0).all(), cell
-    assert not whole.weights_BTS.masked_select(~SENTENCES.mask_BS[:, None]).any(), cell
-    total_BT = whole.weights_BTS.sum(-1)
+        assert_same(padded.shown.weights_BTS, nn.functional.pad(whole.shown.weights_BTS, (0, 2)))
+    assert (whole.shown.weights_BTS >= 0).all(), cell
+    assert not whole.shown.weights_BTS.masked_select(~SENTENCES.mask_BS[:, None]).any(), cell
+    total_BT = whole.shown.weights_BTS.sum(-1)
     assert (total_BT < 1 + 1e-9).all(), cell
     if cell.window != "local-p":
         assert_same(total_BT, torch.ones_like(total_BT))
     torch.manual_seed(0)
     real_BT = torch.ones_like(SENTENCES.reads_BT, dtype=torch.bool)
-    loss = model.train().loss(*SENTENCES, SENTENCES.reads_BT.flip(1), real_BT, 0.1).smoothed
+    loss = model.train().loss(SENTENCES.batch(SENTENCES.reads_BT.flip(1), real_BT), 0.1).smoothed
     for gradient in torch.autograd.grad(loss, list(model.parameters())):
         assert gradient.isfinite().all(), cell
 
@@ -168,7 +168,7 @@ def assert_contract(model: Seq2Seq, cell: Cell) -> None:
 def assert_steps(model: Seq2Seq, cell: Cell) -> None:
     """One by one, with the sentences re-ordered after the first step, is all at once."""
     whole, rows = decode(model, SENTENCES), torch.tensor([2, 0, 0])
-    memory, state = model.start(SENTENCES.src_BS, SENTENCES.mask_BS, model.new_pass())
+    memory, state = model.start(SENTENCES.inputs, model.new_pass())
     embedded_BTI = model.embed(SENTENCES.reads_BT)
     first = model.decoder(embedded_BTI[:, :1], memory, state, model.new_pass())
     assert_same(first.features_BTF, whole.features_BTF[:, :1])
@@ -176,5 +176,5 @@ def assert_steps(model: Seq2Seq, cell: Cell) -> None:
     for t in (1, 2):
         step = model.decoder(embedded_BTI[:, t : t + 1], memory, state, model.new_pass())
         assert_same(step.features_BTF, whole.features_BTF[rows, t : t + 1])
-        assert_same(step.weights_BTS, whole.weights_BTS[rows, t : t + 1])
+        assert_same(step.shown.weights_BTS, whole.shown.weights_BTS[rows, t : t + 1])
         state = step.state

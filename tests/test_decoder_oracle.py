@@ -37,7 +37,7 @@ def compare(
     for b, length in enumerate(SENTENCES.mask_BS.sum(1).tolist()):
         expected, weights = oracle.log_probs(SENTENCES.src_BS[b, :length].tolist(), SENTENCES.reads_BT[b].tolist())
         np.testing.assert_allclose(log_probs_BTV[b], np.stack(expected), rtol=0, atol=1e-9)
-        np.testing.assert_allclose(output.weights_BTS[b, :, :length], np.stack(weights), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(output.shown.weights_BTS[b, :, :length], np.stack(weights), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("case", wirings(), ids=wiring_name)

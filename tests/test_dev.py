@@ -9,7 +9,7 @@ import pytest
 import torch
 from corpora import WORDS, TinyCorpus, sentences, translation, write_lines
 from learners import Lesson
-from models import VOCABULARY, tiny_config, tiny_model, wiring_name, wirings
+from models import VOCABULARY, Sentences, tiny_config, tiny_model, wiring_name, wirings
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding import every_line
@@ -85,19 +85,20 @@ MARGINAL: tuple[str, dict[str, object]] = ("hard", {"estimator": "marginal", "wi
 def test_the_loss_is_the_same_however_many_steps_are_taken_at_a_time(wired: tuple[str, dict[str, Any]]) -> None:
     kind, options = wired
     model, drawn = tiny_model(tiny_config(kind, attention=options)), random.Random(3)
-    source, reads, target = (
+    source, reads, says = (
         torch.tensor([[drawn.randrange(4, VOCABULARY) for _ in range(length)] for _ in range(2)])
         for length in (6, 7, 7)
     )
     mask, real = torch.arange(6) < torch.tensor([[6], [3]]), torch.arange(7) < torch.tensor([[4], [7]])
+    batch = Sentences(source, mask, reads).batch(says, real)
     calls: list[int] = []
     model.decoder.register_forward_pre_hook(lambda _, inputs: calls.append(inputs[0].shape[1]))
     with torch.inference_mode():
-        whole = float(model.loss(source, mask, reads, target, real, 0.0).nll)
+        whole = float(model.loss(batch, 0.0).nll)
         for steps in (1, 3, 7, 100):
             calls.clear()
-            parts = float(model.nll(source, mask, reads, target, real, most_cells=2 * 6 * steps))
+            parts = float(model.nll(batch, most_cells=2 * 6 * steps))
             assert parts == pytest.approx(whole, rel=1e-9)
             assert max(calls) == min(steps, 7)
-        assert float(model.nll(source, mask, reads, target, real)) == whole
+        assert float(model.nll(batch)) == whole
     assert math.isfinite(whole)

@@ -16,6 +16,7 @@ from learners import Lesson, differing, weights
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.report.history import read_history
@@ -234,10 +235,11 @@ def scarce(patch: pytest.MonkeyPatch, room: int, problem: Callable[[], Exception
     given: list[int] = []
     whole = Seq2Seq.loss
 
-    def loss(self: Seq2Seq, src_BS: torch.Tensor, *rest: Any) -> Any:
-        given.append(len(src_BS))
-        found = whole(self, src_BS, *rest)
-        if len(src_BS) > room:
+    def loss(self: Seq2Seq, batch: Batch, smoothing: float) -> Any:
+        pairs = len(batch.text.ids_BL)
+        given.append(pairs)
+        found = whole(self, batch, smoothing)
+        if pairs > room:
             torch.autograd.backward(0.3 * found.smoothed)  # some gradients are there already
             raise problem()
         return found

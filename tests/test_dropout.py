@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from models import VOCABULARY, tiny_config, tiny_model, tiny_sentences
+from models import tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
 from seq2seq_cli.model.dropout import Dropout
@@ -78,7 +78,7 @@ def test_where_it_falls() -> None:
     """Half of the target embeddings, encoder states, summary and decoder states; what has lost half, not again."""
     model, sentences = dropping_model("bahdanau"), tiny_sentences((7, 7, 7, 7), steps=7)
     assert zeros(model.embed(sentences.reads_BT)) == pytest.approx(0.5, abs=0.05)
-    encoded = model.encode(sentences.src_BS, sentences.mask_BS, model.new_pass())[TEXT]
+    encoded = model.encode(sentences.inputs, model.new_pass())[TEXT]
     assert zeros(encoded.states_BSE) == pytest.approx(0.5, abs=0.05)
     assert zeros(encoded.summary_BE) == pytest.approx(0.5, abs=0.15)
     features_NF: list[Tensor] = []
@@ -98,7 +98,7 @@ def test_it_falls_between_the_decoders_layers(kind: str) -> None:
     sentences = tiny_sentences()
     model = dropping_model(kind, model={"decoder_layers": 2})
     embedded_BTI = model.target_embedding(sentences.reads_BT)
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
+    memory, state = model.start(sentences.inputs, model.new_pass())
     first, second = (
         model.decoder(embedded_BTI, memory, state, model.new_pass()).state.carries[0].hidden for _ in range(2)
     )
@@ -106,7 +106,7 @@ def test_it_falls_between_the_decoders_layers(kind: str) -> None:
     # Layer 2 differs from run to run; so does layer 1 where the context depends on layer 2.
     assert steps_agree == [kind == "none", False]
     shallow = dropping_model(kind)
-    memory, state = shallow.start(sentences.src_BS, sentences.mask_BS, shallow.new_pass())
+    memory, state = shallow.start(sentences.inputs, shallow.new_pass())
     one, other = (
         shallow.decoder(shallow.target_embedding(sentences.reads_BT), memory, state, shallow.new_pass())
         for _ in range(2)
@@ -127,5 +127,5 @@ def test_it_falls_on_source_embeddings_and_between_the_encoders_layers() -> None
     model = dropping_model("bahdanau")
     inputs_BSI: list[Tensor] = []
     model.encoder.register_forward_pre_hook(lambda _, inputs: inputs_BSI.append(inputs[0]))
-    model.encode(torch.randint(VOCABULARY, (4, 7)), sentences.mask_BS, model.new_pass())
+    model.encode(sentences.inputs, model.new_pass())
     assert zeros(inputs_BSI[0]) == pytest.approx(0.5, abs=0.05)

@@ -93,7 +93,7 @@ def guide(sentences: Sentences) -> Tensor:
 def losses(model: Seq2Seq, sentences: Sentences) -> Tensor:
     """The guidance alone, and with the cross-entropy."""
     real_BT = torch.ones_like(sentences.reads_BT, dtype=torch.bool)
-    loss = model.loss(*sentences, sentences.reads_BT.flip(1), real_BT, 0.1, guide(sentences))
+    loss = model.loss(sentences.batch(sentences.reads_BT.flip(1), real_BT, guide(sentences)), 0.1)
     assert loss.guidance is not None
     return torch.stack([loss.guidance, loss.smoothed + 0.3 * loss.guidance])
 
@@ -127,7 +127,7 @@ def test_exact_zeros_are_guided_without_infinities(normaliser: str) -> None:
     with torch.no_grad():
         dict(model.named_parameters())["decoder.layers.0.attention.score.key.weight"].mul_(20)
     sentences = tiny_sentences()
-    weights_BTS = decode(model, sentences).weights_BTS
+    weights_BTS = decode(model, sentences).shown.weights_BTS
     assert ((weights_BTS == 0) & (guide(sentences) > 0)).any()
     loss = losses(model, sentences)[1]
     assert loss.isfinite()
@@ -153,7 +153,7 @@ def test_the_models_loss_is_that_of_its_weights(kind: str, options: dict[str, ob
     """Written out in plain Python."""
     model, sentences = tiny_model(tiny_config(kind, attention=options)), tiny_sentences()
     with torch.no_grad():
-        weights, wanted = decode(model, sentences).attended.soft_BTS.tolist(), guide(sentences).tolist()
+        weights, wanted = decode(model, sentences).shown.soft_BTS.tolist(), guide(sentences).tolist()
         found = losses(model, sentences)[0]
     expected = 0.0
     for rows, guides in zip(chain(*weights), chain(*wanted), strict=True):
@@ -168,11 +168,11 @@ def test_a_step_along_the_guidance_moves_the_centre_of_a_predicted_window() -> N
     guide_BTS = torch.zeros(1, 4, 7)
     guide_BTS[:, :, 2] = 1
     position = dict(model.named_parameters())["decoder.layers.0.attention.window.position.weight"]
-    before = decode(model, sentences).centre_BT
-    (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).weights_BTS, guide_BTS), [position])
+    before = decode(model, sentences).shown.centre_BT
+    (gradient,) = torch.autograd.grad(guidance_loss(decode(model, sentences).shown.weights_BTS, guide_BTS), [position])
     with torch.no_grad():
         position.sub_(0.01 * gradient / gradient.norm())
-    after = decode(model, sentences).centre_BT
+    after = decode(model, sentences).shown.centre_BT
     assert before is not None
     assert after is not None
     seen = (before - 2).abs() <= 3
@@ -249,7 +249,7 @@ def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
     batch = load_batch(pairs, np.array([1, 0]))
     assert batch.guided_tokens == 6
     assert batch.guide_BTS is not None
-    assert batch.guide_BTS.shape == (*batch.target_BT.shape, batch.src_BS.shape[1])
+    assert batch.guide_BTS.shape == (*batch.target.says_BT.shape, batch.text.ids_BL.shape[1])
     first = [1 / 3] * 3
     expected = torch.zeros_like(batch.guide_BTS)
     expected[0, 6:9, :3] = expected[1, 3:6, :3] = torch.tensor(first)

@@ -34,10 +34,10 @@ def look_at(model: Seq2Seq, positions_BT: list[list[int]]) -> None:
 def test_it_looks_at_the_likeliest() -> None:
     attention = made("hard", 1, 1, score="dot")
     attended, _ = look(attention, memory_of(attention, [[1.0], [3.0], [2.0]]), [1.0])
-    assert attended.weights_BTS.tolist() == [[[0, 1, 0]]]
+    assert attended.look.weights_BTS.tolist() == [[[0, 1, 0]]]
     assert attended.context_BTE.tolist() == [[[3]]]
-    assert attended.chances_BTS is not None
-    torch.testing.assert_close(attended.chances_BTS[0, 0], torch.tensor([1.0, 3.0, 2.0]).double().softmax(0))
+    assert attended.look.chances_BTS is not None
+    torch.testing.assert_close(attended.look.chances_BTS[0, 0], torch.tensor([1.0, 3.0, 2.0]).double().softmax(0))
 
 
 def test_the_gradient_that_goes_straight_through_is_that_of_soft_weights() -> None:
@@ -53,7 +53,7 @@ def test_the_gradient_that_goes_straight_through_is_that_of_soft_weights() -> No
 
 def test_the_marginal_is_the_sum_over_every_way_to_look() -> None:
     model = tiny_model(tiny_config("hard", attention={"estimator": "marginal"}))
-    chances_BTS = decode(model, SENTENCES).attended.chances_BTS
+    chances_BTS = decode(model, SENTENCES).shown.chances_BTS
     assert chances_BTS is not None
     likelihood = [torch.zeros((), dtype=torch.float64) for _ in range(2)]
     for way in product(range(3), repeat=3):
@@ -70,7 +70,7 @@ def test_the_marginal_is_the_sum_over_every_way_to_look() -> None:
             likelihood[row] = likelihood[row] + joint
     expected = -(likelihood[0].log() + likelihood[1].log())
     del layer_of(model).attention.choose
-    loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.0)
+    loss = model.loss(SENTENCES.batch(TARGET_BT, REAL_BT), 0.0)
     torch.testing.assert_close(loss.nll, expected.detach(), rtol=0, atol=1e-9)
     torch.testing.assert_close(loss.smoothed, expected, rtol=0, atol=1e-9)
     parameters = dict(model.named_parameters())
@@ -85,7 +85,7 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
     options: dict[str, object] = {"estimator": "marginal", "normaliser": normaliser}
     model = tiny_model(tiny_config("hard", attention=options))
     output = decode(model, SENTENCES)
-    assert output.attended.chances_BTS is not None
+    assert output.shown.chances_BTS is not None
     expected = 0.0
     for row, length in enumerate([3, 2]):
         one = Sentences(*(x[row : row + 1] for x in SENTENCES))
@@ -93,12 +93,12 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
         for s in range(length):
             look_at(model, [[s] * 3])
             seen_TV = model.readout.log_probs(decode(model, one).features_BTF, model.new_pass())[0].exp()
-            mixed_TV = mixed_TV + output.attended.chances_BTS[row, :, s, None] * seen_TV
+            mixed_TV = mixed_TV + output.shown.chances_BTS[row, :, s, None] * seen_TV
         for t in range(int(REAL_BT[row].sum())):
             log_TV = mixed_TV[t].log()
             expected -= (0.8 * log_TV[TARGET_BT[row, t]] + 0.2 * log_TV.mean()).detach().item()
     del layer_of(model).attention.choose
-    loss = model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.2)
+    loss = model.loss(SENTENCES.batch(TARGET_BT, REAL_BT), 0.2)
     assert loss.smoothed.item() == pytest.approx(expected, abs=1e-9)
     loss.smoothed.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -118,12 +118,12 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
     for way in product(range(3), repeat=3):
         look_at(model, [list(way)])
         output = decode(model, one)
-        chances_BTS = output.attended.chances_BTS
+        chances_BTS = output.shown.chances_BTS
         assert chances_BTS is not None
         chance = torch.stack([chances_BTS[0, t, way[t]] for t in range(3)]).prod()
         log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
-        loss = model.loss(*one, TARGET_BT[:1], REAL_BT[:1], 0.0).smoothed
+        loss = model.loss(one.batch(TARGET_BT[:1], REAL_BT[:1]), 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
             total += chance.detach() * gradient
     exact = torch.autograd.grad(-expectation, list(learned.values()))
@@ -137,14 +137,14 @@ def test_the_baseline_learns_what_follows() -> None:
     look_at(model, [[0, 1, 2], [1, 0, 1]])
     log_probs_BTV = model.readout.log_probs(decode(model, SENTENCES).features_BTF, model.new_pass())
     said_BT = log_probs_BTV.gather(2, TARGET_BT[..., None]).squeeze(2)
-    baseline_BT = decode(model, SENTENCES).attended.baseline_BT
+    baseline_BT = decode(model, SENTENCES).shown.baseline_BT
     assert baseline_BT is not None
     # Half of the square of what is missing, over the real steps: its slope by the bias is minus what is missing.
     missing = sum(
         (said_BT[b, t:][REAL_BT[b, t:]].sum() - baseline_BT[b, t]).detach().item()
         for b, t in REAL_BT.nonzero().tolist()
     )
-    model.loss(*SENTENCES, TARGET_BT, REAL_BT, 0.1).smoothed.backward()
+    model.loss(SENTENCES.batch(TARGET_BT, REAL_BT), 0.1).smoothed.backward()
     bias = layer_of(model).attention.get_parameter("baseline.bias")
     assert bias.grad.item() == pytest.approx(-missing, abs=1e-9)
 

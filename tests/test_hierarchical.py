@@ -26,7 +26,7 @@ def test_by_hand() -> None:
     one, two = 2 / 3 * LN2, 3 / 4 * LN3
     share = math.exp(4 * one) / (math.exp(4 * one) + math.exp(4 * two))
     weights = [share * 2 / 3, share / 3, (1 - share) * 3 / 4, (1 - share) / 4]
-    assert_close(attended.weights_BTS[0, 0], weights)
+    assert_close(attended.look.weights_BTS[0, 0], weights)
     assert_close(attended.context_BTE[0, 0], [share * one + (1 - share) * two])
 
 

@@ -15,7 +15,7 @@ FLOORS = (
     ("errors", "wording"),
     ("files", "kinds"),
     ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
-    ("device",),
+    ("device", "inputs"),
     ("data", "model"),
     ("decoding",),
     ("evaluation",),

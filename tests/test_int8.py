@@ -133,7 +133,7 @@ def test_search_steps_stay_near_those_in_float32(
 
     def logits(in_int8: bool) -> Tensor:
         run = model.new_pass(stepping=True, in_int8=in_int8)
-        state = ModelState.start(model, run, sentences.src_BS, sentences.mask_BS)
+        state = ModelState.start(model, run, sentences.inputs)
         steps = []
         for tokens_B in sentences.reads_BT.unbind(1):
             step, state = state.step(tokens_B)
@@ -155,7 +155,7 @@ def test_every_linear_map_of_every_kind_is_in_8_bits(case: tuple[str, dict[str, 
     model, sentences = tiny_model(tiny_config(kind, attention=options), dtype=torch.float32), tiny_sentences()
     run = model.new_pass(stepping=True, in_int8=True)
     with torch.inference_mode():
-        step, _ = ModelState.start(model, run, sentences.src_BS, sentences.mask_BS).step(sentences.reads_BT[:, 0])
+        step, _ = ModelState.start(model, run, sentences.inputs).step(sentences.reads_BT[:, 0])
         step.logits(slice(None))
         for name, module in model.named_modules():
             if isinstance(module, Linear):

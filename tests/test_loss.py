@@ -7,7 +7,7 @@ import torch
 from models import VOCABULARY, assert_same, log_probs, tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
-from seq2seq_cli.model.loss import CHUNK, linear_cross_entropy
+from seq2seq_cli.model.loss import CHUNK, cross_entropies
 
 ROWS = pytest.mark.parametrize("rows", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 7])
 SMOOTHINGS = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
@@ -26,11 +26,11 @@ def inputs(rows: int, dtype: torch.dtype = torch.float64) -> tuple[tuple[Tensor,
 @SMOOTHINGS
 def test_it_is_torchs(rows: int, smoothing: float) -> None:
     parts, target = inputs(rows)
-    loss = linear_cross_entropy(*parts, target, smoothing)
+    loss = cross_entropies(*parts, target, smoothing)
     logits = nn.functional.linear(*parts)
     expected = nn.functional.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
     assert_same(loss.smoothed, expected)
-    assert_same(loss.nll, nn.functional.cross_entropy(logits, target, reduction="sum"))
+    assert_same(loss.nll_N.sum(), nn.functional.cross_entropy(logits, target, reduction="sum"))
     # Not the loss itself is differentiated, as in training, but a multiple of it.
     gradients = torch.autograd.grad(loss.smoothed * 0.3, parts)
     for mine, theirs in zip(gradients, torch.autograd.grad(expected * 0.3, parts), strict=True):
@@ -40,14 +40,14 @@ def test_it_is_torchs(rows: int, smoothing: float) -> None:
 @SMOOTHINGS
 def test_gradients_are_differences(smoothing: float) -> None:
     parts, target = inputs(4)
-    assert torch.autograd.gradcheck(lambda x, w, b: linear_cross_entropy(x, w, b, target, smoothing).smoothed, parts)
+    assert torch.autograd.gradcheck(lambda x, w, b: cross_entropies(x, w, b, target, smoothing).smoothed, parts)
 
 
 def test_by_hand() -> None:
     """Logits 0 and ln 3: p = 1/4 and 3/4."""
     rows, weight, bias = torch.tensor([[1.0]]), torch.tensor([[0.0], [math.log(3)]]), torch.zeros(2)
-    loss = linear_cross_entropy(rows, weight, bias, torch.tensor([1]), 0.2)
-    torch.testing.assert_close(loss.nll, torch.tensor(math.log(4 / 3)))
+    loss = cross_entropies(rows, weight, bias, torch.tensor([1]), 0.2)
+    torch.testing.assert_close(loss.nll_N.sum(), torch.tensor(math.log(4 / 3)))
     # 0.8 of it, and 0.2 of the mean of ln 4 and ln(4/3)
     expected = 0.8 * math.log(4 / 3) + 0.2 * (math.log(4) + math.log(4 / 3)) / 2
     torch.testing.assert_close(loss.smoothed, torch.tensor(expected))
@@ -55,16 +55,16 @@ def test_by_hand() -> None:
 
 def test_only_the_smoothed_loss_is_trained() -> None:
     parts, target = inputs(3)
-    loss = linear_cross_entropy(*parts, target, 0.1)
+    loss = cross_entropies(*parts, target, 0.1)
     assert loss.smoothed.requires_grad
-    assert not loss.nll.requires_grad
+    assert not loss.nll_N.requires_grad
     with torch.no_grad():
-        assert not linear_cross_entropy(*parts, target, 0.1).smoothed.requires_grad
+        assert not cross_entropies(*parts, target, 0.1).smoothed.requires_grad
 
 
 def test_large_logits_do_not_overflow() -> None:
     weight = torch.tensor([[1000.0], [0.0]], requires_grad=True)
-    loss = linear_cross_entropy(torch.ones(1, 1), weight, torch.zeros(2), torch.tensor([1]), 0.0)
+    loss = cross_entropies(torch.ones(1, 1), weight, torch.zeros(2), torch.tensor([1]), 0.0)
     assert loss.smoothed == 1000
     loss.smoothed.backward()
     assert weight.grad is not None
@@ -74,13 +74,13 @@ def test_large_logits_do_not_overflow() -> None:
 def test_half_precision_rows_are_summed_in_float32() -> None:
     (rows, weight, bias), target = inputs(2 * CHUNK, torch.float32)
     half = rows.detach().bfloat16().requires_grad_()
-    loss = linear_cross_entropy(half, weight, bias, target, 0.1)
+    loss = cross_entropies(half, weight, bias, target, 0.1)
     assert loss.smoothed.dtype == torch.float32
     loss.smoothed.backward()
     assert half.grad is not None
     assert weight.grad is not None
     assert (half.grad.dtype, weight.grad.dtype) == (torch.bfloat16, torch.float32)
-    exact = linear_cross_entropy(rows, weight, bias, target, 0.1)
+    exact = cross_entropies(rows, weight, bias, target, 0.1)
     torch.testing.assert_close(loss.smoothed, exact.smoothed, rtol=1e-2, atol=0)
 
 
@@ -92,9 +92,9 @@ def test_the_models_loss_counts_the_real_tokens_and_no_others(kind: str) -> None
     target_BT = torch.randint(VOCABULARY, (4, 6), generator=torch.Generator().manual_seed(1))
     log_probs_BTV = log_probs(model, sentences)
     chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2)
-    loss = model.loss(*sentences, target_BT, real_BT, 0.1)
+    loss = model.loss(sentences.batch(target_BT, real_BT), 0.1)
     assert_same(loss.nll, -chosen_BT[real_BT].sum())
     assert_same(loss.smoothed, -0.9 * chosen_BT[real_BT].sum() - 0.1 * log_probs_BTV.mean(-1)[real_BT].sum())
     # Whatever stands in the padding of either side of the target.
     other = sentences._replace(reads_BT=torch.where(real_BT, sentences.reads_BT, 5))
-    assert_same(model.loss(*other, torch.where(real_BT, target_BT, 7), real_BT, 0.1).smoothed, loss.smoothed)
+    assert_same(model.loss(other.batch(torch.where(real_BT, target_BT, 7), real_BT), 0.1).smoothed, loss.smoothed)

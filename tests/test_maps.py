@@ -106,7 +106,7 @@ def test_a_batch_is_freed_with_its_loss(kind: str) -> None:
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        model.loss(*sentences, sentences.reads_BT, real_BT, 0.1).smoothed.backward()
+        model.loss(sentences.batch(sentences.reads_BT, real_BT), 0.1).smoothed.backward()
         gc.collect()
         assert [thing for thing in gc.garbage if isinstance(thing, Tensor)] == []
     finally:

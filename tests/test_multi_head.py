@@ -32,7 +32,7 @@ def test_it_is_torchs(heads: int) -> None:
     expected = attention.output(mixed.transpose(1, 2).flatten(2))
     torch.testing.assert_close(attended.context_BTE, expected, rtol=0, atol=1e-9)
     energies = (queries @ keys.mT / math.sqrt(12 // heads)).masked_fill(~mask_BS[:, None, None], -math.inf)
-    torch.testing.assert_close(attended.heads_BTHS, energies.softmax(-1).transpose(1, 2), rtol=0, atol=1e-9)
+    torch.testing.assert_close(attended.look.heads_BTHS, energies.softmax(-1).transpose(1, 2), rtol=0, atol=1e-9)
 
 
 @torch.no_grad()
@@ -44,9 +44,9 @@ def test_by_hand() -> None:
     memory = memory_of(attention, [[math.log(3), 0], [0, math.log(4)]])
     # Heads of one dimension each: energies (ln 3, 0) and (0, ln 4), weights (3/4, 1/4) and (1/5, 4/5)
     attended, _ = look(attention, memory, [1, 1])
-    assert attended.heads_BTHS is not None
-    assert_close(attended.heads_BTHS[0, 0], [[3 / 4, 1 / 4], [1 / 5, 4 / 5]])
-    assert_close(attended.weights_BTS[0, 0], [(3 / 4 + 1 / 5) / 2, (1 / 4 + 4 / 5) / 2])
+    assert attended.look.heads_BTHS is not None
+    assert_close(attended.look.heads_BTHS[0, 0], [[3 / 4, 1 / 4], [1 / 5, 4 / 5]])
+    assert_close(attended.look.weights_BTS[0, 0], [(3 / 4 + 1 / 5) / 2, (1 / 4 + 4 / 5) / 2])
     first, second = 3 / 4 * math.log(3), 4 / 5 * math.log(4)
     assert_close(attended.context_BTE[0, 0], [first + second, 2 * second])
 
@@ -59,8 +59,8 @@ def test_heads_must_share_the_size_evenly() -> None:
 @torch.no_grad()
 def test_heads_reach_the_decoders_output() -> None:
     output = decode(tiny_model(tiny_config("multi-head", attention={"heads": 4}), seed=1), tiny_sentences())
-    heads_BTHS = output.attended.heads_BTHS
+    heads_BTHS = output.shown.heads_BTHS
     assert heads_BTHS is not None
     assert heads_BTHS.shape[2] == 4
-    torch.testing.assert_close(heads_BTHS.mean(2), output.weights_BTS)
+    torch.testing.assert_close(heads_BTHS.mean(2), output.shown.weights_BTS)
     assert (heads_BTHS[:, :, 0] - heads_BTHS[:, :, 1]).abs().max() > 0.01

@@ -5,11 +5,10 @@ import math
 
 import pytest
 import torch
-from models import assert_same, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from models import Sentences, assert_same, log_probs, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import ObjectiveConfig, SubwordConfig
-from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import BOS, EOS, Subwords, train_subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric
 from seq2seq_cli.model.build import build
@@ -57,16 +56,13 @@ def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: st
         (2, Drawn((8,), True), 0.0, 1.0),
     ]
     made = side_by_side(chosen, 0.0, 4)
-    source = sentences.src_BS, sentences.mask_BS
-    found_R = model.candidate_log_probs(*source, made.rows_R, made.reads_RT, made.target_RT, made.real_RT)
+    found_R = model.candidate_log_probs(sentences.inputs, made.rows_R, made.target)
     expected = []
     for row, drawn, _, _ in chosen:
         length = int(sentences.mask_BS[row].sum())
-        memory, state = model.start(
-            source[0][row : row + 1, :length], source[1][row : row + 1, :length], model.new_pass()
-        )
-        output = model.decoder(model.embed(torch.tensor([[BOS, *drawn.tokens]])), memory, state, model.new_pass())
-        log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
+        reads_1T = torch.tensor([[BOS, *drawn.tokens]])
+        alone = Sentences(*(x[row : row + 1, :length] for x in (sentences.src_BS, sentences.mask_BS)), reads_1T)
+        log_probs_TV = log_probs(model, alone)[0]
         said = [*drawn.tokens, EOS] if drawn.ended else drawn.tokens
         expected.append(sum(log_probs_TV[step, token] for step, token in enumerate(said)))
     expected_R = torch.stack([torch.as_tensor(one) for one in expected])
@@ -90,9 +86,9 @@ class Enumerated:
             for parameter in self.model.parameters():
                 parameter.add_(0.5 * torch.randn_like(parameter))
         self.target = tuple(SUBWORD.encode(["ba"])[0])
-        source, mask = torch.tensor([[4, 6, EOS]]), torch.ones(1, 3, dtype=torch.bool)
-        reads, target = torch.tensor([[BOS, *self.target]]), torch.tensor([[*self.target, EOS]])
-        self.batch = Batch(source, mask, reads, target, torch.ones_like(target, dtype=torch.bool), target.numel())
+        reads, says = torch.tensor([[BOS, *self.target]]), torch.tensor([[*self.target, EOS]])
+        sentences = Sentences(torch.tensor([[4, 6, EOS]]), torch.ones(1, 3, dtype=torch.bool), reads)
+        self.batch = sentences.batch(says, torch.ones_like(says, dtype=torch.bool))
         pieces = [piece for piece in range(len(SUBWORD)) if piece != EOS]
         self.all = [
             Drawn(tokens, length < LONGEST)
@@ -102,8 +98,7 @@ class Enumerated:
 
     def log_probs(self, drawn: list[Drawn]) -> Tensor:
         made = side_by_side([(0, one, 0.0, 1.0) for one in drawn], 0.0, 1)
-        source = self.batch.src_BS, self.batch.src_mask_BS
-        return self.model.candidate_log_probs(*source, made.rows_R, made.reads_RT, made.target_RT, made.real_RT)
+        return self.model.candidate_log_probs(self.batch, made.rows_R, made.target)
 
     def gradient(self, value: Tensor) -> Tensor:
         parts = torch.autograd.grad(value, list(self.model.parameters()), allow_unused=True, retain_graph=True)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from models import tiny_config, tiny_model
+from models import Sentences, tiny_config, tiny_model
 from torch import nn
 
 from seq2seq_cli.config.sections import TrainingConfig
@@ -116,8 +116,8 @@ def test_two_batches_added_up_are_one_of_double_size() -> None:
         model = tiny_model(tiny_config("bahdanau"))
         optimizer = torch.optim.SGD(model.parameters())
         for part in parts:
-            inputs = (source[part], everywhere[part], target[part], target[part], real[part])
-            model.loss(*inputs, 0.1).smoothed.backward()
+            sentences = Sentences(source[part], everywhere[part], target[part])
+            model.loss(sentences.batch(target[part], real[part]), 0.1).smoothed.backward()
         step(optimizer, 0.5, int(real.sum()), clip_norm=0.3, scaler=UNSCALED)
         return model
 

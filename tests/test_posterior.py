@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from seq2seq_cli.decoding import posterior
 from seq2seq_cli.decoding.posterior import posterior_weights
+from seq2seq_cli.inputs import TEXT, Inputs, Padded, Target
 from seq2seq_cli.model.attention.memory import MemoryAttention
 from seq2seq_cli.model.attention.multi_head import MultiHeadAttention
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import TEXT, Attended, AttentionState, Memory
+from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory, Start
 
 ATTENDING = [case for case in wirings() if case[0] != "none"]
 
@@ -42,7 +43,7 @@ class Staring(nn.Module):
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
         context_E = self.beside(self.state_E, query_BTD[0, 0], state)
-        return Attended(context_E[None, None], query_BTD.new_zeros(1, 1, 0)), state
+        return Attended(context_E[None, None], Look(query_BTD.new_zeros(1, 1, 0))), state
 
 
 def context_of(attention: nn.Module, state_E: Tensor, query_D: Tensor, state: AttentionState) -> Tensor:
@@ -60,7 +61,7 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
     can look nowhere else."""
     positions = int(sentences.mask_BS[row].sum())
     src_1S, mask_1S = sentences.src_BS[row : row + 1, :positions], sentences.mask_BS[row : row + 1, :positions]
-    sources = model.encode(src_1S, mask_1S, model.new_pass())
+    sources = model.encode(Inputs({TEXT: Padded(src_1S, mask_1S)}), model.new_pass())
     memory = model.decoder.prepare(sources, model.new_pass())
     state = model.decoder.begin(sources, memory, model.new_pass())
     embedded_1TI = model.embed(sentences.reads_BT[row : row + 1])
@@ -75,7 +76,7 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
             layer.attention = Staring(sources[TEXT].states_BSE[0, s], partial(context_of, attention))
             seen = model.decoder(read_11I, memory, state, model.new_pass())
             joint.append(
-                after.attended.soft_BTS[0, 0, s]
+                after.shown.soft_BTS[0, 0, s]
                 * model.readout.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
             )
         layer.attention = attention
@@ -91,15 +92,14 @@ def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: 
     model = tiny_model(tiny_config(kind, attention=options))
     sentences = tiny_sentences()
     target_BT = torch.randint(13, sentences.reads_BT.shape, generator=torch.Generator().manual_seed(3))
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
+    start = model.start(sentences.inputs, model.new_pass())
     monkeypatch.setattr(posterior, "POSITIONS", 40)  # several parts a step
     real_BT = torch.ones_like(target_BT, dtype=torch.bool)
     real_BT[1, 3:] = False
-    weights_BTS = posterior_weights(
-        model, model.embed(sentences.reads_BT), target_BT, real_BT, memory, state, model.new_pass(stepping=True)
-    )
+    target = Target(sentences.reads_BT, target_BT, real_BT)
+    weights_BTS = posterior_weights(model.forced(target, start, model.new_pass(stepping=True)))
     assert not weights_BTS[1, 3:].any()
-    prior_BTS = decode(model, sentences).attended.soft_BTS
+    prior_BTS = decode(model, sentences).shown.soft_BTS
     assert weights_BTS.shape == prior_BTS.shape
     assert not weights_BTS[prior_BTS == 0].any()
     for row, positions in enumerate(sentences.mask_BS.sum(1).tolist()):
@@ -115,7 +115,7 @@ def test_a_word_is_found_where_it_comes_from() -> None:
     sentences = tiny_sentences((4,), steps=1)
     for parameter in layer_of(model).recurrence.parameters():
         parameter.zero_()  # a query of zeros: every position fits as well
-    memory, state = model.start(sentences.src_BS, sentences.mask_BS, model.new_pass())
+    memory, state = model.start(sentences.inputs, model.new_pass())
     embedded_BTI = model.embed(sentences.reads_BT)
     alone = [memory.pick(torch.tensor([[s]])) for s in range(4)]
     [carry] = state.carries
@@ -130,7 +130,6 @@ def test_a_word_is_found_where_it_comes_from() -> None:
         ]
     ).exp()
     for token in range(13):
-        weights_BTS = posterior_weights(
-            model, embedded_BTI, torch.tensor([[token]]), torch.tensor([[True]]), memory, state, model.new_pass(True)
-        )
+        target = Target(sentences.reads_BT, torch.tensor([[token]]), torch.tensor([[True]]))
+        weights_BTS = posterior_weights(model.forced(target, Start(memory, state), model.new_pass(stepping=True)))
         torch.testing.assert_close(weights_BTS[0, 0], p_SV[:, token] / p_SV[:, token].sum())

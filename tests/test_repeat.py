@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from models import VOCABULARY, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from models import VOCABULARY, Sentences, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.rewarded import expected_risk
@@ -54,14 +55,14 @@ def test_accumulating_operations_are_found() -> None:
 def test_no_kind_has_threads_add_to_one_number(kind: str, options: dict[str, object], precision: str) -> None:
     """Forwards and backwards: of its loss, of the guidance of its attention, and of what translations are rewarded by."""
     config = tiny_config(kind, attention=options, model={"dropout": 0.1})
-    model, (src_BS, mask_BS, reads_BT) = tiny_model(config, dtype=torch.float32).train(), tiny_sentences(steps=6)
+    model, sentences = tiny_model(config, dtype=torch.float32).train(), tiny_sentences(steps=6)
     real_BT = torch.arange(6) < torch.tensor([[6], [3], [1], [4]])
     target_BT = torch.randint(VOCABULARY, (4, 6), generator=torch.Generator().manual_seed(1))
-    guide_BTS = None if kind == "none" else mask_BS[:, None] / torch.ones(4, 6, 1)
-    rows_R = torch.tensor([0, 0, 2, 3])
+    guide_BTS = None if kind == "none" else sentences.mask_BS[:, None] / torch.ones(4, 6, 1)
+    batch, rows_R = sentences.batch(target_BT, real_BT, guide_BTS), torch.tensor([0, 0, 2, 3])
     with Accumulating() as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        loss = model.loss(src_BS, mask_BS, reads_BT, target_BT, real_BT, 0.1, guide_BTS)
-        log_prob_R = model.candidate_log_probs(src_BS, mask_BS, rows_R, reads_BT, target_BT, real_BT)
+        loss = model.loss(batch, 0.1)
+        log_prob_R = model.candidate_log_probs(batch, rows_R, batch.target)
         risk = expected_risk(log_prob_R, torch.tensor([0.3, 0.1, 0.7, 0.2]), rows_R.clamp(max=2), 0.5).sum()
         total = loss.smoothed + risk + (0.0 if loss.guidance is None else loss.guidance)
         torch.autograd.backward(total)
@@ -71,14 +72,12 @@ def test_no_kind_has_threads_add_to_one_number(kind: str, options: dict[str, obj
 REPEATS = 3
 
 
-def gradients(
-    model: Seq2Seq, batch: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], precision: str
-) -> dict[str, Tensor]:
+def gradients(model: Seq2Seq, batch: Batch, precision: str) -> dict[str, Tensor]:
     """Of the loss of a batch, and that itself; dropout the same each time."""
     torch.manual_seed(1)
     model.zero_grad(set_to_none=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        smoothed = model.loss(*batch, 0.1).smoothed
+        smoothed = model.loss(batch, 0.1).smoothed
     torch.autograd.backward(smoothed)
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {"loss": smoothed.detach(), **found}
@@ -96,7 +95,7 @@ def test_a_step_is_the_same_whenever_it_is_taken(kind: str, precision: str) -> N
     tokens_NBT = (torch.rand(3, sentences, longest, generator=drawn) ** 6 * (vocabulary - 4)).long() + 4
     lengths_2B = torch.randint(longest // 2, longest + 1, (2, sentences, 1), generator=drawn)
     src_mask_BS, real_BT = torch.arange(longest) < lengths_2B
-    batch = tokens_NBT[0], src_mask_BS, tokens_NBT[1], tokens_NBT[2], real_BT
+    batch = Sentences(tokens_NBT[0], src_mask_BS, tokens_NBT[1]).batch(tokens_NBT[2], real_BT)
     config = tiny_config(kind, model={"hidden_size": 64, "embedding_size": 64, "dropout": 0.1})
     torch.manual_seed(0)
     model = build(config, vocabulary, vocabulary).train()

@@ -93,7 +93,7 @@ def test_a_location_past_the_table_is_never_attended_to() -> None:
     memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], ones_BS), Pass())
     attended, _ = attention(torch.ones(1, 1, 2), memory, (), 0, Pass())
     # Three equal energies: a third each; c = ((0, 1) + (2, 3) + (4, 5))/3 = (2, 3)
-    torch.testing.assert_close(attended.weights_BTS, torch.tensor([[[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]]]))
+    torch.testing.assert_close(attended.look.weights_BTS, torch.tensor([[[1 / 3, 1 / 3, 1 / 3, 0.0, 0.0]]]))
     torch.testing.assert_close(attended.context_BTE, torch.tensor([[[2.0, 3.0]]]))
 
 

@@ -318,7 +318,8 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
     longest = (6, 3, 8, 5)
 
     def search(rows: list[int]) -> Result:
-        state = ModelState.start(model, model.new_pass(stepping=True), sentences.src_BS[rows], sentences.mask_BS[rows])
+        some = Sentences(*(x[rows] for x in sentences))
+        state = ModelState.start(model, model.new_pass(stepping=True), some.inputs)
         return beam(state, limits_of(*(longest[row] for row in rows)), 1.0, 4)
 
     together = search([0, 1, 2, 3])
@@ -334,5 +335,5 @@ def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, ob
             expected = log_probs_TV.gather(1, torch.tensor([*one.tokens, EOS])[:, None]).sum()
             assert one.log_prob == pytest.approx(float(expected), abs=1e-9)
             weights_TS, centre_T = together.attention(one)
-            assert_same(weights_TS, forced.weights_BTS[0])
-            assert_same(centre_T, None if forced.centre_BT is None else forced.centre_BT[0])
+            assert_same(weights_TS, forced.shown.weights_BTS[0])
+            assert_same(centre_T, None if forced.shown.centre_BT is None else forced.shown.centre_BT[0])

@@ -21,14 +21,14 @@ def test_coverage_by_hand() -> None:
     # At first nothing is covered: energies 5 tanh(0), 5 tanh(ln 2), 5 tanh(-ln 2) = 0, 3, -3.
     attended, state = look(attention, memory, [0.0])
     weights = [math.exp(e) / (1 + math.exp(3) + math.exp(-3)) for e in (0, 3, -3)]
-    assert_close(attended.weights_BTS[0, 0], weights)
+    assert_close(attended.look.weights_BTS[0, 0], weights)
     assert_close(state[0][0], weights)
     # Covered by 1/4 of a weight, a position's inner sum falls by ln 2: tanh(-ln 2), tanh(0), tanh(-ln 4) = -15/17.
     even = (torch.full((1, 3), 0.25, dtype=torch.float64),)
     attended, state = look(attention, memory, [0.0], even)
     energies = [-3, 0, -75 / 17]
     expected = [math.exp(e) / sum(map(math.exp, energies)) for e in energies]
-    assert_close(attended.weights_BTS[0, 0], expected)
+    assert_close(attended.look.weights_BTS[0, 0], expected)
     assert_close(state[0][0], [0.25 + w for w in expected])
 
 
@@ -38,13 +38,13 @@ def test_temporal_by_hand() -> None:
     memory = memory_of(attention, [[math.log(2)], [math.log(3)]])
     # exp(e): 2 and 3, so 2/5 and 3/5.
     attended, state = look(attention, memory, [1.0])
-    assert_close(attended.weights_BTS[0, 0], [2 / 5, 3 / 5])
+    assert_close(attended.look.weights_BTS[0, 0], [2 / 5, 3 / 5])
     # exp(2 ln s) = 4 and 9, divided by 2 and 3: 2/5 and 3/5 again.
     attended, state = look(attention, memory, [2.0], state)
-    assert_close(attended.weights_BTS[0, 0], [2 / 5, 3 / 5])
+    assert_close(attended.look.weights_BTS[0, 0], [2 / 5, 3 / 5])
     # 2 and 3, divided by 2 + 4 = 6 and 3 + 9 = 12: 1/3 and 1/4, of 7/12.
     attended, state = look(attention, memory, [1.0], state)
-    assert_close(attended.weights_BTS[0, 0], [4 / 7, 3 / 7])
+    assert_close(attended.look.weights_BTS[0, 0], [4 / 7, 3 / 7])
     assert_close(state[0][0].exp(), [8, 15])
 
 
@@ -68,7 +68,7 @@ def test_temporal_is_exact_for_two_hundred_steps_of_large_scores() -> None:
             past = [e + p for e, p in zip(exps, past, strict=True)] if past else exps
             expected = [float(e / sum(tempered)) for e in tempered]
             torch.testing.assert_close(
-                attended.weights_BTS[0, 0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-9
+                attended.look.weights_BTS[0, 0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-9
             )
     assert max(p.adjusted() for p in past) > 308
 
@@ -79,8 +79,8 @@ def test_a_location_past_the_table_gives_temporal_no_nan() -> None:
     state, total = attention.initial_state(memory), torch.zeros(())
     for _ in range(3):
         attended, state = look(attention, memory, [1.0, 2.0], state)
-        assert attended.weights_BTS[0, 0, 2] == 0
-        total = total + attended.weights_BTS[0, 0, 0]
+        assert attended.look.weights_BTS[0, 0, 2] == 0
+        total = total + attended.look.weights_BTS[0, 0, 0]
     total.backward()
     assert attention.score.position.weight.grad.isfinite().all()
 

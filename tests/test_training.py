@@ -13,8 +13,9 @@ from corpora import TinyCorpus
 from learners import Event, Lesson, differing, weights
 from torch import Tensor, nn
 
-from seq2seq_cli.data.batching import Batch, load_batch, plan
+from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.tokenised import TokenisedSplit
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.ranks import ALONE
 from seq2seq_cli.training import gradients, loop
@@ -84,9 +85,8 @@ def test_a_step_is_what_the_configuration_says(lesson: Callable[..., Lesson]) ->
     loop._seed(5, Progress(), ALONE)  # dropout draws the same masks
     for rows in plan(pairs, 150, seed=5, epoch=0)[:2]:
         batch = load_batch(pairs, rows)
-        inputs = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
-        expected.loss(*inputs, smoothing=0.3).smoothed.backward()
-        tokens += int(batch.target_mask_BT.sum())
+        expected.loss(batch, smoothing=0.3).smoothed.backward()
+        tokens += int(batch.target.real_BT.sum())
     for parameter in expected.parameters():
         assert parameter.grad is not None
         parameter.grad /= tokens

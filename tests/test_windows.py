@@ -88,7 +88,7 @@ def test_local_p_attention_as_a_whole() -> None:
     # S = 6, p = 3.75, sigma = 1. Equal scores: a quarter each of positions 2 to 5, the softmax taken *before* the
     # Gaussian, times exp(-(s - p)^2 / 2) of the squares 3.0625, 0.5625, 0.0625, 1.5625; they do not sum to one.
     weights = [math.exp(-square / 2) / 4 for square in (3.0625, 0.5625, 0.0625, 1.5625)]
-    torch.testing.assert_close(attended.weights_BTS[0, 0], torch.tensor([0.0, 0.0, *weights, 0.0]))
+    torch.testing.assert_close(attended.look.weights_BTS[0, 0], torch.tensor([0.0, 0.0, *weights, 0.0]))
     context = 2 * weights[0] + 3 * weights[1] + 4 * weights[2] + 5 * weights[3]
     torch.testing.assert_close(attended.context_BTE, torch.tensor([[[context]]]))
 
@@ -135,7 +135,12 @@ def test_a_window_picked_out_of_a_long_source_is_the_window_in_it(kind: str, sco
     for steps in (1, 2):
         memory = attention.prepare(Source(states_BSE, states_BSE[:, 0], mask_BS), Pass())
         attended, _ = attention(query_BTD[:, :steps], memory, (), start, Pass())
-        loss = attended.context_BTE[:, 0].square().sum() + attended.weights_BTS[:, 0].pow(3).sum()
-        results.append((*(x[:, 0] for x in attended if x is not None), *torch.autograd.grad(loss, wanted)))
+        loss = attended.context_BTE[:, 0].square().sum() + attended.look.weights_BTS[:, 0].pow(3).sum()
+        results.append(
+            (
+                *(x[:, 0] for x in (attended.context_BTE, *attended.look) if x is not None),
+                *torch.autograd.grad(loss, wanted),
+            )
+        )
     for alone, among in zip(*results, strict=True):
         torch.testing.assert_close(alone, among, rtol=0, atol=1e-12)

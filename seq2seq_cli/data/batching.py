@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from seq2seq_cli.data.subword import BOS, EOS, PAD
-from seq2seq_cli.data.tokenised import TokenisedSplit
+from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit
+from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 
 POOL_TOKENS = 300_000
 """Target positions shuffled together before they are sorted by length: the larger, the less padding; the
 smaller, the more batches differ from epoch to epoch."""
-
-
-class Padded(NamedTuple):
-    """``ids_BL`` with PAD behind each row's own length; ``mask_BL`` True at real tokens."""
-
-    ids_BL: Tensor
-    mask_BL: Tensor
 
 
 def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last: int | None = None) -> Padded:
@@ -41,57 +35,35 @@ def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last:
     return Padded(torch.from_numpy(ids), torch.from_numpy(mask))
 
 
-def pad_sources(sentences: list[list[int]]) -> Padded:
-    """Source sentences as the encoder reads them, each closed by ``</s>``."""
-    lengths = np.fromiter((len(ids) for ids in sentences), dtype=np.int64, count=len(sentences))
-    return pad(np.fromiter((i for ids in sentences for i in ids), dtype=np.int64), lengths, last=EOS)
+def inputs_of(sentences: Sequence[Sequence[int]]) -> Inputs:
+    """Source sentences as a model reads them, each closed by ``</s>``."""
+    return Inputs({TEXT: pad(*_end_to_end(sentences), last=EOS)})
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pairs side by side: the source closed by ``</s>``; at each step the decoder reads ``reads_BT`` (``<s>`` and
-    the target before it) and is to say ``target_BT``. Masks are True at real tokens.
+def target_of(sentences: Sequence[Sequence[int]]) -> Target:
+    """Target sentences as a model is made to say them."""
+    return _target(_end_to_end(sentences))
 
-    ``guide_BTS``: where attention is to lie, one in each row of a target piece with links, of which there are
-    ``guided_tokens``; zeros in all other rows. None where training is not guided."""
 
-    src_BS: Tensor
-    src_mask_BS: Tensor
-    reads_BT: Tensor
-    target_BT: Tensor
-    target_mask_BT: Tensor
-    target_tokens: int
-    guide_BTS: Tensor | None = None
-    guided_tokens: int = 0
+def _end_to_end(sentences: Sequence[Sequence[int]]) -> RaggedIds:
+    lengths = np.fromiter(map(len, sentences), dtype=np.int64, count=len(sentences))
+    return RaggedIds(np.fromiter(chain.from_iterable(sentences), dtype=np.int64), lengths)
 
-    def to(self, device: torch.device) -> Batch:
-        """This batch on ``device``."""
-        if device.type == "cpu":
-            return self
-        return Batch(
-            self.src_BS.to(device),
-            self.src_mask_BS.to(device),
-            self.reads_BT.to(device),
-            self.target_BT.to(device),
-            self.target_mask_BT.to(device),
-            self.target_tokens,
-            None if self.guide_BTS is None else self.guide_BTS.to(device),
-            self.guided_tokens,
-        )
+
+def _target(ids: RaggedIds) -> Target:
+    says = pad(*ids, last=EOS)
+    return Target(pad(*ids, first=BOS).ids_BL, says.ids_BL, says.mask_BL)
 
 
 def load_batch(split: TokenisedSplit, indices: np.ndarray) -> Batch:
     """The pairs ``indices`` of ``split``."""
     src, tgt = split.gather(indices)
-    source = pad(src.values, src.lengths, last=EOS)
-    target = pad(tgt.values, tgt.lengths, last=EOS)
-    reads = pad(tgt.values, tgt.lengths, first=BOS)
-    tokens = int(tgt.lengths.sum()) + len(indices)
-    batch = Batch(source.ids_BL, source.mask_BL, reads.ids_BL, target.ids_BL, target.mask_BL, tokens)
+    source, target = pad(*src, last=EOS), _target(tgt)
+    batch = Batch({TEXT: source}, target, int(tgt.lengths.sum()) + len(indices))
     if split.links is None:
         return batch
     numbers = split.numbers[indices]
-    guide_BTS = split.links.shares(numbers, target.ids_BL.shape[1], source.ids_BL.shape[1])
+    guide_BTS = split.links.shares(numbers, target.says_BT.shape[1], source.ids_BL.shape[1])
     return replace(batch, guide_BTS=torch.from_numpy(guide_BTS), guided_tokens=int(split.links.guided[numbers].sum()))
 
 

@@ -3,37 +3,27 @@
 import torch
 from torch import Tensor
 
-from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import DecoderState, Memories
+from seq2seq_cli.model.forced import Forced
+from seq2seq_cli.model.types import DecoderOutput
 
 POSITIONS = 16384
 """Source positions that are copied at a time, a whole source for each one that is weighed: at 32 a sentence 512 are
 weighed, whose logits are 16 MiB in float32 at 8,000 pieces."""
 
 
-def posterior_weights(
-    model: Seq2Seq,
-    embedded_BTI: Tensor,
-    target_BT: Tensor,
-    real_BT: Tensor,
-    memories: Memories,
-    state: DecoderState,
-    run: Pass,
-) -> Tensor:
+def posterior_weights(forced: Forced) -> Tensor:
     """weights_BTS: p(a_t = s | y_t) of forced decoding, by Bayes from a_t(s), the weights of the attention, and
     p(y_t | a_t = s), what the same step says of y_t where it sees position s alone (Shankar & Sarawagi 2019, 3).
 
     Attention has to choose before y_t is known, and spreads over all that may come next. The steps before t are as in
-    any forced decoding: their contexts are mixtures. ``embedded_BTI``: y_{t-1}, what each step reads; ``state`` is that
-    before the first; ``run``, a pass of single steps. Rows of steps that are not ``real_BT``, or whose weights are all
-    zero, are zero.
+    any forced decoding: their contexts are mixtures. ``forced.run`` is a pass of single steps. Rows of steps that are not
+    real, or whose weights are all zero, are zero.
     """
-    steps = []
-    for t in range(target_BT.shape[1]):
-        embedded_B1I = embedded_BTI[:, t : t + 1]
-        output = model.decoder(embedded_B1I, memories, state, run)
-        prior_BS = output.attended.soft_BTS[:, 0]
+    steps, state = [], forced.state
+    says_BT, real_BT = forced.target.says_BT, forced.target.real_BT
+    for t, embedded_B1I in enumerate(forced.embedded_BTI.split(1, 1)):
+        output: DecoderOutput = forced.decoder(embedded_B1I, forced.memories, state, forced.run)
+        prior_BS = output.shown.soft_BTS[:, 0]
         # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)
@@ -42,10 +32,9 @@ def posterior_weights(
             rows, positions = rows_R[part], positions_R[part]
             # A memory of one position: whatever the mechanism, its weight is one, and its state the context.
             at_R1 = positions[:, None]
-            alone, before = memories.select(rows).pick(at_R1), model.decoder.pick(state.select(rows), at_R1)
-            seen = model.decoder(embedded_B1I[rows], alone, before, run)
-            log_probs_RV = model.readout.log_probs(seen.features_BTF[:, 0], run)
-            chosen_R = log_probs_RV.gather(1, target_BT[rows, t, None]).squeeze(1)
+            alone, before = forced.memories.select(rows).pick(at_R1), forced.decoder.pick(state.select(rows), at_R1)
+            seen: DecoderOutput = forced.decoder(embedded_B1I[rows], alone, before, forced.run)
+            chosen_R = forced.readout.target_log_probs(seen.features_BTF[:, 0], says_BT[rows, t], forced.run)
             evidence_BS[rows, positions] = (chosen_R + prior_BS[rows, positions].log()).to(evidence_BS.dtype)
         steps.append(evidence_BS.softmax(-1).nan_to_num(0))
         state = output.state

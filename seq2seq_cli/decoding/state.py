@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from seq2seq_cli.decoding.search import SearchState, Step, Trace
+from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memories
@@ -25,19 +26,20 @@ class ModelState:
     run: Pass
 
     @classmethod
-    def start(cls, model: Seq2Seq, run: Pass, src_BS: Tensor, mask_BS: Tensor) -> ModelState:
+    def start(cls, model: Seq2Seq, run: Pass, inputs: Inputs) -> ModelState:
         """Before the first step; one row a source sentence."""
-        memories, decoder = model.start(src_BS, mask_BS, run)
-        return cls(model, memories, memories, decoder, run)
+        begun = model.start(inputs, run)
+        return cls(model, begun.memories, begun.memories, begun.state, run)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         embedded_R1E = self.model.embed(tokens_R[:, None])
         output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.run)
         features_RF = output.features_BTF[:, 0]
-        centre_R = None if output.centre_BT is None else output.centre_BT[:, 0]
+        look = output.shown
+        centre_R = None if look.centre_BT is None else look.centre_BT[:, 0]
         step = Step(
             lambda rows: self.model.readout.logits(features_RF[rows], self.run),
-            Trace(output.weights_BTS[:, 0], centre_R),
+            Trace(look.weights_BTS[:, 0], centre_R),
         )
         return step, replace(self, decoder=output.state)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.batching import pad, pad_sources
+from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
@@ -178,28 +178,20 @@ class Translator:
         posterior: bool,
         head: int | None,
     ) -> list[Hypothesis]:
-        source = pad_sources(sources)
-        lengths = np.array([len(ids) for ids in targets])
-        values = np.fromiter((i for ids in targets for i in ids), dtype=np.int64)
-        reads, wanted = pad(values, lengths, first=BOS), pad(values, lengths, last=EOS)
+        inputs, target = inputs_of(sources).to(self.device), target_of(targets).to(self.device)
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
-            memories, state = self.model.start(source.ids_BL.to(self.device), source.mask_BL.to(self.device), run)
-            embedded_BTI, target_BT = self.model.embed(reads.ids_BL.to(self.device)), wanted.ids_BL.to(self.device)
-            output = self.model.decoder(embedded_BTI, memories, state, run)
-            log_probs_BTV = self.model.readout.log_probs(output.features_BTF, run)
-            weights_BTS = output.weights_BTS if head is None else _of_head(output.attended.heads_BTHS, head)
+            forced = self.model.forced(target, self.model.start(inputs, run), run)
+            log_prob_B, look = forced.log_probs(), forced.output.shown
+            weights_BTS = look.weights_BTS if head is None else _of_head(look.heads_BTHS, head)
             if posterior:
-                real_BT, by_steps = wanted.mask_BL.to(self.device), self.model.new_pass(stepping=True)
-                weights_BTS = posterior_weights(self.model, embedded_BTI, target_BT, real_BT, memories, state, by_steps)
-        chosen_BT = log_probs_BTV.gather(2, target_BT[..., None]).squeeze(2).cpu()
-        log_prob_B = chosen_BT.masked_fill(~wanted.mask_BL, 0).sum(1)
+                weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)))
         scored = []
         rows = zip(lines, sources, targets, log_prob_B.tolist(), strict=True)
         for row, (line, src, tgt, log_prob) in enumerate(rows):
             _require_numbers([log_prob])
             steps = len(tgt) + 1
-            centre_T = None if output.centre_BT is None else output.centre_BT[row, :steps]
+            centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
             alignment = self._alignment(line, src, tgt, weights_BTS[row, :steps], centre_T)
             text = self.subwords.tgt.decode(tgt)
             score = length_normalised(log_prob, steps, alpha)
@@ -215,7 +207,7 @@ class Translator:
         numbers: list[int],
         look: Callable[[], None] | None,
     ) -> Result:
-        source = pad_sources(sources)
+        inputs = inputs_of(sources).to(self.device)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         limits = Limits(
             bos=BOS,
@@ -225,8 +217,7 @@ class Translator:
             max_length_N=torch.tensor(longest, device=self.device).clamp(min=settings.min_length),
         )
         with self.precision.autocast(self.device):
-            src_BS, mask_BS = source.ids_BL.to(self.device), source.mask_BL.to(self.device)
-            state: SearchState = ModelState.start(self.model, self._run, src_BS, mask_BS)
+            state: SearchState = ModelState.start(self.model, self._run, inputs)
             if look is not None:
                 state = Watched(state, look)
             if sampling is not None:

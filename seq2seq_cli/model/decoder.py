@@ -11,7 +11,7 @@ from seq2seq_cli.model.types import DecoderOutput, DecoderState, Layer, Memories
 
 
 class Decoder(nn.Module):
-    """A stack of layers, each of which reads what the one below it says. What it tells of is where the last one looked."""
+    """A stack of layers, each of which reads what the one below it says."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Decoder(nn.Module):
     def begin(self, sources: Sources, memories: Memories, run: Pass) -> DecoderState:
         """The state before the first step."""
         pairs = zip(self.stack, memories.layers, strict=True)
-        return DecoderState(tuple(layer.begin(sources, memory, run) for layer, memory in pairs), 0)
+        return DecoderState(tuple(layer.begin(sources, prepared, run) for layer, prepared in pairs), 0)
 
     def pick(self, state: DecoderState, positions_RP: Tensor) -> DecoderState:
         """The state for ``Memories.pick`` of the same positions."""
@@ -38,9 +38,10 @@ class Decoder(nn.Module):
 
     def forward(self, x_BTI: Tensor, memories: Memories, state: DecoderState, run: Pass) -> DecoderOutput:
         """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads."""
-        carries = []
-        for layer, memory, carry in zip(self.stack, memories.layers, state.carries, strict=True):
-            output = layer(x_BTI, memory, carry, state.step, run)
+        carries, looks = [], []
+        for layer, prepared, carry in zip(self.stack, memories.layers, state.carries, strict=True):
+            output = layer(x_BTI, prepared, carry, state.step, run)
             x_BTI = output.features_BTF
             carries.append(output.carry)
-        return DecoderOutput(x_BTI, output.attended, DecoderState(tuple(carries), state.step + x_BTI.shape[1]))
+            looks.append(output.looks)
+        return DecoderOutput(x_BTI, tuple(looks), DecoderState(tuple(carries), state.step + x_BTI.shape[1]))

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from torch import Tensor
 
+from seq2seq_cli.inputs import Target
 from seq2seq_cli.model.decoder import Decoder
-from seq2seq_cli.model.loss import Loss
+from seq2seq_cli.model.loss import CrossEntropies, Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories
@@ -17,7 +18,7 @@ from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories
 
 @dataclass(frozen=True)
 class Forced:
-    """``embedded_BTI``: what each step reads; ``target_BT``: what it is to say, where ``real_BT``."""
+    """``embedded_BTI``: what each step reads, the embedded tokens of ``target``; ``state`` is that before the first step."""
 
     run: Pass
     decoder: Decoder
@@ -25,8 +26,7 @@ class Forced:
     embedded_BTI: Tensor
     memories: Memories
     state: DecoderState
-    target_BT: Tensor
-    real_BT: Tensor
+    target: Target
     smoothing: float
 
     @cached_property
@@ -35,26 +35,27 @@ class Forced:
         output: DecoderOutput = self.decoder(self.embedded_BTI, self.memories, self.state, self.run)
         return output
 
-    def cross_entropies(self) -> tuple[Tensor, Tensor]:
-        """Label-smoothed cross-entropy of the steps' targets, each given all before it, summed; and the negative
-        log-likelihood of each, N real tokens, without a gradient."""
+    def cross_entropies(self) -> CrossEntropies:
+        """Of the real steps' targets, each given all before it."""
         return self.readout.cross_entropies(*self._real_steps(), self.smoothing, self.run)
-
-    def log_probs(self) -> Tensor:
-        """log_prob_B: the sum over the real steps of log p(y_t | y_<t, x), as a search has it, with a gradient."""
-        log_prob_N = self.readout.target_log_probs(*self._real_steps(), self.run)
-        return log_prob_N.new_zeros(len(self.real_BT)).index_add(0, self.real_BT.nonzero()[:, 0], log_prob_N)
-
-    def _real_steps(self) -> tuple[Tensor, Tensor]:
-        """Of N real tokens, the features that say them, and the tokens."""
-        real_N = self.real_BT.flatten().nonzero().squeeze(1)
-        features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
-        return features_NF, self.target_BT.flatten()[real_N]
 
     def cross_entropy(self) -> Loss:
         """The same as a loss."""
         smoothed, nll_N = self.cross_entropies()
         return Loss(smoothed, nll_N.sum())
+
+    def log_probs(self) -> Tensor:
+        """log_prob_B: the sum over the real steps of log p(y_t | y_<t, x), as a search has it, with a gradient."""
+        log_prob_N = self.readout.target_log_probs(*self._real_steps(), self.run)
+        return log_prob_N.new_zeros(len(self.target.real_BT)).index_add(
+            0, self.target.real_BT.nonzero()[:, 0], log_prob_N
+        )
+
+    def _real_steps(self) -> tuple[Tensor, Tensor]:
+        """Of N real tokens, the features that say them, and the tokens."""
+        real_N = self.target.real_BT.flatten().nonzero().squeeze(1)
+        features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
+        return features_NF, self.target.says_BT.flatten()[real_N]
 
 
 Criterion = Callable[[Forced], Loss]

@@ -21,25 +21,24 @@ class Loss(NamedTuple):
     guidance: Tensor | None = None
 
 
-def linear_cross_entropy(
-    rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor, smoothing: float
-) -> Loss:
-    """Label-smoothed cross-entropy (Szegedy et al. 2016, 7) of softmax(rows W^T + b), summed over the rows.
+class CrossEntropies(NamedTuple):
+    """In nats: ``smoothed``, summed over the rows, is what is trained; ``nll_N`` of each row, without a gradient."""
 
-    Gradients are computed along with the loss, chunk by chunk, when any input needs one.
-    """
-    smoothed, nll_N = cross_entropies(rows_NR, weight_VR, bias_V, target_N, smoothing)
-    return Loss(smoothed, nll_N.sum())
+    smoothed: Tensor
+    nll_N: Tensor
 
 
 def cross_entropies(
     rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor, smoothing: float
-) -> tuple[Tensor, Tensor]:
-    """The same, with the negative log-likelihood of each row, which has no gradient."""
+) -> CrossEntropies:
+    """Label-smoothed cross-entropy (Szegedy et al. 2016, 7) of softmax(rows W^T + b), and the plain one.
+
+    Gradients are computed along with the loss, chunk by chunk, when any input needs one.
+    """
     with torch.autocast(rows_NR.device.type, enabled=False):
         wanted = torch.is_grad_enabled()  # within, it is always off
-        smoothed, nll_N = _LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing, wanted)  # type: ignore[no-untyped-call]
-        return smoothed, nll_N
+        both = _LinearCrossEntropy.apply(rows_NR, weight_VR, bias_V, target_N, smoothing, wanted)  # type: ignore[no-untyped-call]
+        return CrossEntropies(*both)
 
 
 def target_log_probs(rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor) -> Tensor:

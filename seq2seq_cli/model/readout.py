@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.model import loss
 from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.loss import CrossEntropies
 from seq2seq_cli.model.maps import Linear, Map, Pass
 from seq2seq_cli.model.products import precise
 
@@ -36,6 +37,33 @@ class Projection(Linear):
 
 
 class Readout(nn.Module):
+    """What the decoder's features say of the next token. All that is done with them, in training, forced scoring, alignment and
+    search, comes from the same ``logits``, so that these are all that one needs that wraps another.
+
+    A subclass may have what follows from them by a quicker way, or one that takes less memory.
+    """
+
+    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
+        """What softmax makes p(y_t | y_<t, x) of, over the vocabulary: N x F -> N x V, in any number of dimensions."""
+        raise NotImplementedError
+
+    def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
+        """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
+        return precise(self.logits(features_NF, run)).log_softmax(-1)
+
+    def target_log_probs(self, features_NF: Tensor, target_N: Tensor, run: Pass) -> Tensor:
+        """log_prob_N of each target, with a gradient of its own."""
+        return self.log_probs(features_NF, run).gather(1, target_N[:, None]).squeeze(1)
+
+    def cross_entropies(self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
+        """Label-smoothed cross-entropy, summed, and the negative log-likelihood of each target, which has no gradient."""
+        log_probs_NV = self.log_probs(features_NF, run)
+        nll_N = -log_probs_NV.gather(1, target_N[:, None]).squeeze(1)
+        smoothed = (1 - smoothing) * nll_N.sum() - smoothing * log_probs_NV.mean(-1).sum()
+        return CrossEntropies(smoothed, nll_N.detach())
+
+
+class Vocabulary(Readout):
     """softmax(E r + b) over the vocabulary, r made of the decoder's features by ``hidden`` (None: they are r themselves)
     and E the ``embedding`` of the target's pieces, or a matrix of its own.
 
@@ -62,21 +90,14 @@ class Readout(nn.Module):
         return features_NF if self.hidden is None else self.hidden(features_NF, run)
 
     def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """What softmax makes p(y_t | y_<t, x) of, over the vocabulary."""
         output: Map = run.once(self, lambda: run.make(self.embedding.weight, self.bias_V))
         return output.product(self.rows(features_NF, run))
 
-    def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
-        return precise(self.logits(features_NF, run)).log_softmax(-1)
-
-    def cross_entropies(
-        self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass
-    ) -> tuple[Tensor, Tensor]:
-        """Label-smoothed cross-entropy, summed, and the negative log-likelihood of each target, which has no gradient."""
-        rows_NR = self.rows(features_NF, run)
-        return loss.cross_entropies(rows_NR, self.embedding.weight, self.bias_V, target_N, smoothing)
+    # The logits of a batch are never all in memory: see `loss`.
 
     def target_log_probs(self, features_NF: Tensor, target_N: Tensor, run: Pass) -> Tensor:
-        """log p of each target, with a gradient of its own."""
         return loss.target_log_probs(self.rows(features_NF, run), self.embedding.weight, self.bias_V, target_N)
+
+    def cross_entropies(self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
+        rows_NR = self.rows(features_NF, run)
+        return loss.cross_entropies(rows_NR, self.embedding.weight, self.bias_V, target_N, smoothing)

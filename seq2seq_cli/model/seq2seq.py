@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.model import ModelConfig
+from seq2seq_cli.inputs import TEXT, Batch, Inputs, Target
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
@@ -15,7 +16,7 @@ from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.readout import Readout
-from seq2seq_cli.model.types import TEXT, DecoderState, Memories, Sources
+from seq2seq_cli.model.types import Sources, Start
 
 
 class Seq2Seq(nn.Module):
@@ -60,93 +61,60 @@ class Seq2Seq(nn.Module):
 
     def new_pass(self, stepping: bool = False, in_int8: bool = False) -> Pass:
         """For a forward pass or a search with this model, in the precision that products have here and now."""
-        return Pass(compute_dtype(self.readout.bias_V), stepping, in_int8)
+        return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8)
 
-    def encode(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> Sources:
+    def encode(self, inputs: Inputs, run: Pass) -> Sources:
         """What there is to look at."""
-        text = self.encoder(self._embed(self.source_embedding, src_BS), mask_BS, run)
-        return {TEXT: text._replace(tokens_BS=src_BS)}
+        tokens_BS, mask_BS = inputs.text
+        text = self.encoder(self._embed(self.source_embedding, tokens_BS), mask_BS, run)
+        return {TEXT: text._replace(tokens_BS=tokens_BS)}
 
-    def start(self, src_BS: Tensor, mask_BS: Tensor, run: Pass) -> tuple[Memories, DecoderState]:
+    def start(self, inputs: Inputs, run: Pass) -> Start:
         """What the decoder's layers read, and its state before the first step."""
-        sources = self.encode(src_BS, mask_BS, run)
+        sources = self.encode(inputs, run)
         memories = self.decoder.prepare(sources, run)
-        return memories, self.decoder.begin(sources, memories, run)
+        return Start(memories, self.decoder.begin(sources, memories, run))
 
-    def loss(
-        self,
-        src_BS: Tensor,
-        mask_BS: Tensor,
-        reads_BT: Tensor,
-        target_BT: Tensor,
-        real_BT: Tensor,
-        smoothing: float,
-        guide_BTS: Tensor | None = None,
-    ) -> Loss:
-        """Sums over the real target tokens; ``reads_BT`` is what each step reads (teacher forcing), ``guide_BTS`` where
-        its attention is to lie."""
-        run = self.new_pass()
-        forced = self._forced(run, *self.start(src_BS, mask_BS, run), reads_BT, target_BT, real_BT, smoothing)
-        loss = self.criterion(forced)
-        if guide_BTS is None:
-            return loss
-        return loss._replace(guidance=guidance_loss(forced.output.attended.soft_BTS, guide_BTS))
-
-    @torch.no_grad()
-    def nll(
-        self,
-        src_BS: Tensor,
-        mask_BS: Tensor,
-        reads_BT: Tensor,
-        target_BT: Tensor,
-        real_BT: Tensor,
-        most_cells: int | None = None,
-    ) -> Tensor:
-        """Negative log-likelihood of the real target tokens, summed; without gradients. So many steps at a time that B x T x S,
-        which memory grows with, stays within ``most_cells``, where one step does."""
-        run = self.new_pass()
-        memories, state = self.start(src_BS, mask_BS, run)
-        span = reads_BT.shape[1] if most_cells is None else max(1, most_cells // src_BS.numel())
-        total = torch.zeros((), device=src_BS.device)
-        for reads_BU, target_BU, real_BU in zip(
-            *(x.split(span, 1) for x in (reads_BT, target_BT, real_BT)), strict=True
-        ):
-            forced = self._forced(run, memories, state, reads_BU, target_BU, real_BU)
-            total, state = total + self.criterion(forced).nll, forced.output.state
-        return total
-
-    def candidate_log_probs(
-        self, src_BS: Tensor, mask_BS: Tensor, rows_R: Tensor, reads_RT: Tensor, target_RT: Tensor, real_RT: Tensor
-    ) -> Tensor:
-        """log_prob_R of R translations, of which each one's source is given by its row in ``src_BS``, ``rows_R``; with
-        gradients. A source is encoded once. Steps that are not real are not counted."""
-        run = self.new_pass()
-        memories, state = self.start(src_BS, mask_BS, run)
-        return self._forced(
-            run, memories.select(rows_R), state.select(rows_R), reads_RT, target_RT, real_RT
-        ).log_probs()
-
-    def _forced(
-        self,
-        run: Pass,
-        memories: Memories,
-        state: DecoderState,
-        reads_BT: Tensor,
-        target_BT: Tensor,
-        real_BT: Tensor,
-        smoothing: float = 0.0,
-    ) -> Forced:
+    def forced(self, target: Target, start: Start, run: Pass, smoothing: float = 0.0) -> Forced:
+        """What is said where each step reads what ``target`` gives it (teacher forcing), a row for each one of ``start``."""
         return Forced(
             run=run,
             decoder=self.decoder,
             readout=self.readout,
-            embedded_BTI=self.embed(reads_BT),
-            memories=memories,
-            state=state,
-            target_BT=target_BT,
-            real_BT=real_BT,
+            embedded_BTI=self.embed(target.reads_BT),
+            memories=start.memories,
+            state=start.state,
+            target=target,
             smoothing=smoothing,
         )
+
+    def loss(self, batch: Batch, smoothing: float) -> Loss:
+        """Sums over the real target tokens, label-smoothed by ``smoothing``; with that of the guidance where there is one."""
+        run = self.new_pass()
+        forced = self.forced(batch.target, self.start(batch, run), run, smoothing)
+        loss = self.criterion(forced)
+        if batch.guide_BTS is None:
+            return loss
+        return loss._replace(guidance=guidance_loss(forced.output.shown.soft_BTS, batch.guide_BTS))
+
+    @torch.no_grad()
+    def nll(self, batch: Batch, most_cells: int | None = None) -> Tensor:
+        """Negative log-likelihood of the real target tokens, summed; without gradients. So many steps at a time that B x T x S,
+        which memory grows with, stays within ``most_cells``, where one step does."""
+        run, src_BS, steps = self.new_pass(), batch.text.ids_BL, batch.target.says_BT.shape[1]
+        start = self.start(batch, run)
+        span = steps if most_cells is None else max(1, most_cells // src_BS.numel())
+        total = torch.zeros((), device=src_BS.device)
+        for target in batch.target.split(span):
+            forced = self.forced(target, start, run)
+            total, start = total + self.criterion(forced).nll, start._replace(state=forced.output.state)
+        return total
+
+    def candidate_log_probs(self, inputs: Inputs, rows_R: Tensor, target: Target) -> Tensor:
+        """log_prob_R of R translations, of which each one's source is given by its row in ``inputs``, ``rows_R``; with
+        gradients. A source is encoded once. Steps that are not real are not counted."""
+        run = self.new_pass()
+        return self.forced(target, self.start(inputs, run).select(rows_R), run).log_probs()
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
         return self._embed(self.target_embedding, tokens_BT)

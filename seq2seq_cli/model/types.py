@@ -6,12 +6,13 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.carry import select
 from seq2seq_cli.model.maps import Pass
 
@@ -29,9 +30,8 @@ class Source(NamedTuple):
     tokens_BS: Tensor | None = None
 
 
-TEXT = "text"
-"""The source that there always is."""
 Sources = Mapping[str, Source]
+"""By the names that they have in `inputs.Inputs`."""
 
 
 class Keys(Protocol):
@@ -92,15 +92,14 @@ class Memory(NamedTuple):
         return Memory(self.values.pick(positions_RP), self.keys.pick(positions_RP), mask_RP, self.summary_BE)
 
 
-class Attended(NamedTuple):
-    """What attention returns. ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
+class Look(NamedTuple):
+    """Where T steps looked in one source. ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
 
     None where a mechanism has no such thing: ``centre_BT``, the middle p_t of a local window; ``heads_BTHS``, the weights
     of each head, of which ``weights_BTS`` are the mean; of a mechanism that looks at one position, ``chances_BTS``, how
     likely it was to look at each, and ``baseline_BT``, what it expected of looking.
     """
 
-    context_BTE: Tensor
     weights_BTS: Tensor
     centre_BT: Tensor | None = None
     heads_BTHS: Tensor | None = None
@@ -113,14 +112,14 @@ class Attended(NamedTuple):
         return self.weights_BTS if self.chances_BTS is None else self.chances_BTS
 
     @classmethod
-    def joined(cls, parts: list[Attended]) -> Attended:
+    def joined(cls, parts: Sequence[Look]) -> Look:
         """Steps one after another."""
         if len(parts) == 1:
             return parts[0]
         fields = (None if tensors[0] is None else torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
         return cls(*fields)  # type: ignore[arg-type]
 
-    def spread(self, positions_BP: Tensor, mask_BTS: Tensor) -> Attended:
+    def spread(self, positions_BP: Tensor, mask_BTS: Tensor) -> Look:
         """What a single step says of the positions ``positions_BP``, as of all of ``mask_BTS``."""
 
         def everywhere(weights_P: Tensor | None) -> Tensor | None:
@@ -135,22 +134,43 @@ class Attended(NamedTuple):
         return self._replace(weights_BTS=weights_BTS, heads_BTHS=heads_BTHS, chances_BTS=chances_BTS)
 
 
-class Memories(NamedTuple):
-    """What each layer of a decoder reads."""
+Looks = Mapping[str, Look]
+"""Where the steps of a layer looked, by the name of the source."""
 
-    layers: tuple[Memory, ...]
+
+class Attended(NamedTuple):
+    """What attention returns: of T steps each one's context, and where it looked for it."""
+
+    context_BTE: Tensor
+    look: Look
+
+
+Prepared = Mapping[str, Memory]
+"""What a layer reads of each source that it looks at, by its name."""
+
+SHOWN = TEXT
+"""The source that alignments and pictures show, and of which single positions are picked to be looked at alone."""
+
+
+class Memories(NamedTuple):
+    """What each layer of a decoder reads, from the bottom to the top."""
+
+    layers: tuple[Prepared, ...]
 
     def select(self, rows: Tensor) -> Memories:
         """Those of the sentences ``rows``, one row each."""
-        return Memories(tuple(memory.select(rows) for memory in self.layers))
+        return self._each(lambda _, memory: memory.select(rows))
 
     def shared(self, readers: int) -> Memories:
         """For ``readers`` rows of each sentence."""
-        return Memories(tuple(memory.shared(readers) for memory in self.layers))
+        return self._each(lambda _, memory: memory.shared(readers))
 
     def pick(self, positions_RP: Tensor) -> Memories:
-        """Those of some positions, of each row's own."""
-        return Memories(tuple(memory.pick(positions_RP) for memory in self.layers))
+        """Those of some positions of the source SHOWN, of each row's own, and of all of the others."""
+        return self._each(lambda name, memory: memory.pick(positions_RP) if name == SHOWN else memory)
+
+    def _each(self, change: Callable[[str, Memory], Memory]) -> Memories:
+        return Memories(tuple({name: change(name, memory) for name, memory in layer.items()} for layer in self.layers))
 
 
 class LayerOutput(NamedTuple):
@@ -158,7 +178,7 @@ class LayerOutput(NamedTuple):
 
     features_BTF: Tensor
     carry: Any
-    attended: Attended
+    looks: Looks
 
 
 class Layer(Protocol):
@@ -172,19 +192,19 @@ class Layer(Protocol):
     size: int
     fresh_size: int
 
-    def prepare(self, sources: Sources, run: Pass) -> Memory:
+    def prepare(self, sources: Sources, run: Pass) -> Prepared:
         """What it reads, made ready once for all steps."""
         ...
 
-    def begin(self, sources: Sources, memory: Memory, run: Pass) -> Any:
+    def begin(self, sources: Sources, prepared: Prepared, run: Pass) -> Any:
         """What it carries into the first step."""
         ...
 
     def pick(self, carry: Any, positions_RP: Tensor) -> Any:
-        """What it would carry with a memory of these positions alone."""
+        """What it would carry where ``Memories.pick`` leaves these positions alone."""
         ...
 
-    def __call__(self, x_BTI: Tensor, memory: Memory, carry: Any, start: int, run: Pass) -> LayerOutput:
+    def __call__(self, x_BTI: Tensor, prepared: Prepared, carry: Any, start: int, run: Pass) -> LayerOutput:
         """T steps, the first of which is the absolute target step ``start``."""
         ...
 
@@ -200,20 +220,29 @@ class DecoderState(NamedTuple):
         return DecoderState(select(self.carries, rows), self.step)
 
 
+class Start(NamedTuple):
+    """What a decoder's layers read, and its state before the first step."""
+
+    memories: Memories
+    state: DecoderState
+
+    def select(self, rows: Tensor) -> Start:
+        """That of the sentences ``rows``, one row each."""
+        return Start(self.memories.select(rows), self.state.select(rows))
+
+
 class DecoderOutput(NamedTuple):
-    """``features_BTF`` go through the readout to the vocabulary; ``attended``: where the layer looked whose weights are shown."""
+    """``features_BTF`` go through the readout to the vocabulary; ``looks``: where each layer looked, from the bottom to the
+    top."""
 
     features_BTF: Tensor
-    attended: Attended
+    looks: tuple[Looks, ...]
     state: DecoderState
 
     @property
-    def weights_BTS(self) -> Tensor:
-        return self.attended.weights_BTS
-
-    @property
-    def centre_BT(self) -> Tensor | None:
-        return self.attended.centre_BT
+    def shown(self) -> Look:
+        """The one that stands for all: at the source SHOWN, of the topmost layer that looks there."""
+        return next(looks[SHOWN] for looks in reversed(self.looks) if SHOWN in looks)
 
 
 class Attention(Protocol):

@@ -13,7 +13,7 @@ from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.model.build import build_attention, local_radius
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import Attended, Attention, Source
+from seq2seq_cli.model.types import Attention, Look, Source
 
 SOURCE = ("Wenn", "es", "regnet", ",", "lese", "ich", "zu", "Hause", "ein", "Buch", ".", END)
 TARGET = ("I", "read", "a", "book", "at", "home", "when", "it", "rains", ".", END)
@@ -32,7 +32,7 @@ class Pupil(NamedTuple):
     states_1SE: Tensor
     query_1TD: Tensor
 
-    def look(self) -> Attended:
+    def look(self) -> Look:
         """All steps."""
         states_1SE, query_1TD = self.states_1SE.tanh(), self.query_1TD.tanh()
         run = Pass()
@@ -41,8 +41,8 @@ class Pupil(NamedTuple):
         state, steps = self.attention.initial_state(memory), []
         for t, query_11D in enumerate(query_1TD.split(1, 1)):
             attended, state = self.attention(query_11D, memory, state, t, run)
-            steps.append(attended)
-        return Attended.joined(steps)
+            steps.append(attended.look)
+        return Look.joined(steps)
 
 
 def example(config: AttentionConfig) -> Alignment:
@@ -66,6 +66,6 @@ def example(config: AttentionConfig) -> Alignment:
             guidance_loss(soft_1TS, guide_1TS).backward()
             optimiser.step()
         with torch.no_grad():
-            attended = pupil.look()
-    centre_T = None if attended.centre_BT is None else attended.centre_BT[0].float().numpy()
-    return Alignment(SOURCE, TARGET, attended.weights_BTS[0].numpy(), centre_T, local_radius(config))
+            look = pupil.look()
+    centre_T = None if look.centre_BT is None else look.centre_BT[0].float().numpy()
+    return Alignment(SOURCE, TARGET, look.weights_BTS[0].numpy(), centre_T, local_radius(config))

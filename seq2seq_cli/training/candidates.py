@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq_cli.data.batching import Batch, pad
+from seq2seq_cli.data.batching import target_of
 from seq2seq_cli.data.subword import BOS, EOS, Subword
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.search import explore
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.decoding.translator import longest_translation
 from seq2seq_cli.evaluation.metrics import SentenceMetric
+from seq2seq_cli.inputs import Batch, Target
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
 
@@ -27,15 +27,13 @@ class Drawn(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """R translations of the sources ``rows_R`` of a batch, none twice for a source: read, to be said and counted as in a
-    ``Batch``, each with its ``reward_R`` from 0 to 1 and a ``weight_R`` that its objective gives it.
+    """R translations of the sources ``rows_R`` of a batch, none twice for a source, as the ``target`` of a model, each with its
+    ``reward_R`` from 0 to 1 and a ``weight_R`` that its objective gives it.
 
     ``reward``: the sum over the sentences of the mean reward of their samples; there are ``sentences`` of them."""
 
     rows_R: Tensor
-    reads_RT: Tensor
-    target_RT: Tensor
-    real_RT: Tensor
+    target: Target
     reward_R: Tensor
     weight_R: Tensor
     reward: float
@@ -43,18 +41,19 @@ class Candidates(NamedTuple):
 
     def to(self, device: torch.device) -> Candidates:
         """The same on ``device``."""
-        tensors = (value.to(device) if isinstance(value, Tensor) else value for value in self)
-        return Candidates(*tensors)  # type: ignore[arg-type]
+        fields = (value.to(device) if isinstance(value, Tensor | Target) else value for value in self)
+        return Candidates(*fields)  # type: ignore[arg-type]
 
 
 @torch.inference_mode()
 def explored(model: Seq2Seq, batch: Batch, samples: int, greedy: bool) -> list[list[Drawn]]:
     """For each source of the batch ``samples`` translations drawn from the model and, behind them, the greedy one where
     it is wanted: all in one search, each source encoded once. Every piece there is can be drawn."""
-    each, device = samples + greedy, batch.src_BS.device
-    state = ModelState.start(model, model.new_pass(stepping=True), batch.src_BS, batch.src_mask_BS)
-    rows_N = torch.arange(len(batch.src_BS), device=device).repeat_interleave(each)
-    longest_B = [longest_translation(length - 1) for length in batch.src_mask_BS.sum(1).tolist()]
+    mask_BS, each = batch.text.mask_BL, samples + greedy
+    device = mask_BS.device
+    state = ModelState.start(model, model.new_pass(stepping=True), batch)
+    rows_N = torch.arange(len(mask_BS), device=device).repeat_interleave(each)
+    longest_B = [longest_translation(length - 1) for length in mask_BS.sum(1).tolist()]
     limits = Limits(BOS, EOS, (), 0, torch.tensor(longest_B, device=device)[rows_N])
     is_greedy_N = torch.arange(len(rows_N), device=device) % each == samples
     found = explore(state.select(rows_N, rows_N), limits, is_greedy_N).hypotheses
@@ -66,10 +65,10 @@ def explored(model: Seq2Seq, batch: Batch, samples: int, greedy: bool) -> list[l
 
 def references(batch: Batch) -> list[Drawn]:
     """Those of the batch."""
-    lengths = batch.target_mask_BT.sum(1).tolist()
+    lengths = batch.target.real_BT.sum(1).tolist()
     return [
         Drawn(tuple(tokens[: length - 1]), True)
-        for tokens, length in zip(batch.target_BT.tolist(), lengths, strict=True)
+        for tokens, length in zip(batch.target.says_BT.tolist(), lengths, strict=True)
     ]
 
 
@@ -95,11 +94,10 @@ class Rewards:
 def side_by_side(chosen: Sequence[tuple[int, Drawn, float, float]], reward: float, sentences: int) -> Candidates:
     """Translations as (row of the source, itself, reward, weight). The end of one that had to end is not counted: that it
     ended there has a probability of one."""
-    lengths = np.array([len(drawn.tokens) for _, drawn, _, _ in chosen])
-    values = np.fromiter((token for _, drawn, _, _ in chosen for token in drawn.tokens), dtype=np.int64)
-    reads, target = pad(values, lengths, first=BOS), pad(values, lengths, last=EOS)
+    target = target_of([drawn.tokens for _, drawn, _, _ in chosen])
     forced_R = torch.tensor([not drawn.ended for _, drawn, _, _ in chosen])
-    target.mask_BL[forced_R, torch.from_numpy(lengths)[forced_R]] = False
+    lengths_R = torch.tensor([len(drawn.tokens) for _, drawn, _, _ in chosen])
+    target.real_BT[forced_R, lengths_R[forced_R]] = False
     reward_R, weight_R = (torch.tensor([one[field] for one in chosen], dtype=torch.float32) for field in (2, 3))
     rows_R = torch.tensor([one[0] for one in chosen])
-    return Candidates(rows_R, reads.ids_BL, target.ids_BL, target.mask_BL, reward_R, weight_R, reward, sentences)
+    return Candidates(rows_R, target, reward_R, weight_R, reward, sentences)

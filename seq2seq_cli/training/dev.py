@@ -192,8 +192,7 @@ def dev_loss(
                 watch(number, len(batches))
             batch = load_batch(dev, order[part]).to(learner.device)
             with learner.precision.autocast(learner.device):
-                pieces = (batch.src_BS, batch.src_mask_BS, batch.reads_BT, batch.target_BT, batch.target_mask_BT)
-                total += float(model.nll(*pieces, most_cells))
+                total += float(model.nll(batch, most_cells))
             tokens += batch.target_tokens
         return total, tokens
 

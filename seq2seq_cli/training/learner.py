@@ -10,9 +10,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from seq2seq_cli.config.sections import WORDS
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.device import Precision, choose_device, choose_precision
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, state_of

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from seq2seq_cli.data.batching import Batch
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.candidates import Candidates
 
@@ -42,15 +42,7 @@ class CrossEntropy:
         return None
 
     def cost(self, model: Seq2Seq, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
-        loss = model.loss(
-            batch.src_BS,
-            batch.src_mask_BS,
-            batch.reads_BT,
-            batch.target_BT,
-            batch.target_mask_BT,
-            self.label_smoothing,
-            batch.guide_BTS,
-        )
+        loss = model.loss(batch, self.label_smoothing)
         if loss.guidance is None:
             return Cost(loss.smoothed, loss.smoothed)
         return Cost(loss.smoothed + guided_weight * loss.guidance, loss.smoothed, loss.guidance)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import ObjectiveConfig
-from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.data.subword import Subword
 from seq2seq_cli.evaluation.metrics import SentenceMetric
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.candidates import Candidates, Drawn, Rewards, explored, references, side_by_side
 from seq2seq_cli.training.objectives import Cost, CrossEntropy
@@ -38,7 +38,7 @@ class Rewarded:
     def draw(self, model: Seq2Seq, batch: Batch) -> Candidates | None:
         with without_dropout(model):
             drawn = explored(model, batch, self.samples, self.greedy)
-        return self.chosen(drawn, references(batch)).to(batch.src_BS.device)
+        return self.chosen(drawn, references(batch)).to(batch.text.ids_BL.device)
 
     def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:
         """Those that anything is learned from, with their weights."""
@@ -47,9 +47,7 @@ class Rewarded:
     def cost(self, model: Seq2Seq, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
         assert drawn is not None
         with without_dropout(model):
-            log_prob_R = model.candidate_log_probs(
-                batch.src_BS, batch.src_mask_BS, drawn.rows_R, drawn.reads_RT, drawn.target_RT, drawn.real_RT
-            )
+            log_prob_R = model.candidate_log_probs(batch, drawn.rows_R, drawn.target)
         loss = (1 - self.weight) * self.sequence_loss(log_prob_R, drawn)
         if self.weight:
             loss = loss + self.weight * self.cross_entropy.cost(model, batch, None, guided_weight).loss

@@ -10,7 +10,7 @@ from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import pick, precise
-from seq2seq_cli.model.types import Attended, Keys, Values
+from seq2seq_cli.model.types import Attended, Keys, Look, Values
 
 
 def build(parts: Parts) -> ChannelAttention:
@@ -87,4 +87,4 @@ class ChannelAttention(ScoredAttention):
 
     def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:
         weights_ERTS = self.weigh(energies_BTS, scene.view)
-        return Attended(scene.memory.values.mixture(weights_ERTS), weights_ERTS.mean(0))
+        return Attended(scene.memory.values.mixture(weights_ERTS), Look(weights_ERTS.mean(0)))

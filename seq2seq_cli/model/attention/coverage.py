@@ -37,7 +37,7 @@ class CoverageAttention(ScoredAttention):
     def step(self, scene: Scene, state: AttentionState) -> tuple[Attended, AttentionState]:
         (covered_BS,) = state
         attended = self.read(self._energies(scene, covered_BS), scene)
-        return attended, (covered_BS + attended.weights_BTS.squeeze(1),)
+        return attended, (covered_BS + attended.look.weights_BTS.squeeze(1),)
 
     def _energies(self, scene: Scene, covered_RS: Tensor) -> Tensor:
         keys = scene.memory.keys

@@ -8,7 +8,7 @@ from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.types import Attended, AttentionState, Memory
+from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory
 
 
 def build(parts: Parts) -> HardAttention:
@@ -28,7 +28,7 @@ class HardAttention(ScoredAttention):
         chances_BTS = self.weigh(energies_BTS, scene.view)
         weights_BTS = self.choose(chances_BTS)
         context_BTE = scene.memory.values.mixture(self.learned(weights_BTS, chances_BTS))
-        return Attended(context_BTE, weights_BTS, chances_BTS=chances_BTS)
+        return Attended(context_BTE, Look(weights_BTS, chances_BTS=chances_BTS))
 
     def choose(self, chances_BTS: Tensor) -> Tensor:
         """One where the model looks, and zero elsewhere."""
@@ -70,4 +70,4 @@ class ReinforcedAttention(HardAttention):
     ) -> tuple[Attended, AttentionState]:
         attended, state = super().forward(query_BTD, memory, state, start, run)
         baseline_BT = precise(self.baseline(query_BTD.detach())).squeeze(-1)
-        return attended._replace(baseline_BT=baseline_BT), state
+        return attended._replace(look=attended.look._replace(baseline_BT=baseline_BT)), state

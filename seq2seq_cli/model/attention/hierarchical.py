@@ -15,7 +15,7 @@ from seq2seq_cli.model.attention.segments import SplitAtMarks, SplitByLength
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import pick
-from seq2seq_cli.model.types import Attended, Keys, Memory, Source
+from seq2seq_cli.model.types import Attended, Keys, Look, Memory, Source
 
 
 def build(parts: Parts) -> HierarchicalAttention:
@@ -123,7 +123,7 @@ class HierarchicalAttention(ScoredAttention):
         weights_BTS = (among_BTG[..., None] * within_BTGS).sum(2)
         if view.factor_BTS is not None:
             weights_BTS = weights_BTS * view.factor_BTS
-        return Attended(memory.values.mixture(weights_BTS), weights_BTS)
+        return Attended(memory.values.mixture(weights_BTS), Look(weights_BTS))
 
 
 def _first_of(members_BTGS: Tensor) -> Tensor:

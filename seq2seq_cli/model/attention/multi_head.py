@@ -11,7 +11,7 @@ from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
 from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
 from seq2seq_cli.model.products import pick, precise
-from seq2seq_cli.model.types import Attended, Keys, Values
+from seq2seq_cli.model.types import Attended, Keys, Look, Values
 
 
 def build(parts: Parts) -> MultiHeadAttention:
@@ -96,4 +96,5 @@ class MultiHeadAttention(ScoredAttention):
         view = scene.view._replace(mask_BTS=mask_BTS.unsqueeze(-2), factor_BTS=factor_BT1S)
         attended = super().attend(scene._replace(view=view))
         context_BTE = precise(scene.run.map(self.output).product(attended.context_BTE))
-        return Attended(context_BTE, attended.weights_BTS.mean(2), heads_BTHS=attended.weights_BTS)
+        heads_BTHS = attended.look.weights_BTS
+        return Attended(context_BTE, Look(heads_BTHS.mean(2), heads_BTHS=heads_BTHS))

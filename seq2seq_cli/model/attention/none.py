@@ -7,7 +7,7 @@ from seq2seq_cli.model.attention.mechanism import Mechanism
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scores import ProductKeys
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import Attended, AttentionState, Memory, Source
+from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory, Source
 
 
 def build(parts: Parts) -> "NoAttention":
@@ -32,4 +32,4 @@ class NoAttention(Mechanism):
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass
     ) -> tuple[Attended, AttentionState]:
         context_BTE = memory.summary_BE[:, None, : self.context_size].expand(-1, query_BTD.shape[1], -1)
-        return Attended(context_BTE, query_BTD[..., :0]), state
+        return Attended(context_BTE, Look(query_BTD[..., :0])), state

@@ -11,7 +11,7 @@ from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.maps import Pass, StepMatrix
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.types import Attended, AttentionState, Memory, Source, Values
+from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory, Source, Values
 
 
 def build(parts: Parts) -> "ScoredAttention":
@@ -59,7 +59,7 @@ class ScoredAttention(Mechanism):
         # that it takes epochs longer to form.
         with torch.autocast(query_BTD.device.type, enabled=False):
             attended, state = self.step(Scene(queries_BTA, memory, view, run), state)
-        return attended._replace(centre_BT=view.centre_BT), state
+        return attended._replace(look=attended.look._replace(centre_BT=view.centre_BT)), state
 
     def step(self, scene: Scene, state: AttentionState) -> tuple[Attended, AttentionState]:
         """What is seen, and the state after it."""
@@ -68,7 +68,7 @@ class ScoredAttention(Mechanism):
         if near_BP is None:
             return self.attend(scene), state
         attended = self.attend(scene._replace(memory=scene.memory.pick(near_BP), view=view.pick(near_BP)))
-        return attended.spread(near_BP, view.mask_BTS), state
+        return attended._replace(look=attended.look.spread(near_BP, view.mask_BTS)), state
 
     def attend(self, scene: Scene) -> Attended:
         """What is seen of the memory."""
@@ -77,7 +77,7 @@ class ScoredAttention(Mechanism):
     def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:
         """The mixture of the values by these energies."""
         weights_BTS = self.weigh(energies_BTS, scene.view)
-        return Attended(scene.memory.values.mixture(weights_BTS), weights_BTS)
+        return Attended(scene.memory.values.mixture(weights_BTS), Look(weights_BTS))
 
     def weigh(self, energies_BTS: Tensor, view: View) -> Tensor:
         """Energies to weights, within the window."""

@@ -17,21 +17,21 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 
     No step may need to know where those before it looked.
     """
-    chances_BTS = forced.output.attended.chances_BTS
+    chances_BTS = forced.output.shown.chances_BTS
     assert chances_BTS is not None
-    rows_R, positions_R = ((chances_BTS > 0) & forced.real_BT[..., None]).any(1).nonzero(as_tuple=True)
+    rows_R, positions_R = ((chances_BTS > 0) & forced.target.real_BT[..., None]).any(1).nonzero(as_tuple=True)
     # A memory of one position: its weight is one, and its state the context.
     alone = forced.memories.select(rows_R).pick(positions_R[:, None])
     read_RTI, state = forced.embedded_BTI.index_select(0, rows_R), forced.state.select(rows_R)
     seen: DecoderOutput = forced.decoder(read_RTI, alone, state, forced.run)
     smoothed, nll = [], []
-    for row, real_T in enumerate(forced.real_BT):
+    for row, real_T in enumerate(forced.target.real_BT):
         branches, steps = (rows_R == row).nonzero().squeeze(1), real_T.nonzero().squeeze(1)
         if not len(branches):  # it has ended before these steps
             continue
         features_PTF = seen.features_BTF.index_select(0, branches).index_select(1, steps)
         chances_PT = chances_BTS[row].index_select(0, steps).index_select(1, positions_R[branches]).T
-        target_T = forced.target_BT[row].index_select(0, steps)
+        target_T = forced.target.says_BT[row].index_select(0, steps)
         span = max(1, CHUNK // len(branches))
         for part in zip(features_PTF.split(span, 1), chances_PT.split(span, 1), target_T.split(span), strict=True):
             both: Tensor = checkpoint(_cross_entropies, forced, *part, use_reentrant=False)
@@ -43,9 +43,9 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 def _cross_entropies(forced: Forced, features_PTF: Tensor, chances_PT: Tensor, target_T: Tensor) -> Tensor:
     """Smoothed and plain, of some steps of a sentence, each from P positions."""
     # A pass of its own: what is computed again for the gradient leaves nothing behind for that of a later one.
-    logits_PTV = forced.readout.logits(features_PTF, Pass(forced.run.dtype))
+    log_probs_PTV = forced.readout.log_probs(features_PTF, Pass(forced.run.dtype))
     # A chance of zero has a logarithm that is no number, nor has its gradient.
     log_chances_PT = precise(chances_PT).clamp(min=torch.finfo(chances_PT.dtype).tiny).log()
-    log_probs_TV = (precise(logits_PTV).log_softmax(-1) + log_chances_PT[..., None]).logsumexp(0)
+    log_probs_TV = (log_probs_PTV + log_chances_PT[..., None]).logsumexp(0)
     nll = -log_probs_TV.gather(1, target_T[:, None]).sum()
     return torch.stack([(1 - forced.smoothing) * nll - forced.smoothing * log_probs_TV.mean(-1).sum(), nll])

@@ -14,13 +14,13 @@ def reinforced(forced: Forced) -> Loss:
     if not forced.decoder.training:
         return forced.cross_entropy()
     smoothed, nll_N = forced.cross_entropies()
-    attended = forced.output.attended
-    assert attended.chances_BTS is not None
-    assert attended.baseline_BT is not None
-    log_prob_BT = nll_N.new_zeros(forced.real_BT.shape).masked_scatter(forced.real_BT, -nll_N)
+    look = forced.output.shown
+    assert look.chances_BTS is not None
+    assert look.baseline_BT is not None
+    log_prob_BT = nll_N.new_zeros(forced.target.real_BT.shape).masked_scatter(forced.target.real_BT, -nll_N)
     return_BT = log_prob_BT.flip(1).cumsum(1).flip(1)
-    surprise_N = (return_BT - attended.baseline_BT).masked_select(forced.real_BT)
+    surprise_N = (return_BT - look.baseline_BT).masked_select(forced.target.real_BT)
     # Padding steps draw as well, and nothing follows from them.
-    chosen_N = (attended.chances_BTS * attended.weights_BTS).sum(-1).masked_select(forced.real_BT).log()
+    chosen_N = (look.chances_BTS * look.weights_BTS).sum(-1).masked_select(forced.target.real_BT).log()
     estimate = -(surprise_N.detach() * chosen_N).sum() + surprise_N.square().sum() / 2
     return Loss(smoothed + estimate, nll_N.sum())

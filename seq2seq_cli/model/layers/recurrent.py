@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.model import ModelConfig
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import Recurrence, States
 from seq2seq_cli.model.maps import Linear, Pass, joined
-from seq2seq_cli.model.types import TEXT, Attended, Attention, AttentionState, LayerOutput, Memory, Sources
+from seq2seq_cli.model.types import Attention, AttentionState, LayerOutput, Look, Memory, Prepared, Sources
 
 
 class RecurrentCarry(NamedTuple):
@@ -28,7 +29,7 @@ class Block(NamedTuple):
     """What U steps yield: their outputs, where they looked, and what they carry on."""
 
     outputs_BUF: Tensor
-    attended: Attended
+    look: Look
     carry: RecurrentCarry
 
 
@@ -49,27 +50,27 @@ class RecurrentLayer(nn.Module):
         self.recurrence = recurrence
         self.feed_size = feed_size
 
-    def prepare(self, sources: Sources, run: Pass) -> Memory:
-        return self.attention.prepare(sources[TEXT], run)
+    def prepare(self, sources: Sources, run: Pass) -> Prepared:
+        return {TEXT: self.attention.prepare(sources[TEXT], run)}
 
-    def begin(self, sources: Sources, memory: Memory, run: Pass) -> RecurrentCarry:
+    def begin(self, sources: Sources, prepared: Prepared, run: Pass) -> RecurrentCarry:
         hidden, cell = self.bridge(sources[TEXT].summary_BE, run)
         feed_BF = hidden[-1].new_zeros(hidden[-1].shape[0], self.feed_size)
-        return RecurrentCarry(hidden, cell, feed_BF, self.attention.initial_state(memory))
+        return RecurrentCarry(hidden, cell, feed_BF, self.attention.initial_state(prepared[TEXT]))
 
     def pick(self, carry: RecurrentCarry, positions_RP: Tensor) -> RecurrentCarry:
         return carry._replace(attention=self.attention.pick(carry.attention, positions_RP))
 
-    def forward(self, x_BTI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> LayerOutput:
+    def forward(self, x_BTI: Tensor, prepared: Prepared, carry: RecurrentCarry, start: int, run: Pass) -> LayerOutput:
         inputs_BTI = self.recurrence.inputs(x_BTI, run)
         span = 1 if self.recurrence.by_steps(run) else inputs_BTI.shape[1]
         outputs, looks = [], []
         for number, inputs_BUI in enumerate(torch.split(inputs_BTI, span, 1)):
-            block = self.block(inputs_BUI, memory, carry, start + number * span, run)
+            block = self.block(inputs_BUI, prepared[TEXT], carry, start + number * span, run)
             carry = block.carry
             outputs.append(block.outputs_BUF)
-            looks.append(block.attended)
-        return LayerOutput(self.features(joined(outputs), x_BTI), carry, Attended.joined(looks))
+            looks.append(block.look)
+        return LayerOutput(self.features(joined(outputs), x_BTI), carry, {TEXT: Look.joined(looks)})
 
     def features(self, outputs_BTF: Tensor, x_BTI: Tensor) -> Tensor:
         """What the layer says, from the outputs of its steps and what it has read."""
@@ -104,7 +105,7 @@ class AttendBefore(RecurrentLayer):
         context_BUE = attended.context_BTE.to(query_BUD.dtype)
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, carry.hidden, carry.cell, run)
         after = RecurrentCarry(hidden, cell, carry.feed_BF, carried)
-        return Block(torch.cat([top_BUD, context_BUE], -1), attended, after)
+        return Block(torch.cat([top_BUD, context_BUE], -1), attended.look, after)
 
 
 class AttendAfter(RecurrentLayer):
@@ -127,4 +128,4 @@ class AttendAfter(RecurrentLayer):
         joined_BUX = torch.cat([attended.context_BTE.to(top_BUD.dtype), top_BUD], -1)
         attentional_BUD = torch.tanh(run.map(self.combine).product(joined_BUX))
         after = RecurrentCarry(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried)
-        return Block(attentional_BUD, attended, after)
+        return Block(attentional_BUD, attended.look, after)
