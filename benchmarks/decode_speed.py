@@ -20,7 +20,7 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_device, choose_precision, choose_search_precision, set_threads
 from seq2seq_cli.evaluation.metrics import bleu
-from seq2seq_cli.evaluation.systems import test_text
+from seq2seq_cli.evaluation.testset import test_text, with_test
 from seq2seq_cli.runs import open_run
 
 
@@ -89,7 +89,7 @@ def main(
         begin = time.perf_counter()
         translator = Translator.load(opened.directory, device, name)
         load_seconds = time.perf_counter() - begin
-        lines = Lines.read(test_text(translator.config.data, test, opened))
+        lines = Lines.read(test_text(with_test(translator.config.data, test), opened))
         many = Lines(lines.src[: limit or None], lines.tgt[: limit or None])
         few = Lines(lines.src[:singles], lines.tgt[:singles])
         for beam, single in product((1, 5), (True, False)):

@@ -25,8 +25,8 @@ from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import set_threads
 from seq2seq_cli.evaluation.aligner import aligned
-from seq2seq_cli.evaluation.links import Agreement, agreement, read_gold
-from seq2seq_cli.evaluation.systems import test_text
+from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
+from seq2seq_cli.evaluation.testset import test_text
 from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.report.heatmaps import save_heatmap
 from seq2seq_cli.runs import Run, open_run
@@ -77,7 +77,7 @@ def training_pace(run: Run, steps: int) -> float:
 def decoding_pace(run: Run, sentences: int) -> float:
     """Of beam search on the first test sentences."""
     translator = Translator.load(run.directory, "cpu", "auto")
-    lines = Lines.read(test_text(translator.config.data, None, run))
+    lines = Lines.read(test_text(translator.config.data, run))
     few = Lines(lines.src[:sentences], lines.tgt[:sentences])
     return decode_speed.measure(translator, few, translator.config.decoding.beam, False, 0.0).target_tokens_per_second
 

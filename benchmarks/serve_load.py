@@ -24,7 +24,7 @@ from benchmarks import common
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import set_threads
-from seq2seq_cli.evaluation.systems import test_text
+from seq2seq_cli.evaluation.testset import test_text, with_test
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.serving.app import make_app
 from seq2seq_cli.serving.desk import Desk
@@ -123,7 +123,7 @@ def main(
     set_threads(threads or 0)
     opened = open_run(run)
     with serving(opened, device, precision) as (address, translator):
-        lines = Lines.read(test_text(translator.config.data, test, opened)).src
+        lines = Lines.read(test_text(with_test(translator.config.data, test), opened)).src
         sentences = list(islice(cycle(lines), requests))
         expected = translator.translate(sentences)
         results = [

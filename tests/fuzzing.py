@@ -294,7 +294,7 @@ def _config(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
 
 
 def _links(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
-    from seq2seq_cli.evaluation.links import read_gold
+    from seq2seq_cli.evaluation.gold import read_gold
 
     lines = ["0-0 1-1 2?2", "", "0p0 1-1:0.5 2-2S", "3-1 4-0 0-0"]
     beside = [f"a b c d e ||| a b c d e ||| {line}" for line in lines]

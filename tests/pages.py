@@ -11,7 +11,7 @@ from models import tiny_config
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
-from seq2seq_cli.report.sentences import chosen_rows
+from seq2seq_cli.report.shown import chosen_rows
 from seq2seq_cli.runs import Run, write_json, write_text
 
 HOSTILE = "</script><script>alert(1)</script> <img src=x onerror=alert(2)> &amp; a\u2028b <!-- ]]>"

@@ -12,7 +12,7 @@ from corpora import BACKWARDS, TinyCorpus, sentences, translation, write_lines
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.evaluation.aligner import CHUNK, weights_file
 from seq2seq_cli.evaluation.alignment import Grid
-from seq2seq_cli.evaluation.links import strongest_links, transposed
+from seq2seq_cli.evaluation.linking import strongest_links, transposed
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.experiment import experiment
 

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq_cli.data.subword import readable
+from seq2seq_cli.data.words import word_starts
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.alignment import pieces, words
-from seq2seq_cli.evaluation.words import word_starts
+from seq2seq_cli.evaluation.alignment import by_pieces, by_words
 
 
 def test_columns_are_summed_and_rows_averaged() -> None:
     weights_TS = np.array([[0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.3, 0.7]], np.float32)
-    grid = words(Alignment(("▁schl", "äft", ".", "</s>"), ("▁sle", "eps", "</s>"), weights_TS))
+    grid = by_words(Alignment(("▁schl", "äft", ".", "</s>"), ("▁sle", "eps", "</s>"), weights_TS))
     assert grid.source == ("schläft.", "</s>")
     assert grid.target == ("sleeps", "</s>")
     # sleeps: the mean of 0.9 and 0.6, and of 0.1 and 0.4
@@ -41,7 +41,9 @@ def test_columns_are_summed_and_rows_averaged() -> None:
 )
 def test_words_of_pieces(tokens: str, expected: str) -> None:
     source = tuple(tokens.split(" "))
-    assert words(Alignment(source, ("</s>",), np.ones((1, len(source)), np.float32))).source == tuple(expected.split())
+    assert by_words(Alignment(source, ("</s>",), np.ones((1, len(source)), np.float32))).source == tuple(
+        expected.split()
+    )
 
 
 @given(st.data())
@@ -50,7 +52,7 @@ def test_rows_that_sum_to_one_still_do(data: st.DataObject) -> None:
     source = (*data.draw(st.lists(token, max_size=8)), "</s>")
     target = (*data.draw(st.lists(token, max_size=8)), "</s>")
     weights_TS = np.random.default_rng(len(source)).dirichlet(np.ones(len(source)), len(target)).astype(np.float32)
-    grid = words(Alignment(source, target, weights_TS))
+    grid = by_words(Alignment(source, target, weights_TS))
     assert grid.weights_TS.shape == (len(grid.target), len(grid.source))
     np.testing.assert_allclose(grid.weights_TS.sum(1), 1, atol=1e-5)
     # Only ▁ may go: every other character is still there, in order.
@@ -67,7 +69,7 @@ def local(centres: list[float]) -> Alignment:
 
 
 def test_a_window_over_pieces() -> None:
-    grid = pieces(local([0, 1.5, 4]))
+    grid = by_pieces(local([0, 1.5, 4]))
     assert grid.seen_TS is not None
     assert grid.seen_TS.astype(int).tolist() == [[1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]]
     assert grid.centre_T is not None
@@ -75,7 +77,7 @@ def test_a_window_over_pieces() -> None:
 
 
 def test_a_window_over_words() -> None:
-    grid = words(local([0, 2, 4]))
+    grid = by_words(local([0, 2, 4]))
     assert grid.source == ("a", "bbb", "c", "</s>")
     assert grid.seen_TS is not None
     assert grid.centre_T is not None
@@ -86,13 +88,13 @@ def test_a_window_over_words() -> None:
 
 
 def test_a_centre_keeps_its_place_within_a_word() -> None:
-    grid = words(local([3, 3, 3]))
+    grid = by_words(local([3, 3, 3]))
     # The third b of three: a third of a word right of the middle of word 1.
     assert grid.centre_T == pytest.approx([1 + 1 / 3, 1 + 1 / 3])
 
 
 def test_pieces_change_nothing() -> None:
     alignment = Alignment(("▁a", "</s>"), ("</s>",), np.array([[0.25, 0.75]], np.float32))
-    grid = pieces(alignment)
+    grid = by_pieces(alignment)
     assert (grid.source, grid.target) == (("▁a", "</s>"), ("</s>",))
     assert grid.weights_TS.tolist() == [[0.25, 0.75]]

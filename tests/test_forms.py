@@ -16,7 +16,7 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DataConfig, languages_in
 from seq2seq_cli.data import archives, corpora
 from seq2seq_cli.data.aligned import SegmentFiles
-from seq2seq_cli.data.corpora import open_text
+from seq2seq_cli.data.corpora import open_test, open_text
 from seq2seq_cli.data.formats import FORMATS, REFUSED
 from seq2seq_cli.data.languages import find_language
 from seq2seq_cli.data.pairs import Lines
@@ -360,10 +360,10 @@ def test_two_files_source_first_or_as_their_names_say(tmp_path: Path) -> None:
 
 def test_of_more_than_two_files_the_others_are_references(tmp_path: Path) -> None:
     files = two(tmp_path)
-    read = Lines.read(open_text([*files, files[0]], "test", "de", "en"))
-    assert read.more == (read.src,)
+    read = Lines.read(open_test([*files, files[0]], "de", "en"))
+    assert read.further == (read.src,)
     with pytest.raises(DataError, match=r"3 files for one text: more than two are not read\.\nName source and target"):
-        open_text([*files, files[0]], "train", "de", "en")
+        open_text([*files, files[0]], "dev", "de", "en")
 
 
 def test_lists_that_are_no_files_of_a_text(tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_files_name_the_languages_in_the_settings() -> None:
     assert from_dict({"data": {"train": ["one"], "dev": "d", "src": 1, "tgt": 2}}).data.train == "one"
     assert from_dict({"data": {"train": "one", "dev": "d", "src": 1, "tgt": 2}}).data.src == "1"
     for wrong in (["A.txt", "B.txt"], [], ["A.de", 3], 7):
-        with pytest.raises(ConfigError, match=r"data(\.train = .*a list of two files' names|: train is given, so src)"):
+        with pytest.raises(ConfigError, match=r"data(\.train = .*a list of files' names|: train is given, so src)"):
             from_dict({"data": {"train": wrong, "dev": "x"}})
 
 

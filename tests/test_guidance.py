@@ -30,7 +30,8 @@ from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.aligner import aligned
-from seq2seq_cli.evaluation.links import Agreement, Gold, agreement, pharaoh
+from seq2seq_cli.evaluation.gold import Agreement, Gold, agreement
+from seq2seq_cli.evaluation.linking import pharaoh
 from seq2seq_cli.kinds.attentions import find
 from seq2seq_cli.model.criteria.guidance import FLOOR, guidance_loss
 from seq2seq_cli.model.seq2seq import Seq2Seq

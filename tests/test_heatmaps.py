@@ -15,7 +15,7 @@ from rich.console import Console
 
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import UserError
-from seq2seq_cli.evaluation.alignment import pieces, words
+from seq2seq_cli.evaluation.alignment import by_pieces, by_words
 from seq2seq_cli.report import fonts
 from seq2seq_cli.report.fonts import typeface
 from seq2seq_cli.report.heatmaps import draw, save_heatmap, save_picture
@@ -79,7 +79,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_axes_say_what_they_are() -> None:
-    grid = words(alignment("▁$a$ ▁_b^c </s>", "▁\\frac </s>"))
+    grid = by_words(alignment("▁$a$ ▁_b^c </s>", "▁\\frac </s>"))
     figure = draw(grid, "costs $5 or $6", typeface([]))
     axes = figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("source", "target")
@@ -98,14 +98,14 @@ def test_a_formula_that_is_none_is_drawn(tmp_path: Path) -> None:
 
 
 def test_size_grows_with_the_words() -> None:
-    few, many = (draw(pieces(alignment("a " * n + "</s>")), "t", typeface([])) for n in (9, 19))
+    few, many = (draw(by_pieces(alignment("a " * n + "</s>")), "t", typeface([])) for n in (9, 19))
     (few_width, few_height), (many_width, many_height) = few.get_size_inches(), many.get_size_inches()
     assert many_width == pytest.approx(2 * few_width)
     assert many_height == pytest.approx(few_height)
 
 
 def test_endless_words_are_cut() -> None:
-    axes = draw(pieces(alignment("x" * 1000 + " </s>")), "t", typeface([])).axes[0]
+    axes = draw(by_pieces(alignment("x" * 1000 + " </s>")), "t", typeface([])).axes[0]
     assert axes.get_xticklabels()[0].get_text() == "x" * 29 + "…"
 
 
@@ -117,7 +117,7 @@ def test_very_long_sentences_stay_in_bounds(tmp_path: Path) -> None:
 
 
 def test_the_window_is_outlined() -> None:
-    axes = draw(pieces(alignment("a b c </s>", "x </s>", radius=1)), "t", typeface([])).axes[0]
+    axes = draw(by_pieces(alignment("a b c </s>", "x </s>", radius=1)), "t", typeface([])).axes[0]
     # Seen: columns 0 and 1 in row 0, columns 2 and 3 in row 1.
     (outline,) = [child for child in axes.collections if isinstance(child, LineCollection)]
     drawn = {tuple(map(tuple, segment.astype(int).tolist())) for segment in outline.get_segments()}
@@ -130,7 +130,7 @@ def test_the_window_is_outlined() -> None:
 
 
 def test_darker_is_more_in_print_too() -> None:
-    mesh = draw(pieces(alignment()), "t", typeface([])).axes[0].collections[0]
+    mesh = draw(by_pieces(alignment()), "t", typeface([])).axes[0].collections[0]
     colours = mesh.get_cmap()(np.linspace(0, 1, 50))
     assert (np.diff(colours[:, :3] @ [0.299, 0.587, 0.114]) < 0).all()
 

@@ -72,6 +72,11 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert set(order) == files.keys()
 
 
+def test_what_is_said_of_translations_has_one_place_each() -> None:
+    rooms = [{path.stem for path in (PACKAGE / room).glob("[!_]*.py")} for room in ("data", "evaluation", "report")]
+    assert sum(map(len, rooms)) == len(set().union(*rooms))
+
+
 def test_every_room_has_its_floor() -> None:
     assert {room_of(path) for path in modules()} == {room for rooms in FLOORS for room in rooms}
 

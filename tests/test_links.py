@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.errors import ConfigError, DataError
-from seq2seq_cli.evaluation.links import (
-    METHODS,
-    Agreement,
-    Gold,
-    agreement,
-    check_method,
-    pharaoh,
-    read_gold,
-    strongest_links,
-    symmetrised,
-    transposed,
-)
+from seq2seq_cli.evaluation.gold import Agreement, Gold, agreement, read_gold
+from seq2seq_cli.evaluation.linking import METHODS, check_method, pharaoh, strongest_links, symmetrised, transposed
 
 METHODS_BY_SIZE = ("intersection", "grow-diag-final-and", "union")
 LINKS = st.frozensets(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12)

@@ -21,7 +21,7 @@ from seq2seq_cli.evaluation.lengths import word_count
 from seq2seq_cli.report.charts import learning_charts
 from seq2seq_cli.report.document import render, write_report
 from seq2seq_cli.report.history import read_history
-from seq2seq_cli.report.sentences import Mark, chosen_rows, differences, shown_sentences
+from seq2seq_cli.report.shown import Mark, chosen_rows, differences, shown_sentences
 from seq2seq_cli.runs import Run
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import tomli_w
 from commands import Terminal
-from corpora import TinyCorpus, write_lines
+from corpora import write_lines
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +19,7 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import TokenizerName
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.text import CLEANING, clean
-from seq2seq_cli.errors import ConfigError, DataError
+from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation import tokenizers
 from seq2seq_cli.evaluation.metrics import (
     SentenceMetric,
@@ -351,73 +350,3 @@ def test_the_names_of_tokenizers_are_sacrebleus() -> None:
     from sacrebleu.metrics.bleu import BLEU
 
     assert set(get_args(TokenizerName)) - {"auto"} <= set(BLEU.TOKENIZERS)
-
-
-SAID = ["the cat sat on the mat today", "a dog ran home very quickly"]
-FIRST = ["the cat sat on a mat this day", "a dog was running home so fast"]
-SECOND = ["the cat sat on the mat today", "one dog ran home very quickly"]
-
-
-def test_several_references_are_sacrebleus() -> None:
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-    from sacrebleu.metrics.ter import TER
-
-    scores = score_system(SAID, FIRST, "13a", 100, [SECOND])
-    for score, metric in zip(scores.all, (BLEU(), CHRF(), TER()), strict=True):
-        expected = metric.corpus_score(SAID, [FIRST, SECOND]).score
-        assert score.value == pytest.approx(expected)
-        assert "nrefs:2" in score.signature
-    by_line = sentence_scores(SAID, FIRST, "13a", [SECOND])
-    assert [by_line.bleu[0], by_line.chrf[0]] == pytest.approx([100, 100])
-    [p] = paired(SAID, [FIRST], FIRST, "13a", trials=50, more=[SECOND])
-    assert p == paired(SAID, [FIRST], SECOND, "13a", trials=50, more=[FIRST])[0]
-
-
-def test_any_reference_may_be_met_in_any_order() -> None:
-    perfect = score_system(SAID, FIRST, "13a", 50, [SAID])
-    assert [score.value for score in perfect.all] == pytest.approx([100, 100, 0])
-    one, other = (score_system(SAID, a, "13a", 50, [b]) for a, b in ((FIRST, SECOND), (SECOND, FIRST)))
-    assert [score.value for score in one.all] == [score.value for score in other.all]
-    twice, once = score_system(SAID, FIRST, "13a", 50, [FIRST]), score_system(SAID, FIRST, "13a", 50)
-    assert [score.value for score in twice.all] == pytest.approx([score.value for score in once.all])
-    with pytest.raises(DataError, match="2 translations but 1 reference"):
-        score_system(SAID, FIRST, "13a", 50, [["a"]])
-
-
-def test_further_references_of_a_test_text(terminal: Terminal, own_run: Run, tmp_path: Path) -> None:
-    source = ["ta nu", "ki po ta"]
-    said = terminal.ok("translate", "--run", own_run.directory, stdin="".join(f"{x}\n" for x in source).encode()).out
-    write_lines(tmp_path / "t.xx", source)
-    write_lines(tmp_path / "t.yy", ["nothing like it", "at all"])
-    write_lines(tmp_path / "t.zz", said.splitlines())
-    record = tmp_path / "r.json"
-    ways = (
-        ["--test", tmp_path / "t", "--reference", "zz"],
-        ["--test", *(tmp_path / f"t.{x}" for x in ("xx", "yy", "zz"))],
-    )
-    digests = set()
-    for way in ways:
-        terminal.ok("eval", own_run.directory, *way, "--json", record, "--precision", "auto")
-        [made] = json.loads(record.read_text(encoding="utf-8"))
-        assert made["chrf"] == pytest.approx(100)
-        assert "nrefs:2" in made["signature"]["bleu"]
-        digests.add(made["test_sha256"])
-    terminal.ok("eval", own_run.directory, "--test", tmp_path / "t", "--json", record)
-    [alone] = json.loads(record.read_text(encoding="utf-8"))
-    assert alone["chrf"] < 50
-    assert len(digests) == 1
-    assert alone["test_sha256"] not in digests
-    write_lines(tmp_path / "t.zz", ["one"])
-    assert "2 lines in one file but 1 in the other" in terminal.refused("eval", own_run.directory, *ways[1])
-    assert "--reference needs --test" in terminal.refused("eval", own_run.directory, "--reference", "zz")
-
-
-def test_training_ends_with_all_references(terminal: Terminal, tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
-    values = tiny_corpus.settings(data={"references": ["zz"]}, training={"epochs": 1})
-    for side in ("xx", "yy"):
-        shutil.copy(tiny_corpus.folder / f"test.{side}", tmp_path)
-    shutil.copy(tiny_corpus.folder / "test.yy", tmp_path / "test.zz")
-    values["data"]["test"] = str(tmp_path / "test")
-    (tmp_path / "c.toml").write_text(tomli_w.dumps(values), encoding="utf-8")
-    assert "nrefs:2" in terminal.ok("train", "--config", tmp_path / "c.toml", "--run", tmp_path / "run").err

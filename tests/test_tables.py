@@ -10,7 +10,7 @@ from seq2seq_cli.errors import UserError
 from seq2seq_cli.evaluation.metrics import sentence_scores
 from seq2seq_cli.evaluation.sentences import by_sentence
 from seq2seq_cli.evaluation.systems import Comparison
-from seq2seq_cli.report.tables import comparison_csv, comparison_latex, latex_text, sentence_table
+from seq2seq_cli.report.exports import comparison_csv, comparison_latex, latex_text, sentence_table
 
 ODD = ['a\tb "c", d', "e\rf\x85g\u2028h", "\\ {i} & 'j' \x00", "=1+1; k"]
 """Text that breaks careless tables."""

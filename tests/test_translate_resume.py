@@ -15,7 +15,7 @@ from commands import Terminal
 from corpora import sentences, write_lines
 
 from seq2seq_cli.config.sections import DecodingConfig
-from seq2seq_cli.decoding import every_line
+from seq2seq_cli.decoding import every_line, stream
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.stream import groups_of
 from seq2seq_cli.decoding.translator import Sampling, Translator
@@ -27,9 +27,10 @@ LINES = int(os.environ.get("SEQ2SEQ_LINES", "6000"))
 """Of the translation that is killed."""
 
 
-def test_groups_of_a_file_are_always_the_same() -> None:
-    assert list(groups_of("abcdefg", 3)) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
-    assert list(groups_of([], 3)) == []
+def test_groups_of_a_file_are_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WAITING", 3)
+    assert list(groups_of("abcdefg")) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
+    assert list(groups_of([])) == []
 
 
 def unfinished(tmp_path: Path, numbered: bool = False) -> Unfinished:

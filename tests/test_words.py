@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.data.subword import readable, train_subword
 from seq2seq_cli.data.text import clean
-from seq2seq_cli.data.words import words_of_line
+from seq2seq_cli.data.words import words_of_line, words_of_pieces
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.evaluation.alignment import merged
-from seq2seq_cli.evaluation.words import words_of_pieces
 
 LETTERS = "abcdefgäöé!?"
 TEXT = [f"{LETTERS[i:]} {LETTERS[:i]} abc cab" for i in range(1, len(LETTERS))]

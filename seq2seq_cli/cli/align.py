@@ -11,7 +11,7 @@ import typer
 from seq2seq_cli.cli import options
 
 if TYPE_CHECKING:
-    from seq2seq_cli.evaluation.links import Agreement
+    from seq2seq_cli.evaluation.gold import Agreement
 
 
 def align(
@@ -75,7 +75,8 @@ def align(
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
-    from seq2seq_cli.evaluation.links import Agreement, agreement, check_method, pharaoh, read_gold
+    from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
+    from seq2seq_cli.evaluation.linking import check_method, pharaoh
     from seq2seq_cli.runs import open_run
 
     options.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")

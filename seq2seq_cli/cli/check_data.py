@@ -30,6 +30,7 @@ def check_data(
         ),
     ] = None,
     test: options.Test = None,
+    references: options.References = None,
     src: options.Src = None,
     tgt: options.Tgt = None,
     corpus: options.Corpus = None,
@@ -56,14 +57,15 @@ def check_data(
     from seq2seq_cli.config.sections import DataConfig, languages_in
     from seq2seq_cli.data.checks.cleaning import Copy, check_copy, write_copy
     from seq2seq_cli.data.checks.corpus import check
-    from seq2seq_cli.data.corpora import find_corpus, open_text
+    from seq2seq_cli.data.corpora import find_corpus, open_test, open_text
     from seq2seq_cli.errors import ConfigError
 
     options.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
+    options.refuse(not test, {"--reference": references}, "needs --test")
     notes: list[str] = []
     if not text:
         options.refuse(True, {"--src": src, "--tgt": tgt}, "needs a text of your own")
-        found = find_corpus(DataConfig(corpus=corpus, test=test or None), notes.append)
+        found = find_corpus(DataConfig(corpus=corpus), notes.append)
         pairs, against, languages = found.train, found.test, (found.src, found.tgt)
     else:
         options.refuse(True, {"--corpus": corpus}, "is the built-in text, and you name your own")
@@ -71,7 +73,9 @@ def check_data(
         if src is None or tgt is None or src == tgt:
             raise ConfigError("two languages are needed.", "command line", "Name them as --src and --tgt.")
         pairs, languages = open_text(text, "train", src, tgt, note=notes.append), (src, tgt)
-        against = open_text(test, "test", src, tgt, note=notes.append) if test else None
+        against = None
+    if test:
+        against = open_test(test, *languages, references or (), notes.append)
     copy = None if fix is None else Copy.at(fix, languages)
     if copy is not None:
         check_copy(copy, [pairs, *([against] if against else [])], overwrite)

@@ -52,7 +52,7 @@ def compare(
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.files import refuse_ways_out
     from seq2seq_cli.report.document import write_report
-    from seq2seq_cli.report.sentences import chosen_rows
+    from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import ComparisonFiles, write_json
     from seq2seq_cli.training.comparison import planned_runs
     from seq2seq_cli.training.sitting import prepared_text
@@ -86,6 +86,7 @@ def compare(
             one_source=True,
             keep=lambda source: chosen_rows(source, options.SENTENCES),
             watch=watch,
+            references=first.data.references,
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))

@@ -15,6 +15,7 @@ def evaluate(
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
     test: options.TestOfRuns = None,
+    references: options.References = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -39,7 +40,6 @@ def evaluate(
     significance: Annotated[
         str | None, typer.Option(help="Paired test: randomisation or bootstrap.", rich_help_panel="Results")
     ] = None,
-    references: options.References = None,
     tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,

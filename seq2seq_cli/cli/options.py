@@ -59,19 +59,27 @@ Test = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TEXT",
-        help="Test text, in the same forms; of more files the others are references, too.",
+        help="Test text, in the same forms; or a source file and one or more files of references.",
         rich_help_panel="Data",
     ),
 ]
 References = Annotated[
     list[str] | None,
     typer.Option(
-        "--reference", metavar="COLUMN", help="A further reference in --test: its column or suffix; repeatable."
+        "--reference",
+        metavar="COLUMN",
+        help="A further target column (or suffix) of the test text; repeatable.",
+        rich_help_panel="Data",
     ),
 ]
 TestOfRuns = Annotated[
     list[str] | None,
-    typer.Option(metavar="TEXT", help="Test text, in the forms that train takes; default: the runs' own."),
+    typer.Option(
+        metavar="TEXT",
+        help="Test text, in the forms that train takes, or a source file and one or more files of references; default: the "
+        "runs' own.",
+        rich_help_panel="Data",
+    ),
 ]
 Src = Annotated[
     str | None,
@@ -174,14 +182,16 @@ class Texts:
     train_text: TrainText = None
     dev: Dev = None
     test: Test = None
+    references: References = None
     src: Src = None
     tgt: Tgt = None
 
     @property
     def flags(self) -> dict[str, object]:
         """As settings."""
-        texts = {"train": self.train_text or None, "dev": self.dev or None, "test": self.test or None}
-        given = {"corpus": self.corpus, **texts, "src": self.src, "tgt": self.tgt}
+        texts = {"train": self.train_text, "dev": self.dev, "test": self.test, "references": self.references}
+        named = {name: names or None for name, names in texts.items()}
+        given = {"corpus": self.corpus, **named, "src": self.src, "tgt": self.tgt}
         return {f"data.{name}": value for name, value in given.items()}
 
 

@@ -16,11 +16,11 @@ def report(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     test: options.TestOfRuns = None,
+    references: options.References = None,
     sentences: Annotated[
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,
     significance: Annotated[str | None, typer.Option(help="Paired test: randomisation or bootstrap.")] = None,
-    references: options.References = None,
     tokenizer: options.Tokenizer = None,
     beam: options.Beam = None,
     length_penalty: options.LengthPenalty = None,
@@ -47,7 +47,7 @@ def report(
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.evaluation.tokenizers import find_tokenizer
     from seq2seq_cli.report.document import write_report
-    from seq2seq_cli.report.sentences import chosen_rows
+    from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import open_run
 
     options.check_paths(files_of(test or []), {"--output": output})

@@ -42,7 +42,7 @@ class ResultFiles:
         from seq2seq_cli.cli.options import check_paths
 
         if self.sentences is not None:
-            from seq2seq_cli.report.tables import require_sentence_format
+            from seq2seq_cli.report.exports import require_sentence_format
 
             require_sentence_format(self.sentences)
         if self.plot is not None:
@@ -53,7 +53,7 @@ class ResultFiles:
 
     def write(self, comparison: Comparison) -> None:
         """Writes them all, and says so."""
-        from seq2seq_cli.report.tables import comparison_csv, comparison_latex
+        from seq2seq_cli.report.exports import comparison_csv, comparison_latex
 
         _write(self.json, lambda: json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n")
         _write(self.csv, lambda: comparison_csv(comparison))
@@ -64,7 +64,7 @@ class ResultFiles:
     def _write_sentences(self, comparison: Comparison) -> None:
         from seq2seq_cli import console
         from seq2seq_cli.evaluation.sentences import by_sentence
-        from seq2seq_cli.report.tables import sentence_table
+        from seq2seq_cli.report.exports import sentence_table
 
         if self.sentences is not None:
             path, told = self.sentences, by_sentence(comparison)
@@ -120,7 +120,7 @@ def comparison_table(comparison: Comparison) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from seq2seq_cli.report.tables import shown_p
+    from seq2seq_cli.report.exports import shown_p
 
     # As Text, or [brackets] in a name would be read as markup.
     table = Table(title=Text(comparison.title, "table.title"))

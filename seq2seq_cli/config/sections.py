@@ -72,7 +72,7 @@ def _text_form(value: object) -> str | list[str]:
         return value
     if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
         return value[0] if len(value) == 1 else value
-    raise PydanticCustomError("text_form", "Input should be the name of a text, or a list of two files' names")
+    raise PydanticCustomError("text_form", "Input should be the name of a text, or a list of files' names")
 
 
 TextForm = Annotated[str | list[str], PlainValidator(_text_form)]
@@ -111,9 +111,10 @@ class DataConfig(Section):
     dev: TextForm | None = None
     """Development text, in the same forms: early stopping and choices are made on it."""
     test: TextForm | None = None
-    """Test text, in the same forms: read once, after training. Of more than two files the others are further references."""
-    references: list[Language] | None = None
-    """Columns or file suffixes of the test text beside tgt that hold further references: a translation is scored against all."""
+    """Test text, in the same forms: read once, after training. A list of more than two files is a source and several
+    references; every score takes them all."""
+    references: list[Language] = []
+    """Further target columns (or file suffixes) of the test text, with more translations of the same sentences."""
     src: Language | None = None
     """Source language: file suffix or column, by name or (where no line names them) by number."""
     tgt: Language | None = None
@@ -144,10 +145,15 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        if self.references and self.test is None:
+            raise ValueError("references given without test: they are columns of a test text of your own")
+        if self.references and isinstance(self.test, list):
+            raise ValueError(
+                "references are columns or file suffixes of test; of a list of files they are the files after the second"
+            )
         if self.train is None:
             extra = [name for name in ("dev", "src", "tgt") if getattr(self, name) is not None]
             extra += ["streaming"] if self.streaming else []
-            extra += ["references"] if self.references else []
             if extra:
                 raise ValueError(f"{' and '.join(extra)} given without train: they belong to a corpus of your own")
         else:
@@ -158,10 +164,6 @@ class DataConfig(Section):
                     )
             if self.corpus is not None:
                 raise ValueError("corpus and train are both given: the built-in text and your own")
-            if self.references and (self.test is None or isinstance(self.test, list)):
-                raise ValueError(
-                    "references are columns or file suffixes of test; of a list of files they are the files after the second"
-                )
             missing = [name for name in ("dev", "src", "tgt") if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"train is given, so {' and '.join(missing)} must be given as well")

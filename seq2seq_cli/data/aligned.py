@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import groupby, islice, zip_longest
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -15,8 +15,8 @@ from seq2seq_cli.config.sections import languages_in
 from seq2seq_cli.data.archives import Member, members
 from seq2seq_cli.data.formats import FORMATS, REFUSED, SEGMENTED, format_of, suffix_of
 from seq2seq_cli.data.languages import find_language
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, SeveralReferences, TwoFiles
-from seq2seq_cli.data.readers.segments import read_segments
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced, TwoFiles
+from seq2seq_cli.data.readers.segments import Segment, read_segments
 from seq2seq_cli.data.rows import Note
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import TextFile
@@ -38,12 +38,20 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class SegmentFiles(TwoFiles):
-    """Segment i of one file of a test set translates segment i of the other."""
+    """Segment i of one file of a test set translates segment i of the other. Where the other has several versions of a
+    document, ``reference`` says which, from 0; what a document lacks of it is empty."""
+
+    reference: int = 0
+
+    def most_references(self) -> int:
+        """How many versions of a document there are at most; the files are read for that."""
+        src, tgt = (max((one.version for one in read_segments(file)), default=0) for file in (self.src, self.tgt))
+        return 1 + max(0, tgt - src)
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """As for every text. Raises DataError where segments of one name do not stand side by side."""
         read = 0
-        for src, tgt in zip_longest(read_segments(self.src), read_segments(self.tgt)):
+        for src, tgt in self._segments():
             if src is None or tgt is None:
                 shorter, longer = (self.src, self.tgt) if src is None else (self.tgt, self.src)
                 raise DataError(f"has only {counted(read, 'segment')}, and {longer} has more.", str(shorter))
@@ -54,6 +62,29 @@ class SegmentFiles(TwoFiles):
             yield src.text, tgt.text
         if not read:
             raise DataError("there are no segments (<seg>) here.", self.where)
+
+    def _segments(self) -> Iterator[tuple[Segment | None, Segment | None]]:
+        """Those that belong together; None where one file has no more."""
+        return self._of_further_versions() if self.reference else self._of_first_versions()
+
+    def _of_first_versions(self) -> Iterator[tuple[Segment | None, Segment | None]]:
+        targets, last = read_segments(self.tgt), 0
+        for src in read_segments(self.src):
+            last = src.version  # where the source repeats the name of a document, so may the other
+            yield src, next((tgt for tgt in targets if tgt.version <= last), None)
+        yield from ((None, tgt) for tgt in targets if tgt.version <= last)
+
+    def _of_further_versions(self) -> Iterator[tuple[Segment | None, Segment | None]]:
+        versions = defaultdict[str, list[Segment]](list)
+        for tgt in read_segments(self.tgt):
+            if tgt.version == self.reference:
+                versions[tgt.document].append(tgt)
+        for document, some in groupby(read_segments(self.src), lambda src: src.document):
+            if document in versions:
+                yield from zip_longest(some, versions.pop(document))
+            else:
+                yield from ((src, Segment(document, src.name, "", src.line)) for src in some)
+        yield from ((None, tgt) for rest in versions.values() for tgt in rest)
 
 
 def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
@@ -70,19 +101,28 @@ def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
     return SegmentFiles(src_file, tgt_file) if all(segmented) else LineFiles(src_file, tgt_file)
 
 
-def named_files(names: Sequence[Path], role: str, src: str, tgt: str) -> ParallelText:
-    """Two files, source first, or as the languages at the end of their names say; more are the source and several
-    references of a test text. Raises DataError for more of another."""
-    if len(names) > 2 and role != "test":
+def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
+    """Two files, source first; or as the languages at the end of their names say. Raises DataError for more."""
+    if len(names) != 2:
         hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
         raise DataError(
             f"{counted(len(names), 'file')} for one text: more than two are not read.", ", ".join(map(str, names)), hint
         )
-    if len(names) > 2:
-        source, *references = names
-        return SeveralReferences(tuple(two_files(source, reference) for reference in references))
-    turned = languages_in([str(name) for name in names]) == (tgt, src)
-    return two_files(*(reversed(names) if turned else names))
+    return two_files(*_source_first(names, src, tgt))
+
+
+def referenced_files(names: Sequence[Path], src: str, tgt: str) -> Referenced:
+    """A source, and a file for each of several references, in the order of `named_files`."""
+    source, *references = _source_first(names, src, tgt)
+    first, *further = (two_files(source, reference) for reference in references)
+    return Referenced(first, tuple(further))
+
+
+def _source_first(names: Sequence[Path], src: str, tgt: str) -> list[Path]:
+    """As they are given, unless the languages at the end of their names say that another one is the source."""
+    first, *others = names
+    sources = [name for name in others if languages_in([str(first), str(name)]) == (tgt, src)]
+    return [*sources, *(name for name in names if name not in sources)] if len(sources) == 1 else list(names)
 
 
 # Patterns with the language in them.

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from seq2seq_cli.config.sections import DataConfig
-from seq2seq_cli.data.aligned import LANGUAGE, by_language, named_files, text_folder, text_in_archive
+from seq2seq_cli.data.aligned import LANGUAGE, by_language, named_files, referenced_files, text_folder, text_in_archive
 from seq2seq_cli.data.archives import SUFFIX as ZIP
 from seq2seq_cli.data.formats import BARS, FORMATS, REFUSED, SEGMENTED, TABS, format_of, suffix_of
 from seq2seq_cli.data.hub import open_dataset
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, SeveralReferences
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.readers.delimited import separator_of_lines
+from seq2seq_cli.data.references import by_reference
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.errors import DataError, suggestion
@@ -53,11 +54,11 @@ class Corpus:
 def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
     """The corpus that ``data`` asks for; ``note`` as for `open_text`. Raises DataError where a part of it is missing."""
     if data.train is None or data.dev is None or data.src is None or data.tgt is None:
-        return _built_in(data.built_in, data.test, note)
+        return _built_in(data.built_in, data, note)
     src, tgt = data.src, data.tgt
     train = open_text(data.train, "train", src, tgt, data.streaming, note)
     dev = open_text(data.dev, "dev", src, tgt, note=note)
-    test = None if data.test is None else open_test(data.test, src, tgt, data.references or (), note)
+    test = None if data.test is None else open_test(data.test, src, tgt, data.references, note)
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
 
 
@@ -65,14 +66,7 @@ def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
     """The test text of that corpus, whether or not the rest of it is still there; ``note`` as for `open_text`."""
     if data.test is None or data.src is None or data.tgt is None:
         return None if data.train else find_corpus(data, note).test
-    return open_test(data.test, data.src, data.tgt, data.references or (), note)
-
-
-def open_test(form: Form, src: str, tgt: str, references: Sequence[str] = (), note: Note = quiet) -> ParallelText:
-    """A test text, with further ``references``: columns, or endings of files' names, that stand beside ``tgt``. Raises what
-    `open_text` does."""
-    texts = [open_text(form, "test", src, language, note=note) for language in (tgt, *references)]
-    return texts[0] if len(texts) == 1 else SeveralReferences(tuple(texts))
+    return open_test(data.test, data.src, data.tgt, data.references, note)
 
 
 def languages(data: DataConfig) -> tuple[str, str]:
@@ -92,7 +86,7 @@ def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = Fals
     """
     names = [form] if isinstance(form, str) else list(form)
     if len(names) != 1:
-        return named_files([expanded(name) for name in names], role, src, tgt)
+        return named_files([expanded(name) for name in names], src, tgt)
     form = names[0]
     path = expanded(form)
     if LANGUAGE in form and not path.exists():
@@ -109,6 +103,29 @@ def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = Fals
     if suffix_of(path) in FORMATS or suffix_of(path) == ZIP:
         raise _missing(path)
     return _dataset(form, role, src, tgt, streaming)
+
+
+def open_test(form: Form, src: str, tgt: str, references: Sequence[str] = (), note: Note = quiet) -> ParallelText:
+    """A test text, which may have several references: a source and more than one file; or one text in which the
+    ``references`` are further columns (endings of names, languages) that translate ``src`` as ``tgt`` does; or a test set
+    of WMT that holds several of its own. Raises DataError as `open_text` does."""
+    names = [form] if isinstance(form, str) else list(form)
+    if references and len(names) > 1:
+        what = "files and further references are both named: they are columns of a text that is named alone."
+        raise DataError(what, ", ".join(names), "Name all references as files, after the source, or all as columns.")
+    columns = [src, tgt, *references]
+    twice = next((name for place, name in enumerate(columns) if name in columns[:place]), None)
+    if references and twice is not None:
+        raise DataError(f'"{twice}" is named twice: as a reference, and as source, target or another reference.')
+    if len(names) > 2:  # the source, and a file for each reference
+        return _with_all(referenced_files([expanded(name) for name in names], src, tgt).parts)
+    return _with_all([open_text(form, "test", src, name, note=note) for name in (tgt, *references)])
+
+
+def _with_all(texts: Sequence[ParallelText]) -> ParallelText:
+    """The first of ``texts``, with the further references that it, and the others, hold."""
+    first, *further = [one for text in texts for one in by_reference(text)]
+    return Referenced(first, tuple(further)) if further else first
 
 
 def _one_file(path: Path, role: Role, src: str, tgt: str, note: Note) -> ParallelText | None:
@@ -209,7 +226,7 @@ def _siblings(prefix: Path) -> list[Path]:
     return sorted(file for file in prefix.parent.iterdir() if shape.fullmatch(file.name) and file.is_file())
 
 
-def _built_in(name: str, test: Form | None, note: Note) -> Corpus:
+def _built_in(name: str, data: DataConfig, note: Note) -> Corpus:
     if name not in BUILT_IN:
         hint = f"Built in: {', '.join(BUILT_IN)}. Your own text is given by train, dev, src and tgt."
         near = suggestion(name, BUILT_IN)
@@ -223,7 +240,8 @@ def _built_in(name: str, test: Form | None, note: Note) -> Corpus:
     train, dev, own_test = (
         replace(_pair_of_files(folder / role, src, tgt), name=f"{name}, {role}") for role in ("train", "dev", "test")
     )
-    return Corpus(name, src, tgt, train, dev, own_test if test is None else open_test(test, src, tgt, note=note))
+    test = own_test if data.test is None else open_test(data.test, src, tgt, data.references, note)
+    return Corpus(name, src, tgt, train, dev, test)
 
 
 def _name(train: Form, src: str, tgt: str) -> str:

@@ -16,11 +16,12 @@ from seq2seq_cli.data.text import TextFile
 
 class Format(NamedTuple):
     """``read`` gives rows. Their cells are named by columns, as asked for; or, where it ``translates``, by codes of
-    languages, of which a row may lack one."""
+    languages, of which a row may lack one. A cell may be a list of ``several`` references."""
 
     read: Reader
     translates: bool = False
     gzipped: bool = True
+    several: bool = False
 
 
 FORMATS = {
@@ -34,7 +35,7 @@ FORMATS = {
     ".tmx": Format(read_xml, translates=True),
     ".xlf": Format(read_xml, translates=True),
     ".xliff": Format(read_xml, translates=True),
-    ".xml": Format(read_xml, translates=True),
+    ".xml": Format(read_xml, translates=True, several=True),
     ".po": Format(read_po, translates=True),
 }
 """By the ending of a file's name, in small letters."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -34,18 +34,35 @@ class ParallelText(Protocol):
 
 @dataclass(frozen=True)
 class Lines:
-    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``, and of each of ``more``, further
-    references."""
+    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``."""
 
     src: list[str]
     tgt: list[str]
-    more: tuple[list[str], ...] = ()
+    further: tuple[list[str], ...] = ()
+    """More translations of every line, each as good to be compared with as ``tgt``; an empty one is missing."""
+
+    @property
+    def references(self) -> Sequence[str | tuple[str, ...]]:
+        """What a translation of each line is compared with."""
+        return list(zip(self.tgt, *self.further, strict=True)) if self.further else self.tgt
 
     @classmethod
     def read(cls, text: ParallelText) -> "Lines":
-        texts = text.texts if isinstance(text, SeveralReferences) else (text,)
-        (src, tgt), *others = (list(zip(*one.pairs(), strict=True)) for one in texts)
-        return cls(list(src), list(tgt), tuple(list(reference) for _, reference in others))
+        """Raises DataError also where a further reference does not stand beside the same source text."""
+        src, tgt = zip(*text.pairs(), strict=True)
+        further = text.further if isinstance(text, Referenced) else ()
+        return cls(list(src), list(tgt), tuple(_beside(src, one) for one in further))
+
+
+def _beside(src: Sequence[str], text: ParallelText) -> list[str]:
+    """The target of ``text``, whose source must be ``src``."""
+    tgt = list[str]()
+    for number, (pair, wanted) in enumerate(zip_longest(text.pairs(), src), start=1):
+        if pair is None or pair[0] != wanted:
+            what = f"pair {number:,} of a further reference does not translate the sentence that the first one does."
+            raise DataError(what, text.where, "Every reference must translate the same sentences, in the same order.")
+        tgt.append(pair[1])
+    return tgt
 
 
 @dataclass(frozen=True)
@@ -98,26 +115,30 @@ class LineFiles(TwoFiles):
 
 
 @dataclass(frozen=True)
-class SeveralReferences:
-    """A test text with several translations of each line: the same source with each of them. As a text of pairs it is the
-    first one."""
+class Referenced:
+    """A test text, ``first``, and ``further`` translations of its source, each with that source beside it."""
 
-    texts: tuple[ParallelText, ...]
+    first: ParallelText
+    further: tuple[ParallelText, ...]
+
+    @property
+    def parts(self) -> tuple[ParallelText, ...]:
+        return self.first, *self.further
 
     @property
     def where(self) -> str:
-        first, *others = self.texts
-        return " and ".join([first.where, *(str(text.files[-1]) if text.files else text.where for text in others)])
+        return " and ".join(dict.fromkeys(chain.from_iterable(map(_names, self.parts))))
 
     @property
     def files(self) -> list[Path]:
-        return list(dict.fromkeys(file for text in self.texts for file in text.files))
+        return list(dict.fromkeys(file for part in self.parts for file in part.files))
 
     def digest(self) -> str:
-        return hashlib.sha256("".join(text.digest() for text in self.texts).encode()).hexdigest()
+        return hashlib.sha256("".join(part.digest() for part in self.parts).encode()).hexdigest()
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        return self.texts[0].pairs()
+        """Those of the first reference; `Lines.read` reads all."""
+        return self.first.pairs()
 
 
 @dataclass(frozen=True)
@@ -142,6 +163,11 @@ class Joined:
     def pairs(self) -> Iterator[tuple[str, str]]:
         for part in self.parts:
             yield from part.pairs()
+
+
+def _names(text: ParallelText) -> list[str]:
+    """What `where` puts together."""
+    return [str(text.src), str(text.tgt)] if isinstance(text, TwoFiles) and not text.name else [text.where]
 
 
 def first_shifted(src: list[str], tgt: list[str]) -> int:

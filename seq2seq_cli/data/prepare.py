@@ -128,7 +128,7 @@ def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, ha
     parts = {
         "format": FORMAT,
         "sentencepiece": sentencepiece.__version__,
-        "data": data.resolved().model_dump(exclude={"max_length", "test", "streaming"}),
+        "data": data.resolved().model_dump(exclude={"max_length", "test", "references", "streaming"}),
         "subword": given or subword.model_dump(),
         "text": [hashes["train"], hashes["dev"]],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,8 @@ MOST_LANGUAGES = 50
 @dataclass(frozen=True)
 class Table:
     """A file with one pair a row, or a unit: the columns ``src`` and ``tgt``, or the keys of a ``translation`` column, hold
-    the texts, or the translations in these languages. ``form``: where the file's name does not say it.
+    the texts, or the translations in these languages. ``form``: where the file's name does not say it. ``reference``: which
+    translation, from 0, where there are several into one language; what a unit lacks of it is empty.
 
     What stands in one language alone, as messages that are not translated yet, is left out, and ``note`` hears how much.
     """
@@ -31,6 +32,7 @@ class Table:
     tgt: str
     note: Note = field(default=quiet, compare=False)
     form: Format | None = None
+    reference: int = 0
 
     @property
     def where(self) -> str:
@@ -45,9 +47,11 @@ class Table:
 
     def pairs(self, excuse: Excuse | None = None) -> Iterator[tuple[str, str]]:
         """As for every text; ``excuse`` as for `iter_lines`."""
-        form = self.form or format_of(self.path) or FORMATS[".tsv"]
-        rows = form.read(self.path, Asked(self.src, self.tgt, excuse, self.note))
-        found = self._translations(rows) if form.translates else (pick(row, self.src, self.tgt, at) for at, row in rows)
+        rows = self._form.read(self.path, Asked(self.src, self.tgt, excuse, self.note))
+        if self._form.translates:
+            found = self._translations(rows)
+        else:
+            found = (pick(row, self.src, self.tgt, at) for at, row in rows)
         empty = True
         for pair in found:
             empty = False
@@ -55,12 +59,21 @@ class Table:
         if empty:
             raise DataError("there are no pairs in this file.", self.where)
 
-    def _translations(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
-        languages: Counter[str] = Counter()
+    def most_references(self) -> int:
+        """How many translations a unit has at most, where there may be several; the file is read for that."""
+        if not self._form.several:
+            return 1
+        rows = self._form.read(self.path, Asked(self.src, self.tgt))
+        return max((len(_versions(both[1])) for _, both in self._cells(rows) if both is not None), default=1)
+
+    @property
+    def _form(self) -> Format:
+        return self.form or format_of(self.path) or FORMATS[".tsv"]
+
+    def _cells(self, rows: Iterator[Row]) -> Iterator[tuple[Mapping[str, object], tuple[object, object] | None]]:
+        """Each row, and its cells in the two languages, where it has both."""
         named: dict[tuple[str, ...], tuple[str | None, str | None]] = {}
-        units = left_out = 0
         for where, row in rows:
-            units += 1
             codes = tuple(row)
             if codes not in named:
                 named = dict(
@@ -68,12 +81,20 @@ class Table:
                 )  # there are few, and a hostile file has no end of them
                 named[codes] = find_language(codes, self.src, where), find_language(codes, self.tgt, where)
             src, tgt = named[codes]
-            if src is None or tgt is None or src == tgt:
+            yield row, None if src is None or tgt is None or src == tgt else (row[src], row[tgt])
+
+    def _translations(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
+        languages: Counter[str] = Counter()
+        units = left_out = 0
+        for row, both in self._cells(rows):
+            units += 1
+            if both is None:
                 left_out += 1
                 if len(languages) < MOST_LANGUAGES:
-                    languages.update(code[:40] for code in codes)
+                    languages.update(code[:40] for code in row)
             else:
-                yield one_line(str(row[src])), one_line(str(row[tgt]))
+                src, several = _versions(both[0])[0], _versions(both[1])
+                yield src, several[self.reference] if self.reference < len(several) else ""
         if units and left_out == units:
             said = ", ".join(f"{code or '(none)'} in {count:,}" for code, count in languages.most_common())
             what = f"none of {counted(units, 'unit')} has a text in both {self.src} and {self.tgt}; there are {said}."
@@ -82,3 +103,8 @@ class Table:
             self.note(
                 f"{self.path}: {left_out:,} of {units:,} units have no finished text in both languages: left out."
             )
+
+
+def _versions(cell: object) -> list[str]:
+    """The texts of a cell, one or several."""
+    return [one_line(str(text)) for text in (cell if isinstance(cell, list) else [cell])]

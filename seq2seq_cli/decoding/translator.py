@@ -30,7 +30,7 @@ from seq2seq_cli.model.build import build, local_radius
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
-from seq2seq_cli.runs import open_run
+from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
 
 Watch = Callable[[int, int], None]
@@ -74,12 +74,16 @@ class Translator:
         configuration says. Never executes code from the run.
         """
         opened = open_run(None if run is None else expanded(run))
-        config = load(opened.config)
-        subwords = Subwords.load(opened, config.subword.joint)
+        return cls.of(opened, load(opened.config), device, precision)
+
+    @classmethod
+    def of(cls, run: Run, config: Config, device: str = "auto", precision: str = "auto") -> Translator:
+        """The best model of a run that is open, and whose configuration was read. Raises what ``load`` does."""
+        subwords = Subwords.load(run, config.subword.joint)
         chosen = choose_device(device, "--device")
         ends = subwords.src.ending(config.attention.segment_marks)
         model = build(config, len(subwords.src), len(subwords.tgt), ends)
-        load_best(model, opened)
+        load_best(model, run)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
 
     @cached_property

@@ -15,7 +15,7 @@ from seq2seq_cli.data.words import words_of_line
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.evaluation.alignment import Grid, merged
-from seq2seq_cli.evaluation.links import strongest_links, symmetrised, transposed
+from seq2seq_cli.evaluation.linking import strongest_links, symmetrised, transposed
 from seq2seq_cli.runs import Run, written_whole
 
 CHUNK = 1000

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.subword import readable
-from seq2seq_cli.data.words import Words
+from seq2seq_cli.data.words import Words, words_of_pieces
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.words import words_of_pieces
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,13 @@ class Grid:
     centre_T: np.ndarray | None = None
 
 
-def pieces(alignment: Alignment) -> Grid:
+def by_pieces(alignment: Alignment) -> Grid:
     """The alignment as it is, piece by piece."""
     source, target = (tuple(map(readable, side)) for side in (alignment.source_pieces, alignment.target_pieces))
     return Grid(source, target, alignment.weights_TS, _seen(alignment), alignment.centre_T)
 
 
-def words(alignment: Alignment) -> Grid:
+def by_words(alignment: Alignment) -> Grid:
     """The alignment from word to word, the words being those that the pieces show."""
     return merged(alignment, words_of_pieces(alignment.source_pieces), words_of_pieces(alignment.target_pieces))
 

@@ -2,7 +2,7 @@
 
 Each row of weights is divided by its sum first (those of ``local-p`` do not sum to one): every figure tells where a
 step looks, not how hard. The step that writes ``</s>`` is left out: there is no word for it to look at. What speaks
-of steps is counted piece by piece, what speaks of words word by word (``alignment.words``), and every mean is
+of steps is counted piece by piece, what speaks of words word by word (``alignment.by_words``), and every mean is
 taken over the steps, words or pairs of words of all sentences together, so that long sentences count for more.
 
 T target pieces, S source pieces, ``</s>`` among the latter alone; W target words, X source words, both without it.
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.alignment import Grid, pieces, words
+from seq2seq_cli.evaluation.alignment import Grid, by_pieces, by_words
 
 MOSTLY_END = 0.5
 """``end_share`` from which ``</s>`` is said to hold the attention: as much as all words together."""
@@ -119,14 +119,14 @@ def diagnose(alignments: Iterable[Alignment | None]) -> Diagnostics | None:
     if not written:
         return None
     steps = [alignment.weights_TS[:-1] for alignment in written]
-    grids = [words(alignment) for alignment in written]
+    grids = [by_words(alignment) for alignment in written]
     moving_T = np.concatenate([moving_shares(weights_TS) for weights_TS in steps])
     coverage_X = np.concatenate([grid.weights_TS[:-1, :-1].sum(0) for grid in grids])
     return Diagnostics(
         sentences=len(written),
         target_pieces=sum(map(len, steps)),
         entropy_bits=_mean([entropies(weights_TS) for weights_TS in steps]),
-        even_bits=_mean([_even_bits(pieces(alignment)) for alignment in written]),
+        even_bits=_mean([_even_bits(by_pieces(alignment)) for alignment in written]),
         largest_weight=_mean([weights_TS.max(1) for weights_TS in steps]),
         end_share=_mean([weights_TS[:, -1] for weights_TS in steps]),
         moving_share=float(moving_T.mean()) if len(moving_T) else None,

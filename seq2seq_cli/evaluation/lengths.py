@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seq2seq_cli.evaluation.metrics import Score, bleu_and_chrf
+from seq2seq_cli.evaluation.metrics import Reference, Score, bleu_and_chrf
 
 LONGEST = (0, 5, 10, 15, 20, 30, 40)
 """Words of the longest sentences of each bin; one more bin holds all that are longer. The first is for empty lines."""
@@ -76,14 +76,13 @@ def length_bins(source: Sequence[str]) -> list[LengthBin]:
 def score_by_length(
     source: Sequence[str],
     hypotheses: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[Reference],
     tokenizer: str,
     bootstrap: int = 1000,
-    more: Sequence[Sequence[str]] = (),
 ) -> list[LengthScores]:
     """Each bin of ``source`` scored as if it were a test set of its own, with its own bootstrap interval."""
     scored = []
     for found in length_bins(source):
-        translated, wanted, *others = ([lines[row] for row in found.rows] for lines in (hypotheses, references, *more))
-        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer, bootstrap, others)))
+        translated, wanted = [hypotheses[row] for row in found.rows], [references[row] for row in found.rows]
+        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer, bootstrap)))
     return scored

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import inf
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from seq2seq_cli.config.sections import WORDS
 from seq2seq_cli.data.text import CLEANING, clean
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.significance import Result
+
+Reference: TypeAlias = str | tuple[str, ...]
+"""What a translation is compared with: a line, or several of which each is as good, as many for every translation. An
+empty one beside others is one that is missing."""
 
 
 @dataclass(frozen=True)
@@ -125,20 +130,16 @@ def require_tokenizer(name: str) -> None:
     _bleu(name, effective_order=False)
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenizer: str) -> float:
+def bleu(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> float:
     """Corpus BLEU alone, as in ``score_system``. Raises what that raises."""
     texts = _cleaned(hypotheses, references)
     return float(_corpus_bleu(tokenizer, texts).corpus_score(texts.hypotheses, texts.references).score)
 
 
 def score_system(
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    tokenizer: str,
-    bootstrap: int = 1000,
-    more: Sequence[Sequence[str]] = (),
+    hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: int = 1000
 ) -> Scores:
-    """Corpus scores of ``hypotheses``, one a line, against one reference each, and those of ``more``, all detokenised.
+    """Corpus scores of ``hypotheses``, one a line, against a reference each, or several, all detokenised.
 
     A perfect translation has BLEU 100, chrF 100 and TER 0, unless the references hold no token at all. For that, where
     they are all shorter than BLEU's four tokens, BLEU leaves out the orders of n-grams that none has (``eff:yes``
@@ -149,32 +150,26 @@ def score_system(
     has it, but within what the score can be, and never without the score itself). Raises DataError where there is
     nothing to score or the numbers of lines differ, and ConfigError where the tokenizer cannot be had.
     """
-    texts = _cleaned(hypotheses, references, more)
+    texts = _cleaned(hypotheses, references)
     return Scores(*_scores(_metrics(tokenizer, texts), texts, bootstrap))
 
 
 def bleu_and_chrf(
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    tokenizer: str,
-    bootstrap: int = 1000,
-    more: Sequence[Sequence[str]] = (),
+    hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: int = 1000
 ) -> tuple[Score, Score]:
     """The same without TER, which takes by far the longest. Raises what that raises."""
-    texts = _cleaned(hypotheses, references, more)
+    texts = _cleaned(hypotheses, references)
     metrics = _metrics(tokenizer, texts)
     bleu_score, chrf_score = _scores({name: metrics[name] for name in ("BLEU", "chrF")}, texts, bootstrap)
     return bleu_score, chrf_score
 
 
-def sentence_scores(
-    hypotheses: Sequence[str], references: Sequence[str], tokenizer: str, more: Sequence[Sequence[str]] = ()
-) -> SentenceScores:
-    """BLEU and chrF of each line by itself, against all its references. Raises what ``score_system`` does."""
+def sentence_scores(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> SentenceScores:
+    """BLEU and chrF of each line by itself. Raises what ``score_system`` does."""
     bleu_metric, chrf_metric = SentenceMetric.of("bleu", tokenizer), SentenceMetric.of("chrf", tokenizer)
     return SentenceScores(
-        bleu=bleu_metric.scores(hypotheses, references, more),
-        chrf=chrf_metric.scores(hypotheses, references, more),
+        bleu=bleu_metric.scores(hypotheses, references),
+        chrf=chrf_metric.scores(hypotheses, references),
         signatures=[
             f"sentence BLEU: {bleu_metric.metric.get_signature()}",
             f"sentence chrF: {chrf_metric.metric.get_signature()}",
@@ -196,23 +191,26 @@ class SentenceMetric:
 
         return cls(_bleu(tokenizer, effective_order=True) if name == "bleu" else CHRF())
 
-    def scores(
-        self, hypotheses: Sequence[str], references: Sequence[str], more: Sequence[Sequence[str]] = ()
-    ) -> list[float]:
-        """Of each line against its references. Raises DataError as ``score_system`` does."""
-        texts = _cleaned(hypotheses, references, more)
+    def scores(self, hypotheses: Sequence[str], references: Sequence[Reference]) -> list[float]:
+        """Of each line against its reference. Raises DataError as ``score_system`` does."""
+        texts = _cleaned(hypotheses, references)
         pairs = zip(texts.hypotheses, zip(*texts.references, strict=True), strict=True)
-        return [float(self.metric.sentence_score(line, wanted).score) for line, wanted in pairs]
+        scores, numbers = list[float](), set[int]()
+        for line, wanted in pairs:
+            scores.append(float(self.metric.sentence_score(line, wanted).score))
+            numbers.add(self.metric.num_refs)
+        if len(numbers) > 1:
+            self.metric.num_refs = -1  # which sacreBLEU's signature calls "var"; it has seen the last sentence alone
+        return scores
 
 
 def paired(
     baseline: Sequence[str],
     systems: Sequence[Sequence[str]],
-    references: Sequence[str],
+    references: Sequence[Reference],
     tokenizer: str,
     trials: int | None = None,
     test: PairedTest = RANDOMISATION,
-    more: Sequence[Sequence[str]] = (),
 ) -> list[PValues]:
     """For each of ``systems``, in order: is its difference from ``baseline`` more than chance?
 
@@ -220,7 +218,7 @@ def paired(
     """
     from sacrebleu import significance
 
-    texts = [_cleaned(hypotheses, references, more) for hypotheses in (baseline, *systems)]
+    texts = [_cleaned(hypotheses, references) for hypotheses in (baseline, *systems)]
     named: list[tuple[str, Sequence[str]]] = [(str(row), one.hypotheses) for row, one in enumerate(texts)]
     metrics = _metrics(tokenizer, texts[0])
     judge = significance.PairedTest(
@@ -242,25 +240,27 @@ def _p_value(baseline: Result, system: Result) -> float:
 
 class _Texts(NamedTuple):
     """What metrics are shown: cleaned lines alone. sacreBLEU takes several references as streams, a line a translation in
-    each."""
+    each, or None where there is no further one, though its types do not say so."""
 
     hypotheses: list[str]
     references: list[list[str]]
 
 
-def _cleaned(hypotheses: Sequence[str], references: Sequence[str], more: Sequence[Sequence[str]] = ()) -> _Texts:
-    """The only way to a metric. Raises DataError where there is nothing to score or the numbers of lines differ."""
-    for stream in (references, *more):
-        if len(hypotheses) != len(stream):
-            raise DataError(
-                f"{counted(len(hypotheses), 'translation')} but {counted(len(stream), 'reference')}.",
-                hint="Line n of the one must belong to line n of the other.",
-            )
+def _cleaned(hypotheses: Sequence[str], references: Sequence[Reference]) -> _Texts:
+    """The only way to a metric. Raises DataError where there is nothing to score or the numbers of lines, or of
+    references, differ."""
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"{counted(len(hypotheses), 'translation')} but {counted(len(references), 'reference')}.",
+            hint="Line n of the one must belong to line n of the other.",
+        )
     if not references:
         raise DataError("there are no translations to score.")
-    return _Texts(
-        [clean(line) for line in hypotheses], [[clean(line) for line in stream] for stream in (references, *more)]
-    )
+    every = [(one,) if isinstance(one, str) else one for one in references]
+    if not every[0] or any(len(some) != len(every[0]) for some in every):
+        raise DataError("not every translation has as many references as the first.")
+    there = [[line for line in map(clean, some) if line] or [""] for some in every]
+    return _Texts([clean(line) for line in hypotheses], [list(stream) for stream in zip_longest(*there)])
 
 
 def _metrics(tokenizer: str, texts: _Texts) -> dict[str, Metric]:
@@ -285,7 +285,7 @@ def _one_after_the_other(first: Callable[[str], str], second: Callable[[str], st
 def _corpus_bleu(tokenizer: str, texts: _Texts) -> BLEU:
     """BLEU of the usual four orders of n-grams, or of those alone that the references have."""
     metric = _bleu(tokenizer, effective_order=False)
-    lines = (line for stream in texts.references for line in stream)
+    lines = (line for stream in texts.references for line in stream if line is not None)
     if not any(len(metric.tokenizer(line).split()) >= metric.max_ngram_order for line in lines):
         metric.effective_order = True
     return metric

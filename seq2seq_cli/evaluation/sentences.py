@@ -46,7 +46,7 @@ def by_sentence(comparison: Comparison) -> SentenceBySentence:
     lines = comparison.evaluations[0].lines
     columns, signatures = [], []
     for evaluation in comparison.evaluations:
-        scores = sentence_scores(evaluation.hypotheses, lines.tgt, evaluation.tokenizer.name, lines.more)
+        scores = sentence_scores(evaluation.hypotheses, lines.references, evaluation.tokenizer.name)
         run = str(evaluation.run.directory)
         rows = zip(scores.bleu, scores.chrf, evaluation.hypotheses, strict=True)
         columns.append([Translated(run, *row) for row in rows])

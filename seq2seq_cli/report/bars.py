@@ -9,7 +9,7 @@ from rich.text import Text
 from seq2seq_cli.evaluation.lengths import FEW, LengthScores
 from seq2seq_cli.evaluation.metrics import Score
 from seq2seq_cli.evaluation.systems import Comparison
-from seq2seq_cli.report.tables import one_line
+from seq2seq_cli.report.exports import one_line
 
 LONGEST = 40
 """Columns of the longest bar; in a narrow terminal, what the rest leaves."""

@@ -21,7 +21,7 @@ from seq2seq_cli.report.assets import asset
 from seq2seq_cli.report.charts import MEASURES, Chart, diagnostic_charts, learning_charts, length_charts
 from seq2seq_cli.report.history import History, read_history
 from seq2seq_cli.report.provenance import Provenance, provenance
-from seq2seq_cli.report.sentences import HOW_CHOSEN, ShownSentences, shown_sentences
+from seq2seq_cli.report.shown import HOW_CHOSEN, ShownSentences, shown_sentences
 from seq2seq_cli.runs import versions, write_text
 from seq2seq_cli.wording import counted
 
@@ -52,7 +52,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
     """The page of ``comparison``, whose runs translate one source text, into ``path``. Nothing is decoded for it.
 
     The sentences to look into are those whose hypotheses were kept (``compare_runs(..., keep=...)`` with
-    ``sentences.chosen_rows``). The page loads nothing from anywhere: its policy forbids it. Raises UserError where
+    ``shown.chosen_rows``). The page loads nothing from anywhere: its policy forbids it. Raises UserError where
     the file cannot be written.
     """
     page = render(comparison)

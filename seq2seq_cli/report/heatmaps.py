@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.alignment import Grid, pieces, words
+from seq2seq_cli.evaluation.alignment import Grid, by_pieces, by_words
 from seq2seq_cli.report.figures import render, save_figure
 from seq2seq_cli.report.fonts import Typeface, typeface
 from seq2seq_cli.runs import write_json
@@ -44,7 +44,7 @@ def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = Tru
     their script does, right to left too. Returns warnings that name the scripts no font of this machine has.
     Raises UserError for a suffix other than .png, .svg and .pdf.
     """
-    grid = words(alignment) if merge else pieces(alignment)
+    grid = by_words(alignment) if merge else by_pieces(alignment)
     fonts = typeface([title, *grid.source, *grid.target])
     save_figure(draw(grid, title, fonts), path)
     return fonts.warnings
@@ -52,7 +52,7 @@ def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = Tru
 
 def heatmap_pixels(alignment: Alignment, title: str) -> np.ndarray:
     """The heat map of words as H x W x 4 numbers from 0 to 1."""
-    grid = words(alignment)
+    grid = by_words(alignment)
     buffer = io.BytesIO()
     render(draw(grid, title, typeface([title, *grid.source, *grid.target])), buffer, "png")
     buffer.seek(0)
@@ -65,7 +65,7 @@ def save_json(alignment: Alignment, path: Path, title: str) -> None:
     An object with ``title``, ``source`` (S pieces), ``target`` (T pieces) and ``weights`` (T rows of S numbers); a
     local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``.
     """
-    grid = pieces(alignment)
+    grid = by_pieces(alignment)
     record: dict[str, object] = {
         "title": title,
         "source": grid.source,

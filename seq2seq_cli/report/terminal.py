@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.evaluation.alignment import Grid, pieces, words
+from seq2seq_cli.evaluation.alignment import Grid, by_pieces, by_words
 
 CELL = 3
 """Columns of a cell: 100% needs no more."""
@@ -64,7 +64,7 @@ class TerminalHeatmap:
 
 def terminal_heatmap(alignment: Alignment, merge: bool = True) -> TerminalHeatmap:
     """``alignment`` for ``rich``'s ``Console.print``; ``merge``: words, otherwise subword pieces."""
-    return TerminalHeatmap(words(alignment) if merge else pieces(alignment))
+    return TerminalHeatmap(by_words(alignment) if merge else by_pieces(alignment))
 
 
 def _cell(weight: float) -> Text:

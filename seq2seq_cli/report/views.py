@@ -9,9 +9,9 @@ from math import isfinite
 import numpy as np
 
 from seq2seq_cli.data.subword import END
+from seq2seq_cli.data.words import words_of_pieces
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.evaluation.alignment import Grid, words
-from seq2seq_cli.evaluation.words import words_of_pieces
+from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
 """Decimals of a weight: more than anyone reads, and half the page's size."""
@@ -54,7 +54,7 @@ class TranslationView:
         if hypothesis.alignment is None:
             target = words_of_pieces((*hypothesis.pieces, END)).texts
             return cls(run, hypothesis.text, (*source.split(), END), target, ())
-        grid = words(hypothesis.alignment)
+        grid = by_words(hypothesis.alignment)
         return cls(run, hypothesis.text, grid.source, grid.target, (_head(grid, hypothesis.alignment.radius),))
 
     def to_json(self) -> dict[str, object]:

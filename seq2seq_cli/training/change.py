@@ -12,7 +12,7 @@ from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.weights import read_weights, restore
-from seq2seq_cli.report.tables import shown_p
+from seq2seq_cli.report.exports import shown_p
 from seq2seq_cli.runs import write_json
 from seq2seq_cli.training.sitting import Sitting
 
@@ -79,6 +79,6 @@ def _translated(translator: Translator, lines: Lines, watch: Watch) -> list[str]
 
 def _change(split: str, lines: Lines, start: Translator, after: list[str], tokenizer: str, watch: Watch) -> Change:
     before = _translated(start, lines, watch)
-    [p] = paired(before, [after], lines.tgt, tokenizer, more=lines.more)
-    then, now = (score_system(said, lines.tgt, tokenizer, more=lines.more) for said in (before, after))
+    [p] = paired(before, [after], lines.references, tokenizer)
+    then, now = (score_system(said, lines.references, tokenizer) for said in (before, after))
     return Change(split, start.config.decoding.beam, then, now, p)

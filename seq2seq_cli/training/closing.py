@@ -159,7 +159,9 @@ class Closing:
         again = f"seq2seq eval {shlex.quote(str(self.run.directory))}"
         if expected is not None and expected > HOPELESS * self.deadline.left:
             return LeftOut(TEST, again)
-        return self._in_time(lambda: evaluate_run(self.run, test, translator, watch=self._watch(TEST)), TEST, again)
+        return self._in_time(
+            lambda: evaluate_run(self.run, test, translator, watch=self._watch(TEST), own_test=True), TEST, again
+        )
 
     def _test_seconds(self) -> float | None:
         """About how long the test will take, going by the last look at dev: that was a greedy search."""

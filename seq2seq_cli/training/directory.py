@@ -30,7 +30,7 @@ JUMP = 0.02
 """Of the learning rate, from which it is told."""
 MAY_CHANGE = {
     # The place of the text and of its links; that they are the same is seen from their hashes.
-    *("data.train", "data.dev", "data.test", "data.streaming", "training.guided_alignment"),
+    *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "training.guided_alignment"),
     *(*BUDGET, "training.save_minutes"),
     *("training.device", "training.precision", "training.threads", "training.tensorboard"),
 }

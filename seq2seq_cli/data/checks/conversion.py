@@ -15,7 +15,7 @@ from typing import BinaryIO
 from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
 from seq2seq_cli.data.encodings import MOST, WIDE, Encoding, detect, wide
 from seq2seq_cli.data.formats import format_of
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import LONGEST, TextFile
 from seq2seq_cli.errors import DataError
@@ -59,6 +59,8 @@ def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> t
             return part if path == part.path else replace(part, path=path)
         if isinstance(part, Joined):
             return replace(part, parts=tuple(map(whole, part.parts)))
+        if isinstance(part, Referenced):
+            return Referenced(whole(part.first), tuple(map(whole, part.further)))
         return part
 
     return whole(text), done

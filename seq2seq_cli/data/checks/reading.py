@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
-from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText
+from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import read_lines
 from seq2seq_cli.errors import DataError
@@ -34,7 +34,7 @@ class Reading:
         """All lines of one side, those without a partner as well."""
         if isinstance(self.text, LineFiles):
             yield from read_lines((self.text.src, self.text.tgt)[side], _pass)
-        elif isinstance(self.text, Joined):
+        elif isinstance(self.text, Joined | Referenced):
             for part in self.text.parts:
                 yield from Reading(part).side(side)
         else:
@@ -63,7 +63,7 @@ class Reading:
 
 def parts_of(text: ParallelText) -> tuple[ParallelText, ...]:
     """The texts that a text consists of: mostly itself alone."""
-    return tuple(chain.from_iterable(map(parts_of, text.parts))) if isinstance(text, Joined) else (text,)
+    return tuple(chain.from_iterable(map(parts_of, text.parts))) if isinstance(text, Joined | Referenced) else (text,)
 
 
 def _rows(text: ParallelText) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import zip_longest
+from dataclasses import dataclass, field
 
 from seq2seq_cli.data.readers.xml_events import Event, events_of, unit
 from seq2seq_cli.data.rows import Asked, Row
@@ -71,30 +72,41 @@ def _translated(inside: list[Event], source: str, target: str) -> dict[str, str]
 def _wmt(outermost: Event, events: Iterator[Event], where: str) -> Iterator[Row]:
     for event in events:
         if event.begins == "doc":
-            sides = dict[str, list[tuple[int, str]]]()
-            language = ""
+            sides = defaultdict[str, list[_Side]](list)
+            side = _Side()
             inside = unit(event, events, where)
             for number, part in enumerate(inside):
                 if part.begins in ("src", "ref", "hyp"):
-                    language = part.attributes.get("lang", "") if part.begins != "hyp" else ""
-                    if language in sides:  # the first of several references
-                        language = ""
-                    sides.setdefault(language, [])
+                    side, language = _Side(), part.attributes.get("lang", "")
+                    if language and part.begins != "hyp":
+                        sides[language].append(side)
                 elif part.begins == "seg":
-                    sides.setdefault(language, []).append((part.line, text_within(inside, number)))
-            yield from _segments(event, {name: found for name, found in sides.items() if name}, where)
+                    side.lines.append(part.line)
+                    side.texts.append(text_within(inside, number))
+            yield from _segments(event, sides, where)
 
 
-def _segments(document: Event, sides: Mapping[str, list[tuple[int, str]]], where: str) -> Iterator[Row]:
+@dataclass(frozen=True)
+class _Side:
+    """The segments of a document in one language, as one translator has them, and where they stand."""
+
+    lines: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+
+def _segments(document: Event, sides: Mapping[str, list[_Side]], where: str) -> Iterator[Row]:
+    """A row a segment; its cells are lists, of as many texts as there are versions in a language."""
     name = document.attributes.get("id", "")
-    lengths = {language: len(found) for language, found in sides.items()}
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{count} in {language}" for language, count in lengths.items())
+    lengths = [(len(side.texts), language) for language, several in sides.items() for side in several]
+    if len({length for length, _ in lengths}) > 1:
+        said = ", ".join(f"{length} in {language}" for length, language in lengths)
         raise DataError(
             f"the document {name} has not as many segments in each language: {said}.", f"{where}:{document.line}"
         )
-    for found in zip_longest(*sides.values()):
-        yield f"{where}:{found[0][0]}", dict(zip(sides, (text for _, text in found), strict=True))
+    first = next((several[0].lines for several in sides.values()), [])
+    for number, line in enumerate(first):
+        cells = {language: [side.texts[number] for side in several] for language, several in sides.items()}
+        yield f"{where}:{line}", cells
 
 
 def text_within(inside: list[Event], begin: int) -> str:

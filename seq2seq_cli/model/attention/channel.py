@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.products import pick, precise
+from seq2seq_cli.model.products import fast_tanh, pick, precise
 from seq2seq_cli.model.types import Attended, Keys, Look, Values
 
 
@@ -26,8 +25,7 @@ class ChannelKeys:
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """E x R x T x S: channels first, so that one product makes them with their positions side by side."""
         by_keys_BN1A = queries_RTA.reshape(len(self.plain), -1, 1, queries_RTA.shape[-1])
-        # tanh(x) = 2 sigmoid(2x) - 1, which on a CPU takes a seventh of the time.
-        inner_BNSA = 2 * torch.sigmoid(2 * (by_keys_BN1A + self.plain[:, None])) - 1
+        inner_BNSA = fast_tanh(by_keys_BN1A + self.plain[:, None])
         energies_EX = self.energy_EA @ inner_BNSA.flatten(0, 2).T
         return energies_EX.view(-1, *queries_RTA.shape[:2], self.plain.shape[1])
 

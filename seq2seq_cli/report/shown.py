@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from seq2seq_cli.data.words import is_spaceless
 from seq2seq_cli.evaluation.lengths import length_bins
 from seq2seq_cli.evaluation.sentences import Sentence, Translated, by_sentence
 from seq2seq_cli.evaluation.systems import Comparison
-from seq2seq_cli.evaluation.words import is_spaceless
 from seq2seq_cli.report.pictures import spread
 from seq2seq_cli.report.views import TranslationView
 

@@ -1,15 +1,10 @@
-"""Links between the words of sentence pairs: read off weights, made symmetric, written, scored against gold."""
+"""Which words are linked: read off weights, made symmetric from two directions, written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from pathlib import Path
-
 import numpy as np
 
-from seq2seq_cli.data.links import Links, read_marked
-from seq2seq_cli.data.rows import Note, quiet
+from seq2seq_cli.data.links import Links
 from seq2seq_cli.errors import ConfigError, suggestion
 
 METHODS = ("intersection", "union", "grow-diag-final-and")
@@ -89,66 +84,3 @@ def _grow_diag_final_and(forward: Links, backward: Links) -> Links:
 def pharaoh(links: Links) -> str:
     """``links`` as a line: ``0-0 1-2``, source first, in the order of the source."""
     return " ".join(f"{i}-{j}" for i, j in sorted(links))
-
-
-@dataclass(frozen=True)
-class Gold:
-    """Links set by hand for one pair: those that are ``sure``, and all that are ``possible``, the sure ones
-    included."""
-
-    sure: Links
-    possible: Links
-
-
-def read_gold(path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet) -> list[Gold]:
-    """A file of hand-set links, in the forms, with the meaning of ``first`` and ``note``, and with the errors of
-    `read_marked`.
-
-    ``sizes``: how many source and target words each pair has.
-    """
-    marked = read_marked(path, sizes, first, note)
-    return [
-        Gold(
-            frozenset((link.source, link.target) for link in links if link.sure),
-            frozenset((link.source, link.target) for link in links),
-        )
-        for links in marked
-    ]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How links agree with gold ones, in counts, which add up over pairs (Och & Ney 2003, 3.2).
-
-    ``links`` found, of which ``sure_found`` are sure and ``possible_found`` possible; ``sure``: links of the gold.
-    What would be 0 / 0 is None.
-    """
-
-    links: int = 0
-    sure: int = 0
-    sure_found: int = 0
-    possible_found: int = 0
-
-    def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    @property
-    def precision(self) -> float | None:
-        """The share of the links found that are possible."""
-        return self.possible_found / self.links if self.links else None
-
-    @property
-    def recall(self) -> float | None:
-        """The share of the sure links that were found."""
-        return self.sure_found / self.sure if self.sure else None
-
-    @property
-    def error_rate(self) -> float | None:
-        """1 - (sure_found + possible_found) / (links + sure)."""
-        total = self.links + self.sure
-        return 1 - (self.sure_found + self.possible_found) / total if total else None
-
-
-def agreement(links: Links, gold: Gold) -> Agreement:
-    """The counts of one pair."""
-    return Agreement(len(links), len(gold.sure), len(links & gold.sure), len(links & gold.possible))
