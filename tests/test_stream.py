@@ -6,6 +6,7 @@ from queue import Queue
 
 import pytest
 
+from seq2seq_cli.decoding import stream
 from seq2seq_cli.decoding.stream import gather_ready
 
 SOON = 10.0
@@ -13,9 +14,10 @@ SOON = 10.0
 
 
 @pytest.mark.parametrize("most", [1, 3, 2000])
-def test_every_line_once_and_in_order(most: int) -> None:
+def test_every_line_once_and_in_order(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WAITING", most)
     lines = [str(number) for number in range(1000)]
-    groups = list(gather_ready(iter(lines), most))
+    groups = list(gather_ready(iter(lines)))
     assert [line for group in groups for line in group] == lines
     assert all(1 <= len(group) <= most for group in groups)
 
@@ -55,7 +57,8 @@ def test_lines_that_came_in_the_meantime_go_together() -> None:
     assert list(groups) == [["two", "three"]]
 
 
-def test_no_more_is_read_ahead_than_will_be_taken() -> None:
+def test_no_more_is_read_ahead_than_will_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WAITING", 2)
     read = []
     third = threading.Event()
 
@@ -66,7 +69,7 @@ def test_no_more_is_read_ahead_than_will_be_taken() -> None:
                 third.set()
             yield str(number)
 
-    groups = gather_ready(lines(), most=2)
+    groups = gather_ready(lines())
     first = next(groups)
     assert third.wait(SOON)
     # Those handed on, two that wait and one that has no place yet.

@@ -11,20 +11,20 @@ WAITING = 2000
 """Most lines read ahead, and most handed on together: enough for full batches, little enough to hold in memory."""
 
 
-def groups_of(lines: Iterable[str], size: int = WAITING) -> Iterator[list[str]]:
-    """All of ``lines``, in order, in groups of ``size``; the last may be smaller."""
+def groups_of(lines: Iterable[str]) -> Iterator[list[str]]:
+    """All of ``lines``, in order, in groups of ``WAITING``; the last may be smaller."""
     remaining = iter(lines)
-    while group := list(islice(remaining, size)):
+    while group := list(islice(remaining, WAITING)):
         yield group
 
 
-def gather_ready(lines: Iterable[str], most: int = WAITING) -> Iterator[list[str]]:
+def gather_ready(lines: Iterable[str]) -> Iterator[list[str]]:
     """All of ``lines``, in order, in groups: each holds the lines that have come while the one before was
-    dealt with, at least one and at most ``most``.
+    dealt with, at least one and at most ``WAITING``.
 
     ``lines`` is read in a thread of its own; what reading raises is raised here, after the lines before it.
     """
-    waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=most)
+    waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=WAITING)
 
     def read() -> None:
         try:
@@ -38,7 +38,7 @@ def gather_ready(lines: Iterable[str], most: int = WAITING) -> Iterator[list[str
     item = waiting.get()
     while isinstance(item, str):
         group = [item]
-        while len(group) < most and isinstance(item, str):
+        while len(group) < WAITING and isinstance(item, str):
             try:
                 item = waiting.get_nowait()
             except queue.Empty:

@@ -13,7 +13,7 @@ from seq2seq_cli.config import Config, DecodingConfig
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.decoding.every_line import MOST_PIECES
+from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch, nothing, replace_beam
 from seq2seq_cli.errors import DataError, UnsearchableError
@@ -177,8 +177,7 @@ def _best(
     """The best translation of each line; empty ones by a model that is spoilt for now: its loss says so, and training may
     mend it."""
     try:
-        found = translator.hypotheses(lines, decoding, most_pieces=MOST_PIECES, watch=watch)
-        return [candidates[0] for candidates in found]
+        return best_of_each(translator, lines, decoding, watch).hypotheses
     except UnsearchableError:
         return [nothing() for _ in lines]
 
