@@ -277,7 +277,8 @@ def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Pat
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("ta\n")
     two.write_text("la\nro\n")
-    assert f"{one}: not as many lines here (1) as in {two} (2)." in terminal.refused("score", *run, one, two)
+    scored = terminal.refused("score", *run, one, two)
+    assert f"{one} and {two}: 1 line in one file but 2 in the other. They look shifted from line" in scored
 
 
 def odd_lines() -> list[bytes]:

@@ -24,9 +24,10 @@ from seq2seq_cli.cli.options import decoding_settings
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION, DecodingConfig
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.decoding.every_line import translate_every_line
+from seq2seq_cli.decoding.every_line import Group, Matter, Remark, translate_every_line
 from seq2seq_cli.decoding.search import Ranking, length_normalised
-from seq2seq_cli.decoding.translator import Sampling, Translator
+from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
+from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import ConfigError, UnsearchableError, UserError
 from seq2seq_cli.model.products import precise
 from seq2seq_cli.runs import Run
@@ -224,16 +225,14 @@ def test_a_spoilt_model_is_an_error_that_says_so(beam: int, sampling: Sampling |
     decoding = DecodingConfig(beam=beam)
     with pytest.raises(UnsearchableError, match="no probabilities that are numbers"):
         spoilt.hypotheses(["ta nu"], decoding, sampling)
-    told: list[str] = []
-
-    def tell(_: int, what: str) -> None:
-        told.append(what)
-
-    found = translate_every_line(spoilt, ["ta nu", ""], decoding, sampling, long=tell, left_out=tell)
+    told: list[Remark] = []
+    wanted = Wanted(decoding, sampling)
+    found = translate_every_line(spoilt, Group(0, ["ta nu", ""]), wanted, told.append)
     assert [one[0].text for one in found] == ["", ""]
-    assert told == ["made the search fail ('this model gives no probabilities that are numbers.')."]
+    why = "line 1 made the search fail ('this model gives no probabilities that are numbers.'). It is left empty."
+    assert told == [Remark(Matter.LEFT_EMPTY, why)]
     with pytest.raises(UnsearchableError):
-        translate_every_line(spoilt, ["ta nu", "ki"], decoding, sampling, long=tell, left_out=tell)
+        translate_every_line(spoilt, Group(0, ["ta nu", "ki"]), wanted, told.append)
 
 
 TRAINED = {"model", "attention", "training"}
@@ -370,6 +369,6 @@ def test_from_python_they_are_judged_alike(trained_run: Run) -> None:
     with pytest.raises(ConfigError, match=r"^decoding.beam = 5000: must be 1000 or less\.$"):
         translator.hypotheses(["ta"], wide)
     with pytest.raises(ConfigError, match=r"^alpha = 1000: must be 100 or less\.$"):
-        translator.score(["ta"], ["bi"], alpha=1000)
+        translator.score(["ta"], ["bi"], Scoring(alpha=1000))
     with pytest.raises(ConfigError, match=r"(?s)^--beam = 5000: .*\n--length-penalty = 1000: "):
         decoding_settings(translator.config, beam=5000, length_penalty=1000)

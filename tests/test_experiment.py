@@ -18,6 +18,7 @@ from learners import CPU, Lesson, differing
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError, RunError
@@ -188,12 +189,12 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
     searches: list[list[str]] = []
 
-    def search(self: Translator, lines: list[str], *_: object, **__: object) -> list[list[Hypothesis]]:
-        searches.append(lines)
+    def search(self: Translator, searched: list[Sentence], *_: object, **__: object) -> list[list[Hypothesis]]:
+        searches.append([sentence.line for sentence in searched])
         return found
 
     monkeypatch.setattr(dev_module, "DIAGNOSED", 2)
-    monkeypatch.setattr(Translator, "hypotheses", search)
+    monkeypatch.setattr(Translator, "search", search)
     scores = dev_evaluator(lesson.sitting(learner))(learner.model)
     assert scores.attention == diagnose(found[i][0].alignment for i in chosen)
     assert scores.attention is not None

@@ -107,7 +107,7 @@ def test_every_command_ends_in_order(
     source.write_text("ta nu\n" * 3, encoding="utf-8")
     handlers = [signal.getsignal(each) for each in STOPPING]
     with monkeypatch.context() as patch:
-        patch.setattr(Translator, "hypotheses", raising(number))
+        patch.setattr(Translator, "search", raising(number))
         stopped = terminal.run("translate", source, "-o", output, "--run", run)
         assert stopped.status == 128 + number
         assert "Stopped. The same command with --resume goes on." in stopped.err

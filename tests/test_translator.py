@@ -17,7 +17,7 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.translator import Sampling, Translator
+from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.model.build import build
@@ -113,7 +113,9 @@ def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Transl
     for each, tolerance in ((translator, 1e-4), (exact, 1e-9)):
         nbest = each.hypotheses(LINES, settings(each, beam=4, length_penalty=alpha))
         pairs = [(line, hypothesis) for line, found in zip(LINES, nbest, strict=True) for hypothesis in found]
-        forced = each.score_pieces([line for line, _ in pairs], [target_ids(each, found) for _, found in pairs], alpha)
+        forced = each.score_pieces(
+            [line for line, _ in pairs], [target_ids(each, found) for _, found in pairs], Scoring(alpha)
+        )
         for (_, found), scored in zip(pairs, forced, strict=True):
             assert scored.pieces == found.pieces
             assert scored.text == found.text
@@ -161,16 +163,16 @@ def test_one_head_may_be_looked_at(translator: Translator) -> None:
     targets = [target_ids(model, found)]
     heads = []
     for head in (0, 1):
-        alignment = model.score_pieces(["ta nu ki"], targets, head=head)[0].alignment
+        alignment = model.score_pieces(["ta nu ki"], targets, Scoring(head=head))[0].alignment
         assert alignment is not None
         heads.append(alignment.weights_TS)
     assert found.alignment is not None
     np.testing.assert_allclose(sum(heads) / 2, found.alignment.weights_TS, atol=1e-5)
     assert np.abs(heads[0] - heads[1]).max() > 0.01
     with pytest.raises(ConfigError, match=r"there is no head 3: this model's attention has 2 heads\."):
-        model.score_pieces(["ta nu ki"], targets, head=2)
+        model.score_pieces(["ta nu ki"], targets, Scoring(head=2))
     with pytest.raises(ConfigError, match="has no heads of which one could be shown"):
-        translator.score_pieces(["ta nu ki"], targets, head=0)
+        translator.score_pieces(["ta nu ki"], targets, Scoring(head=0))
 
 
 def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:

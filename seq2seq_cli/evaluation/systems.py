@@ -16,7 +16,7 @@ from seq2seq_cli.data.corpora import Form, languages
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
-from seq2seq_cli.decoding.every_line import MOST_PIECES, overlong
+from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
@@ -128,8 +128,7 @@ def evaluate_run(
     tokenizer = tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
-    searched = translator.hypotheses(test.src, settings, most_pieces=MOST_PIECES, watch=watch)
-    found = [candidates[0] for candidates in searched]
+    found, too_long = best_of_each(translator, test.src, settings, watch)
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
     digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.further)).encode()).hexdigest()
@@ -149,7 +148,7 @@ def evaluate_run(
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
         kept={} if keep is None else {row: found[row] for row in keep(test.src)},
-        too_long=len(overlong(translator, test.src)),
+        too_long=too_long,
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
