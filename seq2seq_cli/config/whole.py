@@ -161,4 +161,6 @@ def changed_settings(before: Config, after: Config, among: Iterable[str]) -> lis
     old, new = before.resolved(), after.resolved()
     pairs = (Difference(key, value_of(old, key), value_of(new, key)) for key in among)
     found = [one for one in pairs if one.before != one.after]
-    return [one for one in found if is_set(before, one.key) or is_set(after, one.key)] or found
+    given = [one for one in found if is_set(before, one.key) or is_set(after, one.key)]
+    # One that means something on one side alone follows from another setting, which need not be among these.
+    return given or [one for one in found if None not in (one.before, one.after)]
