@@ -102,6 +102,7 @@ def test_weights_of_a_later_version_say_so(lesson: Lesson, tmp_path: Path, monke
     path = tmp_path / "later.safetensors"
     monkeypatch.setattr("seq2seq_cli.model.weights.FORMAT", FORMAT + 1)
     save_weights(state_of(lesson.learner().model), path)
+    monkeypatch.undo()
     with pytest.raises(RunError, match=rf"format {FORMAT + 1}.*\n.*Update seq2seq"):
         read_weights(path)
 

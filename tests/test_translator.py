@@ -319,7 +319,7 @@ def test_weights_of_another_shape(copied: Run) -> None:
         Translator.load(copied.directory)
     assert str(caught.value).startswith(str(copied.best))
     assert "config.toml changed" in str(caught.value)
-    copied.config.write_text(config.replace('kind = "bahdanau"', 'kind = "luong-dot"'))
+    copied.config.write_text(config.replace('wiring = "before"', 'wiring = "after"'))
     with pytest.raises(RunError, match=r"nothing of that name|missing"):
         Translator.load(copied.directory)
 
