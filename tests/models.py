@@ -10,6 +10,7 @@ from seq2seq_cli import kinds
 from seq2seq_cli.config import Config, from_dict
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 from seq2seq_cli.model.build import build
+from seq2seq_cli.model.readout import Vocabulary
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput
 
@@ -61,6 +62,12 @@ def layer_of(model: Seq2Seq) -> Any:
     """The only layer of its decoder (Any: its parts are looked at)."""
     [layer] = model.decoder.layers
     return layer
+
+
+def vocabulary_of(model: Seq2Seq) -> Vocabulary:
+    """Its readout, whose parts are looked at."""
+    assert isinstance(model.readout, Vocabulary)
+    return model.readout
 
 
 def set_by_name(model: nn.Module) -> None:
