@@ -10,7 +10,7 @@ from seq2seq_cli import kinds
 from seq2seq_cli.config import Config, from_dict
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 from seq2seq_cli.model.build import build
-from seq2seq_cli.model.readout import Vocabulary
+from seq2seq_cli.model.readout import VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput
 
@@ -64,9 +64,9 @@ def layer_of(model: Seq2Seq) -> Any:
     return layer
 
 
-def vocabulary_of(model: Seq2Seq) -> Vocabulary:
+def vocabulary_of(model: Seq2Seq) -> VocabularyReadout:
     """Its readout, whose parts are looked at."""
-    assert isinstance(model.readout, Vocabulary)
+    assert isinstance(model.readout, VocabularyReadout)
     return model.readout
 
 
