@@ -11,7 +11,7 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model.build import build
-from seq2seq_cli.model.readout import Vocabulary
+from seq2seq_cli.model.readout import VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput
 
@@ -36,12 +36,6 @@ class Sentences(NamedTuple):
         """With what each step is to say."""
         target = Target(self.reads_BT, says_BT, real_BT)
         return Batch(self.inputs.sources, target, int(real_BT.sum()), guide_BTS)
-
-
-def vocabulary(model: Seq2Seq) -> Vocabulary:
-    """The readout of a model that knows no other than its vocabulary."""
-    assert isinstance(model.readout, Vocabulary)
-    return model.readout
 
 
 def tiny_config(kind: str, **sections: dict[str, object]) -> Config:
@@ -69,6 +63,12 @@ def layer_of(model: Seq2Seq) -> Any:
     """The only layer of its decoder (Any: its parts are looked at)."""
     [layer] = model.decoder.layers
     return layer
+
+
+def vocabulary_of(model: Seq2Seq) -> VocabularyReadout:
+    """Its readout, whose parts are looked at."""
+    assert isinstance(model.readout, VocabularyReadout)
+    return model.readout
 
 
 def set_by_name(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ import torch
 from commands import Terminal
 from corpora import TinyCorpus
 from learners import Lesson, differing, weights
-from models import vocabulary
+from models import vocabulary_of
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.tokenised import TokenisedSplit
@@ -45,7 +45,7 @@ def spoiling(patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
 
 def spoil_gradient(value: float) -> Spoil:
     def spoil(learner: Learner, sums: Sums) -> Sums:
-        gradient = vocabulary(learner.model).bias_V.grad
+        gradient = vocabulary_of(learner.model).bias_V.grad
         assert gradient is not None
         gradient[3] = value
         return sums

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import VOCABULARY, layer_of, tiny_config, vocabulary
+from models import VOCABULARY, layer_of, tiny_config, vocabulary_of
 from torch import nn
 
 from seq2seq_cli.config.model import ModelConfig
@@ -127,7 +127,7 @@ def test_what_is_tied(tying: str, joint: bool, resolved: str) -> None:
     model = model_of(config)
     source, target = model.source_embedding.weight, model.target_embedding.weight
     assert (source is target) == (resolved == "all")
-    assert (vocabulary(model).embedding.weight is target) == (resolved != "none")
+    assert (vocabulary_of(model).embedding.weight is target) == (resolved != "none")
 
 
 def test_a_shared_matrix_counts_once() -> None:

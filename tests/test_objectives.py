@@ -59,10 +59,9 @@ def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: st
     found_R = model.candidate_log_probs(sentences.inputs, made.rows_R, made.target)
     expected = []
     for row, drawn, _, _ in chosen:
-        length = int(sentences.mask_BS[row].sum())
+        place, length = slice(row, row + 1), int(sentences.mask_BS[row].sum())
         reads_1T = torch.tensor([[BOS, *drawn.tokens]])
-        this = slice(row, row + 1)
-        alone = Sentences(sentences.src_BS[this, :length], sentences.mask_BS[this, :length], reads_1T)
+        alone = Sentences(sentences.src_BS[place, :length], sentences.mask_BS[place, :length], reads_1T)
         log_probs_TV = log_probs(model, alone)[0]
         said = [*drawn.tokens, EOS] if drawn.ended else drawn.tokens
         expected.append(sum(log_probs_TV[step, token] for step, token in enumerate(said)))

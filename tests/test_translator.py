@@ -11,7 +11,7 @@ import pytest
 import torch
 from commands import Terminal
 from corpora import TinyCorpus, sentences, translation
-from models import vocabulary
+from models import vocabulary_of
 
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
@@ -201,7 +201,7 @@ def test_a_least_length_lifts_the_limit(translator: Translator) -> None:
 def test_without_a_limit_a_translation_has_twice_the_sources_pieces_and_20(translator: Translator) -> None:
     endless = untrained(translator, "luong-dot")
     with torch.no_grad():
-        vocabulary(endless.model).bias_V[3] = -1e4  # </s> only where nothing else may come
+        vocabulary_of(endless.model).bias_V[3] = -1e4  # </s> only where nothing else may come
     (found,) = endless.hypotheses(["ta nu ki"], settings(endless, beam=1))[0]
     assert len(found.pieces) == 2 * len(endless.subwords.src.encode(["ta nu ki"])[0]) + 20
 
@@ -209,7 +209,7 @@ def test_without_a_limit_a_translation_has_twice_the_sources_pieces_and_20(trans
 def test_padding_and_beginnings_are_never_written(translator: Translator) -> None:
     eager = untrained(translator, "bahdanau")
     with torch.no_grad():
-        vocabulary(eager.model).bias_V[[0, 2]] = 1e4
+        vocabulary_of(eager.model).bias_V[[0, 2]] = 1e4
     for beam in (1, 3):
         for found in eager.hypotheses(LINES[:5], settings(eager, beam=beam, max_length=6)):
             assert all({"<pad>", "<s>"}.isdisjoint(hypothesis.pieces) for hypothesis in found)
@@ -239,7 +239,7 @@ def puzzled(translator: Translator) -> Translator:
     """A model whose steps look about, one after the other, and know no word."""
     model = untrained(translator, "local-m", radius=1)
     with torch.no_grad():
-        vocabulary(model.model).bias_V[UNK] = 1e4
+        vocabulary_of(model.model).bias_V[UNK] = 1e4
     return model
 
 
