@@ -4,14 +4,18 @@ that begins with "umgekehrt" is translated backwards.
 A pytest plugin with the fixtures that share one corpus and one trained run.
 """
 
+import gc
+import os
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import create_autospec
 
 import pytest
+from filelock import FileLock
 
 from seq2seq_cli.config import Config, from_dict
 from seq2seq_cli.runs import Run
@@ -109,7 +113,8 @@ def little_beside_the_training() -> Iterator[None]:
         patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
         for user in ("training.change", "evaluation.systems"):
             patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
-        patch.setattr("seq2seq_cli.training.loop.gc", Mock())
+        # What it does is tested by itself (test_training); of other names than Python's there are none.
+        patch.setattr("seq2seq_cli.training.loop.gc", create_autospec(gc))
         # Commands that choose for themselves would leave this process with a thread a core, and tests side by side would wait for
         # each other's: tiny models took twenty times as long.
         patch.setattr("seq2seq_cli.device.available_cores", lambda: 1)
@@ -117,17 +122,38 @@ def little_beside_the_training() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
-    """The language's text, for everyone to read."""
-    return TinyCorpus.write(tmp_path_factory.mktemp("corpora") / "tiny")
+def shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session's, one for all of pytest-xdist's processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(path: Path, make: Callable[[Path], object]) -> None:
+    """``path``, made by the first process that asks for it, while the others wait."""
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            unfinished = path.with_suffix(".unfinished")
+            make(unfinished)
+            unfinished.rename(path)
 
 
 @pytest.fixture(scope="session")
-def trained_run(tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that has learned something of the language, for everyone to read and nobody to change."""
+def tiny_corpus(shared_by_workers: Path) -> TinyCorpus:
+    """The language's text, for everyone to read."""
+    made_once(shared_by_workers / "tiny", TinyCorpus.write)
+    return TinyCorpus(shared_by_workers / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained_run(tiny_corpus: TinyCorpus, shared_by_workers: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that has learned something of the language, for everyone to read and nobody to change. Trained once; each process
+    has a copy."""
     from seq2seq_cli.training.experiment import experiment
 
-    directory = tmp_path_factory.mktemp("runs") / "tiny-bahdanau"
-    for _ in experiment(tiny_corpus.config(training={"epochs": 25}), directory, resume=False, overwrite=False):
-        pass
-    return Run(directory)
+    def train(directory: Path) -> None:
+        for _ in experiment(tiny_corpus.config(training={"epochs": 25}), directory, resume=False, overwrite=False):
+            pass
+
+    made_once(shared_by_workers / "tiny-bahdanau", train)
+    copy = tmp_path_factory.mktemp("runs") / "tiny-bahdanau"
+    return Run(Path(shutil.copytree(shared_by_workers / "tiny-bahdanau", copy)))

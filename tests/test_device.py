@@ -131,6 +131,7 @@ def test_a_container_may_use_as_many_cores_as_its_quota_pays_for(
     assert available_cores() == cores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "turns"),
     [({}, "700"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],

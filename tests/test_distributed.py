@@ -24,6 +24,8 @@ from seq2seq_cli.runs import Run
 from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training.experiment import Begun, experiment
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 """Meets over the loopback device."""
 SINGLE = [sys.executable]

@@ -499,6 +499,7 @@ def test_runs_are_called_by_their_directories(trained_run: Run, tmp_path: Path) 
     assert (only.name, only.src, only.tgt) == ("tiny-bahdanau", "xx", "yy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_serves_until_it_is_told_to_stop(trained_run: Run, number: int) -> None:
     words = ["serve", "--run", str(trained_run.directory), "--port", "0", "--threads", "1"]
