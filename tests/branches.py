@@ -25,7 +25,7 @@ def branches(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> dict[st
 
 def main(path: str) -> int:
     found = branches(json.loads(Path(path).read_text(encoding="utf-8")))
-    shares = {room: 100 * taken / there_are for room, (taken, there_are) in found.items()}
+    shares = {room: 100 * taken / max(1, there_are) for room, (taken, there_are) in found.items()}
     for room, (taken, there_are) in found.items():
         print(f"{room + '/':12}{shares[room]:6.1f}% of {there_are:4} branches, {there_are - taken} not taken")
     low = [room for room, share in shares.items() if share < LEAST]

@@ -96,8 +96,8 @@ def test_a_part_is_as_long_as_it_may_be_and_no_longer(lengths: list[tuple[int, i
     """What stood before a cut does not count after it."""
 
     def fits(rows: list[tuple[int, int]]) -> bool:
-        target, source = (max(side) for side in zip(*rows, strict=True))
-        return len(rows) * target <= budget and len(rows) * source <= 2 * budget
+        most_target, most_source = max(t for t, _ in rows), max(s for _, s in rows)
+        return len(rows) * most_target <= budget and len(rows) * most_source <= 2 * budget
 
     target, source = (np.array([pair[side] for pair in lengths], dtype=int) for side in (0, 1))
     parts = cut(target, source, budget)

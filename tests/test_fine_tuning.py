@@ -177,7 +177,7 @@ def test_significance_in_words() -> None:
 def test_a_resumed_run_is_the_unbroken_one_without_the_run_it_started_from(beginner: Run, tmp_path: Path) -> None:
     copied = Run(tmp_path / "copied")
     shutil.copytree(beginner.directory, copied.directory)
-    config = rewarded(copied, "training.epochs=2", "training.evaluate_every=2", "objective.samples=2")
+    config = rewarded(copied, "training.epochs=1", "training.evaluate_every=2", "objective.samples=2")
     whole, broken, early = (Run(tmp_path / name) for name in ("whole", "broken", "early"))
     run_all(config, whole.directory)
     with closing(experiment(config, broken.directory, False, False)) as events:  # type: ignore[type-var]

@@ -330,12 +330,15 @@ def alignment_error(config: Config, links: Path | None, cache: Path) -> float:
     return rate
 
 
-@pytest.mark.parametrize("kind", ["bahdanau", "local-p"])
+@pytest.mark.parametrize(
+    "attention",
+    [AttentionConfig(kind="bahdanau"), AttentionConfig(kind="local-p", input_feeding=False)],
+    ids=lambda attention: attention.kind,
+)
 def test_guided_attention_finds_the_words_sooner(
-    kind: str, tiny_corpus: TinyCorpus, links: Path, tmp_path: Path
+    attention: AttentionConfig, tiny_corpus: TinyCorpus, links: Path, tmp_path: Path
 ) -> None:
-    config = guided(tiny_corpus, links, epochs=12, guided_weight=2.0)
-    config = config.model_copy(update={"attention": AttentionConfig(kind=kind)})
+    config = guided(tiny_corpus, links, epochs=8, guided_weight=2.0).model_copy(update={"attention": attention})
     with_links, without = (alignment_error(config, given, tmp_path / "cache") for given in (links, None))
     assert with_links < 0.5 * without
 

@@ -56,7 +56,7 @@ def test_eight_pairs_are_learned_by_heart(kind: str, tmp_path: Path) -> None:
         data={"dev": str(corpus.folder / "train")},
         model={"dropout": 0.0},
         attention={"kind": kind},
-        training={"epochs": 120, "evaluate_every": NEVER, "label_smoothing": 0.0, "schedule": "constant"},
+        training={"epochs": 70, "evaluate_every": NEVER, "label_smoothing": 0.0, "schedule": "constant"},
     )
     lesson = Lesson.prepare(config, tmp_path / "cache")
     learner = lesson.learner()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from commands import Terminal
 from corpora import TinyCorpus, sentences, translation
+from models import layer_of
 
 from seq2seq_cli import config as configuration
 from seq2seq_cli import kinds
@@ -267,7 +268,7 @@ def test_the_end_of_the_source_is_no_word(translator: Translator) -> None:
     """Where the end is looked at most, a piece becomes the word that is looked at most of all words: here the first."""
     line = "ta umgekehrt ho"
     puzzled = untrained(translator, "luong-location", max_positions=30)
-    layer = puzzled.model.decoder.layers[0]
+    layer = layer_of(puzzled.model)
     end = len(translator.subwords.src.encode([line])[0])
     with torch.no_grad():
         puzzled.model.readout.bias_V[UNK] = 1e4
