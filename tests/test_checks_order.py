@@ -74,7 +74,7 @@ CLEAN: dict[str, Callable[[Pairs], Pairs]] = {
 
 
 @pytest.mark.parametrize("cut", CLEAN)
-@pytest.mark.parametrize("corpus", ["captions", "book"])
+@pytest.mark.parametrize("corpus", ["captions", pytest.param("book", marks=pytest.mark.slow)])
 def test_nothing_is_said_of_clean_text(
     cut: str, corpus: str, tmp_path: Path, terminal: Terminal, request: pytest.FixtureRequest
 ) -> None:

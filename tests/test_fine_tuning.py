@@ -114,7 +114,7 @@ def test_what_cannot_be_started_from(beginner: Run, tmp_path: Path, terminal: Te
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("kind", ["scst", "mrt"])
+@pytest.mark.parametrize("kind", ["scst", pytest.param("mrt", marks=pytest.mark.slow)])
 def test_the_reward_rises(kind: str, beginner: Run, tmp_path: Path) -> None:
     config = rewarded(
         beginner, "training.learning_rate=0.003", "training.epochs=6", "training.warmup_steps=5",

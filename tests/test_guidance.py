@@ -332,7 +332,10 @@ def alignment_error(config: Config, links: Path | None, cache: Path) -> float:
 
 @pytest.mark.parametrize(
     "attention",
-    [AttentionConfig(kind="bahdanau"), AttentionConfig(kind="local-p", input_feeding=False)],
+    [
+        pytest.param(AttentionConfig(kind="bahdanau"), marks=pytest.mark.slow),
+        AttentionConfig(kind="local-p", input_feeding=False),
+    ],
     ids=lambda attention: attention.kind,
 )
 def test_guided_attention_finds_the_words_sooner(
