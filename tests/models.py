@@ -1,6 +1,8 @@
 """Tiny models for tests."""
 
 import zlib
+from collections.abc import Iterable
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import torch
@@ -15,9 +17,26 @@ from seq2seq_cli.model.readout import VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput
 
+Wiring = tuple[str, dict[str, object]]
+"""A kind and its settings under ``[attention]``."""
 VOCABULARY = 13
 SEGMENT_ENDS = (1, 4, 6, 11)
 """Tokens that end a segment of the source."""
+
+
+class Recurrence(NamedTuple):
+    """The cells of encoder and decoder, and how many layers each has."""
+
+    cell: str
+    layers: int
+
+    @property
+    def sizes(self) -> dict[str, object]:
+        """Settings under ``[model]``."""
+        return {"cell": self.cell, "encoder_layers": self.layers, "decoder_layers": self.layers}
+
+
+RECURRENCES = (Recurrence("lstm", 1), Recurrence("gru", 1), Recurrence("lstm", 2), Recurrence("gru", 2))
 
 
 class Sentences(NamedTuple):
@@ -113,12 +132,12 @@ def assert_same(actual: Tensor | None, expected: Tensor | None) -> None:
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9)
 
 
-def wirings() -> list[tuple[str, dict[str, object]]]:
+def wirings() -> list[Wiring]:
     """Every kind with every wiring and option that changes how steps follow each other.
 
     Windows and position tables are smaller than the longest of ``tiny_sentences``.
     """
-    cells: list[tuple[str, dict[str, object]]] = []
+    cells: list[Wiring] = []
     for kind in KINDS:
         if not kind.attends:
             cells += [(kind.name, {"summary": summary}) for summary in ("start", "every-step")]
@@ -151,7 +170,49 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-def wiring_name(case: tuple[str, dict[str, object]]) -> str:
+REPRESENTATIVES: tuple[Wiring, ...] = (
+    ("none", {"summary": "every-step"}),
+    ("bahdanau", {"wiring": "before"}),
+    ("luong-general", {"wiring": "after", "input_feeding": True}),
+    ("local-p", {"radius": 2, "wiring": "after", "input_feeding": False}),
+    ("coverage", {"wiring": "before"}),
+    ("memory", {"wiring": "after", "input_feeding": True}),
+)
+"""Wirings that differ in what goes from one step to the next: nothing, the context, the feed, the centre alone, the weights
+and the slots."""
+
+
+class Case(NamedTuple):
+    """A wiring with a recurrence."""
+
+    kind: str
+    options: dict[str, object]
+    recurrence: Recurrence
+
+    @property
+    def config(self) -> Config:
+        return tiny_config(self.kind, attention=self.options, model=self.recurrence.sizes)
+
+    @property
+    def name(self) -> str:
+        """How it is called in a test's name."""
+        return f"{self.recurrence.cell}{self.recurrence.layers}-{wiring_name((self.kind, self.options))}"
+
+
+def in_turn(wirings: Iterable[Wiring]) -> list[Case]:
+    """Each wiring once, with the next of the recurrences."""
+    turns = zip(wirings, cycle(RECURRENCES), strict=False)
+    return [Case(kind, options, recurrence) for (kind, options), recurrence in turns]
+
+
+def cases() -> list[Case]:
+    """Every wiring once, the recurrences in turn, and the representatives with each recurrence."""
+    chosen = in_turn(wirings())
+    every = [Case(*wiring, recurrence) for wiring in REPRESENTATIVES for recurrence in RECURRENCES]
+    return [*chosen, *(case for case in every if case not in chosen)]
+
+
+def wiring_name(case: Wiring) -> str:
     """How a case of ``wirings`` is called in a test's name."""
     kind, options = case
     return "-".join(

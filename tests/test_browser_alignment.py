@@ -14,6 +14,8 @@ from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.report.assets import asset
 from seq2seq_cli.report.views import TranslationView
 
+pytestmark = pytest.mark.slow
+
 # Two pieces to the first target word; columns: ich, habe, </s>.
 WEIGHTS = np.array([[0.5, 0.25, 0.25], [0.75, 0.25, 0.0], [0.0, 0.125, 0.875]], dtype=np.float32)
 MERGED = [[0.625, 0.25, 0.125], [0.0, 0.125, 0.875]]

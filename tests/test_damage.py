@@ -22,6 +22,8 @@ from seq2seq_cli.training.checkpoint import load_last, save_last
 from seq2seq_cli.training.experiment import Begun, Happening, experiment
 from seq2seq_cli.training.progress import Ended, Progress
 
+pytestmark = pytest.mark.slow
+
 TRIED = int(os.environ.get("SEQ2SEQ_DAMAGES", "60"))
 """Damaged copies of each kind of checkpoint."""
 

@@ -252,6 +252,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
     return TinyCorpus.write(tmp_path_factory.mktemp("few") / "text", train=12, dev=2, test=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "value"), LEARNED, ids=lambda one: getattr(one, "key", str(one)))
 def test_training_takes_it_or_says_why_not(setting: Setting, value: float, few: TinyCorpus, cache: Path) -> None:
     small = few.settings(model={"embedding_size": 4, "hidden_size": 8}, training={"batch_tokens": 40})

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -596,14 +597,13 @@ def test_stopped_amid_its_averaging_window_a_run_ends_with_the_same_mean(precisi
     training = {"epochs": 3, "batch_tokens": 100, "evaluate_every": 2, "average": 3, "precision": precision}
     config = corpus.config(training={**training, "save_minutes": 1e-6}, attention={"kind": "none"})
     whole = Run(tmp_path / "whole")
-    told = run_all(config, whole.directory)
+    told = []
+    for event in experiment(config, whole.directory, resume=False, overwrite=False):
+        told.append(event)  # what a kill would leave just now:
+        shutil.copytree(whole.directory, tmp_path / f"stopped-{len(told)}")
     (averaged,) = (event for event in told if isinstance(event, Averaged))
     for stop in range(len(told) - 9, len(told) - 2):
         run = Run(tmp_path / f"stopped-{stop}")
-        events = experiment(config, run.directory, resume=False, overwrite=False)
-        for _ in range(stop):
-            next(events)
-        del events
         rest = run_all(config, run.directory, resume=True)
         assert [event for event in rest if isinstance(event, Averaged)] == [averaged], told[stop - 1]
         for path in (whole.best, *whole.all_kept()):

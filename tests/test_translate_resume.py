@@ -140,6 +140,7 @@ def kill_translations(command: Sequence[str], output: Path, moments: Sequence[in
     subprocess.run([*command, *more], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "kills", "lines"),
     [(["--beam=1", "--max-length=4"], 3, LINES), (["--nbest=2"], 1, LINES // 2)],

@@ -11,7 +11,7 @@ import pytest
 import torch
 from commands import Terminal
 from corpora import TinyCorpus, sentences, translation
-from models import vocabulary_of
+from models import layer_of, vocabulary_of
 
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
@@ -264,6 +264,25 @@ def test_an_unknown_piece_becomes_the_source_word_it_looked_at(translator: Trans
     for piece in translator.subwords.src.written_pieces(line):
         word_of_piece.append(next(words) if piece.startswith("▁") else word_of_piece[-1])
     check_replacements(puzzled(translator), line, word_of_piece)
+
+
+def test_the_end_of_the_source_is_no_word(translator: Translator) -> None:
+    """Where the end is looked at most, a piece becomes the word that is looked at most of all words: here the first."""
+    line = "ta umgekehrt ho"
+    puzzled = untrained(translator, "luong-location", max_positions=30)
+    layer = layer_of(puzzled.model)
+    end = len(translator.subwords.src.encode([line])[0])
+    with torch.no_grad():
+        vocabulary_of(puzzled.model).bias_V[UNK] = 1e4
+        for name, parameter in layer.recurrence.named_parameters():
+            parameter.fill_(1.0 if "bias" in name else 0.0)  # states above zero, whatever is read
+        table = layer.attention.score.get_parameter("position.weight")
+        table.zero_()
+        table[end], table[0] = 3.0, 2.0
+    [found] = puzzled.hypotheses([line], settings(translator, beam=1, max_length=3), replace_unknown=True)[0]
+    assert found.alignment is not None
+    assert found.alignment.weights_TS[:3].argsort(1)[:, ::-1][:, :2].tolist() == [[end, 0]] * 3
+    assert found.text == "tatata"
 
 
 def test_unknown_words_are_found_again_among_whole_words(tiny_corpus: TinyCorpus, translator: Translator) -> None:
