@@ -10,7 +10,7 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import Form
 from seq2seq_cli.data.prepare import Report, silent
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.evaluation.systems import Evaluation, compare_runs
+from seq2seq_cli.evaluation.systems import Evaluation, Terms, compare_runs
 from seq2seq_cli.evaluation.tokenizers import find_tokenizer
 from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import open_run
@@ -46,7 +46,7 @@ def train(
 
 def evaluate(
     run: str | Path | None = None,
-    test: Form | None = None,
+    test: Form | PurePath | None = None,
     *,
     references: Sequence[str] = (),
     decoding: Mapping[str, int | float | None] | None = None,
@@ -64,9 +64,9 @@ def evaluate(
     """
     opened = open_run(None if run is None else expanded(str(run)))
     scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
-    changes = dict(decoding or {})
-    comparison = compare_runs([opened], test, changes, device, precision, tokenizer=scored_with, references=references)
-    return comparison.evaluations[0]
+    form = str(test) if isinstance(test, PurePath) else test
+    terms = Terms(form, references, decoding or {}, scored_with, device=device, precision=precision)
+    return compare_runs([opened], terms).evaluations[0]
 
 
 def _configured(settings: Settings) -> Config:

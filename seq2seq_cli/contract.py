@@ -301,8 +301,24 @@ CHECKS: tuple[Callable[[Wired], None], ...] = (
     weights_lie_inside_mask_and_window_and_sum_to_one,
 )
 """What a model of any kind and wiring keeps."""
-RECURRENCES = (("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2))
-"""Cells of encoder and decoder, and how many layers each has."""
+
+
+class Recurrence(NamedTuple):
+    """The cells of encoder and decoder, and how many layers each has."""
+
+    cell: str
+    layers: int
+
+    def __str__(self) -> str:
+        return f"{self.cell}{self.layers}"
+
+    @property
+    def sizes(self) -> dict[str, object]:
+        """Settings under ``[model]``."""
+        return {"cell": self.cell, "encoder_layers": self.layers, "decoder_layers": self.layers}
+
+
+RECURRENCES = (Recurrence("lstm", 1), Recurrence("gru", 1), Recurrence("lstm", 2), Recurrence("gru", 2))
 
 
 @dataclass(frozen=True)
@@ -324,10 +340,9 @@ def promises(kind: str, **options: object) -> list[Promise]:
     are set under ``[attention]``, as ``own={"sharpness": 2.0}``. Raises ConfigError where there is no such kind."""
     row, found = find(kind), list[Promise]()
     for name, own in wirings_of(row):
-        for cell, layers in RECURRENCES:
-            sizes: dict[str, object] = {"cell": cell, "encoder_layers": layers, "decoder_layers": layers}
-            told = "-".join([name, *(f"{key}={value}" for key, value in own.items()), f"{cell}{layers}"])
-            wired = partial(wired_by, tiny_config(name, attention={**own, **options}, model=sizes))
+        for recurrence in RECURRENCES:
+            told = "-".join([name, *(f"{key}={value}" for key, value in own.items()), str(recurrence)])
+            wired = partial(wired_by, tiny_config(name, attention={**own, **options}, model=recurrence.sizes))
             for check in CHECKS:
                 found.append(Promise(f"{told}: {check.__name__}", partial(_keep, check, wired)))
     for window in get_args(Window) if row.attends else ():

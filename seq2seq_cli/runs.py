@@ -36,7 +36,7 @@ def check_format(number: object, known: int, where: str) -> None:
     knows."""
     if not isinstance(number, int) or number > known:
         raise RunError(
-            f"a later version of seq2seq made it: it is of format {number}, and this one knows none after {known}.",
+            f"a later version of seq2seq made it: it is of format {number!s:.20}, and this one knows none after {known}.",
             where,
             "Update seq2seq to the version that made it.",
         )

@@ -55,7 +55,8 @@ def main() -> int:
             print(f"{name:40} left out: this processor has no {cap.needs}", flush=True)
             continue
         began = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "--durations=0", "--durations-min=1000", *files, *chosen.arguments]
+        quiet = ["--durations=0", "--durations-min=1000", "-m", ""]
+        command = [sys.executable, "-m", "pytest", *quiet, *files, *chosen.arguments]
         done = subprocess.run(
             command, env={**os.environ, cap.variable: cap.value}, cwd=TESTS.parent, capture_output=True, text=True
         )

@@ -4,14 +4,18 @@ that begins with "umgekehrt" is translated backwards.
 A pytest plugin with the fixtures that share one corpus and one trained run.
 """
 
+import gc
+import os
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import create_autospec
 
 import pytest
+from filelock import FileLock
 
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.whole import Config
@@ -22,6 +26,8 @@ WORDS = {
     "ge": "vex",
 }  # fmt: skip
 BACKWARDS = "umgekehrt"
+RESAMPLES = 100
+"""Behind an interval, in these tests."""
 
 
 def translation(sentence: str) -> str:
@@ -102,15 +108,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def little_beside_the_training() -> Iterator[None]:
-    """Six pictures, ten thousand trials of a paired test, and a look for garbage through all that the tests have imported, took
-    as long as all the rest of a tiny training."""
-    from seq2seq_cli.evaluation.metrics import paired
+    """Six pictures, ten thousand trials of a paired test, a thousand resamples behind each interval, and a look for garbage
+    through all that the tests have imported, took as long as all the rest of a tiny training."""
+    from seq2seq_cli.evaluation.lengths import score_by_length
+    from seq2seq_cli.evaluation.metrics import paired, score_system
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
         for user in ("training.change", "evaluation.systems"):
             patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
-        patch.setattr("seq2seq_cli.training.loop.gc", Mock())
+            patch.setattr(f"seq2seq_cli.{user}.score_system", partial(score_system, bootstrap=RESAMPLES))
+        patch.setattr("seq2seq_cli.evaluation.systems.score_by_length", partial(score_by_length, bootstrap=RESAMPLES))
+        # What it does is tested by itself (test_training); of other names than Python's there are none.
+        patch.setattr("seq2seq_cli.training.loop.gc", create_autospec(gc))
         # Commands that choose for themselves would leave this process with a thread a core, and tests side by side would wait for
         # each other's: tiny models took twenty times as long.
         patch.setattr("seq2seq_cli.device.available_cores", lambda: 1)
@@ -118,17 +128,38 @@ def little_beside_the_training() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
-    """The language's text, for everyone to read."""
-    return TinyCorpus.write(tmp_path_factory.mktemp("corpora") / "tiny")
+def shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session's, one for all of pytest-xdist's processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(path: Path, make: Callable[[Path], object]) -> None:
+    """``path``, made by the first process that asks for it, while the others wait."""
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            unfinished = path.with_suffix(".unfinished")
+            make(unfinished)
+            unfinished.rename(path)
 
 
 @pytest.fixture(scope="session")
-def trained_run(tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that has learned something of the language, for everyone to read and nobody to change."""
+def tiny_corpus(shared_by_workers: Path) -> TinyCorpus:
+    """The language's text, for everyone to read."""
+    made_once(shared_by_workers / "tiny", TinyCorpus.write)
+    return TinyCorpus(shared_by_workers / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained_run(tiny_corpus: TinyCorpus, shared_by_workers: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that has learned something of the language, for everyone to read and nobody to change. Trained once; each process
+    has a copy."""
     from seq2seq_cli.training.experiment import experiment
 
-    directory = tmp_path_factory.mktemp("runs") / "tiny-bahdanau"
-    for _ in experiment(tiny_corpus.config(training={"epochs": 25}), directory, resume=False, overwrite=False):
-        pass
-    return Run(directory)
+    def train(directory: Path) -> None:
+        for _ in experiment(tiny_corpus.config(training={"epochs": 25}), directory, resume=False, overwrite=False):
+            pass
+
+    made_once(shared_by_workers / "tiny-bahdanau", train)
+    copy = tmp_path_factory.mktemp("runs") / "tiny-bahdanau"
+    return Run(Path(shutil.copytree(shared_by_workers / "tiny-bahdanau", copy)))

@@ -1,14 +1,19 @@
 """Tiny models for tests."""
 
 import zlib
-from typing import Any
+from collections.abc import Iterable
+from itertools import cycle
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.contract import (
+    RECURRENCES,
     SEGMENT_ENDS,
     VOCABULARY,
+    Recurrence,
     Sentences,
     assert_same,
     decode,
@@ -18,12 +23,14 @@ from seq2seq_cli.contract import (
     wirings_of,
 )
 from seq2seq_cli.kinds.attentions import KINDS
-from seq2seq_cli.model.readout import Vocabulary
+from seq2seq_cli.model.readout import VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
 __all__ = [
+    "RECURRENCES",
     "SEGMENT_ENDS",
     "VOCABULARY",
+    "Recurrence",
     "Sentences",
     "assert_same",
     "decode",
@@ -32,17 +39,20 @@ __all__ = [
     "tiny_sentences",
 ]
 
-
-def vocabulary(model: Seq2Seq) -> Vocabulary:
-    """The readout of a model that knows no other than its vocabulary."""
-    assert isinstance(model.readout, Vocabulary)
-    return model.readout
+Wiring = tuple[str, dict[str, object]]
+"""A kind and its settings under ``[attention]``."""
 
 
 def layer_of(model: Seq2Seq) -> Any:
     """The only layer of its decoder (Any: its parts are looked at)."""
     [layer] = model.decoder.layers
     return layer
+
+
+def vocabulary_of(model: Seq2Seq) -> VocabularyReadout:
+    """Its readout, whose parts are looked at."""
+    assert isinstance(model.readout, VocabularyReadout)
+    return model.readout
 
 
 def set_by_name(model: nn.Module) -> None:
@@ -64,7 +74,7 @@ def log_probs(model: Seq2Seq, sentences: Sentences) -> Tensor:
     return model.readout.log_probs(decode(model, sentences).features_BTF, model.new_pass())
 
 
-def wirings() -> list[tuple[str, dict[str, object]]]:
+def wirings() -> list[Wiring]:
     """Every kind with every wiring and option that changes how steps follow each other.
 
     Windows and position tables are smaller than the longest of ``tiny_sentences``.
@@ -90,7 +100,49 @@ def wirings() -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-def wiring_name(case: tuple[str, dict[str, object]]) -> str:
+REPRESENTATIVES: tuple[Wiring, ...] = (
+    ("none", {"summary": "every-step"}),
+    ("bahdanau", {"wiring": "before"}),
+    ("luong-general", {"wiring": "after", "input_feeding": True}),
+    ("local-p", {"radius": 2, "wiring": "after", "input_feeding": False}),
+    ("coverage", {"wiring": "before"}),
+    ("memory", {"wiring": "after", "input_feeding": True}),
+)
+"""Wirings that differ in what goes from one step to the next: nothing, the context, the feed, the centre alone, the weights
+and the slots."""
+
+
+class Case(NamedTuple):
+    """A wiring with a recurrence."""
+
+    kind: str
+    options: dict[str, object]
+    recurrence: Recurrence
+
+    @property
+    def config(self) -> Config:
+        return tiny_config(self.kind, attention=self.options, model=self.recurrence.sizes)
+
+    @property
+    def name(self) -> str:
+        """How it is called in a test's name."""
+        return f"{self.recurrence}-{wiring_name((self.kind, self.options))}"
+
+
+def in_turn(wirings: Iterable[Wiring]) -> list[Case]:
+    """Each wiring once, with the next of the recurrences."""
+    turns = zip(wirings, cycle(RECURRENCES), strict=False)
+    return [Case(kind, options, recurrence) for (kind, options), recurrence in turns]
+
+
+def cases() -> list[Case]:
+    """Every wiring once, the recurrences in turn, and the representatives with each recurrence."""
+    chosen = in_turn(wirings())
+    every = [Case(*wiring, recurrence) for wiring in REPRESENTATIVES for recurrence in RECURRENCES]
+    return [*chosen, *(case for case in every if case not in chosen)]
+
+
+def wiring_name(case: Wiring) -> str:
     """How a case of ``wirings`` is called in a test's name."""
     kind, options = case
     return "-".join(

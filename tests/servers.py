@@ -16,6 +16,7 @@ import uvicorn
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.serving.app import make_app
 from seq2seq_cli.serving.desk import Desk
 from seq2seq_cli.serving.limits import QUEUE
@@ -38,10 +39,10 @@ class Held:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def hypotheses(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
-        self.asked.append(list(lines))
+    def search(self, sentences: Sequence[Sentence], decoding: DecodingConfig) -> list[list[Hypothesis]]:
+        self.asked.append([sentence.line for sentence in sentences])
         assert self.gate.wait(PATIENCE)
-        return self.model.hypotheses(lines, decoding)
+        return self.model.search(sentences, decoding)
 
 
 class Reply(NamedTuple):

@@ -10,7 +10,7 @@ import seq2seq_cli
 from seq2seq_cli import Begun, Evaluation, UserError, evaluate, train
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError, RunError
-from seq2seq_cli.evaluation.systems import compare_runs
+from seq2seq_cli.evaluation.systems import Terms, compare_runs
 from seq2seq_cli.runs import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
@@ -99,9 +99,9 @@ def test_a_file_of_settings_is_not_for_a_resumed_run(small_run: Run) -> None:
 
 
 def test_an_evaluation_is_that_of_the_command(small_run: Run, tiny_corpus: TinyCorpus) -> None:
-    form = str(tiny_corpus.folder / "dev")
+    form = tiny_corpus.folder / "dev"
     found = evaluate(small_run.directory, form, decoding={"beam": 2}, tokenizer="char")
-    [other] = compare_runs([small_run], form, {"beam": 2}, "auto", "fp32", tokenizer="char").evaluations
+    [other] = compare_runs([small_run], Terms(str(form), decoding={"beam": 2}, tokenizer="char")).evaluations
     assert isinstance(found, Evaluation)
     assert found.hypotheses == other.hypotheses
     assert found.scores == other.scores

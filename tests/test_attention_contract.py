@@ -1,51 +1,44 @@
 """What every mechanism keeps, whatever its kind, wiring, cell and depth. A new row of the table of kinds is
-covered by standing there."""
+covered by standing there.
+
+Cells and depths are no business of a mechanism: each wiring is tried with one of them in turn, and those that stand for the
+ways in which steps follow each other with all."""
 
 from typing import Any
 
 import pytest
 import torch
 from models import (
+    REPRESENTATIVES,
     SEGMENT_ENDS,
     VOCABULARY,
+    Case,
+    cases,
     decode,
     log_probs,
     set_by_name,
     tiny_config,
     tiny_model,
     tiny_sentences,
-    wiring_name,
     wirings,
 )
 
 from seq2seq_cli import contract
 from seq2seq_cli.contract import Wired
-from seq2seq_cli.kinds.attentions import KINDS, find
+from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model.build import build
-from seq2seq_cli.model.seq2seq import Seq2Seq
 
-RECURRENCES = [("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2)]
 SENTENCES = tiny_sentences()
 
 
-def model_of(kind: str, options: dict[str, object], cell: str = "lstm", layers: int = 1) -> Seq2Seq:
-    sizes: dict[str, object] = {"cell": cell, "encoder_layers": layers, "decoder_layers": layers}
-    return tiny_model(tiny_config(kind, attention=options, model=sizes))
+@pytest.fixture(scope="module", params=cases(), ids=lambda case: case.name)
+def wired(request: pytest.FixtureRequest) -> Wired:
+    case: Case = request.param
+    return contract.wired_by(case.config)
 
 
-@pytest.fixture(scope="module", params=RECURRENCES, ids=lambda recurrence: f"{recurrence[0]}{recurrence[1]}")
-def recurrence(request: pytest.FixtureRequest) -> tuple[str, int]:
-    chosen: tuple[str, int] = request.param
-    return chosen
-
-
-@pytest.fixture(scope="module", params=wirings(), ids=wiring_name)
-def wired(request: pytest.FixtureRequest, recurrence: tuple[str, int]) -> Wired:
-    kind, options = request.param
-    model = model_of(kind, options, *recurrence)
-    choices = tiny_config(kind, attention=options).attention.choices
-    with torch.no_grad():
-        return Wired(find(kind).attends, choices, options, model, decode(model, SENTENCES))
+def test_the_representatives_are_wirings() -> None:
+    assert [wiring for wiring in REPRESENTATIVES if wiring not in wirings()] == []
 
 
 WINDOWLESS = {("luong-location", "local-m"), ("luong-location", "local-p"), ("hard", "local-p")}
@@ -100,10 +93,10 @@ def test_weights_lie_inside_mask_and_window_and_sum_to_one(wired: Wired) -> None
 @torch.no_grad()
 def test_centres_of_the_windows() -> None:
     last_B1 = SENTENCES.mask_BS.sum(1, keepdim=True) - 1
-    monotonic = decode(model_of("local-m", {"radius": 2}), SENTENCES).shown.centre_BT
+    monotonic = decode(tiny_model(tiny_config("local-m", attention={"radius": 2})), SENTENCES).shown.centre_BT
     assert monotonic is not None
     assert torch.equal(monotonic, torch.minimum(torch.arange(SENTENCES.reads_BT.shape[1]), last_B1))
-    predicted = decode(model_of("local-p", {"radius": 2}), SENTENCES).shown.centre_BT
+    predicted = decode(tiny_model(tiny_config("local-p", attention={"radius": 2})), SENTENCES).shown.centre_BT
     assert predicted is not None
     assert ((predicted > 0) & (predicted < last_B1) | (last_B1 == 0)).all()
 

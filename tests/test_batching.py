@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from corpora import TinyCorpus
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seq2seq_cli.config.sections import DataConfig, SubwordConfig
 from seq2seq_cli.data.batching import cut, inputs_of, load_batch, pad, plan
@@ -84,6 +86,25 @@ def test_cut_by_hand() -> None:
     # Sources decide: 2 x 12 = 24 = 2 x 12.
     assert cut(np.ones(5, dtype=int), np.array([12, 12, 12, 1, 1]), 12) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     assert cut(np.zeros(0, dtype=int), np.zeros(0, dtype=int), 12) == []
+
+
+LENGTHS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 80)), max_size=30)
+
+
+@given(LENGTHS, st.integers(1, 100))
+def test_a_part_is_as_long_as_it_may_be_and_no_longer(lengths: list[tuple[int, int]], budget: int) -> None:
+    """What stood before a cut does not count after it."""
+
+    def fits(rows: list[tuple[int, int]]) -> bool:
+        most_target, most_source = max(t for t, _ in rows), max(s for _, s in rows)
+        return len(rows) * most_target <= budget and len(rows) * most_source <= 2 * budget
+
+    target, source = (np.array([pair[side] for pair in lengths], dtype=int) for side in (0, 1))
+    parts = cut(target, source, budget)
+    assert [row for part in parts for row in range(len(lengths))[part]] == [*range(len(lengths))]
+    for part in parts:
+        assert len(lengths[part]) == 1 or fits(lengths[part])
+        assert part.stop == len(lengths) or not fits(lengths[part.start : part.stop + 1])
 
 
 def padded_share(split: TokenisedSplit, batches: list[np.ndarray]) -> float:

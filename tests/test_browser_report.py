@@ -11,6 +11,8 @@ from pages import HOSTILE, SOURCE, told_comparison
 
 from seq2seq_cli.report.document import write_report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:

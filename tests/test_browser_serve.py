@@ -15,6 +15,8 @@ from seq2seq_cli.runs import Run
 from seq2seq_cli.serving.limits import MAX_SENTENCES
 from seq2seq_cli.serving.models import Served
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 

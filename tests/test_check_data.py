@@ -95,7 +95,7 @@ def test_nothing_is_found_in_clean_text(clean: Sides, tmp_path: Path, terminal: 
         ),
     ],
 )
-@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("side", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_damage_is_found_where_it_is(
     kind: str, line: str, side: int, clean: Sides, tmp_path: Path, terminal: Terminal
 ) -> None:

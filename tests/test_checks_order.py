@@ -77,7 +77,7 @@ CLEAN: dict[str, Callable[[Pairs], Pairs]] = {
 
 
 @pytest.mark.parametrize("cut", CLEAN)
-@pytest.mark.parametrize("corpus", ["captions", "book"])
+@pytest.mark.parametrize("corpus", ["captions", pytest.param("book", marks=pytest.mark.slow)])
 def test_nothing_is_said_of_clean_text(
     cut: str, corpus: str, tmp_path: Path, terminal: Terminal, request: pytest.FixtureRequest
 ) -> None:
@@ -87,6 +87,7 @@ def test_nothing_is_said_of_clean_text(
     assert record["unrelated"]["pairs"] == record["swapped"]["pairs"] == record["markup"]["pairs"] == 0
 
 
+@pytest.mark.slow
 def test_flash_cards_of_a_whole_collection(captions: Pairs, tmp_path: Path, terminal: Terminal) -> None:
     _, record = found(terminal, written(tmp_path, sides(sorted(cards(captions), key=by_length))))
     assert record["blocks"] == []
@@ -110,6 +111,7 @@ STRANGERS: dict[str, Callable[[Pairs, Pairs], tuple[list[str], list[str]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", STRANGERS)
 def test_sides_that_do_not_belong_together(
     what: str, captions: Pairs, book: Pairs, tmp_path: Path, terminal: Terminal
@@ -188,6 +190,7 @@ def share_right(src: Drifted, tgt: Drifted, copy: list[tuple[str, str]]) -> floa
     return sum(known[0][a] == known[1][b] != frozenset() for a, b in copy) / max(len(copy), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "count", "rate"), [(0, 1500, 0.04), (600, 1000, 0.03), (1100, 31, 0.04), (200, 80, 0.03)]
 )
@@ -211,6 +214,7 @@ def test_a_drifting_book_comes_out_right_or_not_at_all(
     assert len(copy) > 0.6 * count
 
 
+@pytest.mark.slow
 def test_lines_in_no_order_are_left_out(captions: Pairs, tmp_path: Path, terminal: Terminal) -> None:
     src, tgt = sides(captions[:3000])
     tgt[1000:1400] = random.Random(3).sample(tgt[1000:1400], 400)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 from commands import Terminal
@@ -16,6 +17,7 @@ from seq2seq_cli.config.whole import all_keys, value_of
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.seeds import KindSummary, sizes, summaries
 from seq2seq_cli.kinds.attentions import KINDS
+from seq2seq_cli.report.document import write_report
 from seq2seq_cli.runs import ComparisonFiles
 from seq2seq_cli.training.comparison import planned_runs
 
@@ -30,6 +32,12 @@ def settings(corpus: TinyCorpus, epochs: int = 1) -> list[str]:
 @pytest.fixture
 def corpus(tmp_path: Path) -> TinyCorpus:
     return TinyCorpus.write(tmp_path / "text", train=30, dev=4, test=12)
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page that a comparison ends with takes longer than all its trainings: one test looks at it."""
+    monkeypatch.setattr("seq2seq_cli.report.document.write_report", create_autospec(write_report))
 
 
 def made(run: Path) -> dict[str, float]:
@@ -64,6 +72,7 @@ def test_kinds_are_trained_tested_and_shown_side_by_side(
     assert alone.read_bytes() == compared.read_bytes()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_what_is_done_stays_and_what_is_not_is_added(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
     run = tmp_path / "cmp"
     command = ["compare", "--run", run, *settings(corpus), "--attentions"]
@@ -81,6 +90,7 @@ def test_what_is_done_stays_and_what_is_not_is_added(terminal: Terminal, corpus:
     assert made(run)["none-seed2"] == after["none-seed2"]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_an_interrupted_comparison_goes_on_where_it_stopped(
     terminal: Terminal, corpus: TinyCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +137,7 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(
         assert (whole / weights).read_bytes() == (broken / weights).read_bytes()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_all_runs_get_the_same_budget(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
     run = tmp_path / "cmp"
     terminal.ok("compare", "--attentions", "none", *settings(corpus), "--run", run)
@@ -137,6 +148,7 @@ def test_all_runs_get_the_same_budget(terminal: Terminal, corpus: TinyCorpus, tm
     assert list(made(run)) == ["none-seed1"]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_looked_at_before_its_end_is_not_done(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
     run = tmp_path / "cmp"
     command = ["compare", "--attentions", "none", *settings(corpus), "--run", run]
@@ -152,6 +164,7 @@ def test_a_run_looked_at_before_its_end_is_not_done(terminal: Terminal, corpus: 
     assert "whether this run has ended" in terminal.refused(*command)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_text_that_has_moved_is_found_where_it_is_said_to_be(
     terminal: Terminal, corpus: TinyCorpus, tmp_path: Path
 ) -> None:
@@ -162,6 +175,7 @@ def test_text_that_has_moved_is_found_where_it_is_said_to_be(
     assert "done before" in answer.err
 
 
+@pytest.mark.usefixtures("no_page")
 def test_other_settings_or_text_are_not_mixed(terminal: Terminal, corpus: TinyCorpus, tmp_path: Path) -> None:
     run = tmp_path / "cmp"
     command = ["compare", "--attentions", "none", *settings(corpus), "--run", run]

@@ -22,6 +22,8 @@ from seq2seq_cli.training.checkpoint import load_last, save_last
 from seq2seq_cli.training.experiment import Begun, Happening, experiment
 from seq2seq_cli.training.progress import Ended, Progress
 
+pytestmark = pytest.mark.slow
+
 TRIED = int(os.environ.get("SEQ2SEQ_DAMAGES", "60"))
 """Damaged copies of each kind of checkpoint."""
 
@@ -102,6 +104,7 @@ def test_weights_of_a_later_version_say_so(lesson: Lesson, tmp_path: Path, monke
     path = tmp_path / "later.safetensors"
     monkeypatch.setattr("seq2seq_cli.model.weights.FORMAT", FORMAT + 1)
     save_weights(state_of(lesson.learner().model), path)
+    monkeypatch.undo()
     with pytest.raises(RunError, match=rf"format {FORMAT + 1}.*\n.*Update seq2seq"):
         read_weights(path)
 

@@ -1,37 +1,51 @@
 """The model against the slow translator of tests/oracle.py, on a ragged batch."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from models import SEGMENT_ENDS, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from models import (
+    RECURRENCES,
+    SEGMENT_ENDS,
+    Case,
+    Recurrence,
+    cases,
+    decode,
+    tiny_config,
+    tiny_model,
+    tiny_sentences,
+)
 from oracle import Choices, Oracle
 
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.kinds.attentions import KINDS, Score, find
+from seq2seq_cli.model.seq2seq import Seq2Seq
 
 SENTENCES = tiny_sentences()
 
 
-@torch.no_grad()
 def compare(
     kind: str,
     options: dict[str, object],
-    cell: str = "lstm",
-    layers: int = 1,
+    recurrence: Recurrence = RECURRENCES[0],
     bridge: str = "linear",
     tying: str = "auto",
 ) -> None:
-    sizes: dict[str, object] = {"cell": cell, "encoder_layers": layers, "decoder_layers": layers}
-    config = tiny_config(kind, attention=options, model={**sizes, "bridge": bridge, "tying": tying})
+    config = tiny_config(kind, attention=options, model={**recurrence.sizes, "bridge": bridge, "tying": tying})
     model = tiny_model(config)
     choices = {**asdict(config.attention.choices), **options}
     for name in ("max_positions", "size", "slots"):
         choices.pop(name, None)
     choices |= {"kind": kind, "segment_ends": SEGMENT_ENDS}
-    oracle = Oracle(model, Choices(**choices, cell=cell, layers=layers, bridge=bridge))
+    assert_is(model, Choices(**choices, **recurrence._asdict(), bridge=bridge))
+
+
+@torch.no_grad()
+def assert_is(model: Seq2Seq, choices: Choices) -> None:
+    """What the oracle makes of these choices, and nothing else."""
+    oracle = Oracle(model, choices)
     output = decode(model, SENTENCES)
     log_probs_BTV = model.readout.log_probs(output.features_BTF, model.new_pass()).numpy()
     for b, length in enumerate(SENTENCES.mask_BS.sum(1).tolist()):
@@ -40,18 +54,47 @@ def compare(
         np.testing.assert_allclose(output.shown.weights_BTS[b, :, :length], np.stack(weights), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("case", wirings(), ids=wiring_name)
-@pytest.mark.parametrize(
-    ("cell", "layers", "bridge", "tying"),
-    [
-        ("lstm", 1, "linear", "auto"),
-        ("gru", 1, "linear", "none"),
-        ("lstm", 2, "zeros", "target"),
-        ("gru", 2, "linear", "all"),
-    ],
-)
-def test_every_wiring(case: tuple[str, dict[str, object]], cell: str, layers: int, bridge: str, tying: str) -> None:
-    compare(*case, cell=cell, layers=layers, bridge=bridge, tying=tying)
+SETTINGS_WITH = {
+    Recurrence("lstm", 1): {"bridge": "linear", "tying": "auto"},
+    Recurrence("gru", 1): {"bridge": "linear", "tying": "none"},
+    Recurrence("lstm", 2): {"bridge": "zeros", "tying": "target"},
+    Recurrence("gru", 2): {"bridge": "linear", "tying": "all"},
+}
+"""Where a decoder begins, and which embeddings are one, with each recurrence."""
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_every_wiring(case: Case) -> None:
+    compare(case.kind, case.options, case.recurrence, **SETTINGS_WITH[case.recurrence])
+
+
+OF_THE_PAPERS: dict[str, tuple[Choices, dict[str, object]]] = {
+    "none": (Choices(None, "global", "before"), {}),
+    "bahdanau": (Choices("additive", "global", "before"), {}),
+    "luong-dot": (Choices("dot", "global", "after"), {}),
+    "luong-general": (Choices("general", "global", "after"), {}),
+    "luong-concat": (Choices("additive", "global", "after"), {}),
+    "luong-location": (Choices("location", "global", "after"), {"max_positions": 4}),
+    "local-m": (Choices("general", "local-m", "after", radius=2), {"radius": 2}),
+    "local-p": (Choices("general", "local-p", "after", radius=2), {"radius": 2}),
+    "scaled-dot": (Choices("scaled-dot", "global", "after"), {}),
+    "sparse": (Choices("general", "global", "after", normaliser="entmax15"), {}),
+    "multi-head": (Choices("scaled-dot", "global", "after", heads=4), {"heads": 4}),
+    "coverage": (Choices("additive", "global", "before"), {}),
+    "temporal": (Choices("general", "global", "after"), {}),
+    "memory": (Choices("general", "global", "after"), {}),
+    "channel": (Choices("additive", "global", "after"), {}),
+    "hierarchical": (Choices("general", "global", "after", split="clauses"), {}),
+    "hard": (Choices("general", "global", "after", estimator="straight-through"), {}),
+}
+"""What a kind is by the papers that its row names, and settings that make it small: its row is not asked."""
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+def test_a_kind_is_what_its_paper_says(kind: str) -> None:
+    choices, small = OF_THE_PAPERS[kind]
+    model = tiny_model(tiny_config(kind, attention=small))
+    assert_is(model, replace(choices, kind=kind, segment_ends=SEGMENT_ENDS))
 
 
 @pytest.mark.parametrize("score", get_args(Score))

@@ -3,13 +3,13 @@
 import math
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from combinations import few_wirings
 from corpora import WORDS, TinyCorpus, sentences, translation, write_lines
 from learners import Lesson
-from models import VOCABULARY, Sentences, tiny_config, tiny_model, wiring_name, wirings
+from models import VOCABULARY, Case, Sentences, in_turn, tiny_model
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding import every_line
@@ -78,13 +78,9 @@ def test_ordinary_text_has_nothing_to_be_said_of(tiny_corpus: TinyCorpus, tmp_pa
     assert not any("dev pair" in note for note in begun.notes)
 
 
-MARGINAL: tuple[str, dict[str, object]] = ("hard", {"estimator": "marginal", "wiring": "after", "input_feeding": False})
-
-
-@pytest.mark.parametrize("wired", [*wirings(), MARGINAL], ids=wiring_name)
-def test_the_loss_is_the_same_however_many_steps_are_taken_at_a_time(wired: tuple[str, dict[str, Any]]) -> None:
-    kind, options = wired
-    model, drawn = tiny_model(tiny_config(kind, attention=options)), random.Random(3)
+@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+def test_the_loss_is_the_same_however_many_steps_are_taken_at_a_time(case: Case) -> None:
+    model, drawn = tiny_model(case.config), random.Random(3)
     source, reads, says = (
         torch.tensor([[drawn.randrange(4, VOCABULARY) for _ in range(length)] for _ in range(2)])
         for length in (6, 7, 7)

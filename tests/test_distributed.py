@@ -85,6 +85,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, str]:
     return config, folder / "one", finish(start(SINGLE, config, folder / "one"))
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(alone: tuple[Config, Path, str], tmp_path: Path) -> None:
     config, one, told = alone
     together = finish(start([*TORCHRUN, "--nproc-per-node=2"], config, tmp_path / "two"))
@@ -122,6 +123,7 @@ def hosts() -> Iterator[dict[str, str]]:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
+@pytest.mark.slow
 def test_two_machines_train_what_one_process_does(
     alone: tuple[Config, Path, str], hosts: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +154,7 @@ def test_two_machines_train_what_one_process_does(
     assert_same_training(one, tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     config = settings(tmp_path, evaluate_every=3, save_minutes=0.001)
     config = config.model_copy(update={"model": config.model.model_copy(update={"dropout": 0.3})})
@@ -181,6 +184,7 @@ def by_two(*words: object) -> str:
     return answer.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_translate_and_score_in_order(trained_run: Run, tmp_path: Path, terminal: Terminal) -> None:
     source = TinyCorpus.write(tmp_path / "text", train=47).folder / "train.xx"
     shown: dict[str, list[str]] = {}
@@ -238,6 +242,7 @@ def test_a_job_remembers_over_its_restarts_what_it_has_begun(monkeypatch: pytest
         assert not ranks.begun
 
 
+@pytest.mark.slow
 def test_a_process_that_no_torchrun_has_started_meets_nobody() -> None:
     code = (
         "import sys; from seq2seq_cli.ranks import joined\n"
@@ -295,6 +300,7 @@ def test_nothing_is_noted_before_the_old_run_is_gone(
     assert happened[0].resumed_at == 0
 
 
+@pytest.mark.slow
 def test_torchrun_starts_again_but_takes_up_no_run_of_another(quick: Config, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     list(experiment(quick, run.directory, resume=False, overwrite=False))

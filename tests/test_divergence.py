@@ -1,7 +1,7 @@
 """Steps that go wrong: no finite loss or gradient, and no memory. Failures are injected."""
 
+import shutil
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from commands import Terminal
 from corpora import TinyCorpus
 from learners import Lesson, differing, weights
-from models import vocabulary
+from models import vocabulary_of
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.tokenised import TokenisedSplit
@@ -45,7 +45,7 @@ def spoiling(patch: pytest.MonkeyPatch, spoil: Spoil) -> None:
 
 def spoil_gradient(value: float) -> Spoil:
     def spoil(learner: Learner, sums: Sums) -> Sums:
-        gradient = vocabulary(learner.model).bias_V.grad
+        gradient = vocabulary_of(learner.model).bias_V.grad
         assert gradient is not None
         gradient[3] = value
         return sums
@@ -185,13 +185,13 @@ def test_going_back_is_the_same_for_a_resumed_training(
         update={"training": fast.training.model_copy(update={"epochs": 4, "save_minutes": 1e-6, "average": 1})}
     )
     whole = Run(tmp_path / "whole")
-    told = collect(short, whole)
+    told = []
+    for event in experiment(short, whole.directory, resume=False, overwrite=False):
+        told.append(event)  # what a kill would leave just now:
+        shutil.copytree(whole.directory, tmp_path / f"stopped-{len(told)}")
     wanted = torch.load(whole.last, weights_only=True)
     for stop in range(2, len(told), 5):
         run = Run(tmp_path / f"stopped-{stop}")
-        with closing(experiment(short, run.directory, resume=False, overwrite=False)) as events:  # type: ignore[type-var]
-            for _ in range(stop):
-                next(events)
         collect(short, run, resume=True)
         found = torch.load(run.last, weights_only=True)
         assert differing(found["weights"], wanted["weights"]) == [], f"stopped after {told[stop - 1]}"

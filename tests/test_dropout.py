@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from models import tiny_config, tiny_model, tiny_sentences, vocabulary
+from models import tiny_config, tiny_model, tiny_sentences, vocabulary_of
 from torch import Tensor, nn
 
 from seq2seq_cli.inputs import TEXT
@@ -82,14 +82,14 @@ def test_where_it_falls() -> None:
     assert zeros(encoded.states_BSE) == pytest.approx(0.5, abs=0.05)
     assert zeros(encoded.summary_BE) == pytest.approx(0.5, abs=0.15)
     features_NF: list[Tensor] = []
-    readout = vocabulary(model).hidden
+    readout = vocabulary_of(model).hidden
     assert isinstance(readout, nn.Module)
     readout.register_forward_pre_hook(lambda _, inputs: features_NF.append(inputs[0]))
-    vocabulary(model).rows(torch.ones(100, 3 * 64).double(), Pass())
+    vocabulary_of(model).rows(torch.ones(100, 3 * 64).double(), Pass())
     assert zeros(features_NF[0][:, :64]) == pytest.approx(0.5, abs=0.05)
     assert zeros(features_NF[0][:, 64:]) == 0
     luong = dropping_model("luong-dot")
-    assert zeros(vocabulary(luong).rows(torch.ones(100, 64).double(), Pass())) == pytest.approx(0.5, abs=0.05)
+    assert zeros(vocabulary_of(luong).rows(torch.ones(100, 64).double(), Pass())) == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["bahdanau", "none"], ids=["stepwise", "in-one-call"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import Terminal
 from comparisons import WORSE, comparison, evaluation
-from corpora import TinyCorpus, write_lines
+from corpora import RESAMPLES, TinyCorpus, write_lines
 from matplotlib.image import imread
 from rich.console import Console
 
@@ -83,7 +83,7 @@ def test_two_runs_with_everything(terminal: Terminal, copies: tuple[Path, Path],
         spoken = [row[column] for row in sentences]
         assert spoken == found.read_text(encoding="utf-8").splitlines()
         by_length = records[(column - 6) // 3]["by_length"]
-        for told in score_by_length(source, spoken, lines_of(tiny_corpus, "yy"), "13a"):
+        for told in score_by_length(source, spoken, lines_of(tiny_corpus, "yy"), "13a", RESAMPLES):
             assert told.to_json() in by_length
 
     assert imread("p.png").shape[0] > 500

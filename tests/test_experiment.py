@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from learners import CPU, Lesson, differing
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError, RunError
@@ -188,12 +190,12 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
     searches: list[list[str]] = []
 
-    def search(self: Translator, lines: list[str], *_: object, **__: object) -> list[list[Hypothesis]]:
-        searches.append(lines)
+    def search(self: Translator, searched: list[Sentence], *_: object, **__: object) -> list[list[Hypothesis]]:
+        searches.append([sentence.line for sentence in searched])
         return found
 
     monkeypatch.setattr(dev_module, "DIAGNOSED", 2)
-    monkeypatch.setattr(Translator, "hypotheses", search)
+    monkeypatch.setattr(Translator, "search", search)
     scores = dev_evaluator(lesson.sitting(learner))(learner.model)
     assert scores.attention == diagnose(found[i][0].alignment for i in chosen)
     assert scores.attention is not None
@@ -595,14 +597,13 @@ def test_stopped_amid_its_averaging_window_a_run_ends_with_the_same_mean(precisi
     training = {"epochs": 3, "batch_tokens": 100, "evaluate_every": 2, "average": 3, "precision": precision}
     config = corpus.config(training={**training, "save_minutes": 1e-6}, attention={"kind": "none"})
     whole = Run(tmp_path / "whole")
-    told = run_all(config, whole.directory)
+    told = []
+    for event in experiment(config, whole.directory, resume=False, overwrite=False):
+        told.append(event)  # what a kill would leave just now:
+        shutil.copytree(whole.directory, tmp_path / f"stopped-{len(told)}")
     (averaged,) = (event for event in told if isinstance(event, Averaged))
     for stop in range(len(told) - 9, len(told) - 2):
         run = Run(tmp_path / f"stopped-{stop}")
-        events = experiment(config, run.directory, resume=False, overwrite=False)
-        for _ in range(stop):
-            next(events)
-        del events
         rest = run_all(config, run.directory, resume=True)
         assert [event for event in rest if isinstance(event, Averaged)] == [averaged], told[stop - 1]
         for path in (whole.best, *whole.all_kept()):

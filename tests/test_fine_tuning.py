@@ -115,7 +115,7 @@ def test_what_cannot_be_started_from(beginner: Run, tmp_path: Path, terminal: Te
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("kind", ["scst", "mrt"])
+@pytest.mark.parametrize("kind", ["scst", pytest.param("mrt", marks=pytest.mark.slow)])
 def test_the_reward_rises(kind: str, beginner: Run, tmp_path: Path) -> None:
     config = rewarded(
         beginner, "training.learning_rate=0.003", "training.epochs=6", "training.warmup_steps=5",
@@ -178,7 +178,7 @@ def test_significance_in_words() -> None:
 def test_a_resumed_run_is_the_unbroken_one_without_the_run_it_started_from(beginner: Run, tmp_path: Path) -> None:
     copied = Run(tmp_path / "copied")
     shutil.copytree(beginner.directory, copied.directory)
-    config = rewarded(copied, "training.epochs=2", "training.evaluate_every=2", "objective.samples=2")
+    config = rewarded(copied, "training.epochs=1", "training.evaluate_every=2", "objective.samples=2")
     whole, broken, early = (Run(tmp_path / name) for name in ("whole", "broken", "early"))
     run_all(config, whole.directory)
     with closing(experiment(config, broken.directory, False, False)) as events:  # type: ignore[type-var]

@@ -54,6 +54,7 @@ def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return READERS[request.param].make(tmp_path_factory.mktemp("fuzzing"))
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**63))
 @settings(max_examples=60, deadline=None)
 def test_damaged_files_are_read_or_refused(reader: Made, seed: int) -> None:
@@ -61,12 +62,14 @@ def test_damaged_files_are_read_or_refused(reader: Made, seed: int) -> None:
     assert answer_to(read, mutated(random.Random(seed), contents))[0] in ("result", "error")
 
 
+@pytest.mark.slow
 @given(content=st.binary(max_size=300))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes_are_read_or_refused(reader: Made, content: bytes) -> None:
     assert answer_to(reader[1], content)[0] in ("result", "error")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NATIVE)
 def test_native_readers_survive(name: str) -> None:
     answers = fuzz(name, 60, seed=7)
@@ -74,6 +77,7 @@ def test_native_readers_survive(name: str) -> None:
     assert answers.counts.total() == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [*zip(BROKEN, ("crash", "memory", "other"), strict=True)])
 def test_what_must_not_be_is_seen(name: str, kind: str) -> None:
     wrong = [how for _, how, _ in fuzz(name, 3, seed=1).wrong]

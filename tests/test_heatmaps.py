@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from seq2seq_cli.evaluation.alignment import by_pieces, by_words
 from seq2seq_cli.report import fonts
 from seq2seq_cli.report.fonts import typeface
 from seq2seq_cli.report.heatmaps import draw, save_heatmap, save_picture
-from seq2seq_cli.report.terminal import terminal_heatmap
+from seq2seq_cli.report.terminal import DEEP, terminal_heatmap
 
 
 def alignment(source: str = "▁Ein ▁Hu nd </s>", target: str = "▁A ▁dog </s>", radius: int | None = None) -> Alignment:
@@ -135,6 +136,21 @@ def test_darker_is_more_in_print_too() -> None:
     assert (np.diff(colours[:, :3] @ [0.299, 0.587, 0.114]) < 0).all()
 
 
+def test_a_weight_has_one_colour_in_every_picture() -> None:
+    """Also where none is large: nothing looks sure that is not."""
+    colours = []
+    for largest in (1.0, 0.4):
+        weights_TS = np.array([[largest, 0.25, 0.1]], np.float32)
+        shown = Alignment(("a", "b", "</s>"), ("</s>",), weights_TS)
+        mesh = draw(by_pieces(shown), "t", typeface([])).axes[0].collections[0]
+        colours.append(mesh.to_rgba(weights_TS[0]))
+    assert np.array_equal(colours[0][1:], colours[1][1:])
+    darkest, palest = mesh.get_cmap()([1.0, 0.0])
+    assert np.array_equal(colours[0][0], darkest)
+    assert not np.array_equal(colours[1][0], darkest)
+    assert not np.array_equal(colours[1][2], palest)
+
+
 @pytest.mark.usefixtures("only_dejavu")
 def test_common_scripts_need_no_other_font() -> None:
     face = typeface(["Straße, ça", "Собака", "σκύλος", "الكلب", "שלום", "▁</s>"])
@@ -206,6 +222,17 @@ def test_a_grid_fits_its_terminal(width: int) -> None:
 
 
 def test_colours_follow_the_weight() -> None:
+    """From pale to deep, as the numbers go up, and whatever else is in the picture."""
     file = io.StringIO()
-    Console(file=file, width=60, color_system="truecolor", force_terminal=True).print(terminal_heatmap(alignment()))
-    assert "48;2;" in file.getvalue()
+    weights_TS = np.array([[0.05, 0.2, 0.4, 0.6, 1.0], [0.6, 0.2, 0.2, 0.05, 0.001]], np.float32)
+    shown = Alignment(("▁a", "▁b", "▁c", "▁d", "</s>"), ("▁x", "</s>"), weights_TS)
+    Console(file=file, width=60, color_system="truecolor", force_terminal=True).print(terminal_heatmap(shown))
+    shades: dict[str, set[tuple[int, ...]]] = {}
+    for colour, percent in re.findall(r"48;2;([\d;]+)m *(\d+)\x1b", file.getvalue()):
+        shades.setdefault(percent, set()).add(tuple(map(int, colour.split(";"))))
+    assert list(shades) == ["5", "20", "40", "60", "100"]
+    assert {len(colours) for colours in shades.values()} == {1}
+    bright = [sum(colour) for colours in shades.values() for colour in colours]
+    assert bright == sorted(bright, reverse=True)
+    assert len(set(bright)) == 5
+    assert shades["100"] == {DEEP}

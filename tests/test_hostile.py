@@ -155,6 +155,7 @@ def test_a_pipe_is_not_waited_for(hostile: Run, terminal: Terminal) -> None:
         assert "config.toml" in terminal.refused(*arguments)
 
 
+@pytest.mark.slow
 def test_names_in_records_are_no_paths(hostile: Run, outside: Path) -> None:
     """Whatever run.json, metrics.jsonl and eval.json name: Python opens nothing for it outside the run directory."""
     ways_out = ("../../outside/secret", "/etc/passwd", "..", "a/../../../outside/secret", "x\x1b[31m", "")

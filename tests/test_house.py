@@ -125,6 +125,7 @@ print(sorted({packages!r} & set(sys.modules)))
     return done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["train", "--help"], ["--version"], ["attentions"], ["config", "show"]]
 )
@@ -132,6 +133,7 @@ def test_light_commands_leave_heavy_packages_alone(arguments: list[str]) -> None
     assert loaded(HEAVY, arguments) == "[]"
 
 
+@pytest.mark.slow
 def test_a_search_leaves_what_it_does_not_need_alone(trained_run: Run) -> None:
     """torch's compiler takes longer to load than a line takes to translate."""
     assert loaded({"torch", "torch._dynamo"}, ["translate", "--run", str(trained_run.directory)]) == "['torch']"

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from models import tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from combinations import few_wirings
+from models import Case, in_turn, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
 from torch import Tensor, nn
 
 from seq2seq_cli.decoding.state import ModelState
@@ -122,14 +123,9 @@ def test_zeros_stay_zeros() -> None:
 
 
 @native
-@pytest.mark.parametrize("layers", [{}, {"cell": "gru", "decoder_layers": 2}], ids=["lstm", "gru2"])
-@pytest.mark.parametrize("case", wirings(), ids=wiring_name)
-def test_search_steps_stay_near_those_in_float32(
-    case: tuple[str, dict[str, object]], layers: dict[str, object]
-) -> None:
-    kind, options = case
-    config = tiny_config(kind, attention=options, model=layers)
-    model, sentences = tiny_model(config, dtype=torch.float32), tiny_sentences(steps=3)
+@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+def test_search_steps_stay_near_those_in_float32(case: Case) -> None:
+    model, sentences = tiny_model(case.config, dtype=torch.float32), tiny_sentences(steps=3)
 
     def logits(in_int8: bool) -> Tensor:
         run = model.new_pass(stepping=True, in_int8=in_int8)

@@ -25,6 +25,8 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("SEQ2SEQ_KILLS", "4"))
 
 

@@ -78,7 +78,15 @@ def only(happened: list[Happening], kind: type) -> Any:
     return event
 
 
-@pytest.mark.parametrize(("update", "row"), [(3.0, 0.0001), (3.0, 0.03), (12.0, 0.003), (3.0, 0.1)])
+@pytest.mark.parametrize(
+    ("update", "row"),
+    [
+        (3.0, 0.0001),
+        (3.0, 0.03),
+        pytest.param(12.0, 0.003, marks=pytest.mark.slow),
+        pytest.param(3.0, 0.1, marks=pytest.mark.slow),
+    ],
+)
 def test_the_limit_holds_however_slow_the_machine(
     update: float, row: float, corpus: TinyCorpus, machine: Machine, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from seq2seq_cli.model.build import build, build_attention
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import DecoderOutput, LayerOutput, Prepared, Sources
+from seq2seq_cli.model.types import DecoderOutput, LayerMemories, LayerOutput, Sources
 
 CONTEXT = "context"
 SIZE = 8
@@ -34,17 +34,17 @@ class Glance(nn.Module):
         config = AttentionConfig.model_validate({"kind": "luong-general"})
         self.attention = build_attention(config, SIZE, SIZE)
 
-    def prepare(self, sources: Sources, run: Pass) -> Prepared:
+    def prepare(self, sources: Sources, run: Pass) -> LayerMemories:
         return {self.source: self.attention.prepare(sources[self.source], run)}
 
-    def begin(self, sources: Sources, prepared: Prepared, run: Pass) -> tuple[()]:
+    def begin(self, sources: Sources, memories: LayerMemories, run: Pass) -> tuple[()]:
         return ()
 
     def pick(self, carry: tuple[()], positions_RP: Tensor) -> tuple[()]:
         return carry
 
-    def forward(self, x_BTI: Tensor, prepared: Prepared, carry: tuple[()], start: int, run: Pass) -> LayerOutput:
-        attended, _ = self.attention(x_BTI, prepared[self.source], (), start, run)
+    def forward(self, x_BTI: Tensor, memories: LayerMemories, carry: tuple[()], start: int, run: Pass) -> LayerOutput:
+        attended, _ = self.attention(x_BTI, memories[self.source], (), start, run)
         return LayerOutput((x_BTI + attended.context_BTE).tanh(), carry, {self.source: attended.look})
 
 

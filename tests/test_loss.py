@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.model.loss import CHUNK, cross_entropies
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.readout import Vocabulary
+from seq2seq_cli.model.readout import VocabularyReadout
 
 ROWS = pytest.mark.parametrize("rows", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 7])
 SMOOTHINGS = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
@@ -105,7 +105,7 @@ def test_the_models_loss_counts_the_real_tokens_and_no_others(kind: str) -> None
 @torch.no_grad()
 def test_log_probabilities_are_not_rounded_to_bfloat16() -> None:
     """Whose sums over a sentence would be off by whole nats."""
-    readout = Vocabulary(None, nn.Embedding(7, 4), 4, 0.0)
+    readout = VocabularyReadout(None, nn.Embedding(7, 4), 4, 0.0)
     features_NF = torch.randn(3, 4)
     found_NV = readout.log_probs(features_NF, Pass(torch.bfloat16))
     logits_NV = readout.logits(features_NF, Pass(torch.bfloat16))

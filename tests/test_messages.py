@@ -223,13 +223,13 @@ def test_devices_have_other_names(given: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        (("train", "--device", "gpu"), "--device: training.device = 'gpu'"),
-        (("train", "--epochs", "3000000000"), "--epochs: training.epochs = 3000000000"),
-        (("train", "--max-minutes", "0"), "--max-minutes: training.max_minutes = 0.0: must be above 0"),
-        (("train", "--epochs", "0"), "'--epochs'"),
-        (("compare", "--run", "x", "--threads", "2000"), "'--threads'"),
-        (("translate", "--beam", "1001"), "'--beam'"),
-        (("translate", "--nbest", "1001"), "'--nbest'"),
+        (("train", "--device", "gpu"), "--device = 'gpu'"),
+        (("train", "--epochs", "3000000000"), "--epochs = 3000000000"),
+        (("train", "--max-minutes", "0"), "--max-minutes = 0.0: must be above 0"),
+        (("train", "--epochs", "0"), "--epochs = 0"),
+        (("compare", "--run", "x", "--threads", "2000"), "--threads = 2000"),
+        (("translate", "--beam", "1001"), "--beam = 1001"),
+        (("translate", "--nbest", "1001"), "--nbest = 1001"),
     ],
 )
 def test_an_option_out_of_range_is_called_as_it_was_given(
@@ -253,7 +253,7 @@ def test_an_option_out_of_range_is_called_as_it_was_given(
         ("training.tensorboard=perhaps", "must be true or false."),
         ("training.guided_alignment=3", "must be text"),
         ("training.precision=half", 'Did you mean "fp16"?'),
-        ("data.train=3", "must be the name of a text, or a list of two files' names"),
+        ("data.train=3", "must be the name of a text, or a list of files' names"),
         ("data.references=3", "must be a list."),
     ],
 )

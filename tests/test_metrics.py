@@ -121,6 +121,7 @@ def all_p_values(test: str) -> list[list[float]]:
     return [[p.bleu, p.chrf, p.ter] for p in found]
 
 
+@pytest.mark.slow
 def test_randomisation_is_that_of_the_sacrebleu_command(tmp_path: Path) -> None:
     _, *told = json.loads(sacrebleu_says(tmp_path, "--paired-ar", "--paired-ar-n", 99, "-f", "json"))
     p_values = [[one[metric]["p_value"] for metric in ("BLEU", "chrF2", "TER")] for one in told]
@@ -128,6 +129,7 @@ def test_randomisation_is_that_of_the_sacrebleu_command(tmp_path: Path) -> None:
     assert 0.01 < min(p_values[0]) < max(p_values[0]) < 1  # not what any two systems would get
 
 
+@pytest.mark.slow
 def test_bootstrap_is_that_of_the_sacrebleu_command(tmp_path: Path) -> None:
     # Not as JSON: sacreBLEU 2.6 fails there on chrF's and TER's numbers. With 99 trials, four decimals are exact.
     printed = sacrebleu_says(tmp_path, "--paired-bs", "--paired-bs-n", 99, "-f", "latex", "--no-color")
@@ -137,6 +139,7 @@ def test_bootstrap_is_that_of_the_sacrebleu_command(tmp_path: Path) -> None:
     assert 0.01 < min(p_values[0]) < max(p_values[0]) < 1
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_the_sacrebleu_command(tmp_path: Path) -> None:
     options = ("--confidence", "--confidence-n", 99, "-f", "json")
     told = json.loads(sacrebleu_says(tmp_path, *options, systems=1))

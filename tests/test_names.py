@@ -19,7 +19,13 @@ EVERYTHING = b"-\n[bold]x 50%{y} \xe9\x1b[31m \"q'`$(z) a:b \xf0\x9f\x98\x80\xe2
 LONGEST = b"n" * 255
 
 
-@pytest.fixture(params=[LATIN1, EVERYTHING, LONGEST], ids=["latin-1", "everything", "longest"])
+@pytest.fixture(
+    params=[
+        pytest.param(LATIN1, id="latin-1", marks=pytest.mark.slow),
+        pytest.param(EVERYTHING, id="everything"),
+        pytest.param(LONGEST, id="longest", marks=pytest.mark.slow),
+    ]
+)
 def folder(request: pytest.FixtureRequest, tmp_path: Path, trained_run: Run, tiny_corpus: TinyCorpus) -> Path:
     """A folder of that name, with a run, a corpus and a link to the run of that name in it."""
     path = tmp_path / os.fsdecode(request.param)

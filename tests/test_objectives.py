@@ -5,7 +5,17 @@ import math
 
 import pytest
 import torch
-from models import Sentences, assert_same, log_probs, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from combinations import few_wirings
+from models import (
+    Case,
+    Sentences,
+    assert_same,
+    in_turn,
+    log_probs,
+    tiny_config,
+    tiny_model,
+    tiny_sentences,
+)
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import ObjectiveConfig, SubwordConfig
@@ -44,10 +54,10 @@ def test_gradients_of_log_probs_bear_float16s_loss_scale() -> None:
     torch.testing.assert_close(weight.grad[:, 0] / 2**20, torch.tensor([-1 / 3, 2 / 3, -1 / 3]), rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize(("kind", "options"), wirings(), ids=[wiring_name(case) for case in wirings()])
-def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: str, options: dict[str, object]) -> None:
+@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(case: Case) -> None:
     """Of every mechanism: several candidates a source in one forward, a source without any, and ends not counted."""
-    model, sentences = tiny_model(tiny_config(kind, attention=options)), tiny_sentences()
+    model, sentences = tiny_model(case.config), tiny_sentences()
     chosen = [
         (0, Drawn((5, 6, 7), True), 0.0, 1.0),
         (0, Drawn((), True), 0.0, 1.0),
@@ -59,10 +69,9 @@ def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(kind: st
     found_R = model.candidate_log_probs(sentences.inputs, made.rows_R, made.target)
     expected = []
     for row, drawn, _, _ in chosen:
-        length = int(sentences.mask_BS[row].sum())
+        place, length = slice(row, row + 1), int(sentences.mask_BS[row].sum())
         reads_1T = torch.tensor([[BOS, *drawn.tokens]])
-        this = slice(row, row + 1)
-        alone = Sentences(sentences.src_BS[this, :length], sentences.mask_BS[this, :length], reads_1T)
+        alone = Sentences(sentences.src_BS[place, :length], sentences.mask_BS[place, :length], reads_1T)
         log_probs_TV = log_probs(model, alone)[0]
         said = [*drawn.tokens, EOS] if drawn.ended else drawn.tokens
         expected.append(sum(log_probs_TV[step, token] for step, token in enumerate(said)))

@@ -64,6 +64,12 @@ def test_inverse_sqrt_falls_from_the_end_of_the_warm_up() -> None:
     assert rate(config(schedule="inverse-sqrt"), step=8) == pytest.approx(1 / 3)  # no warm-up: sqrt(1 / 9)
 
 
+def test_each_setback_halves_the_rate_of_any_schedule() -> None:
+    for schedule in ("constant", "plateau", "inverse-sqrt", "cosine"):
+        before, after = (rate(config(schedule=schedule), setbacks=setbacks, step=1000) for setbacks in (0, 2))
+        assert after == pytest.approx(before / 4)
+
+
 def test_plateau_takes_its_factor_from_the_evaluations() -> None:
     assert rate(config(schedule="plateau"), plateau_factor=0.25, step=1000) == 0.25
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from combinations import few_wirings
 from models import (
     Sentences,
     assert_same,
@@ -14,7 +15,6 @@ from models import (
     tiny_model,
     tiny_sentences,
     wiring_name,
-    wirings,
 )
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory, Start
 
-ATTENDING = [case for case in wirings() if case[0] != "none"]
+ATTENDING = [case for case in few_wirings() if case[0] != "none"]
 
 
 class Staring(nn.Module):

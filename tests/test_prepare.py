@@ -199,6 +199,7 @@ def test_what_an_interrupted_one_leaves_is_taken_up(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [entry]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_entry_and_its_rest_is_swept(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from seq2seq_cli.data.cache import cached\n"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from models import VOCABULARY, Sentences, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from combinations import few_wirings
+from models import VOCABULARY, Case, Sentences, in_turn, tiny_config, tiny_model, tiny_sentences
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -51,14 +52,14 @@ def test_accumulating_operations_are_found() -> None:
 
 
 @PRECISIONS
-@pytest.mark.parametrize(("kind", "options"), wirings(), ids=[wiring_name(case) for case in wirings()])
-def test_no_kind_has_threads_add_to_one_number(kind: str, options: dict[str, object], precision: str) -> None:
+@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+def test_no_kind_has_threads_add_to_one_number(case: Case, precision: str) -> None:
     """Forwards and backwards: of its loss, of the guidance of its attention, and of what translations are rewarded by."""
-    config = tiny_config(kind, attention=options, model={"dropout": 0.1})
+    config = tiny_config(case.kind, attention=case.options, model={**case.recurrence.sizes, "dropout": 0.1})
     model, sentences = tiny_model(config, dtype=torch.float32).train(), tiny_sentences(steps=6)
     real_BT = torch.arange(6) < torch.tensor([[6], [3], [1], [4]])
     target_BT = torch.randint(VOCABULARY, (4, 6), generator=torch.Generator().manual_seed(1))
-    guide_BTS = None if kind == "none" else sentences.mask_BS[:, None] / torch.ones(4, 6, 1)
+    guide_BTS = None if case.kind == "none" else sentences.mask_BS[:, None] / torch.ones(4, 6, 1)
     batch, rows_R = sentences.batch(target_BT, real_BT, guide_BTS), torch.tensor([0, 0, 2, 3])
     with Accumulating() as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         loss = model.loss(batch, 0.1)

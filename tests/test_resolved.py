@@ -130,6 +130,19 @@ def test_defaults_of_a_later_version_do_not_change_it(run_file: Path, monkeypatc
     assert [one.key for one in changed_settings(before, longer, all_keys())] == ["training.epochs"]
 
 
+def test_what_only_follows_is_no_change_of_its_own(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the setting that it follows from may change; what another version has otherwise is one."""
+    plain, guided = load(run_file), load(run_file, ["training.guided_alignment=links"])
+    others = [key for key in all_keys() if key != "training.guided_alignment"]
+    assert changed_settings(plain, guided, others) == []
+    monkeypatch.setattr(attention, "Numbers", LaterNumbers)
+    anew = load(None, ["attention.kind=local-p", "training.epochs=3"])
+    assert {one.key: (one.before, one.after) for one in changed_settings(plain, anew, others)} == {
+        "attention.radius": (10, 33),
+        "attention.temperature": (1.0, 0.5),
+    }
+
+
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
 def test_another_kind_over_it_has_its_own_options(run_file: Path, kind: str) -> None:
     """The window, score or wiring that nobody set is not handed on."""

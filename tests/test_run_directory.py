@@ -133,6 +133,7 @@ def test_of_two_that_begin_at_once_the_later_one_is_refused(quick: Config, tmp_p
         list(experiment(changed, run.directory, False, False, meanwhile))
 
 
+@pytest.mark.slow
 def test_a_dead_process_holds_no_lock(whole: Run, quick: Config) -> None:
     program = (
         "import sys, time; from pathlib import Path; from seq2seq_cli.runs import Run\n"
@@ -156,6 +157,7 @@ def test_a_full_disk_is_told_by_every_command(terminal: Terminal, whole: Run) ->
     assert "there is no room left on the disk" in told
 
 
+@pytest.mark.slow
 def test_a_full_standard_output_is_told(whole: Run) -> None:
     words = [sys.executable, "-m", "seq2seq_cli", "translate", "--run", str(whole.directory)]
     with open("/dev/full", "wb") as full:

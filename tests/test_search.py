@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from models import Sentences, assert_same, decode, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from combinations import few_wirings
+from models import Case, Sentences, assert_same, decode, in_turn, tiny_model, tiny_sentences
 from torch import Tensor
 
-from seq2seq_cli.decoding.likeliest import Limits
-from seq2seq_cli.decoding.search import Found, Result, Step, Trace, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.likeliest import Limits, likeliest
+from seq2seq_cli.decoding.search import Found, Result, Step, Trace, beam, explore, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
 
 BOS, EOS, BANNED = 0, 1, 2
@@ -198,6 +199,36 @@ def test_greedy_takes_the_likeliest_at_every_step() -> None:
         assert found.tokens == tokens[1:-1]
 
 
+@pytest.mark.parametrize("vocabulary", [400, 37, 6])
+def test_what_may_not_be_said_hides_nothing_behind_it(vocabulary: int) -> None:
+    """However likely it is, for every hypothesis: the others are the likeliest of the whole vocabulary."""
+    sentences, width, count, banned = 3, 5, min(10, vocabulary), (BANNED, BOS)
+    generator = torch.Generator().manual_seed(vocabulary)
+    logits_RV = torch.randn(sentences * width, vocabulary, generator=generator, dtype=torch.float64)
+    logits_RV[:, banned] += 9
+    log_prob_NK = -torch.rand(sentences, width, generator=generator, dtype=torch.float64)
+    found = likeliest(logits_RV, log_prob_NK, count, banned)
+    total_NKV = log_prob_NK[..., None] + logits_RV.log_softmax(-1).view(sentences, width, vocabulary)
+    total_NKV[..., banned] = -math.inf
+    expected_NC, at_NC = total_NKV.flatten(1).topk(count, 1)
+    assert_same(found.log_prob_NC, expected_NC)
+    assert torch.equal(found.origin_NC * vocabulary + found.token_NC, at_NC)
+
+
+def test_some_sentences_are_explored_and_others_taken_at_their_likeliest() -> None:
+    """Each stays what it is when others have ended before it."""
+    table_NTVV, limits = random_table(40, seed=4), limits_of(*[1, 9, 4, 7] * 10)
+    is_greedy_N = torch.arange(40) % 3 == 0
+    torch.manual_seed(0)
+    found = explore(Table.of(table_NTVV), limits, is_greedy_N)
+    likeliest_of_all = greedy(Table.of(table_NTVV), limits, 0.0)
+    pairs = zip(found.hypotheses, likeliest_of_all.hypotheses, strict=True)
+    same = [one.tokens == other.tokens for (one,), (other,) in pairs]
+    assert all(same[n] for n in range(40) if is_greedy_N[n])
+    assert sum(same[n] for n in range(40) if not is_greedy_N[n]) < 13  # of 26
+    assert_consistent(found, table_NTVV, 0.0)
+
+
 def generators(seed: int, sentences: int = 50) -> list[np.random.Generator]:
     """One a sentence."""
     return [np.random.default_rng((seed, sentence)) for sentence in range(sentences)]
@@ -258,7 +289,7 @@ def test_the_first_step_takes_one_row_a_sentence() -> None:
     table_NTVV = random_table(3, seed=2)
     result = beam(Table.of(table_NTVV), limits_of(5, 5, 5), 1.0, 4)
     # Four hypotheses that differ in nothing yet would be three of them too many.
-    assert result.starts[:3] == [0, 3, 15]
+    assert [len(trace.weights_RS) for trace in result.traces[:2]] == [3, 12]
 
 
 def test_a_search_without_windows_has_no_centres() -> None:
@@ -309,12 +340,11 @@ def test_the_likeliest_alone_is_greedy() -> None:
     assert draw(table_NTVV, limits, top_k=1).hypotheses == greedy(Table.of(table_NTVV), limits, 1.0).hypotheses
 
 
-@pytest.mark.parametrize("case", wirings(), ids=wiring_name)
+@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
 @torch.no_grad()
-def test_the_search_scores_as_forced_decoding_does(case: tuple[str, dict[str, object]]) -> None:
+def test_the_search_scores_as_forced_decoding_does(case: Case) -> None:
     """Weights and centres too, whatever rows the hypotheses went through; alone or with other sentences."""
-    kind, options = case
-    model, sentences = tiny_model(tiny_config(kind, attention=options, model={"decoder_layers": 2})), tiny_sentences()
+    model, sentences = tiny_model(case.config), tiny_sentences()
     longest = (6, 3, 8, 5)
 
     def search(rows: list[int]) -> Result:

@@ -107,7 +107,7 @@ def test_every_command_ends_in_order(
     source.write_text("ta nu\n" * 3, encoding="utf-8")
     handlers = [signal.getsignal(each) for each in STOPPING]
     with monkeypatch.context() as patch:
-        patch.setattr(Translator, "hypotheses", raising(number))
+        patch.setattr(Translator, "search", raising(number))
         stopped = terminal.run("translate", source, "-o", output, "--run", run)
         assert stopped.status == 128 + number
         assert "Stopped. The same command with --resume goes on." in stopped.err
@@ -126,6 +126,7 @@ def test_outside_the_main_thread_nothing_is_handled() -> None:
     assert found == [{}]
 
 
+@pytest.mark.slow
 def test_a_lost_terminal_ends_training_with_everything_saved(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
     """The terminal is closed: the system sends SIGHUP, and every further word to it fails."""
     run, settings = Run(tmp_path / "run"), tmp_path / "long.toml"
@@ -144,6 +145,7 @@ def test_a_lost_terminal_ends_training_with_everything_saved(tiny_corpus: TinyCo
     assert run.last.stat().st_mtime_ns > before
 
 
+@pytest.mark.slow
 def test_who_listens_no_more_stops_nothing(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
     settings, run = tmp_path / "short.toml", Run(tmp_path / "run")
     config = tiny_corpus.config(training={"epochs": 2}, attention={"kind": "none"}, data={"test": None})

@@ -10,6 +10,8 @@ import pytest
 
 from seq2seq_cli.runs import Run
 
+pytestmark = pytest.mark.slow
+
 IN, OUT, ERR = 0, 1, 2
 
 

@@ -80,9 +80,9 @@ def test_latex_rows_have_as_many_cells_as_columns(two_runs: Comparison) -> None:
     for told in (two_runs, comparison(evaluation("runs/x", WORSE))):
         text = comparison_latex(told)
         columns = text.split("tabular}{")[1].split("}")[0]
-        for row in text.splitlines():
-            if row.endswith(r"\\"):
-                assert row.replace(r"\&", "").count("&") == len(columns) - 1
+        rows = [row for row in text.splitlines() if row.endswith(r"\\")]
+        assert len(rows) == 1 + len(told.evaluations)
+        assert {row.replace(r"\&", "").count("&") for row in rows} == {len(columns) - 1}
 
 
 def test_latex_prints_every_character_as_it_is() -> None:

@@ -1,5 +1,7 @@
 """The training loop: it learns, it looks at dev when it should, and it ends when it should."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -55,7 +57,7 @@ def test_eight_pairs_are_learned_by_heart(kind: str, tmp_path: Path) -> None:
         data={"dev": str(corpus.folder / "train")},
         model={"dropout": 0.0},
         attention={"kind": kind},
-        training={"epochs": 120, "evaluate_every": NEVER, "label_smoothing": 0.0, "schedule": "constant"},
+        training={"epochs": 70, "evaluate_every": NEVER, "label_smoothing": 0.0, "schedule": "constant"},
     )
     lesson = Lesson.prepare(config, tmp_path / "cache")
     learner = lesson.learner()
@@ -161,11 +163,46 @@ def test_best_can_be_judged_by_dev_loss(lesson: Callable[..., Lesson]) -> None:
 
 
 def test_the_plateau_halves_the_rate_where_dev_loss_does_not_fall(lesson: Callable[..., Lesson]) -> None:
-    flat = lesson(evaluate_every=1, epochs=2, schedule="plateau", warmup_steps=0)
-    losses = [3.0, 2.0, 2.0, 1.5, 1.6, 1.0]
-    events = list(flat.train(flat.learner(), Progress(), scripted(*range(6), loss=losses)))
+    """Below the lowest so far: less than the last one is not enough."""
+    flat = lesson(evaluate_every=1, epochs=3, schedule="plateau", warmup_steps=0)
+    losses = [3.0, 2.0, 2.0, 2.5, 2.2, 1.5, 1.6, 1.0, 0.9]
+    events = list(flat.train(flat.learner(), Progress(), scripted(*range(9), loss=losses)))
     rates = [event.learning_rate for event in events if isinstance(event, Stepped)]
-    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005, 0.005, 0.0025])
+    assert rates == pytest.approx([0.01 / 2**halved for halved in (0, 0, 0, 1, 2, 3, 3, 4, 4)])
+
+
+class Ring:
+    """Garbage that only Python's collector finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def real_collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The loop's own, which most tests leave out, and which nobody calls meanwhile."""
+    monkeypatch.setattr(loop, "gc", gc)
+    gc.disable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("real_collector")
+def test_what_an_earlier_training_left_is_given_up_and_the_rest_is_looked_through_no_more(
+    lesson: Callable[..., Lesson],
+) -> None:
+    short = lesson(epochs=1)
+    lost, kept = Ring(), Ring()
+    before, after = weakref.ref(lost), weakref.ref(kept)
+    del lost
+    next(short.train(short.learner(), Progress()))
+    assert before() is None
+    assert gc.get_freeze_count() > 1000
+    del kept
+    assert after() is not None
+    next(short.train(short.learner(), Progress()))
+    assert after() is None
 
 
 @pytest.fixture

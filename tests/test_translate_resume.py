@@ -16,10 +16,12 @@ from corpora import sentences, write_lines
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding import every_line, stream
+from seq2seq_cli.decoding.every_line import Group, Matter, Remark
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.stream import groups_of
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.decoding.unfinished import Done, Unfinished
+from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.runs import Run
 
@@ -29,8 +31,8 @@ LINES = int(os.environ.get("SEQ2SEQ_LINES", "6000"))
 
 def test_groups_of_a_file_are_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "WAITING", 3)
-    assert list(groups_of("abcdefg")) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
-    assert list(groups_of([])) == []
+    assert list(stream.groups_of("abcdefg")) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
+    assert list(stream.groups_of([])) == []
 
 
 def unfinished(tmp_path: Path, numbered: bool = False) -> Unfinished:
@@ -138,6 +140,7 @@ def kill_translations(command: Sequence[str], output: Path, moments: Sequence[in
     subprocess.run([*command, *more], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "kills", "lines"),
     [(["--beam=1", "--max-length=4"], 3, LINES), (["--nbest=2"], 1, LINES // 2)],
@@ -187,20 +190,19 @@ POISON = "ta po ta po ta po"
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that fails on every batch with a certain sentence."""
-    plain = Translator.hypotheses
+    plain = Translator.search
 
-    def hypotheses(
+    def search(
         self: Translator,
-        lines: Sequence[str],
+        sentences: Sequence[Sentence],
         decoding: DecodingConfig | None = None,
         sampling: Sampling | None = None,
-        replace_unknown: bool = False,
     ) -> list[list[Hypothesis]]:
-        if POISON in lines:
+        if POISON in [sentence.line for sentence in sentences]:
             raise RuntimeError("CUDA error: something odd")
-        return plain(self, lines, decoding, sampling, replace_unknown)
+        return plain(self, sentences, decoding, sampling)
 
-    monkeypatch.setattr(Translator, "hypotheses", hypotheses)
+    monkeypatch.setattr(Translator, "search", search)
 
 
 @pytest.mark.usefixtures("poisoned")
@@ -232,13 +234,9 @@ def test_a_poisonous_line_stops_no_other(
 @pytest.mark.usefixtures("poisoned")
 def test_what_fails_on_every_line_is_not_the_lines_fault(trained_run: Run) -> None:
     translator = Translator.load(trained_run.directory)
-    told: list[int] = []
+    told: list[Remark] = []
+    group = Group(6, [POISON, "", POISON])
     with pytest.raises(RuntimeError, match="something odd"):
-        every_line.translate_every_line(
-            translator,
-            [POISON, "", POISON],
-            translator.config.decoding,
-            long=lambda i, what: None,
-            left_out=lambda i, what: told.append(i),
-        )
-    assert told == [0, 2]
+        every_line.translate_every_line(translator, group, Wanted(translator.config.decoding), told.append)
+    said = "made the search fail ('CUDA error: something odd'). It is left empty."
+    assert told == [Remark(Matter.LEFT_EMPTY, f"line {number} {said}") for number in (7, 9)]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from commands import Terminal
 from corpora import TinyCorpus, sentences, translation
-from models import vocabulary
+from models import layer_of, vocabulary_of
 
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.translator import Sampling, Translator
+from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.model.build import build
@@ -113,7 +113,9 @@ def test_forced_scores_are_the_searchs_own(translator: Translator, exact: Transl
     for each, tolerance in ((translator, 1e-4), (exact, 1e-9)):
         nbest = each.hypotheses(LINES, settings(each, beam=4, length_penalty=alpha))
         pairs = [(line, hypothesis) for line, found in zip(LINES, nbest, strict=True) for hypothesis in found]
-        forced = each.score_pieces([line for line, _ in pairs], [target_ids(each, found) for _, found in pairs], alpha)
+        forced = each.score_pieces(
+            [line for line, _ in pairs], [target_ids(each, found) for _, found in pairs], Scoring(alpha)
+        )
         for (_, found), scored in zip(pairs, forced, strict=True):
             assert scored.pieces == found.pieces
             assert scored.text == found.text
@@ -161,16 +163,16 @@ def test_one_head_may_be_looked_at(translator: Translator) -> None:
     targets = [target_ids(model, found)]
     heads = []
     for head in (0, 1):
-        alignment = model.score_pieces(["ta nu ki"], targets, head=head)[0].alignment
+        alignment = model.score_pieces(["ta nu ki"], targets, Scoring(head=head))[0].alignment
         assert alignment is not None
         heads.append(alignment.weights_TS)
     assert found.alignment is not None
     np.testing.assert_allclose(sum(heads) / 2, found.alignment.weights_TS, atol=1e-5)
     assert np.abs(heads[0] - heads[1]).max() > 0.01
     with pytest.raises(ConfigError, match=r"there is no head 3: this model's attention has 2 heads\."):
-        model.score_pieces(["ta nu ki"], targets, head=2)
+        model.score_pieces(["ta nu ki"], targets, Scoring(head=2))
     with pytest.raises(ConfigError, match="has no heads of which one could be shown"):
-        translator.score_pieces(["ta nu ki"], targets, head=0)
+        translator.score_pieces(["ta nu ki"], targets, Scoring(head=0))
 
 
 def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:
@@ -199,7 +201,7 @@ def test_a_least_length_lifts_the_limit(translator: Translator) -> None:
 def test_without_a_limit_a_translation_has_twice_the_sources_pieces_and_20(translator: Translator) -> None:
     endless = untrained(translator, "luong-dot")
     with torch.no_grad():
-        vocabulary(endless.model).bias_V[3] = -1e4  # </s> only where nothing else may come
+        vocabulary_of(endless.model).bias_V[3] = -1e4  # </s> only where nothing else may come
     (found,) = endless.hypotheses(["ta nu ki"], settings(endless, beam=1))[0]
     assert len(found.pieces) == 2 * len(endless.subwords.src.encode(["ta nu ki"])[0]) + 20
 
@@ -207,7 +209,7 @@ def test_without_a_limit_a_translation_has_twice_the_sources_pieces_and_20(trans
 def test_padding_and_beginnings_are_never_written(translator: Translator) -> None:
     eager = untrained(translator, "bahdanau")
     with torch.no_grad():
-        vocabulary(eager.model).bias_V[[0, 2]] = 1e4
+        vocabulary_of(eager.model).bias_V[[0, 2]] = 1e4
     for beam in (1, 3):
         for found in eager.hypotheses(LINES[:5], settings(eager, beam=beam, max_length=6)):
             assert all({"<pad>", "<s>"}.isdisjoint(hypothesis.pieces) for hypothesis in found)
@@ -237,7 +239,7 @@ def puzzled(translator: Translator) -> Translator:
     """A model whose steps look about, one after the other, and know no word."""
     model = untrained(translator, "local-m", radius=1)
     with torch.no_grad():
-        vocabulary(model.model).bias_V[UNK] = 1e4
+        vocabulary_of(model.model).bias_V[UNK] = 1e4
     return model
 
 
@@ -262,6 +264,25 @@ def test_an_unknown_piece_becomes_the_source_word_it_looked_at(translator: Trans
     for piece in translator.subwords.src.written_pieces(line):
         word_of_piece.append(next(words) if piece.startswith("▁") else word_of_piece[-1])
     check_replacements(puzzled(translator), line, word_of_piece)
+
+
+def test_the_end_of_the_source_is_no_word(translator: Translator) -> None:
+    """Where the end is looked at most, a piece becomes the word that is looked at most of all words: here the first."""
+    line = "ta umgekehrt ho"
+    puzzled = untrained(translator, "luong-location", max_positions=30)
+    layer = layer_of(puzzled.model)
+    end = len(translator.subwords.src.encode([line])[0])
+    with torch.no_grad():
+        vocabulary_of(puzzled.model).bias_V[UNK] = 1e4
+        for name, parameter in layer.recurrence.named_parameters():
+            parameter.fill_(1.0 if "bias" in name else 0.0)  # states above zero, whatever is read
+        table = layer.attention.score.get_parameter("position.weight")
+        table.zero_()
+        table[end], table[0] = 3.0, 2.0
+    [found] = puzzled.hypotheses([line], settings(translator, beam=1, max_length=3), replace_unknown=True)[0]
+    assert found.alignment is not None
+    assert found.alignment.weights_TS[:3].argsort(1)[:, ::-1][:, :2].tolist() == [[end, 0]] * 3
+    assert found.text == "tatata"
 
 
 def test_unknown_words_are_found_again_among_whole_words(tiny_corpus: TinyCorpus, translator: Translator) -> None:
@@ -317,7 +338,7 @@ def test_weights_of_another_shape(copied: Run) -> None:
         Translator.load(copied.directory)
     assert str(caught.value).startswith(str(copied.best))
     assert "config.toml changed" in str(caught.value)
-    copied.config.write_text(config.replace('kind = "bahdanau"', 'kind = "luong-dot"'))
+    copied.config.write_text(config.replace('wiring = "before"', 'wiring = "after"'))
     with pytest.raises(RunError, match=r"nothing of that name|missing"):
         Translator.load(copied.directory)
 

@@ -11,16 +11,22 @@ from servers import PATIENCE, Held, until
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.serving.worker import Search, Worker
 
 # A sentence of four pieces takes (4 + 1) positions times a beam of 1 and one more: ten of these.
 FOUR_AT_A_TIME = DecodingConfig(beam=1, batch_tokens=40)
 
 
+def sentence(line: str, pieces: int) -> Sentence:
+    return Sentence(line, [9] * pieces)
+
+
 class Echo:
     """Says what it hears; chokes on "bad", leaves out "lost"."""
 
-    def hypotheses(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
+    def search(self, sentences: Sequence[Sentence], decoding: DecodingConfig) -> list[list[Hypothesis]]:
+        lines = [sentence.line for sentence in sentences]
         if "bad" in lines:
             raise ZeroDivisionError
         return [[Hypothesis(line, (), 0.0, 0.0, None)] for line in lines if line != "lost"]
@@ -39,7 +45,7 @@ class Shop:
     def submit(
         self, lines: list[str], run: str = "x", settings: DecodingConfig = FOUR_AT_A_TIME
     ) -> Future[list[list[Hypothesis]]]:
-        return self.worker.submit(Search(run, settings), lines, [4] * len(lines))
+        return self.worker.submit(Search(run, settings), [sentence(line, 4) for line in lines])
 
     def let_go(self) -> None:
         self.x.gate.set()
@@ -75,7 +81,9 @@ def test_everyone_has_a_turn(shop: Shop) -> None:
 
 def test_long_sentences_make_small_batches(shop: Shop) -> None:
     search = Search("x", FOUR_AT_A_TIME)
-    answers = [shop.worker.submit(search, [line], [size]) for line, size in (("a", 4), ("b", 9), ("c", 4), ("d", 99))]
+    answers = [
+        shop.worker.submit(search, [sentence(line, size)]) for line, size in (("a", 4), ("b", 9), ("c", 4), ("d", 99))
+    ]
     shop.let_go()
     for answer in answers:
         answer.result(PATIENCE)

@@ -52,7 +52,7 @@ def compare(
     from seq2seq_cli.cli.results import comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.seeds import sizes, summaries
-    from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.evaluation.systems import Terms, compare_runs
     from seq2seq_cli.files import refuse_ways_out
     from seq2seq_cli.report.document import write_report
     from seq2seq_cli.report.shown import chosen_rows
@@ -73,17 +73,16 @@ def compare(
     with console.stages() as report:
         prepared = prepared_text(first, used, report)
     _train(plan, prepared, overwrite)
+    terms = Terms(
+        first.data.test,
+        first.data.references,
+        first.decoding.model_dump(),
+        one_source=True,
+        device=first.training.device,
+    )
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(
-            [planned.run for planned in plan],
-            first.data.test,
-            first.decoding.model_dump(),
-            first.training.device,
-            "fp32",
-            one_source=True,
-            keep=lambda source: chosen_rows(source, options.SENTENCES),
-            watch=watch,
-            references=first.data.references,
+            [planned.run for planned in plan], terms, lambda source: chosen_rows(source, options.SENTENCES), watch=watch
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))

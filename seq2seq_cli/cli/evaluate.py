@@ -14,8 +14,8 @@ def evaluate(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
-    test: options.TestOfRuns = None,
-    references: options.References = None,
+    *,
+    asked: options.Comparison,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -37,16 +37,6 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="The same and scores by length as JSON.", rich_help_panel="Results")
     ] = None,
-    significance: Annotated[
-        str | None, typer.Option(help="Paired test: randomisation or bootstrap.", rich_help_panel="Results")
-    ] = None,
-    tokenizer: options.Tokenizer = None,
-    beam: options.Beam = None,
-    length_penalty: options.LengthPenalty = None,
-    batch_tokens: options.BatchTokens = None,
-    device: options.Device = "auto",
-    precision: options.SearchPrecision = "fp32",
-    threads: options.Threads = None,
 ) -> None:
     """Translate a test set with each run and compare: BLEU, chrF, TER, significance, size, speed.
 
@@ -62,30 +52,20 @@ def evaluate(
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import ResultFiles, comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.evaluation.metrics import find_paired_test
     from seq2seq_cli.evaluation.systems import compare_runs
-    from seq2seq_cli.evaluation.tokenizers import find_tokenizer
     from seq2seq_cli.runs import open_run
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
-    files.check(test)
+    files.check(asked.test)
     options.refuse(
         files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output"
     )
-    options.refuse(len(runs or []) < 2, {"--significance": significance}, "needs two runs or more")
-    options.refuse(not test, {"--reference": references}, "needs --test")
-    paired_test = find_paired_test(significance or "randomisation")
-    scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
-    set_threads(threads or 0)
+    terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
+    set_threads(asked.threads or 0)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
-    given = {"beam": beam, "length_penalty": length_penalty, "batch_tokens": batch_tokens}
-    one_source = by_length or plot is not None or sentences is not None
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
-        comparison = compare_runs(
-            opened, test or None, given, device or "auto", precision or "fp32", paired_test, one_source,
-            tokenizer=scored_with, note=notes.append, watch=watch, references=references or (),
-        )  # fmt: skip
+        comparison = compare_runs(opened, terms, note=notes.append, watch=watch)
     for note in dict.fromkeys(notes):
         console.notice(note)
     if not files.on_standard_output:

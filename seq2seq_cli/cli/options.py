@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from seq2seq_cli.config.sections import DecodingConfig
     from seq2seq_cli.config.whole import Config
     from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.evaluation.systems import Terms
     from seq2seq_cli.runs import Run
 
 
@@ -156,6 +157,9 @@ Tokenizer = Annotated[
         metavar="NAME", help="sacreBLEU's tokenizer for BLEU; default: the runs' own.", rich_help_panel="Results"
     ),
 ]
+Significance = Annotated[
+    str | None, typer.Option(help="Paired test: randomisation or bootstrap.", rich_help_panel="Results")
+]
 
 SENTENCES = 50
 """Sentences to look into on the page of a comparison."""
@@ -212,6 +216,41 @@ class Training:
     def flags(self) -> dict[str, object]:
         """As settings."""
         return {f"training.{name}": value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """On what runs are compared, and how."""
+
+    test: TestOfRuns = None
+    references: References = None
+    significance: Significance = None
+    tokenizer: Tokenizer = None
+    beam: Beam = None
+    length_penalty: LengthPenalty = None
+    batch_tokens: BatchTokens = None
+    device: Device = "auto"
+    precision: SearchPrecision = "fp32"
+    threads: Threads = None
+
+    def terms(self, runs: int, one_source: bool) -> Terms:
+        """The same, checked, for so many runs. Raises ConfigError for what there is not, and for what would do nothing."""
+        from seq2seq_cli.evaluation.metrics import find_paired_test
+        from seq2seq_cli.evaluation.systems import Terms
+        from seq2seq_cli.evaluation.tokenizers import find_tokenizer
+
+        refuse(runs < 2, {"--significance": self.significance}, "needs two runs or more")
+        refuse(not self.test, {"--reference": self.references}, "needs --test")
+        return Terms(
+            test=self.test or None,
+            references=self.references or (),
+            decoding={"beam": self.beam, "length_penalty": self.length_penalty, "batch_tokens": self.batch_tokens},
+            tokenizer=None if self.tokenizer is None else find_tokenizer(self.tokenizer),
+            paired_test=find_paired_test(self.significance or "randomisation"),
+            one_source=one_source,
+            device=self.device or "auto",
+            precision=self.precision or "fp32",
+        )
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:

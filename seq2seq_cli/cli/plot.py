@@ -38,6 +38,8 @@ def plot(
     """
     from seq2seq_cli import console
     from seq2seq_cli.data.text import clean
+    from seq2seq_cli.decoding.sentences import BEST
+    from seq2seq_cli.decoding.translator import Scoring
     from seq2seq_cli.errors import DataError
     from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
@@ -46,14 +48,15 @@ def plot(
     sentence, target = options.text_argument(sentence, "SENTENCE"), options.text_argument(target, "--target")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
+    scoring = Scoring(head=None if head is None else head - 1)
     if target is None:
         settings = options.decoding_settings(translator.config, beam=beam)
-        hypothesis = translator.hypotheses([sentence], settings)[0][0]
+        hypothesis = translator.search(translator.sentences([sentence], BEST), settings)[0][0]
         if head is not None:
             ids = translator.subwords.tgt.ids(list(hypothesis.pieces))
-            hypothesis = translator.score_pieces([sentence], [ids], head=head - 1)[0]
+            hypothesis = translator.score_pieces([sentence], [ids], scoring)[0]
     else:
-        hypothesis = translator.score([sentence], [target], head=None if head is None else head - 1)[0]
+        hypothesis = translator.score([sentence], [target], scoring)[0]
     assert hypothesis.alignment is not None
     if output is None:
         console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))

@@ -43,31 +43,28 @@ def score(
         seq2seq translate input.txt --pieces -o out.pieces; seq2seq score input.txt out.pieces --pieces
     """
     from seq2seq_cli import console
-    from seq2seq_cli.data.text import read_lines
+    from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
-    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.translator import Scoring, Translator
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.errors import DataError
     from seq2seq_cli.ranks import joined
 
     options.check_paths([source, target], {"-o": output})
     options.refuse_int8(precision)
     set_threads(threads or 0)
-    sources, targets = list(read_lines(source)), list(read_lines(target))
-    if len(sources) != len(targets):
-        what = f"not as many lines here ({len(sources):,}) as in {target} ({len(targets):,})."
-        raise DataError(what, str(source), "Line N of the one must be translated by line N of the other.")
+    text = Lines.read(LineFiles(source, target))
     translator = Translator.load(options.chosen_run(run).directory, device or "auto", precision or "fp32")
     alpha = options.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
-    long = overlong_pairs(translator, sources, targets, pieces)
+    long = overlong_pairs(translator, text.src, text.tgt, pieces)
+    scoring = Scoring(alpha, text=False, alignment=False)
     with joined() as ranks:
-        rows = list(ranks.share(range(len(sources))))
-        src, tgt = ([lines[row] for row in rows] for lines in (without(sources, long), without(targets, long)))
+        rows = list(ranks.share(range(len(text.src))))
+        src, tgt = ([lines[row] for row in rows] for lines in (without(text.src, long), without(text.tgt, long)))
         if pieces:
             ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in tgt]
-            scored = translator.score_pieces(src, ids, alpha)
+            scored = translator.score_pieces(src, ids, scoring)
         else:
-            scored = translator.score(src, tgt, alpha)
+            scored = translator.score(src, tgt, scoring)
         told = (f"{one.shown_score}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored)
         lines = ranks.gather([UNKNOWN if row in long else line for row, line in zip(rows, told, strict=True)])
     if not ranks.first:

@@ -166,7 +166,7 @@ def from_dict(values: Mapping[str, object], where: str | None = None, names: Map
         raise ConfigError("\n".join(problems)) from None
     if not _are_names(written):
         raise ConfigError(f"{DEFAULTS} is to be a list of settings' names.", where, "Leave it out.")
-    return config.with_unset(written)
+    return config.with_unset(written) if written else config
 
 
 def decoding_with(

@@ -20,7 +20,10 @@ from seq2seq_cli.config.sections import (
 
 DEFAULTS = "defaults"
 """Where a file says what in it nobody has set."""
-ABOUT_DEFAULTS = "# Nobody has set these: they follow from the others, and do so anew where one of those is changed."
+ABOUT_DEFAULTS = """\
+# These follow from the other settings, and nobody has set them. Who changes the others here, another attention.kind above all,
+# had better delete these with their values; flags and --set do so by themselves.
+"""
 
 
 class Config(Section):
@@ -115,7 +118,7 @@ class Config(Section):
 def _head(defaults: list[str]) -> str:
     if not defaults:
         return ""
-    return f"{ABOUT_DEFAULTS}\n{tomli_w.dumps({DEFAULTS: defaults})}\n"
+    return f"{ABOUT_DEFAULTS}{tomli_w.dumps({DEFAULTS: defaults})}\n"
 
 
 def _assigned(key: str, value: object) -> list[str]:
@@ -165,4 +168,6 @@ def changed_settings(before: Config, after: Config, among: Iterable[str]) -> lis
     old, new = before.resolved(), after.resolved()
     pairs = (Difference(key, value_of(old, key), value_of(new, key)) for key in among)
     found = [one for one in pairs if one.before != one.after]
-    return [one for one in found if is_set(before, one.key) or is_set(after, one.key)] or found
+    given = [one for one in found if is_set(before, one.key) or is_set(after, one.key)]
+    # One that means something on one side alone follows from another setting, which need not be among these.
+    return given or [one for one in found if None not in (one.before, one.after)]

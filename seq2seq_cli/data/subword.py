@@ -160,6 +160,11 @@ class Subword:
         return [number for number, text in enumerate(texts) if text.endswith(tuple(marks))]
 
 
+def as_written(piece: str) -> str:
+    """A piece of a line, as `pieces` names it, the way that `written_pieces` has it."""
+    return piece.removeprefix(OWN)
+
+
 def readable(piece: str) -> str:
     """A piece as a label shows it: what the line has there, ⁇ for an unknown one. Spaces are ▁ still, and so is a ▁ of the
     text."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import Enum
+from typing import NamedTuple
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.data.text import shorten
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.translator import Sampling, Translator, nothing
+from seq2seq_cli.decoding.sentences import BEST, Details, Sentence
+from seq2seq_cli.decoding.translator import Translator, Watch, nothing
+from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import UnsearchableError, UserError
 from seq2seq_cli.wording import counted
 
@@ -17,65 +21,106 @@ MOST_PIECES = 2000
 MOST_CHARACTERS = 100_000
 """A longer line is not even cut into pieces."""
 
-Told = Callable[[int, str], None]
-"""Hears the place of a line among those given, and what is the matter with it: "has ..." or "made ..."."""
+
+class Matter(Enum):
+    """What may be the matter with a line that is read all the same; in words, of several such lines."""
+
+    NOT_UTF8 = "not UTF-8"
+    LONG = "longer than any the model was trained on"
+    LEFT_EMPTY = "left empty"
 
 
-def translate_every_line(
-    translator: Translator,
-    lines: Sequence[str],
-    decoding: DecodingConfig,
-    sampling: Sampling | None = None,
-    replace_unknown: bool = False,
-    *,
-    long: Told,
-    left_out: Told,
-) -> list[list[Hypothesis]]:
-    """As ``Translator.hypotheses``, but a line that cannot be translated has one empty hypothesis and is told to
-    ``left_out``: one of more than MOST_PIECES, and one on which the search fails. One that is longer than any the
-    model was trained on is told to ``long``.
+class Remark(NamedTuple):
+    """What is the matter with a line, and a sentence that names the line and says so."""
+
+    matter: Matter
+    text: str
+
+
+Tell = Callable[[Remark], None]
+
+
+class Group(NamedTuple):
+    """Lines that are translated together; ``first`` is the number of the first of them in their text, from 0."""
+
+    first: int
+    lines: Sequence[str]
+
+
+def translate_every_line(translator: Translator, group: Group, wanted: Wanted, tell: Tell) -> list[list[Hypothesis]]:
+    """The translations of each line as they are ``wanted``; one empty hypothesis for a line that cannot be translated,
+    which is told: one of more than MOST_PIECES, and one on which the search fails. A line that is longer than any the
+    model was trained on is told as well.
 
     What the search raises on every one of several lines is raised: it does not come from the lines.
     """
-    kept = _of_a_length(translator, lines, long, left_out)
+    sentences = _of_a_length(translator, group, wanted.details, tell)
     failed: list[Exception] = []
 
-    def search(first: int, part: Sequence[str]) -> list[list[Hypothesis]]:
-        numbered = None if sampling is None else replace(sampling, first=sampling.first + first)
+    def search(part: Sequence[Sentence]) -> list[list[Hypothesis]]:
         try:
-            return translator.hypotheses(part, decoding, numbered, replace_unknown)
+            return translator.search(part, wanted.decoding, wanted.sampling)
         except Exception as problem:  # whatever it is, it may be the fault of one line
             if isinstance(problem, UserError) and not isinstance(problem, UnsearchableError):
                 raise
             if len(part) == 1:
                 failed.append(problem)
                 reason = problem.what if isinstance(problem, UserError) else str(problem) or type(problem).__name__
-                left_out(first, f"made the search fail ({shorten(reason, 200)}).")
+                tell(_left_empty(part[0].number, f"made the search fail ({shorten(reason, 200)})."))
                 return [[nothing()]]
         middle = len(part) // 2
-        return search(first, part[:middle]) + search(first + middle, part[middle:])
+        return search(part[:middle]) + search(part[middle:])
 
-    found = search(0, kept)
-    if len(failed) > 1 and len(failed) == sum(1 for line in kept if line.strip()):
+    found = search(sentences)
+    if len(failed) > 1 and len(failed) == sum(1 for sentence in sentences if sentence.ids):
         raise failed[-1]
     return found
 
 
-def overlong(translator: Translator, lines: Sequence[str]) -> list[int]:
-    """The places of the lines of more than MOST_PIECES."""
-    return [i for i, ids in enumerate(translator.subwords.src.encode(list(lines))) if len(ids) > MOST_PIECES]
-
-
-def _of_a_length(translator: Translator, lines: Sequence[str], long: Told, left_out: Told) -> list[str]:
-    """``lines``, with an empty one for each that is too long."""
-    kept = [line if len(line) <= MOST_CHARACTERS else "" for line in lines]
+def _of_a_length(translator: Translator, group: Group, details: Details, tell: Tell) -> list[Sentence]:
+    """The lines, tokenised; one that is too long without a piece."""
+    kept = [line if len(line) <= MOST_CHARACTERS else "" for line in group.lines]
+    sentences = translator.sentences(kept, details, group.first)
     trained_on = translator.config.data.max_length
-    for i, pieces in enumerate(map(len, translator.subwords.src.encode(kept))):
-        if len(lines[i]) > MOST_CHARACTERS:
-            left_out(i, f"has {counted(len(lines[i]), 'character')}, more than {MOST_CHARACTERS:,}.")
-        elif pieces > MOST_PIECES:
-            left_out(i, f"has {counted(pieces, 'piece')}, more than {MOST_PIECES:,}.")
-            kept[i] = ""
-        elif pieces > trained_on:
-            long(i, f"has {counted(pieces, 'piece')}; the model was trained on at most {trained_on}.")
-    return kept
+    for sentence, line in zip(sentences, group.lines, strict=True):
+        has = f"has {counted(len(sentence.ids), 'piece')}"
+        if len(line) > MOST_CHARACTERS:
+            what = f"has {counted(len(line), 'character')}, more than {MOST_CHARACTERS:,}."
+            tell(_left_empty(sentence.number, what))
+        elif len(sentence.ids) > MOST_PIECES:
+            tell(_left_empty(sentence.number, f"{has}, more than {MOST_PIECES:,}."))
+        elif len(sentence.ids) > trained_on:
+            what = f"line {sentence.number + 1} {has}; the model was trained on at most {trained_on}."
+            tell(Remark(Matter.LONG, what))
+    return _without_overlong(sentences)
+
+
+def _left_empty(number: int, what: str) -> Remark:
+    return Remark(Matter.LEFT_EMPTY, f"line {number + 1} {what} It is left empty.")
+
+
+def _without_overlong(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """``sentences``, those of more than MOST_PIECES without a piece."""
+    return [replace(each, ids=[]) if len(each.ids) > MOST_PIECES else each for each in sentences]
+
+
+class Best(NamedTuple):
+    """The best hypothesis of each of some lines, and how many of these were left empty: of more than MOST_PIECES."""
+
+    hypotheses: list[Hypothesis]
+    too_long: int
+
+
+def best_of_each(
+    translator: Translator,
+    lines: Sequence[str],
+    decoding: DecodingConfig | None = None,
+    watch: Watch | None = None,
+    details: Details = BEST,
+) -> Best:
+    """The best translation of each line, an empty one where it has more than MOST_PIECES. ``decoding``: the run's own where
+    None; ``watch`` hears of the search."""
+    sentences = translator.sentences(lines, details)
+    found = translator.search(_without_overlong(sentences), decoding, watch=watch)
+    too_long = sum(len(sentence.ids) > MOST_PIECES for sentence in sentences)
+    return Best([hypotheses[0] for hypotheses in found], too_long)

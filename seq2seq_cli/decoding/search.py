@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple, Protocol, Self, TypeVar
 
@@ -59,26 +60,25 @@ class Found(NamedTuple):
     rows: list[int]
 
 
-class Result(NamedTuple):
-    """For each sentence its hypotheses, best first; the attention of all steps' rows, step after step, and where in it
-    each step begins."""
+@dataclass(frozen=True)
+class Result:
+    """For each sentence its hypotheses, best first; and where the rows of each step looked."""
 
     hypotheses: list[list[Found]]
-    trace: Trace
-    starts: list[int]
-
-    @classmethod
-    def of(cls, hypotheses: list[list[Found]], traces: list[Trace]) -> Result:
-        starts = accumulate((len(trace.weights_RS) for trace in traces[:-1]), initial=0)
-        centres = [trace.centre_R for trace in traces if trace.centre_R is not None]
-        whole = Trace(torch.cat([trace.weights_RS for trace in traces]), torch.cat(centres) if centres else None)
-        return cls(hypotheses, whole, list(starts))
+    traces: list[Trace]
 
     def attention(self, found: Found) -> Trace:
         """Of a hypothesis, T x S and T, ``</s>`` included."""
-        rows_T = torch.tensor([start + row for start, row in zip(self.starts, found.rows, strict=False)])
-        weights_NS, centre_N = self.trace
+        (weights_NS, centre_N), starts = self._joined
+        rows_T = torch.tensor([start + row for start, row in zip(starts, found.rows, strict=False)])
         return Trace(weights_NS[rows_T], None if centre_N is None else centre_N[rows_T])
+
+    @cached_property
+    def _joined(self) -> tuple[Trace, list[int]]:
+        """All steps' rows, step after step, and where in them each step begins; not joined before somebody asks."""
+        centres = [trace.centre_R for trace in self.traces if trace.centre_R is not None]
+        whole = Trace(torch.cat([trace.weights_RS for trace in self.traces]), torch.cat(centres) if centres else None)
+        return whole, list(accumulate((len(trace.weights_RS) for trace in self.traces[:-1]), initial=0))
 
 
 Number = TypeVar("Number", float, Tensor)
@@ -232,7 +232,7 @@ def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Choo
             rows = (~ended_N).nonzero().squeeze(1)
             state, limits = state.select(rows, rows), limits.of(rows)
             ids_N, tokens_N, log_prob_N = (x[rows] for x in (ids_N, tokens_N, log_prob_N))
-    return Result.of(_read_back(history, ends, limits.eos, alpha), traces)
+    return Result(_read_back(history, ends, limits.eos, alpha), traces)
 
 
 def _read_back(
@@ -337,7 +337,7 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
         else:
             state = state.reorder(rows_NK.reshape(-1))
         tokens_R = beams.history_NKT[:, :, len(traces) - 1].reshape(-1)
-    return Result.of(results, traces)
+    return Result(results, traces)
 
 
 def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: Ranking, index: int) -> Tensor:

@@ -12,7 +12,7 @@ WAITING = 2000
 
 
 def groups_of(lines: Iterable[str]) -> Iterator[list[str]]:
-    """All of ``lines``, in order, in groups of WAITING; the last may be smaller."""
+    """All of ``lines``, in order, in groups of ``WAITING``; the last may be smaller."""
     remaining = iter(lines)
     while group := list(islice(remaining, WAITING)):
         yield group
@@ -20,7 +20,7 @@ def groups_of(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def gather_ready(lines: Iterable[str]) -> Iterator[list[str]]:
     """All of ``lines``, in order, in groups: each holds the lines that have come while the one before was
-    dealt with, at least one and at most WAITING.
+    dealt with, at least one and at most ``WAITING``.
 
     ``lines`` is read in a thread of its own; what reading raises is raised here, after the lines before it.
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,16 +17,19 @@ from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
-from seq2seq_cli.data.subword import BOS, END, EOS, PAD, SPACE, UNK, UNKNOWN, Subwords
-from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
+from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
+from seq2seq_cli.decoding.batches import batches
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
-from seq2seq_cli.decoding.search import Result, SearchState, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.search import Result, SearchState, Trace, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
+from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
 from seq2seq_cli.files import expanded
-from seq2seq_cli.model.build import build, local_radius
+from seq2seq_cli.model.build import build
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
@@ -42,14 +45,31 @@ class Sampling:
     """Drawing translations at random instead of searching for the best: from p^(1/temperature), among the ``top_k``
     likeliest tokens (0: all).
 
-    What is drawn for a line depends on ``seed`` and on its number, ``first`` being that of the first line, and not on
-    the lines around it.
+    What is drawn for a line depends on ``seed`` and on the line's number, and not on the lines around it.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     seed: int = 1
-    first: int = 0
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How given translations are scored, and what is to be made of them beside their scores.
+
+    ``alpha``: of the length penalty; None: the run's own. ``text`` and ``alignment`` as in ``Details``; alignments are the
+    weights of the attention or, with ``posterior``, those of ``posterior_weights``. ``head``: the weights of that one alone,
+    0 the first, where attention has several.
+    """
+
+    alpha: float | None = None
+    text: bool = True
+    alignment: bool = True
+    posterior: bool = False
+    head: int | None = None
+
+
+DEFAULT_SCORING = Scoring()
 
 
 @dataclass(frozen=True)
@@ -94,7 +114,7 @@ class Translator:
 
     def translate(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[str]:
         """The best translation of each line, in order; an empty line for an empty line."""
-        return [hypotheses[0].text for hypotheses in self.hypotheses(lines, decoding)]
+        return [hypotheses[0].text for hypotheses in self.search(self.sentences(lines, BEST_TEXT), decoding)]
 
     def hypotheses(
         self,
@@ -102,42 +122,48 @@ class Translator:
         decoding: DecodingConfig | None = None,
         sampling: Sampling | None = None,
         replace_unknown: bool = False,
-        most_pieces: int | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines; all that is known of each
+        is made. See `search`, which makes no more than is asked for, and ``Details`` for ``replace_unknown``."""
+        return self.search(self.sentences(lines, Details(replace_unknown=replace_unknown)), decoding, sampling)
+
+    def sentences(self, lines: Sequence[str], details: Details = EVERYTHING, first: int = 0) -> list[Sentence]:
+        """The lines, tokenised; ``first``: the number of the first."""
+        encoded = zip(lines, self.subwords.src.encode(list(lines)), strict=True)
+        return [Sentence(line, ids, details, number) for number, (line, ids) in enumerate(encoded, start=first)]
+
+    def search(
+        self,
+        sentences: Sequence[Sentence],
+        decoding: DecodingConfig | None = None,
+        sampling: Sampling | None = None,
         watch: Watch | None = None,
     ) -> list[list[Hypothesis]]:
-        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines; one at least.
+        """Translations of each sentence, best first, one at least, with the details that the sentence asks for.
 
-        ``decoding``: the run's own where None. ``replace_unknown``: each ``<unk>`` becomes the source word it
-        attended to most. A line without a word has one empty hypothesis, and so has one of more than ``most_pieces``. Raises
+        ``decoding``: the run's own where None. A sentence without a piece has one empty hypothesis. Raises
         UnsearchableError where the model gives no probabilities that are numbers, ConfigError for settings that no file may
         hold.
         """
         settings = decoding_with(decoding or self.config.decoding, {})
-        sources = self.subwords.src.encode(list(lines))
-        results: list[list[Hypothesis]] = [[nothing()] for _ in sources]
+        results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
+        places = [i for i, sentence in enumerate(sentences) if sentence.ids]
         done = 0
-        lengths = [len(ids) if most_pieces is None or len(ids) <= most_pieces else 0 for ids in sources]
-        for indices in _batches(lengths, settings):
-            batch = [sources[i] for i in indices]
-            look = None if watch is None else partial(watch, done, len(sources))
-            found = self._search(batch, settings, sampling, indices, look)
-            done += len(indices)
-            for i, row in zip(indices, range(len(batch)), strict=True):
-                results[i] = self._read(found, row, batch[row], lines[i], replace_unknown)
+        for batch in batches([len(sentences[i].ids) for i in places], settings):
+            together = [sentences[places[i]] for i in batch]
+            look = None if watch is None else partial(watch, done, len(sentences))
+            found = self._search(together, settings, sampling, look)
+            done += len(batch)
+            for row, i in enumerate(batch):
+                results[places[i]] = self._read(found, row, together[row])
         return results
 
     def score(
-        self,
-        sources: Sequence[str],
-        targets: Sequence[str],
-        alpha: float | None = None,
-        posterior: bool = False,
-        head: int | None = None,
+        self, sources: Sequence[str], targets: Sequence[str], scoring: Scoring = DEFAULT_SCORING
     ) -> list[Hypothesis]:
-        """Given translations, scored by forced decoding as the search would score them, with their alignments: the
-        weights of the attention or, with ``posterior``, those of ``posterior_weights``; ``head`` as for ``score_pieces``.
-        Alignments call unknown pieces as the lines do."""
-        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), alpha, posterior, head)
+        """Given translations, scored by forced decoding as the search would score them. Alignments call unknown pieces as
+        the lines do. Raises as `score_pieces` does."""
+        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring)
         return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, targets, strict=True)]
 
     def _labelled(self, hypothesis: Hypothesis, line: str) -> Hypothesis:
@@ -146,71 +172,62 @@ class Translator:
         pieces = (*self.subwords.tgt.written_pieces(line), END)
         return replace(hypothesis, alignment=replace(hypothesis.alignment, target_pieces=pieces))
 
-    @torch.inference_mode()
     def score_pieces(
-        self,
-        sources: Sequence[str],
-        targets: Sequence[Sequence[int]],
-        alpha: float | None = None,
-        posterior: bool = False,
-        head: int | None = None,
+        self, sources: Sequence[str], targets: Sequence[Sequence[int]], scoring: Scoring = DEFAULT_SCORING
     ) -> list[Hypothesis]:
-        """As ``score``, of translations given as piece ids without ``</s>``. ``head``: the weights of that one alone, 0 the
-        first, where attention has several.
+        """As ``score``, of translations given as piece ids without ``</s>``.
 
         Raises DataError where there are not as many targets as sources, ConfigError where there is no such head, or ``alpha`` is out of range.
         """
         if len(sources) != len(targets):
             raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
-        searched = decoding_with(self.config.decoding, {"length_penalty": alpha}, {"length_penalty": "alpha"})
-        encoded = self.subwords.src.encode(list(sources))
-        lengths = [max(len(s), len(t)) for s, t in zip(encoded, targets, strict=True)]
-        results: list[Hypothesis | None] = [None] * len(encoded)
-        for indices in _batches(lengths, replace_beam(self.config.decoding, 1), keep_empty=True):
-            batch = [encoded[i] for i in indices], [list(targets[i]) for i in indices]
-            scored = self._score_batch([sources[i] for i in indices], *batch, searched.length_penalty, posterior, head)
-            for i, hypothesis in zip(indices, scored, strict=True):
-                results[i] = hypothesis
-        return [hypothesis for hypothesis in results if hypothesis is not None]
+        given = {} if scoring.alpha is None else {"length_penalty": scoring.alpha}
+        alpha = decoding_with(self.config.decoding, given, {"length_penalty": "alpha"}).length_penalty
+        pairs = [_Pair(sentence, list(ids)) for sentence, ids in zip(self.sentences(sources), targets, strict=True)]
+        scored: dict[int, Hypothesis] = {}
+        for batch in batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1)):
+            scored |= zip(batch, self._score_batch([pairs[i] for i in batch], scoring, alpha), strict=True)
+        return [scored[i] for i in range(len(pairs))]
 
-    def _score_batch(
-        self,
-        lines: list[str],
-        sources: list[list[int]],
-        targets: list[list[int]],
-        alpha: float,
-        posterior: bool,
-        head: int | None,
-    ) -> list[Hypothesis]:
-        inputs, target = inputs_of(sources).to(self.device), target_of(targets).to(self.device)
+    @torch.inference_mode()
+    def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float) -> list[Hypothesis]:
+        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
             forced = self.model.forced(target, self.model.start(inputs, run), run)
             log_prob_B, look = forced.log_probs(), forced.output.shown
-            weights_BTS = look.weights_BTS if head is None else _of_head(look.heads_BTHS, head)
-            if posterior:
+            weights_BTS = look.weights_BTS if scoring.head is None else _of_head(look.heads_BTHS, scoring.head)
+            if scoring.alignment and scoring.posterior:
                 weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)))
         scored = []
-        rows = zip(lines, sources, targets, log_prob_B.tolist(), strict=True)
-        for row, (line, src, tgt, log_prob) in enumerate(rows):
-            _require_numbers([log_prob])
-            steps = len(tgt) + 1
+        for row, (pair, log_prob) in enumerate(zip(pairs, log_prob_B.tolist(), strict=True)):
+            steps = len(pair.target) + 1
             centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
-            alignment = self._alignment(line, src, tgt, weights_BTS[row, :steps], centre_T)
-            text = self.subwords.tgt.decode(tgt)
-            score = length_normalised(log_prob, steps, alpha)
-            scored.append(Hypothesis(text, tuple(self.subwords.tgt.pieces(tgt)), log_prob, score, alignment))
+            scored.append(self._scored(pair, log_prob, Trace(weights_BTS[row, :steps], centre_T), scoring, alpha))
         return scored
+
+    def _scored(self, pair: _Pair, log_prob: float, trace: Trace, scoring: Scoring, alpha: float) -> Hypothesis:
+        _require_numbers([log_prob])
+        pieces = tuple(self.subwords.tgt.pieces(pair.target))
+        spelling = Spelling(self.subwords, self.config, pair.source)
+        return Hypothesis(
+            text=spelling.text(pair.target) if scoring.text else "",
+            pieces=pieces,
+            log_prob=log_prob,
+            score=length_normalised(log_prob, len(pieces) + 1, alpha),
+            alignment=spelling.alignment(pieces, trace) if scoring.alignment else None,
+        )
 
     @torch.inference_mode()
     def _search(
         self,
-        sources: list[list[int]],
+        sentences: list[Sentence],
         settings: DecodingConfig,
         sampling: Sampling | None,
-        numbers: list[int],
         look: Callable[[], None] | None,
     ) -> Result:
+        sources = [sentence.ids for sentence in sentences]
         inputs = inputs_of(sources).to(self.device)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         limits = Limits(
@@ -225,51 +242,36 @@ class Translator:
             if look is not None:
                 state = Watched(state, look)
             if sampling is not None:
-                draws = [np.random.default_rng((sampling.seed, sampling.first + number)) for number in numbers]
+                draws = [np.random.default_rng((sampling.seed, sentence.number)) for sentence in sentences]
                 return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)
             if settings.beam == 1:
                 return greedy(state, limits, settings.length_penalty)
             return beam(state, limits, settings.length_penalty, settings.beam)
 
-    def _read(self, result: Result, row: int, source: list[int], line: str, replace_unknown: bool) -> list[Hypothesis]:
+    def _read(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
+        found, details = result.hypotheses[row], sentence.details
+        _require_numbers([one.log_prob for one in found])
+        spelling = Spelling(self.subwords, self.config, sentence)
         hypotheses = []
-        _require_numbers([found.log_prob for found in result.hypotheses[row]])
-        for found in result.hypotheses[row]:
-            alignment = self._alignment(line, source, found.tokens, *result.attention(found))
-            pieces = tuple(self.subwords.tgt.pieces(found.tokens))
-            if replace_unknown and UNK in found.tokens and alignment is not None:
-                text = self._replace_unknown(found.tokens, alignment, line)
-            else:
-                text = self.subwords.tgt.decode(found.tokens)
-            hypotheses.append(Hypothesis(text, pieces, found.log_prob, found.score, alignment))
+        for one in found[: details.best]:
+            looks_up = details.replace_unknown and UNK in one.tokens
+            trace = result.attention(one) if details.alignment or looks_up else None
+            pieces = tuple(self.subwords.tgt.pieces(one.tokens))
+            text = spelling.text(one.tokens, trace if looks_up else None) if details.text else ""
+            alignment = spelling.alignment(pieces, trace) if details.alignment and trace is not None else None
+            hypotheses.append(Hypothesis(text, pieces, one.log_prob, one.score, alignment))
         return hypotheses
 
-    def _replace_unknown(self, target: list[int], alignment: Alignment, line: str) -> str:
-        """The text with each unknown piece replaced by the source word it attended to most."""
-        written = self.subwords.src.written_pieces(line)
-        starts = [i for i, piece in enumerate(written) if i == 0 or piece.startswith(SPACE)]
-        words = ["".join(written[i:j]) for i, j in zip(starts, [*starts[1:], len(written)], strict=True)]
-        # Where pieces are whole words, an unknown one is so too; elsewhere the piece before it says where a word ends.
-        before = SPACE if self.config.subword.type == "word" else ""
-        pieces = self.subwords.tgt.pieces(target)
-        for step, position in enumerate(alignment.weights_TS[: len(target), :-1].argmax(1)):
-            if target[step] == UNK:
-                pieces[step] = before + words[bisect_right(starts, position) - 1].removeprefix(SPACE)
-        return self.subwords.tgt.text(pieces)
 
-    def _alignment(
-        self, line: str, source: list[int], target: list[int], weights_TS: Tensor, centre_T: Tensor | None
-    ) -> Alignment | None:
-        if weights_TS.shape[-1] == 0:
-            return None
-        read = self.subwords.src
-        return Alignment(
-            source_pieces=(*(read.written_pieces(line) if UNK in source else read.pieces(source)), END),
-            target_pieces=(*self.subwords.tgt.pieces(target), END),
-            weights_TS=weights_TS[:, : len(source) + 1].float().cpu().numpy(),
-            centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
-            radius=local_radius(self.config.attention),
-        )
+class _Pair(NamedTuple):
+    """A sentence and a translation of it, as piece ids without ``</s>``."""
+
+    source: Sentence
+    target: list[int]
+
+    @property
+    def longest(self) -> int:
+        return max(len(self.source.ids), len(self.target))
 
 
 def _of_head(heads_BTHS: Tensor | None, head: int) -> Tensor:
@@ -299,18 +301,3 @@ def nothing() -> Hypothesis:
 def replace_beam(decoding: DecodingConfig, beam: int) -> DecodingConfig:
     """The same settings with another beam."""
     return decoding.model_copy(update={"beam": beam})
-
-
-def _batches(lengths: Sequence[int], settings: DecodingConfig, keep_empty: bool = False) -> Iterator[list[int]]:
-    """Row numbers of sentences of similar length, longest first, ``settings.batch_tokens`` at a time."""
-    # What attention reads of a sentence takes the room of another hypothesis.
-    width = settings.beam + 1
-    order = sorted((i for i, n in enumerate(lengths) if n or keep_empty), key=lambda i: -lengths[i])
-    batch: list[int] = []
-    for i in order:
-        if batch and (len(batch) + 1) * (lengths[batch[0]] + 1) * width > settings.batch_tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.files import parse_json, read_bytes
+from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.runs import write_json
 
 LARGEST_SIDECAR = 64 << 10
@@ -42,6 +43,15 @@ class Unfinished:
     @property
     def sidecar(self) -> Path:
         return self.output.with_name(f"{self.output.name}.unfinished.json")
+
+    def start(self, ranks: Ranks, resume: bool) -> int:
+        """How many lines are done already, known to all processes: none unless one is to ``resume``, or this job has begun
+        before. Raises as ``go_on`` does."""
+        done = Done(0, 0)
+        if ranks.first:
+            done = self.go_on() if resume or ranks.begun else self.begin()
+            ranks.note_begun()
+        return ranks.tell(done.lines)
 
     def begin(self) -> Done:
         """Empty the output, and note what it will be."""

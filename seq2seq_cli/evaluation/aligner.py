@@ -11,8 +11,9 @@ import numpy as np
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
-from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.evaluation.alignment import Grid, merged
 from seq2seq_cli.evaluation.linking import strongest_links, symmetrised, transposed
@@ -53,14 +54,13 @@ def aligned(
 def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str], posterior: bool) -> Iterator[Grid]:
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
-    subwords = translator.subwords
-    every = translator.score(sources, targets, posterior=posterior)
+    every = translator.score(sources, targets, Scoring(text=False, posterior=posterior))
     for source, target, scored in zip(sources, targets, every, strict=True):
         assert scored.alignment is not None
         yield merged(
             scored.alignment,
-            words_of_line(source, subwords.src.written_pieces(source)),
-            words_of_line(target, subwords.tgt.written_pieces(target)),
+            words_of_line(source, [as_written(piece) for piece in scored.alignment.source_pieces[:-1]]),
+            words_of_line(target, [as_written(piece) for piece in scored.alignment.target_pieces[:-1]]),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 
@@ -16,7 +16,7 @@ from seq2seq_cli.data.corpora import Form, languages
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
-from seq2seq_cli.decoding.every_line import MOST_PIECES, overlong
+from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
@@ -128,8 +128,7 @@ def evaluate_run(
     tokenizer = tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
-    searched = translator.hypotheses(test.src, settings, most_pieces=MOST_PIECES, watch=watch)
-    found = [candidates[0] for candidates in searched]
+    found, too_long = best_of_each(translator, test.src, settings, watch)
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
     digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.further)).encode()).hexdigest()
@@ -149,7 +148,7 @@ def evaluate_run(
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
         kept={} if keep is None else {row: found[row] for row in keep(test.src)},
-        too_long=len(overlong(translator, test.src)),
+        too_long=too_long,
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
@@ -220,43 +219,49 @@ class Comparison:
         ]
 
 
-def compare_runs(
-    runs: list[Run],
-    test: Form | None,
-    decoding: dict[str, int | float | None],
-    device: str,
-    precision: str,
-    paired_test: PairedTest = RANDOMISATION,
-    one_source: bool = False,
-    keep: Keep | None = None,
-    tokenizer: TokenizerName | None = None,
-    note: Note = quiet,
-    watch: Watch | None = None,
-    references: Sequence[str] = (),
-) -> Comparison:
-    """Evaluate ``runs``, as `open_run` opens them, on one test set: ``test``, with ``references`` as for `open_test`, or the
-    one that all of them were configured with; ``note`` as for `open_text`.
+@dataclass(frozen=True)
+class Terms:
+    """On what runs are compared, and how.
 
-    ``decoding`` holds the settings to change from each run's own (None: not given), ``tokenizer`` the one for all
-    instead of their own. Raises RunError where they have no test set, or not the same references, or not the same
-    tokenizer; with ``one_source``, which all that is told sentence by sentence or by
-    source length needs, also where they translate from different texts. ``watch`` hears of each search.
+    ``test``, with ``references`` as for `open_test`: None for the test set that all of them were configured with.
+    ``decoding``: settings to change from each run's own (None: not given); ``tokenizer``: the one for all instead of their
+    own. ``one_source``: whether they must translate the same text, which all needs that is told sentence by sentence or by
+    source length.
+    """
+
+    test: Form | None = None
+    references: Sequence[str] = ()
+    decoding: Mapping[str, int | float | None] = field(default_factory=dict)
+    tokenizer: TokenizerName | None = None
+    paired_test: PairedTest = RANDOMISATION
+    one_source: bool = False
+    device: str = "auto"
+    precision: str = "fp32"
+
+
+def compare_runs(
+    runs: list[Run], terms: Terms, keep: Keep | None = None, note: Note = quiet, watch: Watch | None = None
+) -> Comparison:
+    """Evaluate ``runs``, as `open_run` opens them, on one test set; ``note`` as for `open_text`, ``watch`` hears of each search.
+
+    Raises RunError where they have no test set, or not the same references, not the same tokenizer, or not the same source
+    where they must.
     """
     texts = FoundTests()
-    entries = [_Entry.of(run, texts, test, references, note) for run in runs]
-    _check_same_test(entries, one_source)
-    chosen = _one_tokenizer(entries, tokenizer)
-    changed = any(value is not None for value in decoding.values())
+    entries = [_Entry.of(run, texts, terms, note) for run in runs]
+    _check_same_test(entries, terms.one_source)
+    chosen = _one_tokenizer(entries, terms.tokenizer)
+    changed = any(value is not None for value in terms.decoding.values())
     evaluations: list[Evaluation] = []
     for entry in entries:
-        settings = decoding_with(entry.config.decoding, decoding) if changed else None
-        translator = Translator.of(entry.run, entry.config, device, precision)
+        settings = decoding_with(entry.config.decoding, terms.decoding) if changed else None
+        translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
         own_test = not changed and entry.is_own(texts)
         evaluations.append(evaluate_run(entry.run, entry.lines, translator, settings, keep, chosen, watch, own_test))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
-    p_values = paired(baseline, others, wanted, chosen.name, test=paired_test) if others else []
-    return Comparison(entries[0].where, evaluations, [None, *p_values], paired_test)
+    p_values = paired(baseline, others, wanted, chosen.name, test=terms.paired_test) if others else []
+    return Comparison(entries[0].where, evaluations, [None, *p_values], terms.paired_test)
 
 
 @dataclass(frozen=True)
@@ -269,9 +274,9 @@ class _Entry:
     lines: Lines
 
     @classmethod
-    def of(cls, run: Run, texts: FoundTests, test: Form | None, references: Sequence[str], note: Note) -> _Entry:
+    def of(cls, run: Run, texts: FoundTests, terms: Terms, note: Note) -> _Entry:
         config = load(run.config)
-        return cls(run, config, *texts.of(with_test(config.data, test, references), run, note))
+        return cls(run, config, *texts.of(with_test(config.data, terms.test, terms.references), run, note))
 
     def is_own(self, texts: FoundTests) -> bool:
         """Whether that is the test set that the run was configured with, if it is still there."""

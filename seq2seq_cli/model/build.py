@@ -21,7 +21,7 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.forced import Criterion, Forced
 from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
-from seq2seq_cli.model.readout import Maxout, Projection, Vocabulary
+from seq2seq_cli.model.readout import Maxout, Projection, VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention
 from seq2seq_cli.wording import counted
@@ -93,7 +93,7 @@ def build_layer(
     return AttendAfter(model, attention, encoder_size, choices.input_feeding)
 
 
-def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropout: float) -> Vocabulary:
+def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropout: float) -> VocabularyReadout:
     """As in the paper of the layer's wiring: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the attentional vector itself
     (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
     hidden: Maxout | Projection | None = None
@@ -101,7 +101,7 @@ def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropo
         hidden = Maxout(layer.size, output.embedding_dim)
     elif layer.size != output.embedding_dim:
         hidden = Projection(layer.size, output.embedding_dim)
-    return Vocabulary(hidden, output, layer.fresh_size, dropout)
+    return VocabularyReadout(hidden, output, layer.fresh_size, dropout)
 
 
 def build_attention(

@@ -29,7 +29,7 @@ class Decoder(nn.Module):
     def begin(self, sources: Sources, memories: Memories, run: Pass) -> DecoderState:
         """The state before the first step."""
         pairs = zip(self.stack, memories.layers, strict=True)
-        return DecoderState(tuple(layer.begin(sources, prepared, run) for layer, prepared in pairs), 0)
+        return DecoderState(tuple(layer.begin(sources, own, run) for layer, own in pairs), 0)
 
     def pick(self, state: DecoderState, positions_RP: Tensor) -> DecoderState:
         """The state for ``Memories.pick`` of the same positions."""
@@ -39,8 +39,8 @@ class Decoder(nn.Module):
     def forward(self, x_BTI: Tensor, memories: Memories, state: DecoderState, run: Pass) -> DecoderOutput:
         """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads."""
         carries, looks = [], []
-        for layer, prepared, carry in zip(self.stack, memories.layers, state.carries, strict=True):
-            output = layer(x_BTI, prepared, carry, state.step, run)
+        for layer, own, carry in zip(self.stack, memories.layers, state.carries, strict=True):
+            output = layer(x_BTI, own, carry, state.step, run)
             x_BTI = output.features_BTF
             carries.append(output.carry)
             looks.append(output.looks)

@@ -63,7 +63,7 @@ class Readout(nn.Module):
         return CrossEntropies(smoothed, nll_N.detach())
 
 
-class Vocabulary(Readout):
+class VocabularyReadout(Readout):
     """softmax(E r + b) over the vocabulary, r made of the decoder's features by ``hidden`` (None: they are r themselves)
     and E the ``embedding`` of the target's pieces, or a matrix of its own.
 

@@ -145,7 +145,7 @@ class Attended(NamedTuple):
     look: Look
 
 
-Prepared = Mapping[str, Memory]
+LayerMemories = Mapping[str, Memory]
 """What a layer reads of each source that it looks at, by its name."""
 
 SHOWN = TEXT
@@ -155,7 +155,7 @@ SHOWN = TEXT
 class Memories(NamedTuple):
     """What each layer of a decoder reads, from the bottom to the top."""
 
-    layers: tuple[Prepared, ...]
+    layers: tuple[LayerMemories, ...]
 
     def select(self, rows: Tensor) -> Memories:
         """Those of the sentences ``rows``, one row each."""
@@ -192,11 +192,11 @@ class Layer(Protocol):
     size: int
     fresh_size: int
 
-    def prepare(self, sources: Sources, run: Pass) -> Prepared:
+    def prepare(self, sources: Sources, run: Pass) -> LayerMemories:
         """What it reads, made ready once for all steps."""
         ...
 
-    def begin(self, sources: Sources, prepared: Prepared, run: Pass) -> Any:
+    def begin(self, sources: Sources, memories: LayerMemories, run: Pass) -> Any:
         """What it carries into the first step."""
         ...
 
@@ -204,7 +204,7 @@ class Layer(Protocol):
         """What it would carry where ``Memories.pick`` leaves these positions alone."""
         ...
 
-    def __call__(self, x_BTI: Tensor, prepared: Prepared, carry: Any, start: int, run: Pass) -> LayerOutput:
+    def __call__(self, x_BTI: Tensor, memories: LayerMemories, carry: Any, start: int, run: Pass) -> LayerOutput:
         """T steps, the first of which is the absolute target step ``start``."""
         ...
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.decoding.every_line import MOST_PIECES
+from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.report.heatmaps import save_picture
 from seq2seq_cli.runs import Run
@@ -27,12 +27,12 @@ def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watc
     """Heat maps (and their numbers as JSON) of the run's own translations of ``count`` dev sentences, taken
     evenly over dev. ``watch``, as of a search, before each."""
     chosen = pick_sentences(dev.src, count)
-    hypotheses = translator.hypotheses([dev.src[i] for i in chosen], most_pieces=MOST_PIECES, watch=watch)
+    found = best_of_each(translator, [dev.src[i] for i in chosen], watch=watch)
     paths, warnings = list[Path](), list[str]()
-    for line, candidates in zip(chosen, hypotheses, strict=True):
+    for line, hypothesis in zip(chosen, found.hypotheses, strict=True):
         if watch is not None:
             watch(len(paths), len(chosen))
-        alignment = candidates[0].alignment
+        alignment = hypothesis.alignment
         if alignment is not None:
             path = run.plots / f"dev-{line + 1:05d}.png"
             warnings += save_picture(alignment, path, f"{translator.config.attention.kind}, dev line {line + 1}")

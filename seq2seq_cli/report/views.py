@@ -19,7 +19,7 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class Head:
-    """One head's weights, a row a target word, a column a source word; None where one is not a number.
+    """Weights of attention, a row a target word, a column a source word; None where one is not a number.
 
     A local mechanism adds, for each row, its ``centres`` (p_t, in columns, 0 the first), the ``windows`` as stretches
     (first, last column) of what was seen, and its ``radius`` D in pieces.
@@ -37,29 +37,28 @@ class Head:
 
 @dataclass(frozen=True)
 class TranslationView:
-    """What one run made of one sentence, word by word, ``</s>`` the last on both sides.
-
-    ``heads``: empty for a model without attention; one for all others.
-    """
+    """What one run made of one sentence, word by word, ``</s>`` the last on both sides; ``head``: where it looked, None for a
+    model without attention."""
 
     run: str
     text: str
     source: tuple[str, ...]
     target: tuple[str, ...]
-    heads: tuple[Head, ...]
+    head: Head | None
 
     @classmethod
     def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
         """From what the run called ``run`` made of the line ``source``."""
         if hypothesis.alignment is None:
             target = words_of_pieces((*hypothesis.pieces, END)).texts
-            return cls(run, hypothesis.text, (*source.split(), END), target, ())
+            return cls(run, hypothesis.text, (*source.split(), END), target, None)
         grid = by_words(hypothesis.alignment)
-        return cls(run, hypothesis.text, grid.source, grid.target, (_head(grid, hypothesis.alignment.radius),))
+        return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, hypothesis.alignment.radius))
 
     def to_json(self) -> dict[str, object]:
-        """Plain keys, in numbers that JSON has."""
-        return vars(self) | {"heads": [head.to_json() for head in self.heads]}
+        """Plain keys, in numbers that JSON has; the head in a list, ``heads``, which is empty where there is none."""
+        told = {name: value for name, value in vars(self).items() if name != "head"}
+        return told | {"heads": [] if self.head is None else [self.head.to_json()]}
 
 
 def _head(grid: Grid, radius: int | None) -> Head:

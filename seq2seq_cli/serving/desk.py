@@ -7,10 +7,12 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
+from typing import NamedTuple
 
 from seq2seq_cli.config.loading import decoding_with
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Details, Sentence
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.serving.limits import BATCH_TOKENS, MAX_PIECES, MAX_TEXT, MAX_WEIGHTS
@@ -43,13 +45,13 @@ class Desk:
             runs = self._runs(question)
             _check_beam(question)
             # Beside the event loop, as all that takes more than a moment.
-            sizes = await asyncio.to_thread(_sizes, runs, question.sentences)
-            _check_size(question, sizes)
-            for run, sizes_of_run in zip(runs, sizes, strict=True):
-                search = Search(run.name, _settings(run, question))
-                jobs.append(self.worker.submit(search, question.sentences, sizes_of_run))
+            read = await asyncio.to_thread(_read, runs, question)
+            _check_size(question, read)
+            for run, sentences in zip(runs, read, strict=True):
+                jobs.append(self.worker.submit(Search(run.name, _settings(run, question)), sentences))
             found = await asyncio.gather(*map(asyncio.wrap_future, jobs))
-            return await asyncio.to_thread(_write, question, runs, sizes, found)
+            answered = [_Answered(*each) for each in zip(runs, read, found, strict=True)]
+            return await asyncio.to_thread(_write, question, answered)
         finally:
             for job in jobs:
                 job.cancel()
@@ -102,42 +104,49 @@ def _settings(run: Served, question: Question) -> DecodingConfig:
     return decoding_with(decoding, {"beam": beam, "batch_tokens": min(BATCH_TOKENS, decoding.batch_tokens)})
 
 
-def _sizes(runs: Sequence[Served], sentences: list[str]) -> list[list[int]]:
-    """Pieces of each sentence, for each run. Raises RefusedError where there are too many."""
-    sizes = [[len(ids) for ids in run.translator.subwords.src.encode(sentences)] for run in runs]
-    for run, sizes_of_run in zip(runs, sizes, strict=True):
-        for number, size in enumerate(sizes_of_run):
-            if size > MAX_PIECES:
-                what = f"{counted(size, 'piece')} to {run.name}; it takes {MAX_PIECES} at a time."
-                raise RefusedError(422, what, f"sentences[{number}]", MAX_PIECES)
-    return sizes
+def _read(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
+    """The sentences as each run reads them. Raises RefusedError where one has too many pieces."""
+    details = Details(best=question.nbest, alignment=question.alignment)
+    read = [run.translator.sentences(question.sentences, details) for run in runs]
+    for run, sentences in zip(runs, read, strict=True):
+        for sentence in sentences:
+            if len(sentence.ids) > MAX_PIECES:
+                what = f"{counted(len(sentence.ids), 'piece')} to {run.name}; it takes {MAX_PIECES} at a time."
+                raise RefusedError(422, what, f"sentences[{sentence.number}]", MAX_PIECES)
+    return read
 
 
-def _check_size(question: Question, sizes: list[list[int]]) -> None:
+def _check_size(question: Question, read: list[list[Sentence]]) -> None:
     """Raises RefusedError where the answer could become too large. A translation can be as long as its source, or twice."""
     if question.alignment:
         power, limit, of = 2, MAX_WEIGHTS, "squares of the pieces"
     else:
         power, limit, of = 1, MAX_TEXT, "pieces"
-    size = question.nbest * sum(pieces**power for sizes_of_run in sizes for pieces in sizes_of_run)
+    size = question.nbest * sum(len(sentence.ids) ** power for sentences in read for sentence in sentences)
     if size > limit:
         what = f"{of} of all sentences for all runs, times nbest, are {size:,}; it takes {limit:,} at a time."
         raise RefusedError(422, what, "sentences", limit)
 
 
-def _write(
-    question: Question, runs: Sequence[Served], sizes: list[list[int]], found: Sequence[list[list[Hypothesis]]]
-) -> bytes:
+class _Answered(NamedTuple):
+    """What a run made of each sentence."""
+
+    run: Served
+    sentences: list[Sentence]
+    found: list[list[Hypothesis]]
+
+
+def _write(question: Question, answered: Sequence[_Answered]) -> bytes:
     answers = [
         {
             "run": run.name,
             "sentences": [
-                {"translations": [_translation(question, run, sentence, each) for each in hypotheses[: question.nbest]]}
-                | _warning(run, size)
-                for sentence, size, hypotheses in zip(question.sentences, sizes_of_run, found_of_run, strict=True)
+                {"translations": [_translation(question, run, sentence.line, each) for each in hypotheses]}
+                | _warning(run, len(sentence.ids))
+                for sentence, hypotheses in zip(sentences, found, strict=True)
             ],
         }
-        for run, sizes_of_run, found_of_run in zip(runs, sizes, found, strict=True)
+        for run, sentences, found in answered
     ]
     return json.dumps({"answers": answers}, ensure_ascii=False, allow_nan=False).encode()
 

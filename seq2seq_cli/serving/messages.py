@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seq2seq_cli.report.views import TranslationView
+from seq2seq_cli.report.views import Head
 from seq2seq_cli.serving.limits import MAX_BEAM, MAX_PIECES, MAX_SENTENCES, MAX_TEXT, MAX_WEIGHTS
 
 
@@ -30,11 +30,22 @@ class Question(Message):
     """Also tell where the model looked."""
 
 
+class Looked(Message):
+    """Where the model looked, word by word, `</s>` the last on both sides: what `TranslationView` writes."""
+
+    run: str
+    text: str
+    source: list[str]
+    target: list[str]
+    heads: Annotated[list[Head], Field(max_length=1)]
+    """One, or none for a model without attention."""
+
+
 class Translated(Message):
     text: str
     score: float
     """log p / length^alpha, what the search ranks by."""
-    alignment: TranslationView | None = None
+    alignment: Looked | None = None
     """Words and weights, where they were asked for; in it, what a run has not is left out."""
 
 

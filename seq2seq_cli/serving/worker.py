@@ -12,14 +12,16 @@ from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.decoding.batches import fit_together
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 
 
 class Searcher(Protocol):
-    """What the worker asks of a model: `Translator.hypotheses`."""
+    """What the worker asks of a model: `Translator.search`."""
 
-    def hypotheses(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[list[Hypothesis]]:
-        """The translations of each line."""
+    def search(self, sentences: Sequence[Sentence], decoding: DecodingConfig) -> list[list[Hypothesis]]:
+        """The translations of each sentence."""
         ...
 
 
@@ -32,25 +34,24 @@ class Search(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """Sentences of one request for one run. ``sizes``: their pieces; the first ``begun`` have been taken up."""
+    """Sentences of one request for one run; the first ``begun`` have been taken up."""
 
     search: Search
-    lines: Sequence[str]
-    sizes: Sequence[int]
+    sentences: Sequence[Sentence]
     begun: int = 0
     found: dict[int, list[Hypothesis]] = field(default_factory=dict)
     answer: Future[list[list[Hypothesis]]] = field(default_factory=Future)
 
     def waiting(self) -> Iterator[Place]:
         """The sentences that nobody has taken up yet."""
-        return (Place(self, number) for number in range(self.begun, len(self.lines)))
+        return (Place(self, number) for number in range(self.begun, len(self.sentences)))
 
     def accept(self, number: int, hypotheses: list[Hypothesis]) -> None:
         """A sentence has its translations; with the last one the job is done."""
         self.found[number] = hypotheses
-        if len(self.found) == len(self.lines):
+        if len(self.found) == len(self.sentences):
             with suppress(InvalidStateError):  # nobody waits for it any more
-                self.answer.set_result([self.found[i] for i in range(len(self.lines))])
+                self.answer.set_result([self.found[i] for i in range(len(self.sentences))])
 
 
 class Place(NamedTuple):
@@ -59,12 +60,16 @@ class Place(NamedTuple):
     job: Job
     number: int
 
+    @property
+    def sentence(self) -> Sentence:
+        return self.job.sentences[self.number]
+
 
 class Worker:
     """Translates jobs, in one thread for all models, until it is closed.
 
     Whatever waits when the thread is free makes the next batch: all sentences of equal searches, one of each job in
-    turn, until the batch is full (``batch_tokens``). So one sentence alone is answered at once, many together fast,
+    turn, as many as ``fit_together``. So one sentence alone is answered at once, many together fast,
     and a request of many sentences does not hold up the small ones behind it. A job whose ``answer`` is cancelled gets
     no further batch.
     """
@@ -77,10 +82,10 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name="translating", daemon=True)
         self._thread.start()
 
-    def submit(self, search: Search, lines: Sequence[str], sizes: Sequence[int]) -> Future[list[list[Hypothesis]]]:
-        """The translations of each line, when they are there."""
-        job = Job(search, lines, sizes)
-        if not lines:
+    def submit(self, search: Search, sentences: Sequence[Sentence]) -> Future[list[list[Hypothesis]]]:
+        """The translations of each sentence, when they are there."""
+        job = Job(search, sentences)
+        if not sentences:
             job.answer.set_result([])
             return job.answer
         with self._changed:
@@ -104,7 +109,7 @@ class Worker:
         while batch := self._next():
             search = batch[0].job.search
             try:
-                found = self.models[search.run].hypotheses([job.lines[i] for job, i in batch], search.settings)
+                found = self.models[search.run].search([place.sentence for place in batch], search.settings)
                 # Before any is accepted: were there too few, they could be another sentence's.
                 answered = list(zip(batch, found, strict=True))
                 for (job, number), hypotheses in answered:
@@ -131,16 +136,15 @@ class Worker:
         batch: list[Place] = []
         longest = 0
         for place in _in_turn(alike):
-            longest = max(longest, place.job.sizes[place.number])
-            # As `Translator.hypotheses` counts, so that it makes one batch of them.
-            if batch and (len(batch) + 1) * (longest + 1) * (search.settings.beam + 1) > search.settings.batch_tokens:
+            longest = max(longest, len(place.sentence.ids))
+            if not fit_together(len(batch) + 1, longest, search.settings):
                 break
             batch.append(place)
         for job, _ in batch:
             job.begun += 1
         # Those served now stand behind the others.
         others = [job for job in self._jobs if job.search != search]
-        self._jobs = deque([*others, *(job for job in alike if job.begun < len(job.lines))])
+        self._jobs = deque([*others, *(job for job in alike if job.begun < len(job.sentences))])
         return batch
 
 

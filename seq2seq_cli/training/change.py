@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.decoding.every_line import MOST_PIECES
+from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.sentences import BEST_TEXT
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
 from seq2seq_cli.evaluation.systems import Evaluation
@@ -73,8 +74,8 @@ def changes(sitting: Sitting, translator: Translator, tested: Evaluation | None,
 
 
 def _translated(translator: Translator, lines: Lines, watch: Watch) -> list[str]:
-    found = translator.hypotheses(lines.src, most_pieces=MOST_PIECES, watch=watch)
-    return [candidates[0].text for candidates in found]
+    found = best_of_each(translator, lines.src, watch=watch, details=BEST_TEXT)
+    return [hypothesis.text for hypothesis in found.hypotheses]
 
 
 def _change(split: str, lines: Lines, start: Translator, after: list[str], tokenizer: str, watch: Watch) -> Change:

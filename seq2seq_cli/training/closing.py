@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from seq2seq_cli.decoding.every_line import MOST_PIECES
+from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
 from seq2seq_cli.model.weights import restore, save_weights, state_of
@@ -190,7 +190,7 @@ class Closing:
         some = [test.src[row] for row in spread(list(range(len(test.src))), PROBED)]
         began = self.deadline.left
         try:
-            self._translator().hypotheses(some, most_pieces=MOST_PIECES, watch=self._watch(TEST))
+            best_of_each(self._translator(), some, watch=self._watch(TEST))
         except OutOfTimeError:
             return None
         return (began - self.deadline.left) * sum(map(len, test.src)) / max(1, sum(map(len, some)))

@@ -11,7 +11,7 @@ import torch
 
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.decoding.every_line import MOST_PIECES
+from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch, nothing, replace_beam
 from seq2seq_cli.errors import DataError, UnsearchableError
@@ -163,8 +163,7 @@ def _translated(sitting: Sitting, model: Seq2Seq, lines: list[str], watch: Watch
     config, learner = sitting.config, sitting.learner
     translator = Translator(model, sitting.prepared.subwords, config, learner.device, learner.precision)
     try:
-        found = translator.hypotheses(lines, replace_beam(config.decoding, 1), most_pieces=MOST_PIECES, watch=watch)
-        return [candidates[0] for candidates in found]
+        return best_of_each(translator, lines, replace_beam(config.decoding, 1), watch).hypotheses
     except UnsearchableError:
         return [nothing() for _ in lines]
 

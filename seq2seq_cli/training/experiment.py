@@ -108,8 +108,9 @@ def experiment(
 ) -> Iterator[Happening]:
     """Prepare, train, choose on dev, test once, draw: yields what happened, as it happens.
 
-    >>> from seq2seq_cli.config.loading import load
-    >>> for event in experiment(load(Path("my.toml")), Path("runs/mine")):
+    >>> from seq2seq_cli.config.loading import from_dict
+    >>> config = from_dict({"attention": {"kind": "bahdanau"}, "training": {"max_minutes": 10}})
+    >>> for event in experiment(config, "runs/mine"):
     ...     print(event)
 
     Training goes on as long as events are asked for. Each checkpoint on the way is whole: with ``resume`` a run that was

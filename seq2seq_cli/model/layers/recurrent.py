@@ -12,7 +12,7 @@ from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import Recurrence, States
 from seq2seq_cli.model.maps import Linear, Pass, joined
-from seq2seq_cli.model.types import Attention, AttentionState, LayerOutput, Look, Memory, Prepared, Sources
+from seq2seq_cli.model.types import Attention, AttentionState, LayerMemories, LayerOutput, Look, Memory, Sources
 
 
 class RecurrentCarry(NamedTuple):
@@ -50,23 +50,25 @@ class RecurrentLayer(nn.Module):
         self.recurrence = recurrence
         self.feed_size = feed_size
 
-    def prepare(self, sources: Sources, run: Pass) -> Prepared:
+    def prepare(self, sources: Sources, run: Pass) -> LayerMemories:
         return {TEXT: self.attention.prepare(sources[TEXT], run)}
 
-    def begin(self, sources: Sources, prepared: Prepared, run: Pass) -> RecurrentCarry:
+    def begin(self, sources: Sources, memories: LayerMemories, run: Pass) -> RecurrentCarry:
         hidden, cell = self.bridge(sources[TEXT].summary_BE, run)
         feed_BF = hidden[-1].new_zeros(hidden[-1].shape[0], self.feed_size)
-        return RecurrentCarry(hidden, cell, feed_BF, self.attention.initial_state(prepared[TEXT]))
+        return RecurrentCarry(hidden, cell, feed_BF, self.attention.initial_state(memories[TEXT]))
 
     def pick(self, carry: RecurrentCarry, positions_RP: Tensor) -> RecurrentCarry:
         return carry._replace(attention=self.attention.pick(carry.attention, positions_RP))
 
-    def forward(self, x_BTI: Tensor, prepared: Prepared, carry: RecurrentCarry, start: int, run: Pass) -> LayerOutput:
+    def forward(
+        self, x_BTI: Tensor, memories: LayerMemories, carry: RecurrentCarry, start: int, run: Pass
+    ) -> LayerOutput:
         inputs_BTI = self.recurrence.inputs(x_BTI, run)
         span = 1 if self.recurrence.by_steps(run) else inputs_BTI.shape[1]
         outputs, looks = [], []
         for number, inputs_BUI in enumerate(torch.split(inputs_BTI, span, 1)):
-            block = self.block(inputs_BUI, prepared[TEXT], carry, start + number * span, run)
+            block = self.block(inputs_BUI, memories[TEXT], carry, start + number * span, run)
             carry = block.carry
             outputs.append(block.outputs_BUF)
             looks.append(block.look)

@@ -1,0 +1,70 @@
+"""From what a search has found to what people read: text, pieces, and where each of them looked."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch import Tensor
+
+from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.subword import END, SPACE, UNK, Subwords
+from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.decoding.search import Trace
+from seq2seq_cli.decoding.sentences import Sentence
+from seq2seq_cli.model.build import local_radius
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Reads the translations of one sentence; what they share is made once, and only if it is asked for."""
+
+    subwords: Subwords
+    config: Config
+    sentence: Sentence
+
+    @cached_property
+    def _written(self) -> list[str]:
+        """The pieces of the line, unknown ones as they are written there."""
+        return self.subwords.src.written_pieces(self.sentence.line)
+
+    @cached_property
+    def _source_pieces(self) -> tuple[str, ...]:
+        ids = self.sentence.ids
+        return (*(self._written if UNK in ids else self.subwords.src.pieces(ids)), END)
+
+    def text(self, target: list[int], trace: Trace | None = None) -> str:
+        """The text of target piece ids; with the ``trace`` of an attention, each unknown one is the source word that it looked
+        at most."""
+        if trace is None or trace.weights_RS.shape[-1] == 0:
+            return self.subwords.tgt.decode(target)
+        starts = [i for i, piece in enumerate(self._written) if i == 0 or piece.startswith(SPACE)]
+        ends = [*starts[1:], len(self._written)]
+        words = ["".join(self._written[i:j]) for i, j in zip(starts, ends, strict=True)]
+        # Where pieces are whole words, an unknown one is so too; elsewhere the piece before it says where a word ends.
+        before = SPACE if self.config.subword.type == "word" else ""
+        pieces = self.subwords.tgt.pieces(target)
+        for step, position in enumerate(self._weights(trace.weights_RS)[: len(target), :-1].argmax(1)):
+            if target[step] == UNK:
+                pieces[step] = before + words[bisect_right(starts, position) - 1].removeprefix(SPACE)
+        return self.subwords.tgt.text(pieces)
+
+    def alignment(self, target_pieces: tuple[str, ...], trace: Trace) -> Alignment | None:
+        """Where the steps that wrote ``target_pieces``, and the one that ended, looked; None for a model without attention."""
+        weights_TS, centre_T = trace
+        if weights_TS.shape[-1] == 0:
+            return None
+        return Alignment(
+            source_pieces=self._source_pieces,
+            target_pieces=(*target_pieces, END),
+            weights_TS=self._weights(weights_TS),
+            centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
+            radius=local_radius(self.config.attention),
+        )
+
+    def _weights(self, weights_TS: Tensor) -> np.ndarray:
+        """Without the columns of longer sentences beside this one."""
+        columns: np.ndarray = weights_TS[:, : len(self.sentence.ids) + 1].float().cpu().numpy()
+        return columns

@@ -1,0 +1,51 @@
+"""What somebody wants of the translation of a text: how it is searched for, and what is written of each line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Details
+from seq2seq_cli.decoding.translator import Sampling
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The ``best`` so many translations of each line, found by ``decoding`` or drawn by ``sampling``, an output line each:
+    as text or as ``pieces``, behind the number of the input line and the score where it is ``numbered``. ``replace_unknown``
+    as in ``Details``.
+    """
+
+    decoding: DecodingConfig
+    sampling: Sampling | None = None
+    best: int = 1
+    numbered: bool = False
+    pieces: bool = False
+    replace_unknown: bool = False
+
+    @property
+    def details(self) -> Details:
+        """All that has to be made of a line's hypotheses for it."""
+        return Details(self.best, text=not self.pieces, alignment=False, replace_unknown=self.replace_unknown)
+
+    def written(self, number: int, hypotheses: Sequence[Hypothesis]) -> str:
+        """The output lines of the input line with this ``number``, from 1."""
+        return "".join(f"{self._line(number, hypothesis)}\n" for hypothesis in hypotheses)
+
+    def _line(self, number: int, hypothesis: Hypothesis) -> str:
+        # Nothing in a translation may look like the end of a line.
+        text = " ".join(hypothesis.pieces) if self.pieces else hypothesis.text.replace("\n", " ")
+        return f"{number}\t{hypothesis.shown_score}\t{text}" if self.numbered else text
+
+    def to_json(self) -> dict[str, object]:
+        """All that what is written depends on. Names stay: unfinished translations of earlier versions hold them."""
+        return {
+            "decoding": self.decoding.model_dump(),
+            "drawing": None if self.sampling is None else asdict(self.sampling),
+            "shown": self.best,
+            "numbered": self.numbered,
+            "pieces": self.pieces,
+            "replace_unk": self.replace_unknown,
+        }

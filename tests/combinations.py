@@ -1,0 +1,150 @@
+"""Every combination of mechanism, window, normaliser, score and wiring, and few of them in which all choices meet."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import combinations, product
+from typing import Any, NamedTuple, get_args
+
+from models import REPRESENTATIVES, Wiring, tiny_config, wiring_name
+
+from seq2seq_cli.config.whole import Config
+from seq2seq_cli.kinds.attentions import Normaliser, Score, Window, find
+
+MECHANISMS: tuple[Wiring, ...] = (
+    ("none", {}),
+    ("luong-general", {}),
+    ("multi-head", {"heads": 1}),
+    ("multi-head", {"heads": 2}),
+    ("multi-head", {"heads": 4}),
+    ("coverage", {}),
+    ("temporal", {}),
+    ("memory", {}),
+    ("channel", {}),
+    ("hierarchical", {"split": "clauses"}),
+    ("hierarchical", {"split": "length", "segment_length": 2}),
+    ("hard", {"estimator": "straight-through"}),
+    ("hard", {"estimator": "marginal"}),
+    ("hard", {"estimator": "reinforce"}),
+)
+WIRINGS: tuple[dict[str, object], ...] = (
+    {"wiring": "before"},
+    {"wiring": "after", "input_feeding": True},
+    {"wiring": "after", "input_feeding": False},
+)
+SCORES = (None, *get_args(Score))
+Pair = tuple[tuple[str, Hashable], ...]
+"""Two choices, with the names of what is chosen."""
+
+
+class Cell(NamedTuple):
+    """One combination (``score`` None: the mechanism's own)."""
+
+    kind: str
+    options: dict[str, Any]
+    window: Window
+    normaliser: Normaliser
+    score: Score | None
+    wiring: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What stands under ``[attention]`` beside the kind."""
+        chosen: dict[str, object] = {
+            **self.options,
+            "window": self.window,
+            "normaliser": self.normaliser,
+            **self.wiring,
+        }
+        if self.window != "global":
+            chosen["radius"] = 1
+        if self.normaliser == "top-k":
+            chosen["top_k"] = 2
+        if self.score is not None:
+            chosen["score"] = self.score
+        if self.score == "location":
+            chosen["max_positions"] = 3
+        return chosen
+
+    def config(self) -> Config:
+        """Raises ConfigError where the combination makes no sense."""
+        return tiny_config(self.kind, attention=self.settings)
+
+    def refusals(self) -> set[str]:
+        """Parts of the reasons that the definitions give for refusing it."""
+        own_score = self.kind != "none" and "score" not in find(self.kind).options
+        estimator, location = self.options.get("estimator"), self.score == "location"
+        reasons = {
+            "is not an option of none": self.kind == "none",
+            "score is not an option of": own_score and self.score is not None,
+            "which a local window may leave": not own_score and location and self.window != "global",
+            "the segments of a source have none": self.kind == "hierarchical" and location,
+            "those of local-p do not": estimator is not None and self.window == "local-p",
+            "over all their histories": estimator == "marginal" and self.wiring.get("input_feeding") is not False,
+        }
+        return {reason for reason, holds in reasons.items() if holds}
+
+    @property
+    def mechanism(self) -> str:
+        """Its kind and the options of its own."""
+        return " ".join(map(str, (self.kind, *self.options.values())))
+
+    @property
+    def name(self) -> str:
+        """How it is called in a test's name."""
+        return wiring_name((self.kind, self.settings))
+
+    @property
+    def pairs(self) -> frozenset[Pair]:
+        """Any two of its choices."""
+        chosen = {
+            "mechanism": self.mechanism,
+            "window": self.window,
+            "normaliser": self.normaliser,
+            "score": self.score,
+            "wiring": tuple(self.wiring.values()),
+        }
+        return frozenset(combinations(chosen.items(), 2))
+
+
+def cells() -> Iterator[Cell]:
+    """All, whether they make sense or not."""
+    for (kind, options), wiring in product(MECHANISMS, WIRINGS):
+        for window, normaliser, score in product(get_args(Window), get_args(Normaliser), SCORES):
+            yield Cell(kind, options, window, normaliser, score, wiring)
+
+
+def sound() -> list[Cell]:
+    """Those that make sense."""
+    return [cell for cell in cells() if not cell.refusals()]
+
+
+def meeting(pairs: Sequence[frozenset[Pair]]) -> list[int]:
+    """The places of few of these sets, which together hold all that is in any: the one with most that is still wanted, again
+    and again."""
+    wanted: set[Pair] = set().union(*pairs)
+    chosen = []
+    while wanted:
+        best = max(range(len(pairs)), key=lambda place: len(pairs[place] & wanted))
+        chosen.append(best)
+        wanted -= pairs[best]
+    return sorted(chosen)
+
+
+def few_cells() -> list[Cell]:
+    """Any two choices that go together are together in one of them."""
+    every = sound()
+    return [every[place] for place in meeting([cell.pairs for cell in every])]
+
+
+def few_wirings() -> list[Wiring]:
+    """Fewer still, for what asks all mechanisms alike: each is in every wiring and every window, and these are with every score
+    and normaliser. And the representatives, which have their kinds' own choices."""
+    every = [cell for cell in sound() if cell.options.get("heads") in (None, 2)]
+    pairs = [frozenset(pair for pair in cell.pairs if not is_inner(pair)) for cell in every]
+    chosen = [every[place] for place in meeting(pairs)]
+    return [("none", {"summary": "start"}), *REPRESENTATIVES, *((cell.kind, cell.settings) for cell in chosen)]
+
+
+def is_inner(pair: Pair) -> bool:
+    """Whether it is a mechanism's own affair."""
+    names = {name for name, _ in pair}
+    return "mechanism" in names and bool(names & {"score", "normaliser"})
