@@ -10,9 +10,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seq2seq_cli.api import evaluate, train
     from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.errors import UserError
+    from seq2seq_cli.evaluation.systems import Evaluation
+    from seq2seq_cli.training.experiment import Begun
+    from seq2seq_cli.training.progress import Ended, Evaluated, Stepped
 
-__all__ = ["Translator"]
+__all__ = ["Begun", "Ended", "Evaluated", "Evaluation", "Stepped", "Translator", "UserError", "evaluate", "train"]
+
+_FROM = {
+    "Begun": "training.experiment",
+    "Ended": "training.progress",
+    "Evaluated": "training.progress",
+    "Evaluation": "evaluation.systems",
+    "Stepped": "training.progress",
+    "Translator": "decoding.translator",
+    "UserError": "errors",
+    "evaluate": "api",
+    "train": "api",
+}
 
 # Read when torch is first loaded.
 _FOR_TORCH = {
@@ -27,7 +44,7 @@ for _name, _value in _FOR_TORCH.items():
 
 
 def __getattr__(name: str) -> Any:
-    # Not imported before it is asked for: it needs torch, which takes a second to load.
-    if name == "Translator":
-        return import_module("seq2seq_cli.decoding.translator").Translator
+    # Not imported before it is asked for: most of it needs torch, which takes a second to load.
+    if name in _FROM:
+        return getattr(import_module(f"seq2seq_cli.{_FROM[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,16 @@ def check_format(number: object, known: int, where: str) -> None:
         )
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that may change a result, as installed."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+def versions(*others: str) -> dict[str, str]:
+    """Of Python and of the packages that may change a result, as installed; ``others``: more of them."""
+    return {"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *others)}}
+
+
+def _is_installed(package: object) -> bool:
+    try:
+        return isinstance(package, str) and bool(version(package))
+    except (PackageNotFoundError, ValueError):
+        return False
 
 
 def beginning_of(name: str) -> str:
@@ -238,6 +245,19 @@ class Run:
             hint = "Take the whole run directory along when you move it."
             raise RunError("cannot be read, so this run's languages are not known.", str(self.info), hint) from None
 
+    def require_packages(self) -> None:
+        """Raises RunError where a package is not installed here from which this run has a part of its model, as ``run.json``
+        tells."""
+        try:
+            needed = self.record().get("packages", [])
+        except (OSError, ValueError, AttributeError):
+            return
+        for name in needed if isinstance(needed, list) else []:
+            if not _is_installed(name):
+                what = f'this run needs the package "{name}", which is not installed here: its attention is from there.'
+                hint = "Install it, from where the run's author has it and you trust it."
+                raise RunError(what, str(self.directory), hint)
+
     @property
     def exists(self) -> bool:
         """Whether there is anything: a file of that name, or one in the directory."""
@@ -282,4 +302,5 @@ def open_run(directory: Path | None) -> Run:
         raise RunError(f"{run.config.name} is missing, so this is no run directory.", str(directory))
     refuse_ways_out(directory)
     run.check_version()
+    run.require_packages()
     return run

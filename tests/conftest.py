@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("seq2seq_cli.contract")
+
 # How long an input takes says nothing where other programs keep the processor busy.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")

@@ -17,10 +17,11 @@ FLOORS = (
     ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
     ("device", "inputs"),
     ("data", "model"),
-    ("decoding",),
+    ("contract", "decoding"),
     ("evaluation",),
     ("report",),
     ("serving", "training"),
+    ("api",),
     ("console", "cli", "__main__", "__init__"),
 )
 """A room may use those on lower floors, and itself."""

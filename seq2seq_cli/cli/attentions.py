@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from seq2seq_cli.cli import options
 
 if TYPE_CHECKING:
     from seq2seq_cli.kinds.attentions import Kind
@@ -35,9 +38,10 @@ def _list_all() -> None:
     from rich.text import Text
 
     from seq2seq_cli import console
-    from seq2seq_cli.kinds.attentions import KINDS
+    from seq2seq_cli.kinds.attentions import RESERVED, kinds
 
-    rows = [(", ".join((kind.name, *kind.aliases)), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in KINDS]
+    options.warn_of_packages(RESERVED)
+    rows = [(", ".join(kind.names), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in kinds()]
     if not sys.stdout.isatty():
         for row in rows:
             console.result("\t".join(row))
@@ -56,18 +60,20 @@ def _explain(kind: Kind) -> None:
 
     console.facts(
         [
-            ("kind", ", ".join((kind.name, *kind.aliases))),
+            ("kind", ", ".join(kind.names)),
             ("formula", kind.formula),
             ("paper", kind.paper),
             ("costs a step", kind.cost),
             ("context enters", f"{kind.wiring} the RNN step"),
-            ("file", f"seq2seq_cli/model/attention/{kind.module}.py"),
+            ("file", kind.import_path.replace(".", "/") + ".py"),
+            *([] if kind.package is None else [("package", f"{kind.package} {version(kind.package)}")]),
         ]
     )
     console.result("\noptions, as --set attention.NAME=VALUE:")
-    fields = AttentionConfig.model_fields
-    names = [name for name in fields if name in kind.options]
-    console.facts([(f"  {name}", " ".join((fields[name].description or "").split())) for name in names])
+    fields = {name: field for name, field in AttentionConfig.model_fields.items() if name in kind.options}
+    if kind.settings is not None:
+        fields |= {f"own.{name}": field for name, field in kind.settings.model_fields.items()}
+    console.facts([(f"  {name}", " ".join((field.description or "").split())) for name, field in fields.items()])
     if not kind.attends:
         return
     from seq2seq_cli.report.example import example

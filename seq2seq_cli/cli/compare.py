@@ -64,6 +64,7 @@ def compare(
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)
+    options.warn_of_packages(attentions)
     plan = planned_runs(attentions, seeds, files, settings.config, settings.changes, texts.flags | training.flags)
     for planned in plan:
         planned.check(overwrite)

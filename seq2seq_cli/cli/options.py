@@ -261,6 +261,15 @@ def decoding_settings(config: Config, **given: int | float | None) -> DecodingCo
     return decoding_with(config.decoding, given)
 
 
+def warn_of_packages(attentions: str) -> None:
+    """Where ``attentions`` are all of them: which kinds the table has not, though a package offers them, and why."""
+    from seq2seq_cli import console
+    from seq2seq_cli.kinds.attentions import RESERVED, installed
+
+    for problem in installed().refused.values() if attentions.strip() == RESERVED else ():
+        console.warn(str(problem))
+
+
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
     """Options that would do nothing are errors."""
     from seq2seq_cli.errors import ConfigError
@@ -353,7 +362,7 @@ def load_attending(run: Run, device: str | None, precision: str | None) -> Trans
     from seq2seq_cli.errors import RunError
 
     translator = Translator.load(run.directory, device or "auto", precision or "fp32")
-    if translator.config.attention.kind == "none":
+    if not translator.config.attention.row.attends:
         hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
-        raise RunError("attention kind none gives no weights.", str(run.directory), hint)
+        raise RunError(f"attention kind {translator.config.attention.kind} gives no weights.", str(run.directory), hint)
     return translator

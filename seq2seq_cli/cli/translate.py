@@ -106,7 +106,7 @@ def translate(
     options.check_paths([source], {"-o": output})
     if best > decoding.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {decoding.beam}.", "--nbest")
-    if replace_unk and translator.config.attention.kind == "none":
+    if replace_unk and not translator.config.attention.row.attends:
         raise ConfigError("this run has no attention to tell which word an <unk> stands for.", "--replace-unk")
     given = {"temperature": temperature, "top_k": top_k, "seed": seed}
     drawing: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

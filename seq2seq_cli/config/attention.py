@@ -1,13 +1,13 @@
 """The section ``attention``: a kind of the table, and what is chosen otherwise than its row has it."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from seq2seq_cli.config.sections import Positive, Section, Size, settled
-from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window, find
+from seq2seq_cli.errors import ConfigError, suggestion
+from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window, find, row_of
 from seq2seq_cli.kinds.clashes import CLASHES, CONDITIONS, Choices
 from seq2seq_cli.kinds.layers import Wiring
 
@@ -80,6 +80,9 @@ class AttentionConfig(Section):
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
     step as well (Cho et al. 2014; the default)."""
 
+    own: dict[str, Any] | None = Field(default=None, validate_default=True)
+    """Kinds that installed packages add: settings that only they have (see `seq2seq attentions KIND`)."""
+
     @field_validator("kind")
     @classmethod
     def _is_known(cls, kind: str) -> str:
@@ -88,10 +91,33 @@ class AttentionConfig(Section):
         except ConfigError as problem:
             raise ValueError(str(problem).replace("\n", " ")) from None
 
+    @field_validator("own")
+    @classmethod
+    def _are_declared(cls, own: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        """Checked by what the package has declared, whose defaults are written out."""
+        row = row_of(info.data.get("kind", ""))
+        if row is None:
+            return own
+        if row.settings is None:
+            if own is not None:
+                raise ValueError(f"{row.name} has no settings that only it has")
+            return None
+        try:
+            return row.settings.model_validate(own or {}).model_dump(exclude_none=True)
+        except ValidationError as error:
+            known = list(row.settings.model_fields)
+            raise ValueError("; ".join(_undeclared(detail, known) for detail in error.errors())) from None
+
     @property
     def row(self) -> Kind:
         """Its row of the table."""
-        return find(self.kind)
+        return row_of(self.kind) or find(self.kind)
+
+    @property
+    def own_settings(self) -> Any:
+        """The settings that only this kind has, of the class that its row declares; None where it declares none."""
+        settings = self.row.settings
+        return None if settings is None else settings.model_validate(self.own or {})
 
     @property
     def choices(self) -> Choices:
@@ -132,7 +158,9 @@ class AttentionConfig(Section):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         row, chosen = self.row, self.choices
-        given = {name for name in type(self).model_fields if name != "kind" and getattr(self, name) is not None}
+        given = {
+            name for name in type(self).model_fields if name not in ("kind", "own") and getattr(self, name) is not None
+        }
         reasons = {_means_nothing(name, row) for name in given - row.options}
         given &= row.options
         reasons |= {it.unmet(row, chosen) for it in CONDITIONS if it.option in given and not it.met(chosen)}
@@ -140,6 +168,14 @@ class AttentionConfig(Section):
         if reasons:
             raise ValueError("; ".join(sorted(reasons)))
         return self
+
+
+def _undeclared(detail: Any, known: list[str]) -> str:
+    key = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        return f"{key} is unknown. {suggestion(key, known) or 'Known: ' + ', '.join(known) + '.'}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def _means_nothing(name: str, row: Kind) -> str:

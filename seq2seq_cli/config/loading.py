@@ -120,8 +120,14 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     for section, held in changes.items():
         if not isinstance(merged.setdefault(section, {}), dict) or not isinstance(held, dict):
             raise ConfigError(f"{section} is a section, not a value.")
-        merged[section] = merged[section] | held
+        merged[section] = _laid(merged[section], held)
     return merged
+
+
+def _laid(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with ``changes``; of a table within it, what is changed alone."""
+    both = {name for name, held in changes.items() if isinstance(held, dict) and isinstance(values.get(name), dict)}
+    return {**values, **changes, **{name: _laid(values[name], changes[name]) for name in both}}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -173,11 +179,15 @@ def decoding_with(
     return from_dict({"decoding": decoding.model_dump() | changed}, None, names).decoding
 
 
-def _assign(values: dict[str, dict[str, Any]], key: str, value: object, where: str) -> None:
-    section, dot, name = key.partition(".")
-    if not dot:
+def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None:
+    *sections, name = key.split(".")
+    if not sections:
         raise ConfigError(f'"{key}" is not of the form section.key.', where, suggestion(key, all_keys()))
-    values.setdefault(section, {})[name] = value
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{section} is a section, not a value.", where)
+    values[name] = value
 
 
 def _parse_value(text: str) -> object:

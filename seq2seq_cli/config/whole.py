@@ -110,7 +110,7 @@ class Config(Section):
             for key, setting in type(values).model_fields.items():
                 lines += [f"# {line}" for line in (setting.description or "").splitlines()]
                 value = getattr(values, key)
-                lines.append(f"# {key} is not set" if value is None else tomli_w.dumps({key: value}).rstrip())
+                lines += [f"# {key} is not set"] if value is None else _assigned(key, value)
             lines.append("")
         return _head(self.defaults) + "\n".join(lines).rstrip()
 
@@ -119,6 +119,13 @@ def _head(defaults: list[str]) -> str:
     if not defaults:
         return ""
     return f"{ABOUT_DEFAULTS}{tomli_w.dumps({DEFAULTS: defaults})}\n"
+
+
+def _assigned(key: str, value: object) -> list[str]:
+    """TOML that sets ``key`` within its section; of a table, key by key."""
+    if isinstance(value, dict):
+        return [f"{key}.{line}" for line in tomli_w.dumps(value).splitlines()]
+    return [tomli_w.dumps({key: value}).rstrip()]
 
 
 def all_keys() -> list[str]:

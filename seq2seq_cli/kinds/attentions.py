@@ -1,15 +1,21 @@
 """The table of attention kinds: what a user may write after ``--attention``.
 
 A kind is a row of independent choices, score x window x normaliser x wiring, and the file of ``model/attention/`` that
-makes a mechanism of them.
+makes a mechanism of them. Installed packages may add rows: see docs/extension.md.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from seq2seq_cli.errors import ConfigError, suggestion
+from seq2seq_cli.kinds.installed import Offer, failed, offers
 from seq2seq_cli.kinds.layers import Wiring
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Score = Literal["dot", "general", "additive", "location", "scaled-dot"]
 Window = Literal["global", "local-m", "local-p"]
@@ -33,10 +39,12 @@ class Kind:
 
     ``score`` is None where none of the named ones is its own. ``wiring`` is the paper's own place for the
     context: "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of
-    ``model/attention/`` whose ``build`` makes it. ``own``: its settings beside those of ``EVERY`` kind; ``why_not``: why
-    another one means nothing here. ``cost``: of a step, beside the decoder's own. ``estimator``: how one that looks at one
-    position learns; ``split``: into which segments the source is split; ``summary``: what one without weights reads of it;
-    ``size``: the hidden size of its additive score where none is set (None: that of the decoder's state).
+    ``model/attention/`` whose ``build`` makes it, or a module of the package that adds the row, with all its dots. ``own``:
+    its settings beside those of ``EVERY`` kind; ``why_not``: why another one means nothing here. ``cost``: of a step, beside
+    the decoder's own. ``estimator``: how one that looks at one position learns; ``split``: into which segments the source is
+    split; ``summary``: what one without weights reads of it; ``size``: the hidden size of its additive score where none is set
+    (None: that of the decoder's state). ``attends``: whether there are weights at all. ``settings``: those that only a
+    package's kind has, under ``[attention.own]``. ``package``: which one has added the row; filled in by the table.
     """
 
     name: str
@@ -55,11 +63,20 @@ class Kind:
     split: Split | None = None
     summary: Summary | None = None
     size: int | None = None
+    attends: bool = True
+    settings: "type[BaseModel] | None" = None
+    package: str | None = None
 
     @property
-    def attends(self) -> bool:
-        """Whether there are weights at all."""
-        return self.module != "none"
+    def import_path(self) -> str:
+        """Of the module whose ``build`` makes it."""
+        ours = self.package is None or any(kind.module == self.module for kind in KINDS)
+        return f"seq2seq_cli.model.attention.{self.module}" if ours else self.module
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a user may type for it."""
+        return (self.name, *self.aliases)
 
     @property
     def options(self) -> frozenset[str]:
@@ -72,7 +89,7 @@ ADDITIVE_COST = "S x A sigmoids, A the score's size, and a mixture of S states"
 KINDS: tuple[Kind, ...] = (
     Kind("none", None, "global", "before", "c_t = c: the same fixed-size summary of the source at every step",
          "Sutskever, Vinyals & Le 2014; Cho et al. 2014", module="none", own=frozenset({"summary"}), cost="nothing",
-         summary="every-step"),
+         summary="every-step", attends=False),
     Kind("bahdanau", "additive", "global", "before", "v^T tanh(W_1 s_{t-1} + W_2 h_s)", f"{BAHDANAU}, A.1.2",
          cost=ADDITIVE_COST),
     Kind("luong-dot", "dot", "global", "after", "h_t . h_s", f"{LUONG}, 3.1"),
@@ -123,18 +140,123 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 
 
+GROUP = "seq2seq.attention"
+"""Of entry points: each is called as the kind whose row it names."""
+RESERVED = "all"
+"""No name of a kind: it stands for every one of them."""
+_BUILT_IN: Mapping[str, Kind] = {name: kind for kind in KINDS for name in kind.names}
+_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_CHOICES: Mapping[str, tuple[object, ...]] = {
+    "score": (*get_args(Score), None),
+    "window": get_args(Window),
+    "normaliser": get_args(Normaliser),
+    "wiring": get_args(Wiring),
+    "estimator": (*get_args(Estimator), None),
+    "split": (*get_args(Split), None),
+    "summary": (*get_args(Summary), None),
+}
+_OPTIONS = EVERY.union(*(kind.own for kind in KINDS))
+"""All settings that any kind may have, but for those under ``[attention.own]``."""
+
+
+class Installed(NamedTuple):
+    """What packages have added to the table, and why the table has not the others that they offer, by their names."""
+
+    kinds: tuple[Kind, ...]
+    refused: Mapping[str, ConfigError]
+
+
+@cache
+def installed() -> Installed:
+    """The rows of installed packages, which are loaded here. A package that is at fault is left out, with the reason."""
+    rows: list[Kind] = []
+    refused: dict[str, ConfigError] = {}
+    offered = offers(GROUP)
+    taken = {*_BUILT_IN, *offered}
+    for name, offer in offered.items():
+        try:
+            row = _row(name, offer, taken)
+        except ConfigError as problem:
+            refused[name] = problem
+        else:
+            rows.append(row)
+            taken.update(row.aliases)
+    return Installed(tuple(rows), refused)
+
+
+def _row(name: str, offered: tuple[Offer, ...], taken: set[str]) -> Kind:
+    """The row that is offered under ``name``. Raises ConfigError where it is none, or others have its names."""
+    offer, *others = offered
+    _require_free(name, offer.package, [_owner(name)] if name in _BUILT_IN else [other.package for other in others])
+    row = offer.load()
+    wrong = _mistake(name, row)
+    if wrong or not isinstance(row, Kind):
+        raise failed(
+            offer.package, f'offers the attention kind "{name}" by {offer.entry.value}, but {wrong}', offer.entry.module
+        )
+    for alias in row.aliases:
+        _require_free(alias, offer.package, [_owner(alias)] if alias in taken else [])
+    return replace(row, package=offer.package)
+
+
+def _owner(name: str) -> str:
+    return "seq2seq-cli itself" if name in _BUILT_IN else "another package"
+
+
+def _require_free(name: str, package: str, others: list[str]) -> None:
+    if others:
+        what = (
+            f'the package {package} offers an attention kind "{name}", a name that {" and ".join(others)} uses as well.'
+        )
+        raise ConfigError(what, None, f"Uninstall {package}, or give its kind another name.")
+
+
+def _mistake(name: str, row: object) -> str:
+    """What is wrong with what is offered as a row; nothing where it is one."""
+    if not isinstance(row, Kind):
+        return f"that is no seq2seq_cli.kinds.attentions.Kind but a {type(row).__name__}"
+    if row.name != name:
+        return f'that row is called "{row.name}"'
+    for called in row.names:
+        if not _NAME.fullmatch(called) or called == RESERVED:
+            return f'"{called}" cannot be a name: lower-case letters and digits, with "-" or "." between them'
+    for setting, choices in _CHOICES.items():
+        if (chosen := getattr(row, setting)) not in choices:
+            return f"its {setting} is {chosen!r}, which is none of {', '.join(map(repr, choices))}"
+    if unknown := sorted(row.own - _OPTIONS):
+        return f"its own names {', '.join(unknown)}, which no kind has: settings of its own are declared by settings"
+    return ""
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Every row there is: the built-in ones, then those of installed packages."""
+    return (*KINDS, *installed().kinds)
+
+
 def names() -> list[str]:
     """Every name a user may type, aliases included."""
-    return [name for kind in KINDS for name in (kind.name, *kind.aliases)]
+    return [name for kind in kinds() for name in kind.names]
+
+
+def row_of(name: str) -> Kind | None:
+    """The row called ``name`` (or whose alias it is), if there is one. Packages are looked at only for what is not built in."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    return next((kind for kind in installed().kinds if name in kind.names), None)
 
 
 def find(name: str, where: str | None = None) -> Kind:
     """The row called ``name`` (or whose alias it is).
 
-    Raises ConfigError, with the nearest name, where there is none.
+    Raises ConfigError, with the nearest name, where there is none, or where a package that offers it is at fault.
     """
-    for kind in KINDS:
-        if name == kind.name or name in kind.aliases:
-            return kind
-    hint = suggestion(name, names()) or f"Known kinds: {', '.join(kind.name for kind in KINDS)}."
-    raise ConfigError(f'attention kind "{name}" is unknown.', where, hint)
+    if name in offers(GROUP) and name in installed().refused:
+        problem = installed().refused[name]
+        raise ConfigError(problem.what, where, problem.hint)
+    row = row_of(name)
+    if row is None:
+        known = ", ".join(kind.name for kind in kinds())
+        raise ConfigError(
+            f'attention kind "{name}" is unknown.', where, suggestion(name, names()) or f"Known kinds: {known}."
+        )
+    return row

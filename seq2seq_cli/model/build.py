@@ -11,8 +11,9 @@ from torch.overrides import TorchFunctionMode
 from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.errors import ConfigError, UserError
 from seq2seq_cli.kinds.attentions import Estimator
+from seq2seq_cli.kinds.installed import described, failed
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.criteria.marginal import marginal_cross_entropy
 from seq2seq_cli.model.criteria.reinforce import reinforced
@@ -106,9 +107,26 @@ def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropo
 def build_attention(
     config: AttentionConfig, query_size: int, encoder_size: int, segment_ends: Sequence[int] = ()
 ) -> Attention:
-    """The mechanism of a row of the table of kinds, with the user's options: made by the file that the row names."""
-    module = import_module(f"seq2seq_cli.model.attention.{config.row.module}")
-    attention: Attention = module.build(Parts(config, query_size, encoder_size, segment_ends))
+    """The mechanism of a row of the table of kinds, with the user's options: made by the file that the row names.
+
+    Raises ConfigError where that is a package's, and does not make one.
+    """
+    row, parts = config.row, Parts(config, query_size, encoder_size, segment_ends)
+    if row.package is None:
+        built_in: Attention = import_module(row.import_path).build(parts)
+        return built_in
+    try:
+        attention = import_module(row.import_path).build(parts)
+    except UserError:
+        raise
+    except Exception as problem:  # of whatever kind: it is somebody else's code
+        what = f'cannot make its attention "{row.name}": {described(problem)}'
+        raise failed(row.package, what, row.import_path) from problem
+    if not isinstance(attention, nn.Module) or not isinstance(attention, Attention):
+        what = (
+            f'makes for its attention "{row.name}" a {type(attention).__name__}, which is no Attention (model/types.py)'
+        )
+        raise failed(row.package, what, row.import_path)
     return attention
 
 

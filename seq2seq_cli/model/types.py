@@ -7,7 +7,7 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -245,6 +245,7 @@ class DecoderOutput(NamedTuple):
         return next(looks[SHOWN] for looks in reversed(self.looks) if SHOWN in looks)
 
 
+@runtime_checkable
 class Attention(Protocol):
     """The contract of every mechanism. `model.attention.mechanism.Mechanism` has all of it that most share.
 

@@ -107,7 +107,7 @@ class Closing:
                 self.run.resume_command,
             )
             yield from [made] if isinstance(made, LeftOut) else made
-        if self.config.attention.kind != "none":
+        if self.config.attention.row.attends:
             watch = self._watch(PICTURES)
             again = f'seq2seq plot --run {shell_word(self.run.directory)} "..."'
             yield self._in_time(
@@ -125,7 +125,7 @@ class Closing:
             MEAN: len(kept) >= 2,
             TEST: self.prepared.test_lines is not None and (expected is None or expected <= HOPELESS * left),
             CHANGE: self.config.objective.from_run is not None,
-            PICTURES: self.config.attention.kind != "none",
+            PICTURES: self.config.attention.row.attends,
         }
         return Following([what for what, is_there in there.items() if is_there], left, expected)
 

@@ -11,13 +11,10 @@ from seq2seq_cli.config.whole import Config, changed_settings
 from seq2seq_cli.data.corpora import find_test
 from seq2seq_cli.data.prepare import Prepared, Report
 from seq2seq_cli.errors import ConfigError
-from seq2seq_cli.kinds.attentions import KINDS, find
+from seq2seq_cli.kinds.attentions import RESERVED, find, kinds
 from seq2seq_cli.runs import ComparisonFiles, Run
 from seq2seq_cli.training.directory import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 from seq2seq_cli.training.experiment import Happening, experiment
-
-ALL = "all"
-"""Stands for every kind of the table."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,8 @@ def planned_runs(
 
 
 def _kinds(attentions: str) -> list[str]:
-    if attentions.strip() == ALL:
-        return [kind.name for kind in KINDS]
+    if attentions.strip() == RESERVED:
+        return [kind.name for kind in kinds()]
     names = [find(name.strip(), "--attentions").name for name in attentions.split(",")]
     for name in names:
         if names.count(name) > 1:

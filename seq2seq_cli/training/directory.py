@@ -192,10 +192,12 @@ def describe(sitting: Sitting) -> None:
     run, config, prepared = sitting.run, sitting.config, sitting.prepared
     with _reading(run, "how this run was made before"):
         before = list(run.record()["sittings"]) if run.info.is_file() else []
+    package = config.attention.row.package
+    packages = [] if package is None else [package]
     now = {
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
+        "versions": versions(*packages),
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
@@ -216,6 +218,7 @@ def describe(sitting: Sitting) -> None:
             "tgt": prepared.tgt,
             "pairs": {"train": len(prepared.train), "dev": len(prepared.dev)},
             "data_sha256": prepared.hashes,
+            **({"packages": packages} if packages else {}),
             "sittings": [*before, now],
         },
     )
