@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from seq2seq_cli.config.loading import load
+from seq2seq_cli.config.loading import Given, read_toml
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import Form
 from seq2seq_cli.data.prepare import Report, silent
@@ -15,7 +15,7 @@ from seq2seq_cli.evaluation.tokenizers import find_tokenizer
 from seq2seq_cli.files import expanded
 from seq2seq_cli.runs import open_run
 from seq2seq_cli.training.experiment import Happening, default_run, experiment
-from seq2seq_cli.training.start import load_settings
+from seq2seq_cli.training.start import load_settings, with_start
 
 Settings = Config | Mapping[str, Mapping[str, object]] | str | PurePath | None
 """A whole configuration; some settings, in sections; a file of them; or none."""
@@ -73,7 +73,7 @@ def _configured(settings: Settings) -> Config:
         return settings
     if isinstance(settings, str | PurePath):
         return load_settings(expanded(str(settings)))
-    return load_settings(flags=_by_key(settings))
+    return with_start(_given(settings))
 
 
 def _resumed(settings: Settings, directory: Path | None) -> Config:
@@ -81,22 +81,18 @@ def _resumed(settings: Settings, directory: Path | None) -> Config:
         return settings
     if isinstance(settings, str | PurePath):
         raise ConfigError("a resumed run keeps its settings: a file of others is not for it.", str(settings))
-    flags = _by_key(settings)
-    return load(open_run(directory or default_run(load_settings(flags=flags))).config, flags=flags)
+    given = _given(settings)
+    return given.over(read_toml(open_run(directory or default_run(with_start(given))).config)).checked()
 
 
-def _by_key(settings: Mapping[str, Mapping[str, object]] | None) -> dict[str, object]:
-    """The settings as ``section.key``. Raises ConfigError for a section that is none."""
-    flat: dict[str, object] = {}
-    for section, values in (settings or {}).items():
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{section} is a section, not a value.", "settings")
-        flat |= {f"{section}.{key}": _plain(value) for key, value in values.items()}
-    return flat
+def _given(settings: Mapping[str, Mapping[str, object]] | None) -> Given:
+    return Given({section: _plain(values) for section, values in (settings or {}).items()}, "settings")
 
 
 def _plain(value: object) -> object:
-    """As a file of settings may hold it: names of files are texts."""
+    """As a file of settings may hold it: names of files are texts, and what is None is not there."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items() if one is not None}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return str(value) if isinstance(value, PurePath) else value

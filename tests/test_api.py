@@ -80,7 +80,13 @@ def test_nothing_begins_before_it_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"epochs": 3}, "settings: epochs is a section, not a value."), ({"modle": {"cell": "gru"}}, "modle is unknown")],
+    [
+        ({"epochs": 3}, "settings: epochs is unknown"),
+        ({"modle": {"cell": "gru"}}, "settings: modle is unknown"),
+        ({"model": {"layers": 2}}, "settings: model.layers is unknown"),
+        ({"training": {"epochs": 0}}, "settings: training.epochs = 0: must be above 0"),
+        ({"objective": {"kind": "scst"}}, "name a trained run as from_run"),
+    ],
 )
 def test_settings_of_no_form(settings: dict[str, dict[str, object]], said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seq2seq_cli.config.loading import given, load
+from seq2seq_cli.config.loading import Given, given, load
 from seq2seq_cli.config.sections import FINE_TUNING
 from seq2seq_cli.config.whole import DEFAULTS, Config, all_keys, changed_settings
 from seq2seq_cli.data.subword import Subwords
@@ -35,7 +35,11 @@ def load_settings(
 
     Raises ConfigError where what is given would not fit the run's weights, RunError where there is no such run.
     """
-    here = given(path, overrides, flags)
+    return with_start(given(path, overrides, flags))
+
+
+def with_start(here: Given) -> Config:
+    """The same of settings that are given already."""
     objective = here.values.get("objective")
     name = objective.get("from_run") if isinstance(objective, dict) else None
     if not isinstance(name, str) or not all(

@@ -7,7 +7,7 @@ import torch
 from seq2seq_cosine.attention import CosineScore
 
 from seq2seq_cli import contract
-from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.maps import Pass, StepMatrix
 from seq2seq_cli.model.types import Memory
 
 
@@ -22,6 +22,8 @@ def test_energies_are_cosines_times_the_sharpness() -> None:
     score.key.weight.copy_(torch.eye(2))
     states_BSE = torch.tensor([[[2.0, 0.0], [0.5, 0.5], [0.0, -1.0]]])
     keys = score.shared(score.keys(states_BSE, Pass()))
-    memory = Memory(keys, keys, torch.ones(1, 3, dtype=torch.bool), states_BSE.mean(1))
+    memory = Memory(
+        StepMatrix(states_BSE, dtype=states_BSE.dtype), keys, torch.ones(1, 3, dtype=torch.bool), states_BSE.mean(1)
+    )
     energies_BTS = score(torch.tensor([[[7.0, 0.0]]]), memory)
     torch.testing.assert_close(energies_BTS, torch.tensor([[[3.0, 3 * cos(pi / 4), 0.0]]]))
