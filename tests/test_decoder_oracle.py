@@ -92,6 +92,7 @@ OF_THE_PAPERS: dict[str, tuple[Choices, dict[str, object]]] = {
 
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
 def test_a_kind_is_what_its_paper_says(kind: str) -> None:
+    assert kind in OF_THE_PAPERS, "to be added to OF_THE_PAPERS"
     choices, small = OF_THE_PAPERS[kind]
     model = tiny_model(tiny_config(kind, attention=small))
     assert_is(model, replace(choices, kind=kind, segment_ends=SEGMENT_ENDS))

@@ -302,6 +302,7 @@ assert pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests"]) 
 """
 
 
+@pytest.mark.slow
 def test_the_sample_package_trains_translates_draws_and_keeps_the_contract(
     sample: Path, terminal: Terminal, tmp_path: Path
 ) -> None:
