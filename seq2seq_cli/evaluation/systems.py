@@ -34,6 +34,7 @@ from seq2seq_cli.evaluation.metrics import (
 from seq2seq_cli.evaluation.testset import FoundTests, with_test
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
+from seq2seq_cli.kinds.attentions import find
 from seq2seq_cli.runs import Run, write_json, write_text
 from seq2seq_cli.wording import counted, short_names, without_folders
 
@@ -65,6 +66,11 @@ class Evaluation:
     diagnostics: Diagnostics | None
     kept: dict[int, Hypothesis] = field(default_factory=dict)
     too_long: int = 0
+
+    @property
+    def attends(self) -> bool:
+        """Whether its kind of attention has weights at all."""
+        return find(self.kind).attends
 
     @property
     def sentences_per_second(self) -> float:
