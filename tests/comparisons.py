@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from resampling import resamples
+
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.evaluation.lengths import score_by_length
@@ -23,6 +25,7 @@ SOURCE = [counting(3 + i % 5, i) for i in range(24)] + [counting(12, i) for i in
 WORSE = [line.replace("three", "tree") for line in SOURCE]
 
 
+@resamples(20)
 def evaluation(
     directory: str, hypotheses: list[str], source: list[str] = SOURCE, decoding: DecodingConfig | None = None
 ) -> Evaluation:
@@ -32,8 +35,8 @@ def evaluation(
         kind="luong-general",
         lines=Lines(source, source),
         tokenizer=Tokenizer("13a"),
-        scores=score_system(hypotheses, source, "13a", bootstrap=20),
-        by_length=score_by_length(source, hypotheses, source, "13a", bootstrap=20),
+        scores=score_system(hypotheses, source, "13a"),
+        by_length=score_by_length(source, hypotheses, source, "13a"),
         hypotheses=hypotheses,
         decoding=decoding or DecodingConfig(),
         precision="fp32",

@@ -6,9 +6,9 @@ A pytest plugin with the fixtures that share one corpus and one trained run.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -104,12 +104,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def little_beside_the_training() -> Iterator[None]:
     """Six pictures, ten thousand trials of a paired test, and a look for garbage through all that the tests have imported, took
     as long as all the rest of a tiny training."""
-    from seq2seq_cli.evaluation.metrics import paired
+    from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, paired
+
+    def quickly(
+        one: Any, others: Any, references: Any, tokenizer: str, test: PairedTest = RANDOMISATION
+    ) -> list[PValues]:
+        return paired(one, others, references, tokenizer, replace(test, trials=500))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
         for user in ("training.change", "evaluation.systems"):
-            patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
+            patch.setattr(f"seq2seq_cli.{user}.paired", quickly)
         patch.setattr("seq2seq_cli.training.loop.gc", Mock())
         # Commands that choose for themselves would leave this process with a thread a core, and tests side by side would wait for
         # each other's: tiny models took twenty times as long.

@@ -260,7 +260,7 @@ def compare_runs(
         evaluations.append(evaluate_run(entry.run, entry.lines, translator, settings, keep, chosen, watch, own_test))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
-    p_values = paired(baseline, others, wanted, chosen.name, test=terms.paired_test) if others else []
+    p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []
     return Comparison(entries[0].where, evaluations, [None, *p_values], terms.paired_test)
 
 
