@@ -65,7 +65,7 @@ def evaluate(
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
-        comparison = compare_runs(opened, terms, note=notes.append, watch=watch)
+        comparison = compare_runs(opened, terms, watch, note=notes.append)
     for note in dict.fromkeys(notes):
         console.notice(note)
     if not files.on_standard_output:

@@ -47,9 +47,7 @@ def report(
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
-        comparison = compare_runs(
-            opened, terms, keep=lambda source: chosen_rows(source, sentences), note=notes.append, watch=watch
-        )
+        comparison = compare_runs(opened, terms, watch, lambda source: chosen_rows(source, sentences), notes.append)
     for note in dict.fromkeys(notes):
         console.notice(note)
     with console.status("drawing"):
