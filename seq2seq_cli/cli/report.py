@@ -43,7 +43,7 @@ def report(
     options.check_paths(files_of(asked.test or []), {"--output": output})
     options.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
     terms = asked.terms(len(runs or []), one_source=True)
-    set_threads(asked.threads or 0)
+    set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
