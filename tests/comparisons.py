@@ -1,5 +1,6 @@
 """Comparisons of invented runs: what reports are made of, without a model."""
 
+import shutil
 from pathlib import Path
 
 from resampling import resamples
@@ -52,3 +53,12 @@ def comparison(*evaluations: Evaluation, test: str = "P/test") -> Comparison:
     """Of invented significance: p = 0.25, 0.0001 and 0.0625."""
     p_values = [PValues(0.25, 0.0001, 0.0625)] * (len(evaluations) - 1)
     return Comparison(test, list(evaluations), [None, *p_values])
+
+
+def copied_for_comparison(run: Run, one: Path, other: Path) -> tuple[Path, Path]:
+    """Copies of a trained run, the second one greedy."""
+    for path in (one, other):
+        shutil.copytree(run.directory, path)
+    config = Run(other).config
+    config.write_text(config.read_text(encoding="utf-8").replace("beam = 3", "beam = 1"), encoding="utf-8")
+    return one, other

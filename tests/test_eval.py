@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from commands import Terminal
-from comparisons import WORSE, comparison, evaluation
+from comparisons import WORSE, comparison, copied_for_comparison, evaluation
 from corpora import TinyCorpus, write_lines
 from matplotlib.image import imread
 from rich.console import Console
@@ -25,11 +24,7 @@ from seq2seq_cli.runs import Run
 def copies(trained_run: Run, tmp_path: Path) -> tuple[Path, Path]:
     """Two runs of awkward names, the second one greedy."""
     paths = tmp_path / "runs" / "a_b&c", tmp_path / "runs" / "[bold]{%}"
-    for path in paths:
-        shutil.copytree(trained_run.directory, path)
-    config = Run(paths[1]).config
-    config.write_text(config.read_text(encoding="utf-8").replace("beam = 3", "beam = 1"), encoding="utf-8")
-    return paths
+    return copied_for_comparison(trained_run, *paths)
 
 
 def lines_of(corpus: TinyCorpus, side: str) -> list[str]:
