@@ -207,5 +207,7 @@ def test_a_grid_fits_its_terminal(width: int) -> None:
 
 def test_colours_follow_the_weight() -> None:
     file = io.StringIO()
-    Console(file=file, width=60, color_system="truecolor", force_terminal=True).print(terminal_heatmap(alignment()))
+    Console(file=file, width=60, color_system="truecolor", force_terminal=True).print(
+        terminal_heatmap(alignment(), merge=True)
+    )
     assert "48;2;" in file.getvalue()
