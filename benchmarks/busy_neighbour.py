@@ -82,11 +82,7 @@ def tokens_per_second(events: Iterator[Stepped], seconds: float) -> float:
 
 
 def main(
-    attention: common.Kind = None,
-    config: common.ConfigFile = None,
-    overrides: common.Overrides = None,
-    threads: common.Threads = None,
-    precision: common.PrecisionOption = None,
+    training: common.Training,
     neighbours: Annotated[int, typer.Option(min=1, help="Processes that spin.")] = 1,
     pinned: Annotated[bool, typer.Option(help="Each neighbour on a core of its own.")] = True,
     rounds: Annotated[int, typer.Option(min=1, help="Pairs of measurements.")] = 5,
@@ -95,14 +91,7 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Training speed of one kind beside busy processes."""
-    chosen = common.settings(
-        None,
-        config,
-        overrides,
-        attention__kind=attention,
-        training__threads=threads,
-        training__precision=precision,
-    )
+    chosen = training.settings(None, {})
     load = float(Path("/proc/loadavg").read_text(encoding="ascii").split()[0])
     used = set_threads(chosen.training.threads)
     prepared = prepare(chosen.data, chosen.subword)

@@ -6,15 +6,16 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
 
 from seq2seq_cli import console
+from seq2seq_cli.cli.blocks import with_blocks
 from seq2seq_cli.config.loading import load
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import UserError
@@ -42,17 +43,48 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def command(main: Callable[..., None]) -> None:
     """Run ``main`` with the options of the command line; what the user can mend is told as by ``seq2seq``."""
     try:
-        typer.run(main)
+        typer.run(with_blocks(main))
     except UserError as problem:
         console.error(problem)
         sys.exit(2)
 
 
-def settings(run: Path | None, config: Path | None, overrides: list[str] | None, **flags: Any) -> Config:
-    """The settings of a run or a file, with ``section__key=value`` laid over them."""
-    source = open_run(run).config if run is not None else config
-    named = {key.replace("__", "."): value for key, value in flags.items()}
-    return load(source, overrides or (), named)
+@dataclass(frozen=True)
+class Texts:
+    """What to learn from, and in which languages."""
+
+    corpus: Corpus = None
+    train_text: Train = None
+    dev: Dev = None
+    src: Src = None
+    tgt: Tgt = None
+
+    @property
+    def flags(self) -> dict[str, object]:
+        """As settings."""
+        given = {"corpus": self.corpus, "train": self.train_text, "dev": self.dev, "src": self.src, "tgt": self.tgt}
+        return {f"data.{name}": value for name, value in given.items()}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What to train, and how."""
+
+    attention: Kind = None
+    config: ConfigFile = None
+    overrides: Overrides = None
+    threads: Threads = None
+    precision: PrecisionOption = None
+
+    def settings(self, run: Path | None, flags: Mapping[str, object]) -> Config:
+        """Those of ``run``, where one is given, or of the file, with all others laid over them."""
+        source = self.config if run is None else open_run(run).config
+        own = {
+            "attention.kind": self.attention,
+            "training.threads": self.threads,
+            "training.precision": self.precision,
+        }
+        return load(source, self.overrides or (), {**own, **flags})
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 2048, seconds: float = 1.0) -> float:

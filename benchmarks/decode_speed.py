@@ -82,7 +82,7 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Decoding speed of a run on its test set."""
-    set_threads(threads or 0)
+    set_threads(threads)
     opened = open_run(run)
     results = []
     for name in precision or native_precisions(choose_device(device)):

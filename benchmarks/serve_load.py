@@ -120,7 +120,7 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """All requests at the same time, and one after another."""
-    set_threads(threads or 0)
+    set_threads(threads)
     opened = open_run(run)
     with serving(opened, device, precision) as (address, translator):
         lines = Lines.read(test_text(with_test(translator.config.data, test), opened)).src

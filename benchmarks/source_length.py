@@ -13,6 +13,7 @@ import torch
 import typer
 
 from benchmarks import common
+from seq2seq_cli.config.loading import load
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import choose_device, choose_search_precision, set_threads
@@ -69,11 +70,11 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Milliseconds a decoding step, by attention and source length."""
-    used, chosen_device = set_threads(threads or 0), choose_device(device)
+    used, chosen_device = set_threads(threads), choose_device(device)
     name = choose_search_precision(precision, chosen_device).name
     results: list[StepCost] = []
     for kind in attentions or ["local-p", "local-m", "luong-general", "bahdanau"]:
-        config = common.settings(None, None, overrides, attention__kind=kind)
+        config = load(None, overrides or (), {"attention.kind": kind})
         costs = [
             (positions, step_seconds(config, positions, hypotheses, name, chosen_device))
             for positions in sorted(lengths or [200, 2000])

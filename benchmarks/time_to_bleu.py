@@ -35,39 +35,17 @@ class Reached:
 
 
 def main(
-    attention: common.Kind = None,
-    config: common.ConfigFile = None,
-    overrides: common.Overrides = None,
-    corpus: common.Corpus = None,
-    train_text: common.Train = None,
-    dev: common.Dev = None,
+    training: common.Training,
+    texts: common.Texts,
     test: common.Test = None,
-    src: common.Src = None,
-    tgt: common.Tgt = None,
-    threads: common.Threads = None,
-    precision: common.PrecisionOption = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the text.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep the run here; default: thrown away.")] = None,
     as_json: common.JsonOption = False,
 ) -> None:
     """Train once, and say what was reached when."""
-    chosen = common.settings(
-        None,
-        config,
-        overrides,
-        attention__kind=attention,
-        data__corpus=corpus,
-        data__train=train_text,
-        data__dev=dev,
-        data__test=test,
-        data__src=src,
-        data__tgt=tgt,
-        training__threads=threads,
-        training__precision=precision,
-        training__epochs=epochs,
-        training__max_minutes=max_minutes,
-    )
+    more = {"data.test": test, "training.epochs": epochs, "training.max_minutes": max_minutes}
+    chosen = training.settings(None, texts.flags | more)
     begin = time.perf_counter()
     reached: list[Reached] = []
     epoch = 0

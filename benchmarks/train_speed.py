@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import common
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import load_batch, plan
-from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.device import DTYPES, set_threads
 from seq2seq_cli.model import products
@@ -27,6 +26,7 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.training.learner import Learner, new_learner
 from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
+from seq2seq_cli.training.sitting import prepared_text
 
 COUNTED = 8
 """Batches over which FLOPs and loading are counted."""
@@ -56,8 +56,7 @@ class TrainSpeed:
 def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
     """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter."""
     threads = set_threads(config.training.threads)
-    guided = config.training.guided_alignment
-    prepared = prepare(config.data, config.subword, links=None if guided is None else Path(guided))
+    prepared = prepared_text(config, threads)
     learner = new_learner(config, prepared.subwords)
     rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
     tokens, seconds = timed_updates(config, prepared, learner, steps, warm_up)
@@ -145,35 +144,15 @@ def _without_onednn() -> Iterator[None]:
 
 
 def main(
-    attention: common.Kind = None,
+    training: common.Training,
+    texts: common.Texts,
     run: common.RunOption = None,
-    config: common.ConfigFile = None,
-    overrides: common.Overrides = None,
-    corpus: common.Corpus = None,
-    train_text: common.Train = None,
-    dev: common.Dev = None,
-    src: common.Src = None,
-    tgt: common.Tgt = None,
-    threads: common.Threads = None,
-    precision: common.PrecisionOption = None,
     steps: int = 60,
     warm_up: int = 30,
     as_json: common.JsonOption = False,
 ) -> None:
     """Steady training speed of one kind."""
-    chosen = common.settings(
-        run,
-        config,
-        overrides,
-        attention__kind=attention,
-        data__corpus=corpus,
-        data__train=train_text,
-        data__dev=dev,
-        data__src=src,
-        data__tgt=tgt,
-        training__threads=threads,
-        training__precision=precision,
-    )
+    chosen = training.settings(run, texts.flags)
     common.show([measure(chosen, steps, warm_up)], as_json, "training speed")
 
 

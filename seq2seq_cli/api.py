@@ -73,7 +73,7 @@ def _configured(settings: Settings) -> Config:
     if isinstance(settings, Config):
         return settings
     if isinstance(settings, str | PurePath):
-        return load_settings(expanded(str(settings)))
+        return load_settings(expanded(str(settings)), (), None)
     return with_start(_given(settings))
 
 
@@ -87,7 +87,7 @@ def _resumed(settings: Settings, directory: Path | None) -> Config:
 
 
 def _given(settings: Mapping[str, Mapping[str, object]] | None) -> Given:
-    return Given({section: _plain(values) for section, values in (settings or {}).items()}, "settings")
+    return Given({section: _plain(values) for section, values in (settings or {}).items()}, "settings", {})
 
 
 def _plain(value: object) -> object:

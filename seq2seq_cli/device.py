@@ -109,12 +109,12 @@ def _are(cores: int) -> str:
     return f"{'is' if cores == 1 else 'are'} {counted(cores, 'core')}"
 
 
-def set_threads(threads: int) -> int:
-    """Use that many processor threads; 0: all cores this process may run on, at most 8. Returns how many. Raises ConfigError
+def set_threads(threads: int | None) -> int:
+    """Use that many processor threads; 0 or None: all cores this process may run on, at most 8. Returns how many. Raises ConfigError
     for many more than this machine has cores: they would wait for each other, and at last the system has none to give."""
     cores = available_cores()
     most = min(MOST_THREADS, max(FEW_THREADS, CROWDED * cores))
-    if not 0 <= threads <= most:
+    if threads is not None and not 0 <= threads <= most:
         hint = f"Use {most:,} at most, or 0 for all cores."
         raise ConfigError(f"{counted(threads, 'thread')}, where there {_are(cores)}.", "--threads", hint)
     chosen = threads or min(8, cores)

@@ -20,7 +20,7 @@ Handler = Callable[[int, FrameType | None], None]
 class Stopped(KeyboardInterrupt):
     """The signal ``number`` has asked the command to end."""
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
 

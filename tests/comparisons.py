@@ -1,6 +1,9 @@
 """Comparisons of invented runs: what reports are made of, without a model."""
 
+import shutil
 from pathlib import Path
+
+from resampling import resamples
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.data.pairs import Lines
@@ -23,6 +26,7 @@ SOURCE = [counting(3 + i % 5, i) for i in range(24)] + [counting(12, i) for i in
 WORSE = [line.replace("three", "tree") for line in SOURCE]
 
 
+@resamples(20)
 def evaluation(
     directory: str, hypotheses: list[str], source: list[str] = SOURCE, decoding: DecodingConfig | None = None
 ) -> Evaluation:
@@ -32,8 +36,8 @@ def evaluation(
         kind="luong-general",
         lines=Lines(source, source),
         tokenizer=Tokenizer("13a"),
-        scores=score_system(hypotheses, source, "13a", bootstrap=20),
-        by_length=score_by_length(source, hypotheses, source, "13a", bootstrap=20),
+        scores=score_system(hypotheses, source, "13a"),
+        by_length=score_by_length(source, hypotheses, source, "13a"),
         hypotheses=hypotheses,
         decoding=decoding or DecodingConfig(),
         precision="fp32",
@@ -49,3 +53,12 @@ def comparison(*evaluations: Evaluation, test: str = "P/test") -> Comparison:
     """Of invented significance: p = 0.25, 0.0001 and 0.0625."""
     p_values = [PValues(0.25, 0.0001, 0.0625)] * (len(evaluations) - 1)
     return Comparison(test, list(evaluations), [None, *p_values])
+
+
+def copied_for_comparison(run: Run, one: Path, other: Path) -> tuple[Path, Path]:
+    """Copies of a trained run, the second one greedy."""
+    for path in (one, other):
+        shutil.copytree(run.directory, path)
+    config = Run(other).config
+    config.write_text(config.read_text(encoding="utf-8").replace("beam = 3", "beam = 1"), encoding="utf-8")
+    return one, other

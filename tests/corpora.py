@@ -9,9 +9,9 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
@@ -110,15 +110,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def little_beside_the_training() -> Iterator[None]:
     """Six pictures, ten thousand trials of a paired test, a thousand resamples behind each interval, and a look for garbage
     through all that the tests have imported, took as long as all the rest of a tiny training."""
-    from seq2seq_cli.evaluation.lengths import score_by_length
-    from seq2seq_cli.evaluation.metrics import paired, score_system
+    from seq2seq_cli.evaluation.metrics import RANDOMISATION, PairedTest, PValues, paired
+
+    def quickly(
+        one: Any, others: Any, references: Any, tokenizer: str, test: PairedTest = RANDOMISATION
+    ) -> list[PValues]:
+        return paired(one, others, references, tokenizer, replace(test, trials=500))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seq2seq_cli.training.experiment.PICTURES", 1)
         for user in ("training.change", "evaluation.systems"):
-            patch.setattr(f"seq2seq_cli.{user}.paired", partial(paired, trials=500))
-            patch.setattr(f"seq2seq_cli.{user}.score_system", partial(score_system, bootstrap=RESAMPLES))
-        patch.setattr("seq2seq_cli.evaluation.systems.score_by_length", partial(score_by_length, bootstrap=RESAMPLES))
+            patch.setattr(f"seq2seq_cli.{user}.paired", quickly)
+        patch.setattr("seq2seq_cli.evaluation.metrics.RESAMPLES", RESAMPLES)
         # What it does is tested by itself (test_training); of other names than Python's there are none.
         patch.setattr("seq2seq_cli.training.loop.gc", create_autospec(gc))
         # Commands that choose for themselves would leave this process with a thread a core, and tests side by side would wait for

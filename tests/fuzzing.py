@@ -278,7 +278,7 @@ def _check_data(folder: Path) -> tuple[list[bytes], Callable[[bytes], object]]:
     (folder / "a.en").write_bytes(_joined(SENTENCES * 20))
 
     def read(path: Path) -> object:
-        with check(LineFiles(path, folder / "a.en"), ("de", "en"), None, lambda *_: None, 1) as checked:
+        with check(LineFiles(path, folder / "a.en"), ("de", "en"), None, lambda *_: None) as checked:
             return checked.pairs
 
     return [_joined(SENTENCES * 20)], _read(folder, "a.de", read)

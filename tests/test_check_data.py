@@ -1,16 +1,14 @@
 """check-data finds every kind of damage that is planted, says nothing of clean text, and mends a copy."""
 
-import json
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from checked import Sides, built_in_pairs, counts, found, sides, written
 from commands import Terminal
 from corpora import write_lines
 
-from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks import corpus as checks
 from seq2seq_cli.data.checks.characters import Character, classes_of_code_points, codes_of, counts_by_class
 from seq2seq_cli.data.checks.corpus import check
@@ -20,7 +18,6 @@ from seq2seq_cli.data.checks.kinds import FLAGS, TABLE, Kind
 from seq2seq_cli.data.checks.lengths import Lengths
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import LANGUAGES, scripts_of
-from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.pairs import LineFiles
 from seq2seq_cli.data.text import clean as as_trained_on
 from seq2seq_cli.data.text import read_lines
@@ -29,32 +26,11 @@ LINES = 1500
 AT = 700
 """The row that damage is planted in."""
 
-Sides = tuple[list[str], list[str]]
-
 
 @pytest.fixture(scope="module")
 def clean() -> Sides:
     """The first pairs of the built-in corpus."""
-    pairs = [pair for pair, _ in zip(find_corpus(DataConfig()).train.pairs(), range(LINES), strict=False)]
-    return [src for src, _ in pairs], [tgt for _, tgt in pairs]
-
-
-def written(folder: Path, sides: Sides, name: str = "train") -> Path:
-    for lines, language in zip(sides, ("de", "en"), strict=True):
-        write_lines(folder / f"{name}.{language}", lines)
-    return folder / name
-
-
-def found(terminal: Terminal, prefix: object, *options: object) -> tuple[int, dict[str, Any]]:
-    """The exit status, and the JSON by kind."""
-    answer = terminal.run("check-data", prefix, "--src", "de", "--tgt", "en", "--json", *options)
-    assert answer.status in (0, 3), answer.err
-    record = json.loads(answer.out)
-    return answer.status, record | {finding["name"]: finding for finding in record["findings"]}
-
-
-def counts(record: dict[str, Any]) -> dict[str, int]:
-    return {finding["name"]: finding["pairs"] for finding in record["findings"] if finding["pairs"]}
+    return sides(built_in_pairs("tatoeba-de-en", LINES))
 
 
 def test_nothing_is_found_in_clean_text(clean: Sides, tmp_path: Path, terminal: Terminal) -> None:
@@ -236,8 +212,10 @@ def test_tables_are_checked_too(tmp_path: Path, terminal: Terminal) -> None:
 
 def result_of(folder: Path, processes: int) -> tuple[dict[Kind, int], bytes]:
     files = LineFiles(folder / "train.de", folder / "train.en")
-    with check(files, ("de", "en"), None, lambda *_: None, processes) as checked:
-        return {finding.kind: finding.pairs for finding in checked.findings}, checked.flags.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seq2seq_cli.data.checks.corpus.available_cores", lambda: processes)
+        with check(files, ("de", "en"), None, lambda *_: None) as checked:
+            return {finding.kind: finding.pairs for finding in checked.findings}, checked.flags.read_bytes()
 
 
 def test_processes_and_chunks_change_nothing(clean: Sides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,32 +5,27 @@ import time
 from pathlib import Path
 
 import pytest
+from checked import Sides, built_in_pairs, counts, found, sides, written
 from commands import Terminal
 from corpora import write_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from test_check_data import counts, found, written
 
-from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks.kinds import TABLE
 from seq2seq_cli.data.checks.markup import without_markup
 from seq2seq_cli.data.checks.mojibake import unmixed
 from seq2seq_cli.data.checks.quoting import unquoted
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.segments import joined
-from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.text import read_lines
 
 AT = 40
 LINES = 400
 
-Sides = tuple[list[str], list[str]]
-
 
 @pytest.fixture(scope="module")
 def clean() -> Sides:
-    pairs = [pair for pair, _ in zip(find_corpus(DataConfig()).train.pairs(), range(LINES), strict=False)]
-    return [src for src, _ in pairs], [tgt for _, tgt in pairs]
+    return sides(built_in_pairs("tatoeba-de-en", LINES))
 
 
 DAMAGE = [

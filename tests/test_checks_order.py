@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checked import Pairs, built_in_pairs, counts, found, sides, written
 from commands import Terminal
-from test_check_data import counts, found, written
 
-from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.checks.belonging import Sample, evidence
 from seq2seq_cli.data.checks.chunk import Chunk
 from seq2seq_cli.data.checks.realign import aligner
@@ -18,32 +17,22 @@ from seq2seq_cli.data.checks.realign.aligner import realigned
 from seq2seq_cli.data.checks.realign.beads import BLOCK, Priors, Scores, Side
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
 from seq2seq_cli.data.checks.realign.parts import Part, parts
-from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.text import read_lines
 
-Pairs = list[tuple[str, str]]
 Drifted = list[tuple[str, frozenset[int]]]
 """Lines, and which lines of the book each is made of: none where it was added."""
-
-
-def pairs_of(corpus: str, count: int) -> Pairs:
-    return [pair for pair, _ in zip(find_corpus(DataConfig(corpus=corpus)).train.pairs(), range(count), strict=False)]
 
 
 @pytest.fixture(scope="module")
 def captions() -> Pairs:
     """Short sentences, German and English."""
-    return pairs_of("tatoeba-de-en", 4000)
+    return built_in_pairs("tatoeba-de-en", 4000)
 
 
 @pytest.fixture(scope="module")
 def book() -> Pairs:
     """Long ones in the order of a book, Spanish and English."""
-    return pairs_of("bible-es-en", 3600)
-
-
-def sides(pairs: Pairs) -> tuple[list[str], list[str]]:
-    return [src for src, _ in pairs], [tgt for _, tgt in pairs]
+    return built_in_pairs("bible-es-en", 3600)
 
 
 def by_length(pair: tuple[str, str]) -> tuple[int, str]:
@@ -269,7 +258,7 @@ def test_no_line_is_judged_by_what_was_learned_from_it(captions: Pairs, monkeypa
                 seen += int(lexicon.seen.sum())
 
     monkeypatch.setattr(aligner, "Scores", Watched)
-    realigned(*sides(captions[:500]), closed=True)
+    realigned(*sides(captions[:500]), closed=True, beside=0)
     assert seen
 
 
@@ -300,7 +289,7 @@ def test_parts_change_nothing(captions: Pairs, monkeypatch: pytest.MonkeyPatch) 
 def test_one_line_merged_and_one_dropped(book: Pairs) -> None:
     src, tgt = sides(book[:60])
     tgt = [*tgt[:20], f"{tgt[20]} {tgt[21]}", *tgt[22:40], *tgt[41:]]
-    pairs = realigned(src, tgt, closed=True)
+    pairs = realigned(src, tgt, closed=True, beside=0)
     links = {tuple(int(pair[name]) for name in ("src", "src_lines", "tgt", "tgt_lines")) for pair in pairs}
     assert (20, 2, 20, 1) in links
     assert 40 not in {first for first, *_ in links}

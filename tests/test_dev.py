@@ -16,7 +16,7 @@ from seq2seq_cli.decoding import every_line
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.evaluation import systems
 from seq2seq_cli.training import dev as dev_module
-from seq2seq_cli.training.dev import dev_evaluator, dev_loss, is_of_a_length
+from seq2seq_cli.training.dev import AtATime, dev_evaluator, dev_loss, is_of_a_length
 from seq2seq_cli.training.experiment import Begun, experiment
 
 MOST = 30
@@ -42,6 +42,10 @@ SHORT = sentences(4, seed=5)
 LONG = " ".join([*WORDS] * 3)
 
 
+def unwatched(done: int, total: int) -> None:
+    """Hears of a look at dev."""
+
+
 @pytest.mark.usefixtures("short")
 def test_a_long_dev_line_is_said_and_is_not_in_the_loss_and_not_searched_through(tmp_path: Path) -> None:
     references = [translation(line) for line in SHORT]
@@ -53,8 +57,9 @@ def test_a_long_dev_line_is_said_and_is_not_in_the_loss_and_not_searched_through
 
     learner = plain.learner()
     learner.model.eval()
-    expected = dev_loss(learner.model, plain.prepared.dev, 200, learner, rows=[0, 1, 2, 3, 1])
-    assert dev_loss(learner.model, long.prepared.dev, 200, learner) == pytest.approx(expected, rel=1e-6)
+    expected = dev_loss(learner.model, plain.prepared.dev, [0, 1, 2, 3, 1], AtATime(200, 10**6), learner, unwatched)
+    found = dev_loss(learner.model, long.prepared.dev, range(7), AtATime(200, 10**6), learner, unwatched)
+    assert found == pytest.approx(expected, rel=1e-6)
 
     begun, *_ = happened = list(experiment(config, tmp_path / "run", resume=False, overwrite=False))
     assert isinstance(begun, Begun)

@@ -4,8 +4,8 @@ import gzip
 from pathlib import Path
 
 import pytest
+from checked import found
 from commands import Terminal
-from test_check_data import found
 
 from seq2seq_cli.data.encodings import Encoding, detect, wide
 from seq2seq_cli.data.text import read_lines

@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from commands import Terminal
-from comparisons import WORSE, comparison, evaluation
-from corpora import RESAMPLES, TinyCorpus, write_lines
+from comparisons import WORSE, comparison, copied_for_comparison, evaluation
+from corpora import TinyCorpus, write_lines
 from matplotlib.image import imread
 from rich.console import Console
 
@@ -25,11 +24,7 @@ from seq2seq_cli.runs import Run
 def copies(trained_run: Run, tmp_path: Path) -> tuple[Path, Path]:
     """Two runs of awkward names, the second one greedy."""
     paths = tmp_path / "runs" / "a_b&c", tmp_path / "runs" / "[bold]{%}"
-    for path in paths:
-        shutil.copytree(trained_run.directory, path)
-    config = Run(paths[1]).config
-    config.write_text(config.read_text(encoding="utf-8").replace("beam = 3", "beam = 1"), encoding="utf-8")
-    return paths
+    return copied_for_comparison(trained_run, *paths)
 
 
 def lines_of(corpus: TinyCorpus, side: str) -> list[str]:
@@ -83,7 +78,7 @@ def test_two_runs_with_everything(terminal: Terminal, copies: tuple[Path, Path],
         spoken = [row[column] for row in sentences]
         assert spoken == found.read_text(encoding="utf-8").splitlines()
         by_length = records[(column - 6) // 3]["by_length"]
-        for told in score_by_length(source, spoken, lines_of(tiny_corpus, "yy"), "13a", RESAMPLES):
+        for told in score_by_length(source, spoken, lines_of(tiny_corpus, "yy"), "13a"):
             assert told.to_json() in by_length
 
     assert imread("p.png").shape[0] > 500

@@ -35,7 +35,7 @@ from seq2seq_cli.training import dev as dev_module
 from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training import optim
 from seq2seq_cli.training.checkpoint import average
-from seq2seq_cli.training.dev import dev_evaluator, dev_loss
+from seq2seq_cli.training.dev import AtATime, dev_evaluator, dev_loss
 from seq2seq_cli.training.experiment import Averaged, Begun, Happening, default_run, experiment
 from seq2seq_cli.training.progress import Ended, Evaluated, Stepped
 
@@ -287,7 +287,9 @@ def test_dev_loss_is_the_forced_scores_a_token_however_it_is_batched(quick: Conf
     scored = translator.score(lines.src, lines.tgt)
     expected = -sum(one.log_prob for one in scored) / sum(len(one.pieces) + 1 for one in scored)
     for batch_tokens in (1, 10**6):
-        assert dev_loss(learner.model, dev, batch_tokens, learner) == pytest.approx(expected, rel=1e-5)
+        at_a_time = AtATime(batch_tokens, 10**6)
+        loss = dev_loss(learner.model, dev, range(len(dev)), at_a_time, learner, lambda done, total: None)
+        assert loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_averaging_no_weights_are_kept_for_it(quick: Config, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_weights_that_no_model_can_compute_with(value: float, tmp_path: Path) ->
 def test_more_lines_of_links_than_pairs_are_counted_not_kept(tmp_path: Path) -> None:
     (tmp_path / "links").write_text("0-0\n" * 1000)
     with pytest.raises(DataError, match="1,000 lines of links for 2 sentence pairs"):
-        list(read_marked(tmp_path / "links", [(1, 1)] * 2))
+        list(read_marked(tmp_path / "links", [(1, 1)] * 2, None))
 
 
 def test_records_of_a_run_that_are_monsters(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import SubwordConfig, TrainingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import load_batch
-from seq2seq_cli.data.guidance import read_piece_links
+from seq2seq_cli.data.guidance import GuideFile, read_piece_links
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import LineFiles, Lines
 from seq2seq_cli.data.prepare import prepare
@@ -230,7 +230,9 @@ def pieces_linked(
     for path, lines in zip((folder / "text.xx", folder / "text.yy", folder / "links"), (*sides, links), strict=True):
         write_lines(path, list(lines))
     text = LineFiles(folder / "text.xx", folder / "text.yy")
-    found = read_piece_links(folder / "links", text, Subwords(subword, subword), lambda done, total: None)
+    found = read_piece_links(
+        GuideFile(folder / "links", None), text, Subwords(subword, subword), lambda done, total: None
+    )
     shapes = [[len(subword.encode([line])[0]) + 1 for line in pair] for pair in pairs]
     made = [found.shares(np.array([n]), steps, positions)[0] for n, (positions, steps) in enumerate(shapes)]
     assert found.guided.tolist() == [int(share.any(-1).sum()) for share in made]
@@ -280,7 +282,7 @@ def test_left_out_pairs_take_their_links_along(tmp_path: Path) -> None:
     write_lines(tmp_path / "links", ["0-1", "", "0-8", "0-2"])
     values = {name: str(tmp_path / name) for name in ("train", "dev")} | {"src": "xx", "tgt": "yy", "max_length": 16}
     config = from_dict({"data": values, "subword": {"type": "char", "vocab_size": 30}})
-    prepared = prepare(config.data, config.subword, links=tmp_path / "links")
+    prepared = prepare(config.data, config.subword, links=GuideFile(tmp_path / "links", None))
     [pairs] = prepared.train.parts()
     assert pairs.numbers.tolist() == [0, 3]
     assert any("guided at 40% of the target pieces" in note for note in prepared.notes)  # 6 of 15
@@ -319,7 +321,7 @@ def guided(corpus: TinyCorpus, links: Path, **training: object) -> Config:
 
 def alignment_error(config: Config, links: Path | None) -> float:
     """Of the dev links, after training."""
-    prepared = prepare(config.data, config.subword, links=links)
+    prepared = prepare(config.data, config.subword, links=None if links is None else GuideFile(links, None))
     lesson = Lesson(config, prepared)
     learner = lesson.learner()
     for _ in lesson.train(learner, Progress()):
@@ -328,7 +330,7 @@ def alignment_error(config: Config, links: Path | None) -> float:
     translator = Translator(learner.model, prepared.subwords, config, CPU, choose_precision("fp32", CPU))
     lines: Lines = prepared.dev_lines
     gold = (Gold(links, links) for links in map(right_links, lines.src))
-    found = (links for _, links in aligned(lines, translator, None, ""))
+    found = (links for _, links in aligned(lines, translator, None, "", posterior=True))
     rate = sum(map(agreement, found, gold), Agreement()).error_rate
     assert rate is not None
     return rate
@@ -486,7 +488,7 @@ def test_links_of_a_table(tiny_corpus: TinyCorpus, links: Path, tmp_path: Path) 
     write_lines(tmp_path / "train.tsv", ["xx\tyy", *("\t".join(pair) for pair in zip(*sides, strict=True))])
     files = tiny_corpus.config()
     table = files.data.model_copy(update={"train": str(tmp_path / "train.tsv")})
-    one, other = (prepare(data, files.subword, links=links).train for data in (files.data, table))
+    one, other = (prepare(data, files.subword, links=GuideFile(links, None)).train for data in (files.data, table))
     rows = np.arange(20)
     ours, theirs = (load_batch(next(text.parts()), rows).guide_BTS for text in (one, other))
     assert ours is not None

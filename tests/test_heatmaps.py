@@ -226,7 +226,9 @@ def test_colours_follow_the_weight() -> None:
     file = io.StringIO()
     weights_TS = np.array([[0.05, 0.2, 0.4, 0.6, 1.0], [0.6, 0.2, 0.2, 0.05, 0.001]], np.float32)
     shown = Alignment(("▁a", "▁b", "▁c", "▁d", "</s>"), ("▁x", "</s>"), weights_TS)
-    Console(file=file, width=60, color_system="truecolor", force_terminal=True).print(terminal_heatmap(shown))
+    Console(file=file, width=60, color_system="truecolor", force_terminal=True).print(
+        terminal_heatmap(shown, merge=True)
+    )
     shades: dict[str, set[tuple[int, ...]]] = {}
     for colour, percent in re.findall(r"48;2;([\d;]+)m *(\d+)\x1b", file.getvalue()):
         shades.setdefault(percent, set()).add(tuple(map(int, colour.split(";"))))

@@ -4,9 +4,10 @@ import random
 from pathlib import Path
 
 import pytest
+from checked import Sides, found, written
 from commands import Terminal
 from corpora import TinyCorpus, write_lines
-from test_check_data import Sides, clean, found, written  # noqa: F401 (a fixture)
+from test_check_data import clean  # noqa: F401 (a fixture)
 
 from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data import identification

@@ -69,7 +69,7 @@ class Case(NamedTuple):
         )
         whole = build(config, VOCABULARY, VOCABULARY, SEGMENT_ENDS)
         decoder = Decoder([*whole.decoder.stack, Glance(source)])
-        parts = whole.readout, whole.source_embedding, whole.target_embedding
+        parts = whole.readout, whole.source_embedding, whole.target_embedding, whole.criterion
         model = TwoSources(config.model, whole.encoder, decoder, *parts).double().eval()
         with torch.no_grad():
             for parameter in model.parameters():

@@ -2,14 +2,17 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from corpora import write_lines
+from resampling import USUAL, resamples
 from sacrebleu.metrics.chrf import CHRF
 
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.metrics import (
+    RANDOMISATION,
     TESTS,
     PValues,
     bleu,
@@ -22,6 +25,7 @@ from seq2seq_cli.evaluation.metrics import (
 
 REFERENCES = [f"The dog number {i} sleeps on the old couch ." for i in range(40)]
 WORSE = [line.replace("sleeps on", "lies at") if i % 2 else line for i, line in enumerate(REFERENCES)]
+FEW = replace(RANDOMISATION, trials=20)
 
 
 def test_bleu_by_hand() -> None:
@@ -51,7 +55,9 @@ def test_a_perfect_system() -> None:
     assert (scores.bleu.low, scores.bleu.high) == pytest.approx((100, 100))
 
 
+@resamples(USUAL)
 def test_every_score_has_its_name_interval_and_signature() -> None:
+    assert USUAL == 1000
     scores = score_system(WORSE, REFERENCES, "13a")
     assert [score.name for score in (scores.bleu, scores.chrf, scores.ter)] == ["BLEU", "chrF", "TER"]
     for score in (scores.bleu, scores.chrf, scores.ter):
@@ -66,12 +72,14 @@ def test_equal_text_gives_equal_scores() -> None:
     assert score_system(WORSE, REFERENCES, "13a") == score_system(WORSE, REFERENCES, "13a")
 
 
+@resamples(2)
 def test_bleu_is_that_of_score_system() -> None:
-    assert bleu(WORSE, REFERENCES, "13a") == score_system(WORSE, REFERENCES, "13a", bootstrap=2).bleu.value
+    assert bleu(WORSE, REFERENCES, "13a") == score_system(WORSE, REFERENCES, "13a").bleu.value
 
 
+@resamples(50)
 def test_more_resamples_are_in_the_signature() -> None:
-    assert "bs:50|" in score_system(WORSE, REFERENCES, "13a", bootstrap=50).ter.signature
+    assert "bs:50|" in score_system(WORSE, REFERENCES, "13a").ter.signature
 
 
 def test_empty_translations_score_nothing() -> None:
@@ -89,17 +97,17 @@ def test_an_interval_does_not_begin_below_zero() -> None:
 def test_paired_tells_difference_from_chance() -> None:
     other = [line.replace("old", "odd") if i < 2 else line for i, line in enumerate(REFERENCES)]
     same_as_other = [line.replace("old", "odd") if i >= 38 else line for i, line in enumerate(REFERENCES)]
-    worse, chance = paired(other, [WORSE, same_as_other], REFERENCES, "13a", trials=500)
+    worse, chance = paired(other, [WORSE, same_as_other], REFERENCES, "13a", replace(RANDOMISATION, trials=500))
     assert max(worse.bleu, worse.chrf, worse.ter) < 0.05
     assert min(chance.bleu, chance.chrf, chance.ter) > 0.05
 
 
 def test_a_system_never_differs_from_itself() -> None:
-    assert paired(WORSE, [WORSE], REFERENCES, "13a", trials=20) == [PValues(1.0, 1.0, 1.0)]
+    assert paired(WORSE, [WORSE], REFERENCES, "13a", FEW) == [PValues(1.0, 1.0, 1.0)]
 
 
 def test_paired_repeats() -> None:
-    assert paired(REFERENCES, [WORSE], REFERENCES, "13a", 50) == paired(REFERENCES, [WORSE], REFERENCES, "13a", 50)
+    assert paired(REFERENCES, [WORSE], REFERENCES, "13a", FEW) == paired(REFERENCES, [WORSE], REFERENCES, "13a", FEW)
 
 
 OTHER = [line if i % 2 or i > 26 else line.replace("sleeps on", "lies in") for i, line in enumerate(REFERENCES)]
@@ -117,7 +125,7 @@ def sacrebleu_says(folder: Path, *options: object, systems: int = 3) -> str:
 
 
 def all_p_values(test: str) -> list[list[float]]:
-    found = paired(WORSE, [OTHER, REFERENCES], REFERENCES, "13a", 99, find_paired_test(test))
+    found = paired(WORSE, [OTHER, REFERENCES], REFERENCES, "13a", replace(find_paired_test(test), trials=99))
     return [[p.bleu, p.chrf, p.ter] for p in found]
 
 
@@ -140,10 +148,11 @@ def test_bootstrap_is_that_of_the_sacrebleu_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@resamples(99)
 def test_intervals_are_those_of_the_sacrebleu_command(tmp_path: Path) -> None:
     options = ("--confidence", "--confidence-n", 99, "-f", "json")
     told = json.loads(sacrebleu_says(tmp_path, *options, systems=1))
-    for theirs, ours in zip(told, score_system(WORSE, REFERENCES, "13a", bootstrap=99).all, strict=True):
+    for theirs, ours in zip(told, score_system(WORSE, REFERENCES, "13a").all, strict=True):
         mean, half = theirs["confidence_mean"], theirs["confidence_var"]
         assert (ours.value, ours.low, ours.high) == pytest.approx((theirs["score"], mean - half, mean + half), abs=1e-4)
         assert ours.signature == theirs["signature"]
@@ -162,12 +171,13 @@ def test_another_test_is_refused() -> None:
 
 
 def test_a_system_never_differs_from_itself_by_bootstrap() -> None:
-    assert paired(WORSE, [WORSE], REFERENCES, "13a", 20, TESTS["bootstrap"]) == [PValues(1.0, 1.0, 1.0)]
+    assert paired(WORSE, [WORSE], REFERENCES, "13a", replace(TESTS["bootstrap"], trials=20)) == [PValues(1.0, 1.0, 1.0)]
 
 
+@resamples(20)
 def test_bleu_and_chrf_are_those_of_score_system() -> None:
-    whole = score_system(WORSE, REFERENCES, "13a", bootstrap=20)
-    assert bleu_and_chrf(WORSE, REFERENCES, "13a", bootstrap=20) == (whole.bleu, whole.chrf)
+    whole = score_system(WORSE, REFERENCES, "13a")
+    assert bleu_and_chrf(WORSE, REFERENCES, "13a") == (whole.bleu, whole.chrf)
 
 
 def test_a_sentence_by_itself_by_hand() -> None:

@@ -367,7 +367,7 @@ def test_a_vocabulary_is_learnt_from_every_nth_pair_of_a_large_text(
 
 def test_large_vocabularies_have_room(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenised, "SMALL", 7)
-    write_shards(tmp_path, "wide", TRAIN, prepared.subwords)
+    write_shards(tmp_path, "wide", TRAIN, prepared.subwords, 1, lambda done: None)
     wide = TokenisedText.open(tmp_path, "wide").load()
     src, _ = wide.gather(np.arange(len(wide)))
     assert src.values.dtype == np.int32

@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from commands import Terminal
 from corpora import TinyCorpus, write_lines
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from resampling import resamples
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
@@ -24,7 +26,7 @@ from seq2seq_cli.data.corpora import find_test, open_test, open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError, DataError
-from seq2seq_cli.evaluation.metrics import bleu, paired, score_system, sentence_scores
+from seq2seq_cli.evaluation.metrics import RANDOMISATION, bleu, paired, score_system, sentence_scores
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import _change
 
@@ -32,10 +34,12 @@ FIRST = ["the small dog sleeps under the table", "we walk home through the rain 
 SECOND = ["a little dog is asleep beneath the table", "today we are going home in the rain"]
 SYSTEM = ["the little dog sleeps beneath the table", "today we walk home in the rain"]
 BOTH = list(zip(FIRST, SECOND, strict=True))
+FEW = replace(RANDOMISATION, trials=50)
 
 
+@resamples(20)
 def test_scores_are_sacrebleus_own() -> None:
-    scores = score_system(SYSTEM, BOTH, "13a", bootstrap=20)
+    scores = score_system(SYSTEM, BOTH, "13a")
     for score, metric in zip(scores.all, (BLEU(), CHRF(), TER()), strict=True):
         assert score.value == pytest.approx(metric.corpus_score(SYSTEM, [FIRST, SECOND]).score)
         assert "nrefs:2" in score.signature
@@ -51,7 +55,7 @@ def test_any_reference_is_as_good() -> None:
 def test_their_order_does_not_matter_and_one_twice_is_one() -> None:
     turned = list(zip(SECOND, FIRST, strict=True))
     assert bleu(SYSTEM, BOTH, "13a") == pytest.approx(bleu(SYSTEM, turned, "13a"))
-    chance = [paired(SYSTEM, [FIRST], both, "13a", trials=50)[0] for both in (BOTH, turned)]
+    chance = [paired(SYSTEM, [FIRST], both, "13a", FEW)[0] for both in (BOTH, turned)]
     assert chance[0] == chance[1]
     twice = list(zip(FIRST, FIRST, strict=True))
     assert bleu(SYSTEM, twice, "13a") == pytest.approx(bleu(SYSTEM, FIRST, "13a"))
@@ -62,13 +66,14 @@ def test_every_translation_has_as_many() -> None:
         bleu(SYSTEM, [BOTH[0], FIRST[1]], "13a")
 
 
+@resamples(20)
 def test_intervals_and_significance_take_them_all() -> None:
     own = BLEU().corpus_score(SYSTEM * 5, [FIRST * 5, SECOND * 5], n_bootstrap=20)
-    score = score_system(SYSTEM * 5, BOTH * 5, "13a", bootstrap=20).bleu
+    score = score_system(SYSTEM * 5, BOTH * 5, "13a").bleu
     low, high = own._mean - own._ci, own._mean + own._ci
     assert [score.low, score.high] == pytest.approx([min(low, own.score), max(high, own.score)], abs=1e-6)
-    assert paired(FIRST * 5, [SECOND * 5], BOTH * 5, "13a", trials=50)[0].bleu == 1  # both are perfect
-    assert paired(FIRST * 5, [SECOND * 5], FIRST * 5, "13a", trials=50)[0].bleu < 0.05
+    assert paired(FIRST * 5, [SECOND * 5], BOTH * 5, "13a", FEW)[0].bleu == 1  # both are perfect
+    assert paired(FIRST * 5, [SECOND * 5], FIRST * 5, "13a", FEW)[0].bleu < 0.05
 
 
 def test_what_rewards_changed_is_scored_with_them_all(trained_run: Run) -> None:
@@ -80,19 +85,20 @@ def test_what_rewards_changed_is_scored_with_them_all(trained_run: Run) -> None:
     assert all("nrefs:2" in scores.bleu.signature for scores in (change.before, change.after))
 
 
+@resamples(20)
 def test_an_empty_reference_beside_others_is_missing() -> None:
     some = [(FIRST[0], SECOND[0]), (FIRST[1], "\u200b ")]
-    scores = score_system(SYSTEM, some, "13a", bootstrap=20)
+    scores = score_system(SYSTEM, some, "13a")
     for score, metric in zip(scores.all, (BLEU(), CHRF(), TER()), strict=True):
         own = metric.corpus_score(SYSTEM, [FIRST, [SECOND[0], None]])  # type: ignore[list-item]
         assert score.value == pytest.approx(own.score)
         assert "nrefs:var" in score.signature
     assert all("nrefs:var" in each for each in sentence_scores(SYSTEM, some, "13a").signatures[:2])
     turned = [(second, first) for first, second in some]
-    assert score_system(SYSTEM, turned, "13a", bootstrap=20) == scores
+    assert score_system(SYSTEM, turned, "13a") == scores
     none = [(line, "") for line in FIRST]
-    assert score_system(SYSTEM, none, "13a", bootstrap=20) == score_system(SYSTEM, FIRST, "13a", bootstrap=20)
-    assert score_system(["", "x"], [("", ""), ("x", "y")], "13a", bootstrap=20).ter.value == 0
+    assert score_system(SYSTEM, none, "13a") == score_system(SYSTEM, FIRST, "13a")
+    assert score_system(["", "x"], [("", ""), ("x", "y")], "13a").ter.value == 0
 
 
 WORD = st.sampled_from(["the", "a", "dog", "cat", "sits", "sat", "on", "under", "mat", "table", "today"])
@@ -102,12 +108,13 @@ MAYBE_NONE = st.one_of(LONG_LINE, st.sampled_from(["", " ", "\u200b"]))
 
 @given(st.integers(2, 4).flatmap(lambda n: st.lists(st.tuples(LONG_LINE, st.tuples(*[MAYBE_NONE] * n)), min_size=2)))
 @settings(max_examples=40, deadline=None)
+@resamples(2)
 def test_whichever_are_missing_scores_are_sacrebleus_own(drawn: list[tuple[str, tuple[str, ...]]]) -> None:
     system, wanted = [line for line, _ in drawn], [references for _, references in drawn]
     assume(any(line.strip("\u200b ") for references in wanted for line in references))
     rows = [[line if line.strip("\u200b ") else None for line in references] for references in wanted]
     streams = [list(stream) for stream in zip(*(row if any(row) else ["", *row[1:]] for row in rows), strict=True)]
-    scores = score_system(system, wanted, "13a", bootstrap=2)
+    scores = score_system(system, wanted, "13a")
     for score, metric in zip(scores.all, (BLEU(), CHRF(), TER()), strict=True):
         own = metric.corpus_score(system, streams)
         assert score.value == pytest.approx(own.score)

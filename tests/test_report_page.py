@@ -4,13 +4,12 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from commands import Terminal
-from comparisons import NUMBERS
+from comparisons import NUMBERS, copied_for_comparison
 from corpora import TinyCorpus
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,11 +197,7 @@ def test_differences_hold_both_texts(reference: str, translation: str) -> None:
 @pytest.fixture
 def copies(trained_run: Run, tmp_path: Path) -> tuple[Path, Path]:
     paths = tmp_path / "runs" / "one", tmp_path / "runs" / "greedy"
-    for path in paths:
-        shutil.copytree(trained_run.directory, path)
-    config = Run(paths[1]).config
-    config.write_text(config.read_text(encoding="utf-8").replace("beam = 3", "beam = 1"), encoding="utf-8")
-    return paths
+    return copied_for_comparison(trained_run, *paths)
 
 
 def test_the_command_says_what_eval_says(terminal: Terminal, copies: tuple[Path, Path], tiny_corpus: TinyCorpus,

@@ -5,6 +5,7 @@ import logging
 import shutil
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,7 @@ from commands import Terminal
 from corpora import write_lines
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from resampling import resamples
 
 from seq2seq_cli.cli.relay import Relay, relay_warnings
 from seq2seq_cli.config.loading import from_dict
@@ -22,6 +24,7 @@ from seq2seq_cli.data.text import CLEANING, clean
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation import tokenizers
 from seq2seq_cli.evaluation.metrics import (
+    RANDOMISATION,
     SentenceMetric,
     _bleu,
     bleu,
@@ -61,12 +64,13 @@ ENGLISH = ["I bought a book yesterday.", "She takes the bus every morning."] * 5
 @pytest.mark.parametrize("tokenizer", PLAIN)
 @settings(max_examples=40)
 @given(lines=LINES)
+@resamples(5)
 def test_a_perfect_translation_is_perfect(tokenizer: str, lines: list[str]) -> None:
     """Whatever the text holds, in whatever normal form, provided that a token of it is left."""
     tokens = _bleu(tokenizer, effective_order=False).tokenizer
     assume(any(tokens(clean(line)).split() for line in lines))
     other = [unicodedata.normalize("NFD", line) for line in lines]
-    scores = score_system(other, lines, tokenizer, bootstrap=5)
+    scores = score_system(other, lines, tokenizer)
     assert scores.bleu.value == pytest.approx(100)
     assert scores.chrf.value == pytest.approx(100)
     assert scores.ter.value == 0
@@ -81,14 +85,15 @@ def test_a_perfect_translation_is_perfect(tokenizer: str, lines: list[str]) -> N
 @pytest.mark.parametrize("tokenizer", PLAIN)
 @settings(max_examples=40)
 @given(data=st.data(), references=LINES)
+@resamples(7)
 def test_an_interval_holds_its_own_score(tokenizer: str, data: st.DataObject, references: list[str]) -> None:
     hypotheses = [data.draw(st.just(line) | LINE | st.just("")) for line in references]
-    for score in score_system(hypotheses, references, tokenizer, bootstrap=7).all:
+    for score in score_system(hypotheses, references, tokenizer).all:
         assert 0 <= score.low <= score.value <= score.high
         for decimals in (1, 2):
             low, high = map(float, score.bounds(decimals))
             assert low <= float(f"{score.value:.{decimals}f}") <= high
-    for score in bleu_and_chrf(hypotheses, references, tokenizer, bootstrap=7):
+    for score in bleu_and_chrf(hypotheses, references, tokenizer):
         assert score.high <= max(100, score.value)
 
 
@@ -114,10 +119,11 @@ def test_ends_have_a_decimal_less_where_that_is_enough(
     assert shown_bounds(value, low, high) == shown
 
 
+@resamples(200)
 def test_a_score_far_from_the_mean_of_its_resamples() -> None:
     """One line of four tokens among others of one: without it, a resample has no BLEU at all."""
     lines = ["so", "nun", "ja", "da steht ein Haus"]
-    scores = score_system(lines, lines, "13a", bootstrap=200)
+    scores = score_system(lines, lines, "13a")
     assert scores.bleu.value == pytest.approx(100)
     assert scores.bleu.low < 60
     assert scores.bleu.high == pytest.approx(100)
@@ -130,32 +136,35 @@ def test_a_score_that_nearly_every_resample_shares() -> None:
     assert 99 < ter.low < 100
 
 
+@resamples(5)
 def test_short_references_have_the_orders_that_they_have() -> None:
     lines = ["ja bitte", "nein", "so ist es"]
-    scores = score_system(lines, lines, "13a", bootstrap=5)
+    scores = score_system(lines, lines, "13a")
     assert scores.bleu.value == pytest.approx(100)
     assert "|eff:yes|" in scores.bleu.signature
     longer = [*lines, "da steht ein Haus"]
-    assert "|eff:no|" in score_system(longer, longer, "13a", bootstrap=5).bleu.signature
+    assert "|eff:no|" in score_system(longer, longer, "13a").bleu.signature
     # What the references have decides, not what a system says: one that says little gains nothing.
-    assert score_system(["ja"] * 4, longer, "13a", bootstrap=5).bleu.value == 0
+    assert score_system(["ja"] * 4, longer, "13a").bleu.value == 0
 
 
 @pytest.mark.parametrize("lines", [ACCENTED, KHMER], ids=["accents", "zero-width spaces"])
+@resamples(20)
 def test_normal_forms_and_invisible_characters_change_no_score(lines: list[str]) -> None:
     apart = [unicodedata.normalize("NFD", line) for line in lines]
     sprinkled = ["\u200e" + "\u200b".join(line) + "\u00ad" for line in lines]
     worse = [line.replace(" ", " x ", 1) for line in lines]
-    expected = score_system(worse, lines, "13a", bootstrap=20)
+    expected, few = score_system(worse, lines, "13a"), replace(RANDOMISATION, trials=20)
     for references in (apart, sprinkled):
-        assert score_system(worse, references, "13a", bootstrap=20) == expected
-        assert score_system(references, lines, "13a", bootstrap=20).bleu.value == pytest.approx(100)
-        assert paired(references, [worse], lines, "13a", trials=20) == paired(lines, [worse], lines, "13a", trials=20)
+        assert score_system(worse, references, "13a") == expected
+        assert score_system(references, lines, "13a").bleu.value == pytest.approx(100)
+        assert paired(references, [worse], lines, "13a", few) == paired(lines, [worse], lines, "13a", few)
         assert SentenceMetric.of("bleu", "13a").scores(references, lines) == pytest.approx([100] * len(lines))
 
 
+@resamples(2)
 def test_it_is_said_what_becomes_of_the_text() -> None:
-    score = score_system(ENGLISH, ENGLISH, "13a", bootstrap=2).bleu
+    score = score_system(ENGLISH, ENGLISH, "13a").bleu
     assert score.how == f"{score.signature}; {CLEANING}"
     assert sentence_scores(ENGLISH, ENGLISH, "13a").signatures[-1] == f"text: {CLEANING}"
 
@@ -165,18 +174,20 @@ def changed(lines: list[str]) -> list[str]:
     return [line[: len(line) // 2] + "口" + line[len(line) // 2 + 1 :] for line in lines]
 
 
+@resamples(2)
 def test_one_character_of_a_sentence_without_spaces_is_a_small_mistake() -> None:
-    by_words = score_system(changed(CHINESE), CHINESE, "13a", bootstrap=2)
-    by_characters = score_system(changed(CHINESE), CHINESE, "zh", bootstrap=2)
+    by_words = score_system(changed(CHINESE), CHINESE, "13a")
+    by_characters = score_system(changed(CHINESE), CHINESE, "zh")
     assert by_words.bleu.value < 40 < 70 < by_characters.bleu.value < 95
     assert by_words.ter.value > 40 > 20 > by_characters.ter.value > 5
     assert "|tok:zh|" in by_characters.bleu.signature
     assert "|tok:zh+tercom|" in by_characters.ter.signature
-    thai = score_system(changed(THAI), THAI, "char", bootstrap=2)
+    thai = score_system(changed(THAI), THAI, "char")
     assert thai.bleu.value > 70
     assert thai.ter.value < 10
 
 
+@resamples(2)
 def test_tokens_are_not_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """As those of a morphological analyser would be, which sees other words where spaces stand."""
 
@@ -184,7 +195,7 @@ def test_tokens_are_not_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
         return " ".join(line[i : i + 3] for i in range(0, len(line), 3))
 
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_char.TokenizerChar.__call__", threes)
-    perfect = score_system(THAI, THAI, "char", bootstrap=2)
+    perfect = score_system(THAI, THAI, "char")
     assert perfect.ter.value == 0
     assert perfect.bleu.value == pytest.approx(100)
 

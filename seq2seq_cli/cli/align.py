@@ -51,7 +51,7 @@ def align(
         ),
     ] = True,
     device: options.Device = "auto",
-    precision: options.PrecisionOption = "fp32",
+    precision: options.Precision = "fp32",
     threads: options.Threads = None,
 ) -> None:
     """Link the words of given translations by forced decoding: a line a pair, `i-j` a link (Pharaoh format).
@@ -89,7 +89,7 @@ def align(
     check_method(method)
     options.check_paths([source, target, gold], {"-o": output, "--soft": soft})
     options.refuse_int8(precision)
-    set_threads(threads or 0)
+    set_threads(threads)
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
     notes: list[str] = []

@@ -82,7 +82,7 @@ def compare(
     )
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(
-            [planned.run for planned in plan], terms, lambda source: chosen_rows(source, options.SENTENCES), watch=watch
+            [planned.run for planned in plan], terms, watch, lambda source: chosen_rows(source, options.SENTENCES)
         )
     rows = summaries(comparison)
     console.table(comparison_table(comparison))

@@ -61,11 +61,11 @@ def evaluate(
         files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output"
     )
     terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
-    set_threads(asked.threads or 0)
+    set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
-        comparison = compare_runs(opened, terms, note=notes.append, watch=watch)
+        comparison = compare_runs(opened, terms, watch, note=notes.append)
     for note in dict.fromkeys(notes):
         console.notice(note)
     if not files.on_standard_output:

@@ -106,12 +106,15 @@ GuidedAlignment = Annotated[
     str | None, typer.Option(metavar="PATH", help="Word links of the training text that attention is to learn, i-j.")
 ]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run directory; default: the newest under runs/.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Machine")]
-PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")
-]
+_DEVICE = typer.Option("--device", help="auto, cpu, cuda or mps.", rich_help_panel="Machine")
+_PRECISION = typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")
+TrainingDevice = Annotated[str | None, _DEVICE]
+"""None: as the settings say. A command that has none takes `Device`."""
+TrainingPrecision = Annotated[str | None, _PRECISION]
+Device = Annotated[str, _DEVICE]
+Precision = Annotated[str, _PRECISION]
 SearchPrecision = Annotated[
-    str | None, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.", rich_help_panel="Machine")
+    str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.", rich_help_panel="Machine")
 ]
 Threads = Annotated[
     int | None,
@@ -208,8 +211,8 @@ class Training:
     seed: Seed = None
     tensorboard: TensorBoard = None
     guided_alignment: GuidedAlignment = None
-    device: Device = None
-    precision: PrecisionOption = None
+    device: TrainingDevice = None
+    precision: TrainingPrecision = None
     threads: Threads = None
 
     @property
@@ -248,8 +251,8 @@ class Comparison:
             tokenizer=None if self.tokenizer is None else find_tokenizer(self.tokenizer),
             paired_test=find_paired_test(self.significance or "randomisation"),
             one_source=one_source,
-            device=self.device or "auto",
-            precision=self.precision or "fp32",
+            device=self.device,
+            precision=self.precision,
         )
 
 
@@ -319,7 +322,7 @@ def _check_output(output: Path, option: str, inputs: Sequence[Path]) -> None:
         raise UserError("is both input and output.", str(output), name_another)
 
 
-def refuse_int8(precision: str | None) -> None:
+def refuse_int8(precision: str) -> None:
     """Raises ConfigError for a command that does not search: int8 is for the steps of a search."""
     from seq2seq_cli.errors import ConfigError
 
@@ -356,12 +359,12 @@ def chosen_run(directory: Path | None) -> Run:
     return run
 
 
-def load_attending(run: Run, device: str | None, precision: str | None) -> Translator:
+def load_attending(run: Run, device: str, precision: str) -> Translator:
     """The model of a run. Raises RunError where it has no attention to be looked at."""
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.errors import RunError
 
-    translator = Translator.load(run.directory, device or "auto", precision or "fp32")
+    translator = Translator.load(run.directory, device, precision)
     if not translator.config.attention.row.attends:
         hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
         raise RunError(f"attention kind {translator.config.attention.kind} gives no weights.", str(run.directory), hint)

@@ -43,13 +43,11 @@ def report(
     options.check_paths(files_of(asked.test or []), {"--output": output})
     options.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
     terms = asked.terms(len(runs or []), one_source=True)
-    set_threads(asked.threads or 0)
+    set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
-        comparison = compare_runs(
-            opened, terms, keep=lambda source: chosen_rows(source, sentences), note=notes.append, watch=watch
-        )
+        comparison = compare_runs(opened, terms, watch, lambda source: chosen_rows(source, sentences), notes.append)
     for note in dict.fromkeys(notes):
         console.notice(note)
     with console.status("drawing"):

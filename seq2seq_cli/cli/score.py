@@ -27,7 +27,7 @@ def score(
     ] = False,
     length_penalty: options.LengthPenalty = None,
     device: options.Device = "auto",
-    precision: options.PrecisionOption = "fp32",
+    precision: options.Precision = "fp32",
     threads: options.Threads = None,
 ) -> None:
     """Score given translations by forced decoding; prints score, log-probability and length in pieces, tab-separated.
@@ -51,9 +51,9 @@ def score(
 
     options.check_paths([source, target], {"-o": output})
     options.refuse_int8(precision)
-    set_threads(threads or 0)
+    set_threads(threads)
     text = Lines.read(LineFiles(source, target))
-    translator = Translator.load(options.chosen_run(run).directory, device or "auto", precision or "fp32")
+    translator = Translator.load(options.chosen_run(run).directory, device, precision)
     alpha = options.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
     long = overlong_pairs(translator, text.src, text.tgt, pieces)
     scoring = Scoring(alpha, text=False, alignment=False)

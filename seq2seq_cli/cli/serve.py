@@ -58,8 +58,8 @@ def serve(
 
     # First of all, so that a port in use is known before models are loaded.
     with server.open_socket(host, port) as listening:
-        set_threads(threads or 0)
-        served = load_runs([*(runs or ()), *(more_runs or ())], device or "auto", precision or "auto")
+        set_threads(threads)
+        served = load_runs([*(runs or ()), *(more_runs or ())], device, precision)
         worker = Worker({each.name: each.translator for each in served})
         try:
             only_local = server.is_loopback(listening)

@@ -91,9 +91,9 @@ def translate(
     options.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     options.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     options.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
-    set_threads(threads or 0)
+    set_threads(threads)
     opened = options.chosen_run(run)
-    translator = Translator.load(opened.directory, device or "auto", precision or "auto")
+    translator = Translator.load(opened.directory, device, precision)
     best = nbest or 1
     decoding = options.decoding_settings(
         translator.config,

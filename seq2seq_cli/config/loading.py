@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, TypeGuard
@@ -31,8 +31,8 @@ class Given:
     command line calls those that it gave."""
 
     values: dict[str, Any]
-    where: str | None = None
-    names: Mapping[str, str] = field(default_factory=dict)
+    where: str | None
+    names: Mapping[str, str]
 
     def over(self, values: dict[str, Any]) -> Given:
         """The same, laid over others."""
@@ -52,7 +52,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping
     return given(path, overrides, flags).checked()
 
 
-def given(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None) -> Given:
+def given(path: Path | None, overrides: Iterable[str], flags: Mapping[str, object] | None) -> Given:
     """The same as they were given. Raises ConfigError for what has no such form."""
     changes, names = dict[str, Any](), dict[str, str]()
     for override in overrides:

@@ -11,7 +11,7 @@ from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.aligned import LANGUAGE, by_language, named_files, referenced_files, text_folder, text_in_archive
 from seq2seq_cli.data.archives import SUFFIX as ZIP
 from seq2seq_cli.data.formats import BARS, FORMATS, REFUSED, SEGMENTED, TABS, format_of, suffix_of
-from seq2seq_cli.data.hub import open_dataset
+from seq2seq_cli.data.hub import SplitName, open_dataset
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.readers.delimited import separator_of_lines
 from seq2seq_cli.data.references import by_reference
@@ -203,12 +203,12 @@ def _dataset(form: str, role: Role, src: str, tgt: str, streaming: bool) -> Para
         if text is not None:
             return text
         hint = f"Text files are named by their common beginning, for example {folder / role}."
-        return open_dataset(str(folder), split, config, src, tgt, hint, streaming)
+        return open_dataset(SplitName(str(folder), config, split), src, tgt, hint, streaming)
     meant_as_file = folder.name in SPLITS or ("/" in name and folder.parent.is_dir())
     if meant_as_file or not _HUB_NAME.fullmatch(name):
         raise _missing(Path(f"{folder}.{src}"))
     hint = f"There are no files {name}.{src} and {name}.{tgt} either. Check the name, and the connection to the hub."
-    return open_dataset(name, split, config, src, tgt, hint, streaming)
+    return open_dataset(SplitName(name, config, split), src, tgt, hint, streaming)
 
 
 def _missing(path: Path) -> DataError:

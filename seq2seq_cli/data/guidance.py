@@ -6,12 +6,13 @@ from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from seq2seq_cli.data.links import MarkedLink, read_marked
 from seq2seq_cli.data.pairs import ParallelText
-from seq2seq_cli.data.rows import Note, quiet
+from seq2seq_cli.data.rows import Note
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.data.words import words_of_line
 
@@ -43,28 +44,31 @@ class PieceLinks:
         return linked_BTS
 
 
-def check_links(path: Path, text: ParallelText, first: int | None = None, note: Note = quiet) -> None:
-    """Raises DataError, naming file and line, where ``path`` does not link the words of ``text``, pair by pair. ``first`` and
-    ``note`` as for `read_marked`."""
-    for _ in read_marked(path, _sizes(text), first, note):
+class GuideFile(NamedTuple):
+    """A file of word links; ``first`` as for `read_marked`."""
+
+    path: Path
+    first: int | None
+
+
+def check_links(file: GuideFile, text: ParallelText, note: Note) -> None:
+    """Raises DataError, naming file and line, where ``file`` does not link the words of ``text``, pair by pair. ``note`` as
+    for `read_marked`."""
+    for _ in read_marked(file.path, _sizes(text), file.first, note):
         pass
 
 
 def read_piece_links(
-    path: Path,
-    text: ParallelText,
-    subwords: Subwords,
-    progress: Callable[[int, int], None],
-    first: int | None = None,
+    file: GuideFile, text: ParallelText, subwords: Subwords, progress: Callable[[int, int], None]
 ) -> PieceLinks:
     """The word links of a file for the pieces of ``text``: every piece of a target word is linked to all pieces of the
     source words that the word is linked to, be it for sure or possibly.
 
-    ``first`` as for `read_marked`. ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
+    ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
     """
     sizes = _sizes(text)
     starts, guided, source, target = array("q", [0]), array("i"), array("i"), array("i")
-    links = read_marked(path, sizes, first)
+    links = read_marked(file.path, sizes, file.first)
     for done, ((src, tgt), linked) in enumerate(zip(text.pairs(), links, strict=True), start=1):
         found = _by_piece(linked, _stretches(subwords.src, src), _stretches(subwords.tgt, tgt)) if linked else {}
         for piece, sources in found.items():

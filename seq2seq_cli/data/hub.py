@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seq2seq_cli.data.rows import pick
 from seq2seq_cli.errors import BrokenOffError, DataError, suggestion
@@ -61,17 +61,26 @@ class DatasetRows:
             ) from error
 
 
-def open_dataset(
-    name: str, split: str, config: str | None, src: str, tgt: str, hint: str, streaming: bool = False
-) -> DatasetRows:
-    """The split ``split`` of a dataset: a folder written by ``save_to_disk`` (which is never copied), a folder of data
-    files, or a hub name; ``streaming`` reads it as it comes.
+class SplitName(NamedTuple):
+    """A split of a dataset: the name of a folder written by ``save_to_disk`` (which is never copied), of a folder of data
+    files, or of the hub; which of its configurations, where it has several."""
+
+    dataset: str
+    config: str | None
+    split: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset} (split {self.split})"
+
+
+def open_dataset(named: SplitName, src: str, tgt: str, hint: str, streaming: bool) -> DatasetRows:
+    """Its rows; ``streaming`` reads them as they come.
 
     Raises DataError, whatever the reason that it cannot be loaded, with ``hint``.
     """
     import datasets
 
-    where = f"{name} (split {split})"
+    name, config, split = named
     folder = Path(name)
     saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
     try:
@@ -86,7 +95,7 @@ def open_dataset(
     if split not in found:
         near = suggestion(split, found) or f"Name one of them: {name}:{next(iter(found), 'SPLIT')}"
         raise DataError(f'there is no split "{split}"; there are {", ".join(found)}.', name, near)
-    return DatasetRows(where, found[split], src, tgt)
+    return DatasetRows(str(named), found[split], src, tgt)
 
 
 def _saved(folder: Path) -> Dataset | DatasetDict:

@@ -82,7 +82,7 @@ class _LinkFile:
 
 
 def read_marked(
-    path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet
+    path: Path, sizes: Sequence[tuple[int, int]], first: int | None, note: Note = quiet
 ) -> Iterator[list[MarkedLink]]:
     """The links of each pair of a file, in order.
 

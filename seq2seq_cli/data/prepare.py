@@ -15,7 +15,7 @@ from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
 from seq2seq_cli.data.epochs import TrainingText, training_text
-from seq2seq_cli.data.guidance import check_links, read_piece_links
+from seq2seq_cli.data.guidance import GuideFile, check_links, read_piece_links
 from seq2seq_cli.data.identification import swapped_notes
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
@@ -73,12 +73,10 @@ def prepare(
     threads: int | None = None,
     report: Report = silent,
     subwords: Subwords | None = None,
-    links: Path | None = None,
-    links_from: int | None = None,
+    links: GuideFile | None = None,
 ) -> Prepared:
     """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it; the
-    training text with the word ``links`` of a file, where given, whose words are counted from ``links_from`` (see
-    `read_marked`).
+    training text with the word ``links`` of a file, where given.
 
     What was made before from the same text and settings comes from `cache_root`. ``threads``
     tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
@@ -86,7 +84,7 @@ def prepare(
     said: list[str] = []
     corpus = find_corpus(data, said.append)
     if links is not None:
-        check_links(links, corpus.train, links_from, said.append)
+        check_links(links, corpus.train, said.append)
     texts = {"train": corpus.train, "dev": corpus.dev} | ({"test": corpus.test} if corpus.test else {})
     hashes = {split: text.digest() for split, text in texts.items()}
     if isinstance(corpus.train, Table):
@@ -109,9 +107,9 @@ def prepare(
         ) from error
     notes = _left_out(train, corpus.train.where)
     if links is not None:
-        train, note = _guided(train, links, links_from, corpus.train, pieces, report)
+        train, note = _guided(train, links, corpus.train, pieces, report)
         notes.append(note)
-        hashes["links"] = sha256(links)
+        hashes["links"] = sha256(links.path)
     if subwords is None:
         notes += _size_notes(pieces, subword)
     lines = Lines.read(corpus.dev)
@@ -209,15 +207,15 @@ def _left_out(train: TrainingText, where: str) -> list[str]:
 
 
 def _guided(
-    train: TrainingText, path: Path, first: int | None, text: ParallelText, subwords: Subwords, report: Report
+    train: TrainingText, file: GuideFile, text: ParallelText, subwords: Subwords, report: Report
 ) -> tuple[TrainingText, str]:
     """The pairs with the links of their words, and what to say about them."""
-    links = read_piece_links(path, text, subwords, lambda done, total: report("linking", done, total), first)
+    links = read_piece_links(file, text, subwords, lambda done, total: report("linking", done, total))
     guided = sum(int(links.guided[part.numbers].sum()) for part in train.parts())
     if not guided:
-        raise DataError("no word of the pairs that are trained on is linked.", str(path))
+        raise DataError("no word of the pairs that are trained on is linked.", str(file.path))
     share = guided / train.counts.tgt_pieces
-    return replace(train, links=links), f"Attention is guided at {share:.0%} of the target pieces: {path}."
+    return replace(train, links=links), f"Attention is guided at {share:.0%} of the target pieces: {file.path}."
 
 
 def _size_notes(subwords: Subwords, config: SubwordConfig) -> list[str]:

@@ -116,8 +116,8 @@ def write_shards(
     name: str,
     pairs: Iterable[tuple[str, str]],
     subwords: Subwords,
-    threads: int = 1,
-    progress: Callable[[int], None] = lambda done: None,
+    threads: int,
+    progress: Callable[[int], None],
 ) -> None:
     """Tokenise ``pairs`` into the text called ``name``; shards that are there already are not made again.
     ``progress`` hears after each chunk how many pairs are done.

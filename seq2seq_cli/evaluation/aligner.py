@@ -33,7 +33,7 @@ def check_reverse(run: Run, reverse: Run) -> None:
 
 
 def aligned(
-    lines: Lines, forward: Translator, backward: Translator | None, method: str, posterior: bool = True
+    lines: Lines, forward: Translator, backward: Translator | None, method: str, posterior: bool
 ) -> Iterator[tuple[Grid, Links]]:
     """For each pair, in order: ``forward``'s weights from word to word (see ``Translator.score``), and the links.
 

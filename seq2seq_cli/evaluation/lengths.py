@@ -78,11 +78,10 @@ def score_by_length(
     hypotheses: Sequence[str],
     references: Sequence[Reference],
     tokenizer: str,
-    bootstrap: int = 1000,
 ) -> list[LengthScores]:
     """Each bin of ``source`` scored as if it were a test set of its own, with its own bootstrap interval."""
     scored = []
     for found in length_bins(source):
         translated, wanted = [hypotheses[row] for row in found.rows], [references[row] for row in found.rows]
-        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer, bootstrap)))
+        scored.append(LengthScores(found, *bleu_and_chrf(translated, wanted, tokenizer)))
     return scored

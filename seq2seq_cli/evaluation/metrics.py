@@ -111,6 +111,8 @@ class PairedTest:
         return f"{self.title}, {counted(self.trials, 'trial')}"
 
 
+RESAMPLES = 1000
+"""Of a test set, behind each interval; as many as sacreBLEU takes."""
 RANDOMISATION = PairedTest("paired approximate randomisation", "ar", 10_000)
 """Two-sided (Riezler & Maxwell 2005)."""
 TESTS = {"randomisation": RANDOMISATION, "bootstrap": PairedTest("paired bootstrap", "bs", 1_000)}
@@ -136,9 +138,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: 
     return float(_corpus_bleu(tokenizer, texts).corpus_score(texts.hypotheses, texts.references).score)
 
 
-def score_system(
-    hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: int = 1000
-) -> Scores:
+def score_system(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> Scores:
     """Corpus scores of ``hypotheses``, one a line, against a reference each, or several, all detokenised.
 
     A perfect translation has BLEU 100, chrF 100 and TER 0, unless the references hold no token at all. For that, where
@@ -146,21 +146,19 @@ def score_system(
     in its signature). TER counts words, or, where ``tokenizer`` is for text without spaces between them, the tokens that
     BLEU counts (``tok:zh+tercom``).
 
-    ``bootstrap``: resamples behind the 95% intervals (mean ± half the spread of the middle 95%, as sacreBLEU
-    has it, but within what the score can be, and never without the score itself). Raises DataError where there is
-    nothing to score or the numbers of lines differ, and ConfigError where the tokenizer cannot be had.
+    The 95% intervals are the mean ± half the spread of the middle 95% of RESAMPLES, as sacreBLEU has it, but within what
+    the score can be, and never without the score itself. Raises DataError where there is nothing to score or the numbers
+    of lines differ, and ConfigError where the tokenizer cannot be had.
     """
     texts = _cleaned(hypotheses, references)
-    return Scores(*_scores(_metrics(tokenizer, texts), texts, bootstrap))
+    return Scores(*_scores(_metrics(tokenizer, texts), texts))
 
 
-def bleu_and_chrf(
-    hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str, bootstrap: int = 1000
-) -> tuple[Score, Score]:
+def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> tuple[Score, Score]:
     """The same without TER, which takes by far the longest. Raises what that raises."""
     texts = _cleaned(hypotheses, references)
     metrics = _metrics(tokenizer, texts)
-    bleu_score, chrf_score = _scores({name: metrics[name] for name in ("BLEU", "chrF")}, texts, bootstrap)
+    bleu_score, chrf_score = _scores({name: metrics[name] for name in ("BLEU", "chrF")}, texts)
     return bleu_score, chrf_score
 
 
@@ -209,21 +207,18 @@ def paired(
     systems: Sequence[Sequence[str]],
     references: Sequence[Reference],
     tokenizer: str,
-    trials: int | None = None,
     test: PairedTest = RANDOMISATION,
 ) -> list[PValues]:
     """For each of ``systems``, in order: is its difference from ``baseline`` more than chance?
 
-    sacreBLEU's own ``test``, with another number of ``trials`` where one is given. Raises what ``score_system`` does.
+    sacreBLEU's own ``test``. Raises what ``score_system`` does.
     """
     from sacrebleu import significance
 
     texts = [_cleaned(hypotheses, references) for hypotheses in (baseline, *systems)]
     named: list[tuple[str, Sequence[str]]] = [(str(row), one.hypotheses) for row, one in enumerate(texts)]
     metrics = _metrics(tokenizer, texts[0])
-    judge = significance.PairedTest(
-        named, metrics, texts[0].references, test_type=test.code, n_samples=trials or test.trials
-    )
+    judge = significance.PairedTest(named, metrics, texts[0].references, test_type=test.code, n_samples=test.trials)
     _, columns = judge()
     # A column of names, then one a metric, in the order of _metrics().
     results = [
@@ -315,12 +310,12 @@ def _in_plain_numbers(metric: Metric) -> Metric:
     return metric
 
 
-def _scores(metrics: Mapping[str, Metric], texts: _Texts, bootstrap: int) -> list[Score]:
-    return [_score(name, metric, texts, bootstrap) for name, metric in metrics.items()]
+def _scores(metrics: Mapping[str, Metric], texts: _Texts) -> list[Score]:
+    return [_score(name, metric, texts) for name, metric in metrics.items()]
 
 
-def _score(name: str, metric: Metric, texts: _Texts, bootstrap: int) -> Score:
-    result = metric.corpus_score(texts.hypotheses, texts.references, n_bootstrap=bootstrap)
+def _score(name: str, metric: Metric, texts: _Texts) -> Score:
+    result = metric.corpus_score(texts.hypotheses, texts.references, n_bootstrap=RESAMPLES)
     signature = str(metric.get_signature())
     # sacreBLEU publishes its interval only in its formatted output, and only where the mean is not zero.
     formatted = json.loads(result.format(width=9, signature=signature, is_json=True))

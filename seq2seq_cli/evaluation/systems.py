@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig, TokenizerName
@@ -116,22 +117,32 @@ class Evaluation:
         }
 
 
+class Instead(NamedTuple):
+    """What an evaluation takes that is not the run's own: settings of the search and a tokenizer, None where they are, and
+    whether the test is ``another`` than the run's."""
+
+    decoding: DecodingConfig | None = None
+    tokenizer: Tokenizer | None = None
+    another: bool = False
+
+
+NOTHING = Instead()
+
+
 def evaluate_run(
     run: Run,
     test: Lines,
     translator: Translator,
-    decoding: DecodingConfig | None = None,
-    keep: Keep | None = None,
-    tokenizer: Tokenizer | None = None,
     watch: Watch | None = None,
-    own_test: bool = False,
+    instead: Instead = NOTHING,
+    keep: Keep | None = None,
 ) -> Evaluation:
-    """Translate ``test``, score it, and keep both in the run's ``decodes/``; where it is the run's ``own_test``, and
-    settings are its own, ``eval.json`` tells of it. A line of more than MOST_PIECES is left untranslated, as ``translate``
-    leaves it. ``tokenizer``: the run's own where None; ``watch`` hears of the search."""
-    settings = decoding or translator.config.decoding
+    """Translate ``test``, score it, and keep both in the run's ``decodes/``; where all is the run's own, and nothing
+    ``instead``, ``eval.json`` tells of it. A line of more than MOST_PIECES is left untranslated, as ``translate`` leaves
+    it. ``watch`` hears of the search."""
+    settings = instead.decoding or translator.config.decoding
     own_tokenizer = _tokenizer(translator.config, test)
-    tokenizer = tokenizer or own_tokenizer
+    tokenizer = instead.tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
     begin = time.perf_counter()
     found, too_long = best_of_each(translator, test.src, settings, watch)
@@ -159,7 +170,7 @@ def evaluate_run(
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
-    if own_test and decoding is None and tokenizer == own_tokenizer:
+    if not instead.another and instead.decoding is None and tokenizer == own_tokenizer:
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
 
@@ -246,7 +257,7 @@ class Terms:
 
 
 def compare_runs(
-    runs: list[Run], terms: Terms, keep: Keep | None = None, note: Note = quiet, watch: Watch | None = None
+    runs: list[Run], terms: Terms, watch: Watch | None = None, keep: Keep | None = None, note: Note = quiet
 ) -> Comparison:
     """Evaluate ``runs``, as `open_run` opens them, on one test set; ``note`` as for `open_text`, ``watch`` hears of each search.
 
@@ -262,11 +273,11 @@ def compare_runs(
     for entry in entries:
         settings = decoding_with(entry.config.decoding, terms.decoding) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
-        own_test = not changed and entry.is_own(texts)
-        evaluations.append(evaluate_run(entry.run, entry.lines, translator, settings, keep, chosen, watch, own_test))
+        instead = Instead(settings, chosen, another=changed or not entry.is_own(texts))
+        evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
-    p_values = paired(baseline, others, wanted, chosen.name, test=terms.paired_test) if others else []
+    p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []
     return Comparison(entries[0].where, evaluations, [None, *p_values], terms.paired_test)
 
 

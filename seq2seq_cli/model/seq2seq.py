@@ -33,7 +33,7 @@ class Seq2Seq(nn.Module):
         readout: Readout,
         source_embedding: nn.Embedding,
         target_embedding: nn.Embedding,
-        criterion: Criterion = Forced.cross_entropy,
+        criterion: Criterion,
     ) -> None:
         super().__init__()
         self.encoder = encoder

@@ -23,15 +23,14 @@ class Pictures:
     warnings: list[str]
 
 
-def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watch: Watch | None = None) -> Pictures:
+def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watch: Watch) -> Pictures:
     """Heat maps (and their numbers as JSON) of the run's own translations of ``count`` dev sentences, taken
     evenly over dev. ``watch``, as of a search, before each."""
     chosen = pick_sentences(dev.src, count)
     found = best_of_each(translator, [dev.src[i] for i in chosen], watch=watch)
     paths, warnings = list[Path](), list[str]()
     for line, hypothesis in zip(chosen, found.hypotheses, strict=True):
-        if watch is not None:
-            watch(len(paths), len(chosen))
+        watch(len(paths), len(chosen))
         alignment = hypothesis.alignment
         if alignment is not None:
             path = run.plots / f"dev-{line + 1:05d}.png"

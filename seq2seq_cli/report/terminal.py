@@ -62,7 +62,7 @@ class TerminalHeatmap:
         return row
 
 
-def terminal_heatmap(alignment: Alignment, merge: bool = True) -> TerminalHeatmap:
+def terminal_heatmap(alignment: Alignment, merge: bool) -> TerminalHeatmap:
     """``alignment`` for ``rich``'s ``Console.print``; ``merge``: words, otherwise subword pieces."""
     return TerminalHeatmap(by_words(alignment) if merge else by_pieces(alignment))
 

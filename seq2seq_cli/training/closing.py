@@ -178,9 +178,7 @@ class Closing:
         again = f"seq2seq eval {shell_word(self.run.directory)}"
         if following is not None and following.hopeless:
             return LeftOut(TEST, again)
-        return self._in_time(
-            lambda: evaluate_run(self.run, test, translator, watch=self._watch(TEST), own_test=True), TEST, again
-        )
+        return self._in_time(lambda: evaluate_run(self.run, test, translator, self._watch(TEST)), TEST, again)
 
     def _test_seconds(self) -> float | None:
         """About how long the test will take, going by some of its lines."""

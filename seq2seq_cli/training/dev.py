@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -70,7 +70,8 @@ class _Look:
         self.count = len(self.lines.src)
         self.tokenizer = sitting.tokenizer.name
         # No look at dev takes more memory than an update.
-        self.most_cells = self.training.batch_tokens * (sitting.config.data.max_length + 1)
+        tokens = self.training.batch_tokens
+        self.at_a_time = AtATime(tokens, tokens * (sitting.config.data.max_length + 1))
         self.done = 0.0
         if not is_of_a_length(self.dev).any():
             what = f"every dev line is longer than {MOST_PIECES:,} pieces."
@@ -86,10 +87,10 @@ class _Look:
         rows = self._drawn(lines)
         learner, ranks, dev = self.sitting.learner, self.sitting.ranks, self.lines
         watch = self._watch(0.0, LOSS_SHARE, len(rows), deadline)
-        loss = dev_loss(model, self.dev, self.training.batch_tokens, learner, rows, self.most_cells, watch)
+        loss = dev_loss(model, self.dev, rows, self.at_a_time, learner, watch)
         watch = self._watch(LOSS_SHARE, 1.0, len(rows), deadline)
         mine = ranks.share(rows)
-        found = _together(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
+        found = _all_in_time(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
         texts = ranks.gather([hypothesis.text for hypothesis in found])
         diagnosed = set(spread([i for i in rows if dev.src[i].strip()], DIAGNOSED))
         looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
@@ -111,7 +112,7 @@ class _Look:
         return watch
 
 
-def _together(ranks: Ranks, work: Callable[[], T]) -> T:
+def _all_in_time(ranks: Ranks, work: Callable[[], T]) -> T:
     """What ``work`` makes in each process. Raises OutOfTimeError in all of them where one is out of time: nobody waits for it."""
     made, over = None, False
     try:
@@ -168,33 +169,39 @@ def _translated(sitting: Sitting, model: Seq2Seq, lines: list[str], watch: Watch
         return [nothing() for _ in lines]
 
 
+class AtATime(NamedTuple):
+    """How much of dev is computed together: ``tokens`` of a batch, as `cut` counts them, and ``cells`` of attention (see
+    ``Seq2Seq.nll``)."""
+
+    tokens: int
+    cells: int
+
+
 @torch.inference_mode()
 def dev_loss(
     model: Seq2Seq,
     dev: TokenisedSplit,
-    batch_tokens: int,
+    rows: Sequence[int],
+    at_a_time: AtATime,
     learner: Learner,
-    rows: Sequence[int] | None = None,
-    most_cells: int | None = None,
-    watch: Watch | None = None,
+    watch: Watch,
 ) -> float:
-    """Negative log-likelihood of dev, or of its ``rows``, nats a target token; without pairs of more than MOST_PIECES.
-    ``most_cells``: of attention at a time (see ``Seq2Seq.nll``). ``watch`` as of a search."""
-    among = np.arange(len(dev)) if rows is None else np.asarray(rows)
+    """Negative log-likelihood of these ``rows`` of dev, nats a target token; without pairs of more than MOST_PIECES.
+    ``learner``: on what device, how precise and in how many processes. ``watch`` as of a search."""
+    among = np.asarray(rows)
     among = among[is_of_a_length(dev)[among]]
     order = among[np.lexsort((dev.src_lengths[among], dev.tgt_lengths[among]))]
-    batches = learner.ranks.share(cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, batch_tokens))
+    batches = learner.ranks.share(cut(dev.tgt_lengths[order] + 1, dev.src_lengths[order] + 1, at_a_time.tokens))
 
     def sums() -> tuple[float, int]:
         total, tokens = 0.0, 0
         for number, part in enumerate(batches):
-            if watch is not None:
-                watch(number, len(batches))
+            watch(number, len(batches))
             batch = load_batch(dev, order[part]).to(learner.device)
             with learner.precision.autocast(learner.device):
-                total += float(model.nll(batch, most_cells))
+                total += float(model.nll(batch, at_a_time.cells))
             tokens += batch.target_tokens
         return total, tokens
 
-    total, all_tokens = learner.ranks.sum(*_together(learner.ranks, sums))
+    total, all_tokens = learner.ranks.sum(*_all_in_time(learner.ranks, sums))
     return total / all_tokens if all_tokens else math.nan

@@ -88,7 +88,7 @@ def _add(
         tokens += batch.target_tokens
         with learner.precision.autocast(learner.device):
             drawn = learner.objective.draw(learner.model, batch)
-        with _together(learner.replica, number == len(batches)):
+        with _exchanging(learner.replica, number == len(batches)):
             # Not the same autocast as above: weights that it casts without gradients would be kept without them.
             with learner.precision.autocast(learner.device):
                 cost = learner.replica(batch, drawn, guided_weight)
@@ -104,6 +104,6 @@ def _add(
     return sums if weighs else Sums(0, 0.0, 0, 0.0, len(batches))
 
 
-def _together(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:
+def _exchanging(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:
     """Processes exchange their gradients once, in the last backward pass of a step."""
     return nullcontext() if last or isinstance(replica, Replica) else replica.no_sync()

@@ -46,7 +46,7 @@ class Learner(NamedTuple):
     device: torch.device
     precision: Precision
     objective: Objective
-    ranks: Ranks = ALONE
+    ranks: Ranks
 
     def become(self, other: Learner) -> None:
         """Take over the weights of ``other``, and the state of its optimiser and scaler."""

@@ -55,179 +55,176 @@ def train(
     bit for bit, as never having stopped (under a time limit that bites, the clock decides where training ends, how
     the cosine falls and, where there is no time for all, at how many lines of dev is looked).
     """
-    clock = _Clock(progress, learner.ranks)
+    loop = _Loop(learner, data, config, progress, evaluate, _Clock(progress, learner.ranks))
     # Python's collector would look again and again through all that was imported: 3% of the time. An earlier training of
     # this process is not to be kept with it.
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    while True:
-        if _has_diverged(progress):
-            yield Diverged(progress.step, progress.setbacks, progress.seconds)
-            return
-        reason = _reason_to_end(config, progress)
-        if _evaluation_due(config, progress, ending=bool(reason)):
-            yield _evaluate(learner, config, progress, evaluate, clock)
-            reason = _reason_to_end(config, progress)
-        if reason:
-            break
-        yield from _buffer(learner, data, config, progress, evaluate, clock)
-    yield Ended(reason, progress.step, progress.seconds, progress.skipped, progress.setbacks)
+    yield from loop.happenings()
 
 
-def _has_diverged(progress: Progress) -> bool:
-    return progress.skipped_in_a_row >= SKIPPED_IN_A_ROW
+class _Loop(NamedTuple):
+    """What ``train`` is given, and the time that it takes."""
 
+    learner: Learner
+    data: TrainingText
+    config: TrainingConfig
+    progress: Progress
+    evaluate: Evaluate
+    clock: _Clock
 
-def _buffer(
-    learner: Learner,
-    data: TrainingText,
-    config: TrainingConfig,
-    progress: Progress,
-    evaluate: Evaluate,
-    clock: _Clock,
-) -> Iterator[Stepped | Skipped | Evaluated | Unjudged]:
-    """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
-    buffers = data.buffers(config.seed, progress.epoch)
-    split = data.load(buffers[progress.buffer])
-    batches = plan(split, config.batch_tokens, config.seed, progress.epoch, progress.buffer)
-    groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
-    place = progress.epoch, progress.buffer
-    if not groups:
-        progress.close_buffer(0, len(buffers))
-    learner.model.train()
-    while (progress.epoch, progress.buffer) == place:
-        if _reason_to_end(config, progress) or _has_diverged(progress):
-            return
-        if _evaluation_due(config, progress):
-            yield _evaluate(learner, config, progress, evaluate, clock)
-            continue
-        share = (progress.pairs + len(split) * (progress.batch / len(groups))) / len(data)
-        event = _step(learner, split, groups[progress.batch], config, progress, share, clock)
-        if progress.batch == len(groups):
-            progress.close_buffer(len(split), len(buffers))
-        yield event
+    def happenings(self) -> Iterator[Event | Diverged]:
+        """What ``train`` yields."""
+        progress = self.progress
+        while True:
+            if self.has_diverged():
+                yield Diverged(progress.step, progress.setbacks, progress.seconds)
+                return
+            reason = self.reason_to_end()
+            if self.evaluation_due(ending=bool(reason)):
+                yield self.look_at_dev()
+                reason = self.reason_to_end()
+            if reason:
+                break
+            yield from self.buffer()
+        yield Ended(reason, progress.step, progress.seconds, progress.skipped, progress.setbacks)
 
+    def has_diverged(self) -> bool:
+        """Whether going on is no use."""
+        return self.progress.skipped_in_a_row >= SKIPPED_IN_A_ROW
 
-def _reason_to_end(config: TrainingConfig, progress: Progress) -> str:
-    """Why training is over now; empty while it is not."""
-    if progress.stale >= config.patience:
-        return f"no better on dev for {counted(config.patience, 'evaluation')}"
-    if progress.epoch >= config.epochs:
-        return f"{counted(config.epochs, 'epoch')} done"
-    if config.max_minutes is not None and progress.seconds >= updating_seconds(config, progress):
-        return "1 minute is over" if config.max_minutes == 1 else f"{config.max_minutes:g} minutes are over"
-    return ""
+    def buffer(self) -> Iterator[Stepped | Skipped | Evaluated | Unjudged]:
+        """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
+        config, progress = self.config, self.progress
+        buffers = self.data.buffers(config.seed, progress.epoch)
+        split = self.data.load(buffers[progress.buffer])
+        batches = plan(split, config.batch_tokens, config.seed, progress.epoch, progress.buffer)
+        groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
+        place = progress.epoch, progress.buffer
+        if not groups:
+            progress.close_buffer(0, len(buffers))
+        self.learner.model.train()
+        while (progress.epoch, progress.buffer) == place:
+            if self.reason_to_end() or self.has_diverged():
+                return
+            if self.evaluation_due(ending=False):
+                yield self.look_at_dev()
+                continue
+            share = (progress.pairs + len(split) * (progress.batch / len(groups))) / len(self.data)
+            event = self.step(split, groups[progress.batch], share)
+            if progress.batch == len(groups):
+                progress.close_buffer(len(split), len(buffers))
+            yield event
 
+    def reason_to_end(self) -> str:
+        """Why training is over now; empty while it is not."""
+        config, progress = self.config, self.progress
+        if progress.stale >= config.patience:
+            return f"no better on dev for {counted(config.patience, 'evaluation')}"
+        if progress.epoch >= config.epochs:
+            return f"{counted(config.epochs, 'epoch')} done"
+        if config.max_minutes is not None and progress.seconds >= updating_seconds(config, progress):
+            return "1 minute is over" if config.max_minutes == 1 else f"{config.max_minutes:g} minutes are over"
+        return ""
 
-def _evaluation_due(config: TrainingConfig, progress: Progress, ending: bool = False) -> bool:
-    """Whether dev is to be looked at before the next step, or before the end. Read off ``progress`` alone, so that a
-    training resumed between a step and its evaluation, or amid it, makes up for it."""
-    every = config.evaluate_every
-    due = progress.step % every == 0 if every else progress.batch == progress.buffer == 0
-    return (due or ending) and progress.evaluated_step < progress.step
+    def evaluation_due(self, ending: bool) -> bool:
+        """Whether dev is to be looked at before the next step, or before the end. Read off ``progress`` alone, so that a
+        training resumed between a step and its evaluation, or amid it, makes up for it."""
+        every, progress = self.config.evaluate_every, self.progress
+        due = progress.step % every == 0 if every else progress.batch == progress.buffer == 0
+        return (due or ending) and progress.evaluated_step < progress.step
 
+    def step(self, split: TokenisedSplit, group: list[np.ndarray], epoch_share: float) -> Stepped | Skipped:
+        """An update by the batches of ``group``, at that share of the epoch."""
+        learner, config, progress = self.learner, self.config, self.progress
+        weight = optim.guided_weight(config, optim.share_done(config, progress, epoch_share))
+        _seed(config.seed, progress, learner.ranks)
+        sums = add_gradients(learner, split, group, weight)
+        rate = optim.learning_rate(config, progress, epoch_share)
+        finite = math.isfinite(sums.loss)
+        # What the processes have is the mean of their gradients, not the sum.
+        tokens = sums.tokens / learner.ranks.size
+        norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite)
+        took = self.clock.lap()
+        progress.step_seconds = took if config.max_minutes is not None else 0.0
+        progress.step += 1
+        progress.batch += 1
+        # In fp16 a gradient that is not finite says that the scale of the loss is too large, and it has been lowered.
+        if not finite or not (math.isfinite(norm) or learner.scaler.is_enabled()):
+            progress.skipped += 1
+            progress.skipped_in_a_row += 1
+            what: Literal["loss", "gradient"] = "gradient" if finite else "loss"
+            return Skipped(progress.epoch, progress.step, what, progress.skipped, progress.seconds)
+        progress.skipped_in_a_row = 0
+        return Stepped(
+            epoch=progress.epoch,
+            step=progress.step,
+            loss=sums.loss / sums.tokens,
+            target_tokens=sums.tokens,
+            learning_rate=rate,
+            gradient_norm=norm,
+            seconds=progress.seconds,
+            share=optim.share_done(config, progress, epoch_share),
+            guidance=sums.guidance / sums.guided_tokens if sums.guided_tokens else None,
+            guided_tokens=sums.guided_tokens,
+            split_into=sums.parts if sums.parts > len(group) else None,
+            reward=100 * sums.reward / sums.rewarded if sums.rewarded else None,
+            rewarded=sums.rewarded,
+        )
 
-def _step(
-    learner: Learner,
-    data: TokenisedSplit,
-    group: list[np.ndarray],
-    config: TrainingConfig,
-    progress: Progress,
-    epoch_share: float,
-    clock: _Clock,
-) -> Stepped | Skipped:
-    weight = optim.guided_weight(config, optim.share_done(config, progress, epoch_share))
-    _seed(config.seed, progress, learner.ranks)
-    sums = add_gradients(learner, data, group, weight)
-    rate = optim.learning_rate(config, progress, epoch_share)
-    finite = math.isfinite(sums.loss)
-    # What the processes have is the mean of their gradients, not the sum.
-    tokens = sums.tokens / learner.ranks.size
-    norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite)
-    took = clock.lap()
-    progress.step_seconds = took if config.max_minutes is not None else 0.0
-    progress.step += 1
-    progress.batch += 1
-    # In fp16 a gradient that is not finite says that the scale of the loss is too large, and it has been lowered.
-    if not finite or not (math.isfinite(norm) or learner.scaler.is_enabled()):
-        progress.skipped += 1
-        progress.skipped_in_a_row += 1
-        what: Literal["loss", "gradient"] = "gradient" if finite else "loss"
-        return Skipped(progress.epoch, progress.step, what, progress.skipped, progress.seconds)
-    progress.skipped_in_a_row = 0
-    return Stepped(
-        epoch=progress.epoch,
-        step=progress.step,
-        loss=sums.loss / sums.tokens,
-        target_tokens=sums.tokens,
-        learning_rate=rate,
-        gradient_norm=norm,
-        seconds=progress.seconds,
-        share=optim.share_done(config, progress, epoch_share),
-        guidance=sums.guidance / sums.guided_tokens if sums.guided_tokens else None,
-        guided_tokens=sums.guided_tokens,
-        split_into=sums.parts if sums.parts > len(group) else None,
-        reward=100 * sums.reward / sums.rewarded if sums.rewarded else None,
-        rewarded=sums.rewarded,
-    )
+    def look_at_dev(self) -> Evaluated | Unjudged:
+        """Judge the model, and note how it did."""
+        learner, config, progress = self.learner, self.config, self.progress
+        learner.model.eval()
+        try:
+            scores = self.evaluate(learner.model)
+        except OutOfTimeError:
+            return self.unjudged()
+        finally:
+            learner.model.train()
+        progress.evaluations += 1
+        progress.evaluated_step = progress.step
+        score = scores.bleu if config.stop_on == "bleu" else -scores.loss
+        score = -math.inf if math.isnan(score) else score
+        best = progress.best_score is None or score > progress.best_score
+        if best:
+            progress.best_score, progress.best_step, progress.stale = score, progress.step, 0
+        else:
+            progress.stale += 1
+        lowest = math.inf if progress.lowest_loss is None else progress.lowest_loss
+        if scores.loss < lowest:
+            progress.lowest_loss = scores.loss
+        else:
+            progress.plateau_factor /= 2
+        took = self.clock.lap()
+        progress.look_seconds = took if config.max_minutes is not None else 0.0
+        return Evaluated(
+            epoch=progress.epochs_begun,
+            step=progress.step,
+            number=progress.evaluations,
+            loss=scores.loss,
+            bleu=scores.bleu,
+            best=best,
+            seconds=progress.seconds,
+            attention=scores.attention,
+            dev_lines=progress.dev_lines,
+        )
+
+    def unjudged(self) -> Unjudged:
+        """Note that there was no time to judge the model."""
+        progress = self.progress
+        kept = progress.best_score is None
+        progress.evaluated_step = progress.step
+        progress.best_step = progress.step if kept else progress.best_step
+        progress.look_seconds = max(progress.look_seconds, self.clock.lap())
+        return Unjudged(progress.epochs_begun, progress.step, progress.seconds, kept)
 
 
 def _seed(seed: int, progress: Progress, ranks: Ranks) -> None:
     """What is random in a step depends on where it stands, and on nothing that a checkpoint would have to keep."""
     place = np.random.SeedSequence((seed, progress.step, ranks.rank))
     torch.manual_seed(int(place.generate_state(1, np.uint64)[0]))
-
-
-def _evaluate(
-    learner: Learner,
-    config: TrainingConfig,
-    progress: Progress,
-    evaluate: Evaluate,
-    clock: _Clock,
-) -> Evaluated | Unjudged:
-    learner.model.eval()
-    try:
-        scores = evaluate(learner.model)
-    except OutOfTimeError:
-        return _unjudged(progress, clock)
-    finally:
-        learner.model.train()
-    progress.evaluations += 1
-    progress.evaluated_step = progress.step
-    score = scores.bleu if config.stop_on == "bleu" else -scores.loss
-    score = -math.inf if math.isnan(score) else score
-    best = progress.best_score is None or score > progress.best_score
-    if best:
-        progress.best_score, progress.best_step, progress.stale = score, progress.step, 0
-    else:
-        progress.stale += 1
-    lowest = math.inf if progress.lowest_loss is None else progress.lowest_loss
-    if scores.loss < lowest:
-        progress.lowest_loss = scores.loss
-    else:
-        progress.plateau_factor /= 2
-    took = clock.lap()
-    progress.look_seconds = took if config.max_minutes is not None else 0.0
-    return Evaluated(
-        epoch=progress.epochs_begun,
-        step=progress.step,
-        number=progress.evaluations,
-        loss=scores.loss,
-        bleu=scores.bleu,
-        best=best,
-        seconds=progress.seconds,
-        attention=scores.attention,
-        dev_lines=progress.dev_lines,
-    )
-
-
-def _unjudged(progress: Progress, clock: _Clock) -> Unjudged:
-    kept = progress.best_score is None
-    progress.evaluated_step = progress.step
-    progress.best_step = progress.step if kept else progress.best_step
-    progress.look_seconds = max(progress.look_seconds, clock.lap())
-    return Unjudged(progress.epochs_begun, progress.step, progress.seconds, kept)
 
 
 class _Clock:

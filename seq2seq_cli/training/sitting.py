@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.guidance import GuideFile
 from seq2seq_cli.data.prepare import Prepared, Report, prepare, silent
 from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.errors import RunError
@@ -123,11 +124,8 @@ class Sitting:
 def prepared_text(config: Config, threads: int, report: Report = silent, subwords: Subwords | None = None) -> Prepared:
     """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
     guided = config.training.guided_alignment
-    links = None if guided is None else expanded(guided)
-    return prepare(
-        config.data, config.subword, threads=threads, report=report, subwords=subwords, links=links,
-        links_from=config.training.guided_from,
-    )  # fmt: skip
+    links = None if guided is None else GuideFile(expanded(guided), config.training.guided_from)
+    return prepare(config.data, config.subword, threads, report, subwords, links)
 
 
 def with_vocabulary(

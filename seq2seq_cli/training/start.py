@@ -27,9 +27,7 @@ MAY_DIFFER = {"model.dropout"}
 """Settings there that they do not depend on."""
 
 
-def load_settings(
-    path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None
-) -> Config:
+def load_settings(path: Path | None, overrides: Iterable[str], flags: Mapping[str, object] | None) -> Config:
     """As ``config.load``; where objective.from_run names a run, what is not given comes from there, but for training
     settings, whose defaults are FINE_TUNING.
 

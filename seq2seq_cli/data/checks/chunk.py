@@ -42,10 +42,10 @@ class Expected:
     whole has them in each other's place."""
 
     scripts: tuple[frozenset[str], frozenset[str]]
-    test: TestKeys | None = None
-    quoted: tuple[bool, bool] = (False, False)
-    languages: Languages | None = None
-    swapped: bool = False
+    test: TestKeys | None
+    quoted: tuple[bool, bool]
+    languages: Languages | None
+    swapped: bool
 
 
 class Seen(NamedTuple):

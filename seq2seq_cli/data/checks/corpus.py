@@ -120,7 +120,6 @@ def check(
     languages: tuple[str, str],
     test: ParallelText | None,
     progress: Progress,
-    processes: int | None = None,
 ) -> Iterator[Checked]:
     """Check a training text, against a test text where there is one.
 
@@ -136,7 +135,7 @@ def check(
             against = None
             if test is not None:
                 against, of_test = converted(test, languages, Path(folder))
-            found = _Check(readable, languages, against, progress, Path(folder)).run(processes or available_cores())
+            found = _Check(readable, languages, against, progress, Path(folder)).run(available_cores())
         except DataError as error:
             for done in (*conversions, *of_test):
                 error.where = error.where and done.named(error.where)

@@ -34,7 +34,7 @@ APART, FEWEST = 4, 8
 """More lines than the one, on both sides, part pairs; so many must stand together."""
 
 
-def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int = 0) -> np.ndarray:
+def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int) -> np.ndarray:
     """The pairs (`BEAD`) of two texts that begin together, and where ``closed`` end together. ``beside``: by how much the
     number of a target line is higher than that of the source line it has stood beside.
 
