@@ -11,19 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seq2seq_cli.api import evaluate, train
-    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
     from seq2seq_cli.errors import UserError
     from seq2seq_cli.evaluation.systems import Evaluation
     from seq2seq_cli.training.experiment import Begun
     from seq2seq_cli.training.progress import Ended, Evaluated, Stepped
 
-__all__ = ["Begun", "Ended", "Evaluated", "Evaluation", "Stepped", "Translator", "UserError", "evaluate", "train"]
+__all__ = [
+    "Begun",
+    "Ended",
+    "Evaluated",
+    "Evaluation",
+    "Sampling",
+    "Scoring",
+    "Stepped",
+    "Translator",
+    "UserError",
+    "evaluate",
+    "train",
+]
 
 _FROM = {
     "Begun": "training.experiment",
     "Ended": "training.progress",
     "Evaluated": "training.progress",
     "Evaluation": "evaluation.systems",
+    "Sampling": "decoding.translator",
+    "Scoring": "decoding.translator",
     "Stepped": "training.progress",
     "Translator": "decoding.translator",
     "UserError": "errors",

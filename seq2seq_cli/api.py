@@ -65,7 +65,16 @@ def evaluate(
     opened = open_run(None if run is None else expanded(str(run)))
     scored_with = None if tokenizer is None else find_tokenizer(tokenizer)
     form = str(test) if isinstance(test, PurePath) else test
-    terms = Terms(form, references, decoding or {}, scored_with, device=device, precision=precision)
+    changes = decoding or {}
+    terms = Terms(
+        form,
+        references,
+        changes,
+        scored_with,
+        device=device,
+        precision=precision,
+        called={name: name for name in changes},
+    )
     return compare_runs([opened], terms).evaluations[0]
 
 

@@ -21,6 +21,7 @@ _WORDS = {
     "bool_type": "must be true or false",
     "string_type": 'must be text, as in "de"',
     "list_type": "must be a list",
+    "dict_type": "must be a section with settings of its own",
     "model_type": "must be a section with settings of its own",
 }
 """By pydantic's types of errors."""

@@ -369,3 +369,24 @@ def test_the_newest_run_is_the_default(
     assert "the newest" not in terminal.ok("translate", "--run", "runs/older", stdin=b"ta\n").err
     monkeypatch.setenv("RANK", "1")
     assert "the newest" not in terminal.ok("translate", stdin=b"ta\n").err
+
+
+def test_settings_of_a_search_may_be_given_by_their_names(translator: Translator) -> None:
+    line = LINES[:1]
+    assert len(translator.hypotheses(line, {"beam": 2})[0]) == 2
+    assert translator.translate(line, {"beam": 1}) == translator.translate(line, settings(translator, beam=1))
+    with pytest.raises(ConfigError, match=r"^beam = 5000: must be 1000 or less"):
+        translator.translate(line, {"beam": 5000})
+    with pytest.raises(ConfigError, match=r'^beem is unknown. Did you mean "decoding.beam"'):
+        translator.translate(line, {"beem": 1})
+
+
+def test_a_text_is_no_list_of_lines(translator: Translator) -> None:
+    for call in (
+        lambda: translator.translate("ta nu"),
+        lambda: translator.hypotheses("ta nu"),
+        lambda: translator.score("ta nu", ["ta"]),
+        lambda: translator.score(["ta nu"], "ta"),
+    ):
+        with pytest.raises(DataError, match="where a list of lines is meant"):
+            call()

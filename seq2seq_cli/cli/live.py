@@ -112,10 +112,7 @@ def _conclude(event: Happening) -> None:
     elif isinstance(event, LeftOut):
         console.warn(str(event))
     elif isinstance(event, Averaged):
-        kept = "better, so it is the one kept" if event.kept else "the best single one is kept"
-        console.notice(
-            f"mean of the last {counted(event.checkpoints, 'evaluation')}: dev BLEU {event.scores.bleu:.2f}; {kept}"
-        )
+        console.notice(str(event))
     elif isinstance(event, Evaluation):
         bleu, chrf, ter = event.scores.bleu, event.scores.chrf, event.scores.ter
         console.result(
@@ -130,11 +127,7 @@ def _conclude(event: Happening) -> None:
     elif isinstance(event, Pictures):
         for warning in event.warnings:
             console.warn(warning)
-        console.notice(
-            f"{counted(len(event.paths), 'alignment picture')}: {event.paths[0].parent}"
-            if event.paths
-            else "no pictures"
-        )
+        console.notice(str(event))
 
 
 class _Plain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import isfinite
@@ -38,6 +38,10 @@ from seq2seq_cli.wording import counted
 
 Watch = Callable[[int, int], None]
 """Hears, before each step of a search, how many lines are translated and of how many; what it raises ends the work."""
+
+
+Decoding = DecodingConfig | Mapping[str, int | float | None]
+"""All settings of a search, or those to change from the run's own, as ``{"beam": 1}``."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +116,15 @@ class Translator:
         with self.precision.autocast(self.device):
             return self.model.new_pass(stepping=True, in_int8=self.precision.name == "int8")
 
-    def translate(self, lines: Sequence[str], decoding: DecodingConfig | None = None) -> list[str]:
-        """The best translation of each line, in order; an empty line for an empty line."""
+    def translate(self, lines: Sequence[str], decoding: Decoding | None = None) -> list[str]:
+        """The best translation of each line, in order; an empty line for an empty line. ``decoding`` and errors as for
+        `search`."""
         return [hypotheses[0].text for hypotheses in self.search(self.sentences(lines, BEST_TEXT), decoding)]
 
     def hypotheses(
         self,
         lines: Sequence[str],
-        decoding: DecodingConfig | None = None,
+        decoding: Decoding | None = None,
         sampling: Sampling | None = None,
         replace_unknown: bool = False,
     ) -> list[list[Hypothesis]]:
@@ -128,14 +133,15 @@ class Translator:
         return self.search(self.sentences(lines, Details(replace_unknown=replace_unknown)), decoding, sampling)
 
     def sentences(self, lines: Sequence[str], details: Details = EVERYTHING, first: int = 0) -> list[Sentence]:
-        """The lines, tokenised; ``first``: the number of the first."""
+        """The lines, tokenised; ``first``: the number of the first. Raises DataError for a text that is not in lines."""
+        _require_lines(lines)
         encoded = zip(lines, self.subwords.src.encode(list(lines)), strict=True)
         return [Sentence(line, ids, details, number) for number, (line, ids) in enumerate(encoded, start=first)]
 
     def search(
         self,
         sentences: Sequence[Sentence],
-        decoding: DecodingConfig | None = None,
+        decoding: Decoding | None = None,
         sampling: Sampling | None = None,
         watch: Watch | None = None,
     ) -> list[list[Hypothesis]]:
@@ -145,7 +151,7 @@ class Translator:
         UnsearchableError where the model gives no probabilities that are numbers, ConfigError for settings that no file may
         hold.
         """
-        settings = decoding_with(decoding or self.config.decoding, {})
+        settings = self._settings(decoding)
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence.ids]
         done = 0
@@ -158,11 +164,18 @@ class Translator:
                 results[places[i]] = self._read(found, row, together[row])
         return results
 
+    def _settings(self, decoding: Decoding | None) -> DecodingConfig:
+        if decoding is None or isinstance(decoding, DecodingConfig):
+            return decoding_with(decoding or self.config.decoding, {})
+        return decoding_with(self.config.decoding, decoding, {name: name for name in decoding})
+
     def score(
         self, sources: Sequence[str], targets: Sequence[str], scoring: Scoring = DEFAULT_SCORING
     ) -> list[Hypothesis]:
         """Given translations, scored by forced decoding as the search would score them. Alignments call unknown pieces as
         the lines do. Raises as `score_pieces` does."""
+        for lines in (sources, targets):
+            _require_lines(lines)
         scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring)
         return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, targets, strict=True)]
 
@@ -291,6 +304,11 @@ def _require_numbers(log_probs: Sequence[float]) -> None:
 def longest_translation(pieces: int) -> int:
     """How many pieces a translation may have where nothing else is said."""
     return min(2 * pieces + 20, pieces + 200)
+
+
+def _require_lines(lines: Sequence[str]) -> None:
+    if isinstance(lines, str):  # a sequence of characters
+        raise DataError("a text where a list of lines is meant.", None, 'Put it into a list: ["..."].')
 
 
 def nothing() -> Hypothesis:

@@ -241,7 +241,7 @@ class Terms:
     """On what runs are compared, and how.
 
     ``test``, with ``references`` as for `open_test`: None for the test set that all of them were configured with.
-    ``decoding``: settings to change from each run's own (None: not given); ``tokenizer``: the one for all instead of their
+    ``decoding``: settings to change from each run's own (None: not given), ``called`` as for `decoding_with`; ``tokenizer``: the one for all instead of their
     own. ``one_source``: whether they must translate the same text, which all needs that is told sentence by sentence or by
     source length.
     """
@@ -254,6 +254,7 @@ class Terms:
     one_source: bool = False
     device: str = "auto"
     precision: str = "fp32"
+    called: Mapping[str, str] | None = None
 
 
 def compare_runs(
@@ -271,7 +272,7 @@ def compare_runs(
     changed = any(value is not None for value in terms.decoding.values())
     evaluations: list[Evaluation] = []
     for entry in entries:
-        settings = decoding_with(entry.config.decoding, terms.decoding) if changed else None
+        settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
         instead = Instead(settings, chosen, another=changed or not entry.is_own(texts))
         evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep))

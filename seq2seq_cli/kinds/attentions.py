@@ -191,9 +191,7 @@ def _row(name: str, offered: tuple[Offer, ...], taken: set[str]) -> Kind:
     row = offer.load()
     wrong = _mistake(name, row)
     if wrong or not isinstance(row, Kind):
-        raise failed(
-            offer.package, f'offers the attention kind "{name}" by {offer.entry.value}, but {wrong}', offer.entry.module
-        )
+        raise failed(offer.package, f'offers the attention kind "{name}" by {offer.entry.value}, but {wrong}')
     for alias in row.aliases:
         _require_free(alias, offer.package, [_owner(alias)] if alias in taken else [])
     return replace(row, package=offer.package)
@@ -255,8 +253,6 @@ def find(name: str, where: str | None = None) -> Kind:
         raise ConfigError(problem.what, where, problem.hint)
     row = row_of(name)
     if row is None:
-        known = ", ".join(kind.name for kind in kinds())
-        raise ConfigError(
-            f'attention kind "{name}" is unknown.', where, suggestion(name, names()) or f"Known kinds: {known}."
-        )
+        near = suggestion(name, names()) or f"Known kinds: {', '.join(kind.name for kind in kinds())}."
+        raise ConfigError(f'attention kind "{name}" is unknown.', where, near)
     return row

@@ -9,6 +9,7 @@ A package says so in its pyproject.toml::
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from traceback import extract_tb
 from typing import NamedTuple
 
 from seq2seq_cli.errors import ConfigError
@@ -29,7 +30,7 @@ class Offer(NamedTuple):
         try:
             return self.entry.load()
         except (Exception, SystemExit) as problem:  # of whatever kind: it is somebody else's code
-            raise failed(self.package, f"cannot be loaded: {described(problem)}", self.entry.module) from problem
+            raise failed(self.package, f"cannot be loaded: {described(problem)}") from problem
 
 
 @cache
@@ -42,12 +43,13 @@ def offers(group: str) -> Mapping[str, tuple[Offer, ...]]:
     return found
 
 
-def failed(package: str, what: str, module: str) -> ConfigError:
-    """What to tell of a ``package`` whose ``module`` does not do what it should."""
-    hint = f'Tell its author, or uninstall it. `python -c "import {module}"` may show where it fails.'
-    return ConfigError(f"the package {package} {what}.", None, hint)
+def failed(package: str, what: str) -> ConfigError:
+    """What to tell of a ``package`` that does not do what it should."""
+    return ConfigError(f"the package {package} {what}.", None, "Tell its author, or uninstall it.")
 
 
 def described(problem: BaseException) -> str:
-    """An exception of somebody else's code in a line."""
-    return " ".join(f"{type(problem).__name__}: {problem}".split()).rstrip(".: ")
+    """An exception of somebody else's code in a line, with the place where it was raised."""
+    said = " ".join(f"{type(problem).__name__}: {problem}".split()).rstrip(".: ")
+    frames = extract_tb(problem.__traceback__)
+    return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said

@@ -121,12 +121,12 @@ def build_attention(
         raise
     except Exception as problem:  # of whatever kind: it is somebody else's code
         what = f'cannot make its attention "{row.name}": {described(problem)}'
-        raise failed(row.package, what, row.import_path) from problem
+        raise failed(row.package, what) from problem
     if not isinstance(attention, nn.Module) or not isinstance(attention, Attention):
         what = (
             f'makes for its attention "{row.name}" a {type(attention).__name__}, which is no Attention (model/types.py)'
         )
-        raise failed(row.package, what, row.import_path)
+        raise failed(row.package, what)
     return attention
 
 

@@ -10,6 +10,7 @@ from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.report.heatmaps import save_picture
 from seq2seq_cli.runs import Run
+from seq2seq_cli.wording import counted
 
 SHORTEST, LONGEST = 5, 25
 """Words of a source sentence worth a picture: enough to see, few enough to read."""
@@ -21,6 +22,11 @@ class Pictures:
 
     paths: list[Path]
     warnings: list[str]
+
+    def __str__(self) -> str:
+        if not self.paths:
+            return "no pictures"
+        return f"{counted(len(self.paths), 'alignment picture')}: {self.paths[0].parent}"
 
 
 def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watch: Watch) -> Pictures:

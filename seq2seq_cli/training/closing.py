@@ -19,7 +19,7 @@ from seq2seq_cli.training.checkpoint import average
 from seq2seq_cli.training.limit import Deadline, OutOfTimeError
 from seq2seq_cli.training.loop import DevScores, Evaluate
 from seq2seq_cli.training.sitting import Sitting
-from seq2seq_cli.wording import shell_word
+from seq2seq_cli.wording import counted, shell_word
 
 T = TypeVar("T")
 
@@ -36,6 +36,10 @@ class Averaged:
     checkpoints: int
     scores: DevScores
     kept: bool
+
+    def __str__(self) -> str:
+        kept = "better, so it is the one kept" if self.kept else "the best single one is kept"
+        return f"mean of the last {counted(self.checkpoints, 'evaluation')}: dev BLEU {self.scores.bleu:.2f}; {kept}"
 
 
 @dataclass(frozen=True)

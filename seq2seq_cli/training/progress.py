@@ -119,6 +119,9 @@ class Diverged:
     setbacks: int
     seconds: float
 
+    def __str__(self) -> str:
+        return f"no finite loss and gradient in the steps before step {self.step}"
+
 
 @dataclass(frozen=True)
 class WentBack:
