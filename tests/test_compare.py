@@ -14,7 +14,7 @@ from comparisons import SOURCE, WORSE, comparison, evaluation
 from corpora import TinyCorpus, write_lines
 
 from seq2seq_cli.config.whole import all_keys, value_of
-from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.evaluation.seeds import KindSummary, sizes, summaries
 from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.report.document import write_report
@@ -205,6 +205,12 @@ def test_a_comparison_needs_a_test_set(corpus: TinyCorpus, tmp_path: Path) -> No
     flags = {f"data.{key}": value for key, value in corpus.config().data.model_dump().items() if key != "test"}
     with pytest.raises(ConfigError, match="there is none"):
         planned_runs("none", 1, ComparisonFiles(tmp_path), None, (), flags)
+
+
+def test_the_directory_of_a_run_is_none_of_a_comparison(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(RunError, match="is the directory of a run"):
+        planned_runs("none", 1, ComparisonFiles(tmp_path), None, (), {})
 
 
 def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:

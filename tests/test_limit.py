@@ -229,6 +229,14 @@ def test_time_is_kept_for_the_looks_to_come() -> None:
     assert updating_seconds(TrainingConfig(max_minutes=10, average=1), looked) == 600 - (5 + 1)
 
 
+def test_what_was_left_out_is_made_up_for_without_a_limit() -> None:
+    """By a sitting that finds training over; or the command that was named would leave it out again."""
+    config = Config().training.model_copy(update={"max_minutes": 0.1})
+    over = Progress(step=41, evaluations=2, seconds=6.1)
+    assert math.isinf(sitting_seconds(config, over))
+    assert sitting_seconds(config, Progress(step=20, evaluations=1, seconds=2.0)) < 10
+
+
 def test_there_is_no_limit_by_default() -> None:
     config, progress = TrainingConfig(), Progress(seconds=1e9, look_seconds=5.0, evaluations=1)
     for seconds in (updating_seconds, look_seconds, sitting_seconds):

@@ -193,13 +193,15 @@ def test_a_list_of_defaults_that_is_none(tmp_path: Path, written: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"defaults = {written}\n[training]\nepochs = 3\n", encoding="utf-8")
     for overrides in ([], ["training.seed=4"]):
-        with pytest.raises(ConfigError, match=re.escape(f"{path}: defaults is to be a list")):
+        with pytest.raises(
+            ConfigError, match=re.escape(f"{path}: defaults ") + "(is no list|names .attention.sise., which)"
+        ):
             load(path, overrides)
 
 
 def test_it_is_no_section(run_file: Path) -> None:
     for path in (None, run_file):
-        with pytest.raises(ConfigError, match="defaults is to be a list"):
+        with pytest.raises(ConfigError, match="defaults is no list"):
             load(path, ["defaults.x=1"])
 
 

@@ -100,7 +100,11 @@ def main() -> None:
     except OSError as problem:
         if problem.errno == errno.EBADF and streams.output_is_closed():
             streams.leave(sys.stdout)
-            _end(UserError("is closed.", "standard output", "Name a file with -o, or send it to one with >."))
+            _end(
+                UserError(
+                    "is closed.", "standard output", "Send it to a file with >, or name one where the command takes -o."
+                )
+            )
         if problem.errno not in (*DISK_FULL, *UNUSABLE):
             raise
         full = problem.errno in DISK_FULL

@@ -165,7 +165,17 @@ def from_dict(values: Mapping[str, object], where: str | None = None, names: Map
         problems = [_explain(detail, where, names or {}) for detail in error.errors()]
         raise ConfigError("\n".join(problems)) from None
     if not _are_names(written):
-        raise ConfigError(f"{DEFAULTS} is to be a list of settings' names.", where, "Leave it out.")
+        unknown = (
+            [name for name in written if isinstance(name, str) and name not in all_keys()]
+            if isinstance(written, list)
+            else []
+        )
+        what = (
+            f'{DEFAULTS} names "{unknown[0]}", which is no setting'
+            if unknown
+            else f"{DEFAULTS} is no list of settings' names"
+        )
+        raise ConfigError(f"{what}.", where, "Leave it out.")
     return config.with_unset(written) if written else config
 
 

@@ -10,7 +10,7 @@ from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.whole import Config, changed_settings
 from seq2seq_cli.data.corpora import find_test
 from seq2seq_cli.data.prepare import Prepared, Report
-from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.kinds.attentions import RESERVED, find, kinds
 from seq2seq_cli.runs import ComparisonFiles, Run
 from seq2seq_cli.training.directory import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
@@ -74,8 +74,11 @@ def planned_runs(
     same settings, read as ``config.load`` reads them, but for kind and seed.
 
     Raises ConfigError for an unknown or repeated kind, for settings that one of them does not take, and where there is
-    no test text.
+    no test text; RunError where the directory is that of a run.
     """
+    if Run(files.directory).config.is_file():
+        what = "is the directory of a run: a comparison has one of its own, with runs in it."
+        raise RunError(what, str(files.directory), "Name another one with --run.")
     runs = []
     for kind in _kinds(attentions):
         config = load(file, overrides, {**flags, "attention.kind": kind})

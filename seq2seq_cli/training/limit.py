@@ -71,6 +71,9 @@ def look_seconds(config: TrainingConfig, progress: Progress) -> float:
 
 
 def sitting_seconds(config: TrainingConfig, progress: Progress) -> float:
-    """How long a sitting that begins now may take with all that follows training, but for what cannot be stopped."""
+    """How long a sitting that begins now may take with all that follows training, but for what cannot be stopped. As long as
+    it takes, where training was over before: then somebody asks for what was left out."""
     limit = seconds_of(config)
+    if progress.evaluations and progress.seconds >= updating_seconds(config, progress):
+        return math.inf
     return max(0.0, limit - progress.seconds) + AFTERWARDS * limit + SECONDS / 2

@@ -123,7 +123,7 @@ class _Loop(NamedTuple):
         if progress.stale >= config.patience:
             return f"no better on dev for {counted(config.patience, 'evaluation')}"
         if progress.epoch >= config.epochs:
-            return f"{counted(config.epochs, 'epoch')} done"
+            return f"{counted(progress.epoch, 'epoch')} done"
         if config.max_minutes is not None and progress.seconds >= updating_seconds(config, progress):
             return "1 minute is over" if config.max_minutes == 1 else f"{config.max_minutes:g} minutes are over"
         return ""
