@@ -29,7 +29,8 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """Ends and bounds of a search. ``min_length`` and the longest lengths count pieces without ``</s>``."""
+    """What a search may write, and how long. ``banned`` tokens never come. ``min_length`` and ``max_length_N`` (for
+    each sentence) count pieces without ``</s>``."""
 
     bos: int
     eos: int
@@ -38,11 +39,11 @@ class Limits:
     max_length_N: Tensor
 
     def of(self, sentences: Tensor | slice) -> Self:
-        """For some of the sentences."""
+        """The limits of some of the sentences."""
         return replace(self, max_length_N=self.max_length_N[sentences])
 
     def banned_at(self, step: int) -> tuple[int, ...]:
-        """The tokens that may not come at that step."""
+        """The tokens that may not come at this step."""
         return (*self.banned, self.eos) if step < self.min_length else self.banned
 
 
@@ -53,7 +54,7 @@ def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[
     peak_RG = _peaks(logits_RV)
     base_NK = log_prob_NK - _log_total(logits_RV, peak_RG).view(sentences, width)
     peak_NM = (peak_RG.view(sentences, width, -1) + base_NK[..., None]).flatten(1)
-    # A banned token may be the largest of its group: no more groups than that are in the way.
+    # A banned token may be the largest of its group, so there may be one useless group for each.
     chosen_NQ = peak_NM.topk(min(count + width * len(banned), peak_NM.shape[1]), 1).indices
     origin_NQ1, group_NQ = (chosen_NQ // peak_RG.shape[1])[..., None], chosen_NQ % peak_RG.shape[1]
     token_NQJ = _members(group_NQ, peak_RG.shape[1])
@@ -69,11 +70,12 @@ def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[
 
 
 Logits = Callable[[slice], Tensor]
-"""Logits_RV of some rows."""
+"""The logits of a slice of the rows, logits_RV."""
 
 
 def row_slices(sentences: int, width: int, device: torch.device) -> list[slice]:
-    """So many sentences of ``width`` rows that their logits stay in the cache of a processor; elsewhere all at once."""
+    """Slices of the rows, ``width`` rows a sentence, each so short that its logits stay in the processor's cache; on
+    other devices a single slice."""
     span = max(1, ROWS // width) if device.type == "cpu" else sentences
     return [slice(first, min(sentences, first + span)) for first in range(0, sentences, span)]
 
@@ -110,7 +112,7 @@ def _candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limi
 
 
 def _members(group: Tensor, groups: int) -> Tensor:
-    """The tokens of groups, in a dimension of their own, some past the end of the vocabulary."""
+    """The tokens of the given groups, in a new last dimension. Some are past the end of the vocabulary."""
     return group[..., None] + torch.arange(0, GROUP * groups, groups, device=group.device)
 
 
@@ -126,7 +128,7 @@ def _peaks(logits_RV: Tensor) -> Tensor:
 
 
 def _log_total(logits_RV: Tensor, peak_RG: Tensor) -> Tensor:
-    """log sum exp of the logits in few passes: with p the largest probability and l its logit, l - log p."""
+    """log sum exp of the logits in few passes: it is l - log p, where p is the largest probability and l its logit."""
     largest_R, group_R = peak_RG.max(1)
     tokens_RJ = _members(group_R, peak_RG.shape[1]).clamp(max=logits_RV.shape[1] - 1)
     return largest_R - precise(logits_RV.softmax(-1).gather(1, tokens_RJ).amax(1)).log()
