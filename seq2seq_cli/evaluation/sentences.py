@@ -11,7 +11,7 @@ from seq2seq_cli.evaluation.systems import Comparison
 
 @dataclass(frozen=True)
 class Translated:
-    """What one run made of a sentence, and its sentence BLEU and chrF in points."""
+    """A run's translation of a sentence, with its sentence BLEU and chrF in points."""
 
     run: str
     bleu: float
@@ -21,7 +21,7 @@ class Translated:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One line of the test set, ``number`` from 1, and what each run made of it, in their order."""
+    """One line of the test set, ``number`` from 1, and the translations of all runs, in the order of the runs."""
 
     number: int
     source_words: int
