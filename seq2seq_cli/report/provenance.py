@@ -1,4 +1,4 @@
-"""What made a run, as its directory records it."""
+"""How a run was made, as its directory records it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Provenance:
 
 
 def provenance(evaluation: Evaluation) -> Provenance:
-    """Of the run that was evaluated, and how it was decoded.
+    """The provenance of the run that was evaluated, and how it was decoded.
 
-    Pages are sent to others: of files that lie elsewhere on this machine there are the names, and not in whose folders they
-    are. ``config.toml`` and ``run.json`` have all.
+    Pages are sent to others: of files elsewhere on this machine, they give the names but not the folders, which may
+    tell whose they are. ``config.toml`` and ``run.json`` have everything.
     """
     run = evaluation.run
     record = _record(evaluation)
