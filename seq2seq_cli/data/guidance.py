@@ -1,4 +1,4 @@
-"""Links between words as training takes them: from piece to piece, for every pair of a text."""
+"""Word links as training needs them: from piece to piece, for every pair of a text."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ REPORT_EVERY = 1000
 class PieceLinks:
     """The source pieces that each target piece is linked to.
 
-    Pair n has the links from ``starts[n]`` to ``starts[n + 1]`` of ``source`` and ``target`` (int32 positions);
-    ``guided[n]`` of its target pieces have any.
+    The links of pair n are at ``starts[n]`` to ``starts[n + 1]`` in ``source`` and ``target`` (int32 positions).
+    ``guided[n]`` is how many of its target pieces have links.
     """
 
     starts: np.ndarray
@@ -32,8 +32,8 @@ class PieceLinks:
     guided: np.ndarray
 
     def shares(self, numbers: np.ndarray, steps: int, positions: int) -> np.ndarray:
-        """B x T x S, float32: each linked piece of the pairs ``numbers`` spread evenly over its source pieces; rows of
-        zeros for all others, ``</s>`` among them."""
+        """B x T x S, float32, for the pairs ``numbers``: the row of a linked target piece is spread evenly over its
+        source pieces; all other rows, that of ``</s>`` among them, are zero."""
         counts = self.starts[numbers + 1] - self.starts[numbers]
         first = np.cumsum(counts) - counts
         chosen = np.arange(counts.sum()) + np.repeat(self.starts[numbers] - first, counts)
@@ -44,8 +44,8 @@ class PieceLinks:
 
 
 def check_links(path: Path, text: ParallelText, first: int | None = None, note: Note = quiet) -> None:
-    """Raises DataError, naming file and line, where ``path`` does not link the words of ``text``, pair by pair. ``first`` and
-    ``note`` as for `read_marked`."""
+    """Raises DataError, naming file and line, where the links in ``path`` do not fit the words of ``text``, pair by
+    pair. ``first`` and ``note`` as for `read_marked`."""
     for _ in read_marked(path, _sizes(text), first, note):
         pass
 
@@ -57,10 +57,11 @@ def read_piece_links(
     progress: Callable[[int, int], None],
     first: int | None = None,
 ) -> PieceLinks:
-    """The word links of a file for the pieces of ``text``: every piece of a target word is linked to all pieces of the
-    source words that the word is linked to, be it for sure or possibly.
+    """The word links of a file, for the pieces of ``text``: every piece of a target word is linked to all pieces of the
+    source words that the word is linked to, whether surely or possibly.
 
-    ``first`` as for `read_marked`. ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
+    ``first`` as for `read_marked`. ``progress`` hears how many pairs are done and how many there are. Raises as
+    `check_links` does.
     """
     sizes = _sizes(text)
     starts, guided, source, target = array("q", [0]), array("i"), array("i"), array("i")
@@ -82,7 +83,7 @@ def _sizes(text: ParallelText) -> list[tuple[int, int]]:
 
 
 def _stretches(subword: Subword, line: str) -> list[range]:
-    """The pieces of each word; one that several words share belongs to all of them."""
+    """The pieces of each word. A piece that several words share belongs to all of them."""
     edges = words_of_line(line, subword.written_pieces(line)).edges
     begins, ends = np.floor(edges[:-1]), np.ceil(edges[1:])
     ends[edges[:-1] == edges[1:]] = 0

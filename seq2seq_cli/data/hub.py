@@ -1,4 +1,4 @@
-"""Sentence pairs from a dataset: of the Hugging Face hub, or a folder of one on this machine."""
+"""Sentence pairs from a dataset, on the Hugging Face hub or in a folder on this machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 LARGEST_RECORD = 16 << 20
-"""Bytes of a JSON file of a saved dataset."""
+"""Most bytes of a JSON file in a saved dataset."""
 
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """The rows of one split of a dataset; its columns as in `Table`."""
+    """The rows of one split of a dataset. ``src`` and ``tgt`` name columns as in `Table`."""
 
     where: str
     rows: Dataset | IterableDataset
@@ -65,9 +65,9 @@ def open_dataset(
     name: str, split: str, config: str | None, src: str, tgt: str, hint: str, streaming: bool = False
 ) -> DatasetRows:
     """The split ``split`` of a dataset: a folder written by ``save_to_disk`` (which is never copied), a folder of data
-    files, or a hub name; ``streaming`` reads it as it comes.
+    files, or a hub name. With ``streaming`` it is read as it comes.
 
-    Raises DataError, whatever the reason that it cannot be loaded, with ``hint``.
+    Raises DataError with ``hint``, whatever the reason why it cannot be loaded.
     """
     import datasets
 
@@ -90,7 +90,7 @@ def open_dataset(
 
 
 def _saved(folder: Path) -> Dataset | DatasetDict:
-    """A folder written by ``save_to_disk``, which reads what its records name: nothing outside it."""
+    """Read a folder written by ``save_to_disk``, but none of the files outside it that its records may name."""
     import datasets
 
     for record in folder.rglob("*.json"):
@@ -110,7 +110,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """No progress bars and no log lines of the libraries: what people see is the console's business."""
+    """While entered, the libraries show no progress bars and no log lines: output is the console's business."""
     from datasets.utils import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
