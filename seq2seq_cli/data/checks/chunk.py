@@ -1,4 +1,4 @@
-"""What can be said of a stretch of pairs by itself: the work of one process for a fraction of a second."""
+"""What can be said of a stretch of pairs by itself: work for one process, for a fraction of a second."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import in_another_script, letters_by_script
 
 FEATURES = 7
-"""Of a line, beside its characters: blanks, digits, commas, questions, exclamations, quotes and colons, capitals."""
+"""Features of a line besides its characters: blanks, digits, commas, question marks, exclamation marks, quotes and
+colons, capitals."""
 
 RECORD = np.dtype([("flags", FLAGS), ("chars", "<u4", 2), ("features", "u1", (2, FEATURES))])
-"""What is kept of each pair until all are known."""
+"""What is kept of each pair until all pairs have been seen."""
 IDENTITY = np.dtype([("normalised", "<u8"), ("exact", "<u8"), ("row", "<u8")])
-"""What tells whether two pairs are the same."""
+"""Keys that are equal for equal pairs."""
 
 
 class Chunk(NamedTuple):
-    """Pairs in the order of the text, and the row (from 0) of the first."""
+    """Consecutive pairs of the text; ``first`` is the row of the first one, from 0."""
 
     first: int
     src: Sequence[str]
@@ -37,9 +38,9 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """What lines are held against: the scripts of both languages, and the test text, where there is one; which side has
-    cells in the quotation marks of CSV; the two languages, where enough was read to tell them apart; whether the text as a
-    whole has them in each other's place."""
+    """What lines are compared with. ``scripts`` of both languages; the ``test`` text, if there is one; ``quoted``:
+    which sides have cells in the quotation marks of CSV; ``languages``: both languages, if enough was read to tell them
+    apart; ``swapped``: whether the text as a whole has the languages in each other's place."""
 
     scripts: tuple[frozenset[str], frozenset[str]]
     test: TestKeys | None = None
@@ -49,8 +50,8 @@ class Expected:
 
 
 class Seen(NamedTuple):
-    """``records`` (RECORD) of a chunk's pairs, their ``identities`` (IDENTITY; of those that have two sides), and which
-    keys of the test text were met, as `TestKeys.met` gives them."""
+    """What was found in a chunk: ``records`` (RECORD) of its pairs; ``identities`` (IDENTITY) of the pairs that have
+    two sides; and ``met``, the keys of the test text that occur, as `TestKeys.compare` gives them."""
 
     records: np.ndarray
     identities: np.ndarray
@@ -124,12 +125,13 @@ def look_at(chunk: Chunk, expected: Expected) -> Seen:
 
 
 def _unswapped(chunk: Chunk, expected: Expected) -> tuple[tuple[_Lines, _Lines], np.ndarray]:
-    """Both sides, each line where it belongs, and the numbers of the pairs whose lines were exchanged for that."""
+    """Both sides, with each line in its right place, and the numbers of the pairs whose lines were exchanged for
+    that."""
     src, tgt = _Lines(chunk.src, codes_of(chunk.src)), _Lines(chunk.tgt, codes_of(chunk.tgt))
     swapped = np.array([], dtype=np.intp)
     if expected.languages is not None:
         swapped = expected.languages.swapped(src.codes, tgt.codes)
-    if expected.swapped:  # those that are not like most are right
+    if expected.swapped:  # then the pairs that are unlike most are the right ones
         swapped = np.setdiff1d(np.arange(len(chunk.src)), swapped)
     if len(swapped):
         sides = [list(chunk.src), list(chunk.tgt)]
@@ -148,7 +150,7 @@ def _side(given: _Lines, side: int, expected: Expected) -> _Side:
     flags[in_another_script(letters_by_script(counts), counts, expected.scripts[side])] |= Kind.SCRIPT.bit(side)
     flags[_not_composed(lines)] |= Kind.NORMALISATION.bit(side)
     wrong = np.flatnonzero(flags & REPAIRED)
-    if len(wrong):  # what is the same after repair is the same
+    if len(wrong):  # lines that are equal after repair count as equal
         lines = list(lines)
         for row in wrong.tolist():
             lines[row] = repaired(lines[row])

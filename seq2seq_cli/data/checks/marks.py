@@ -1,4 +1,4 @@
-"""What programs have left on lines of text, found a chunk at a time."""
+"""What programs have left behind in lines of text, found a chunk at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNKNOWN = re.compile(r"<unk>|\[unk\]|(?:^|(?<=\s))\u2047(?=\s|$)", re.IGNORECAS
 def without_marks(
     lines: Sequence[str], side: int, codes: Codes, quoted: bool
 ) -> tuple[Sequence[str], np.ndarray, Codes]:
-    """The lines `unmarked`, flags that say what was found on each, and their code points. ``quoted``: whatever stands in
+    """The lines `unmarked`, flags for what was found in each, and their code points. ``quoted``: whether everything in
     quotation marks is a cell of CSV."""
     flags = np.zeros(len(lines), dtype=np.uint64)
     mended = list(lines)
@@ -42,7 +42,7 @@ def without_marks(
 
 
 def _suspects(lines: Sequence[str], codes: Codes, quoted: bool) -> Iterable[int]:
-    """Rows that may have marks: few, and quickly told."""
+    """Rows that may have marks: few rows, found quickly."""
     found = set(may_be_mojibake(codes).tolist())
     text = "\n".join(lines)
     if may_have_markup(text):

@@ -1,4 +1,4 @@
-"""What can be put right within a line without changing what it says."""
+"""What can be repaired in a line without changing what it says."""
 
 import re
 import unicodedata
@@ -18,8 +18,8 @@ _SEPARATORS = re.compile(f"{SETS[Character.SEPARATOR]}+")
 
 
 def repaired(line: str) -> str:
-    """``line`` as a cleaned copy has it: with its marks taken off (`unmarked`), in NFC, without NUL, control, direction
-    and invisible characters, a blank for what others may take for its end."""
+    """``line`` as a cleaned copy has it: `unmarked`, in NFC, without NUL, control, direction and invisible characters,
+    and with a blank for each character that some programs take for a line end."""
     while True:
         seen = _DROPPED.sub("", unmarked(line)).translate(_INVISIBLE)
         plain = unicodedata.normalize("NFC", _SEPARATORS.sub(" ", seen))
@@ -29,8 +29,8 @@ def repaired(line: str) -> str:
 
 
 def unmarked(line: str) -> str:
-    """``line`` without what programs have left on it: the quotation marks of CSV, markup, encodings mixed up, subword
-    marks."""
+    """``line`` without what programs have left behind in it: the quotation marks of CSV, markup, mixed-up encodings,
+    subword marks."""
     for _, mend in MENDED:
         line = mend(line)
     return line
@@ -42,4 +42,4 @@ MENDED: tuple[tuple[Kind, Callable[[str], str]], ...] = (
     (Kind.MOJIBAKE, unmixed),
     (Kind.SEGMENTED, joined),
 )
-"""In this order."""
+"""What is mended, in this order, and by which function."""
