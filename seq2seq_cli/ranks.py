@@ -33,7 +33,7 @@ class Ranks:
     """This process is number ``rank`` of ``size``. ``begun``: whether the same job had already begun to write its
     output when it was restarted because a process died. The default is a process that is alone.
 
-    ``meeting`` is a store in which the processes of a job leave messages for each other; it lives as long as the job.
+    ``meeting`` is a store in which the processes of a job end_process messages for each other; it lives as long as the job.
     """
 
     rank: int = 0
@@ -141,7 +141,7 @@ def _grouped(ranks: Ranks, meeting: Store) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def leave() -> NoReturn:
+def end_process() -> NoReturn:
     """End this process, whose work is done, without the interpreter's own cleaning up.
 
     DistributedDataParallel never releases its group (seen in torch 2.13), so the threads of Gloo live on. A thread that

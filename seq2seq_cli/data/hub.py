@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq_cli.data.rows import pick
+from seq2seq_cli.data.rows import texts_of
 from seq2seq_cli.errors import BrokenOffError, DataError, suggestion
 from seq2seq_cli.files import parse_json, read_bytes
 
@@ -44,7 +44,7 @@ class DatasetRows:
     def pairs(self) -> Iterator[tuple[str, str]]:
         number = 0
         for number, row in enumerate(self._rows(), start=1):
-            yield pick(row, self.src, self.tgt, f"{self.where}: row {number}")
+            yield texts_of(row, self.src, self.tgt, f"{self.where}: row {number}")
         if not number:
             raise DataError("there are no rows in this dataset.", self.where)
 

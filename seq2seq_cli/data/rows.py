@@ -49,7 +49,7 @@ class Asked:
 Reader = Callable[[TextFile, Asked], Iterator[Row]]
 
 
-def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str, str]:
+def texts_of(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str, str]:
     """The source and target text of a row. ``a.b`` is b within a, and ``a.2`` the second item of a list. A null is an
     empty text. Raises DataError naming the columns there are."""
     nested = row.get(TRANSLATION)

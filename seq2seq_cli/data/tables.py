@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seq2seq_cli.data.formats import FORMATS, Format, format_of
 from seq2seq_cli.data.languages import find_language
-from seq2seq_cli.data.rows import Asked, Note, Row, one_line, pick, quiet
+from seq2seq_cli.data.rows import Asked, Note, Row, one_line, quiet, texts_of
 from seq2seq_cli.data.text import Excuse, TextFile, sha256
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.wording import counted
@@ -52,7 +52,7 @@ class Table:
         if self._form.translates:
             found = self._translations(rows)
         else:
-            found = (pick(row, self.src, self.tgt, at) for at, row in rows)
+            found = (texts_of(row, self.src, self.tgt, at) for at, row in rows)
         empty = True
         for pair in found:
             empty = False

@@ -73,7 +73,7 @@ class TokenisedSplit:
         return src, tgt
 
 
-class Chunk(NamedTuple):
+class ChunkPlace(NamedTuple):
     """Where some pairs are: the record batch number ``batch`` of the file ``path``. ``start`` is the number of its
     first pair in the text."""
 
@@ -86,7 +86,7 @@ class Chunk(NamedTuple):
 class TokenisedText:
     """The pairs of a text that `write_shards` has written: where they are, and how many."""
 
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[ChunkPlace, ...]
     pairs: int
 
     @classmethod
@@ -96,7 +96,7 @@ class TokenisedText:
         chunks, pairs = [], 0
         for path in sorted(folder.glob(f"{name}-*.arrow")) or [_shard(folder, name, 0)]:
             for index, batch in enumerate(_batches(path)):
-                chunks.append(Chunk(path, index, pairs))
+                chunks.append(ChunkPlace(path, index, pairs))
                 pairs += len(batch)
         return cls(tuple(chunks), pairs)
 

@@ -40,14 +40,16 @@ class Remark(NamedTuple):
 Tell = Callable[[Remark], None]
 
 
-class Group(NamedTuple):
+class LineGroup(NamedTuple):
     """Lines that are translated together; ``first`` is the number of the first of them in their text, from 0."""
 
     first: int
     lines: Sequence[str]
 
 
-def translate_every_line(translator: Translator, group: Group, wanted: Wanted, tell: Tell) -> list[list[Hypothesis]]:
+def translate_every_line(
+    translator: Translator, group: LineGroup, wanted: Wanted, tell: Tell
+) -> list[list[Hypothesis]]:
     """Translate each line of the group as ``wanted``; returns the hypotheses of each line, best first. ``tell`` hears
     of a line that is longer than any the model was trained on, and of a line that cannot be translated: one of more
     than MOST_PIECES, or one on which the search fails. Such a line gets one empty hypothesis.
@@ -77,7 +79,7 @@ def translate_every_line(translator: Translator, group: Group, wanted: Wanted, t
     return found
 
 
-def _of_a_length(translator: Translator, group: Group, details: Details, tell: Tell) -> list[Sentence]:
+def _of_a_length(translator: Translator, group: LineGroup, details: Details, tell: Tell) -> list[Sentence]:
     """The lines, tokenised; a line that is too long has no pieces."""
     kept = [line if len(line) <= MOST_CHARACTERS else "" for line in group.lines]
     sentences = translator.sentences(kept, details, group.first)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from seq2seq_cli.data.text import iter_lines, read_lines, sha256
-from seq2seq_cli.decoding.every_line import Group, Matter, Remark, Tell, translate_every_line
+from seq2seq_cli.decoding.every_line import LineGroup, Matter, Remark, Tell, translate_every_line
 from seq2seq_cli.decoding.stream import WAITING, gather_ready, groups_of
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.decoding.unfinished import Unfinished
@@ -89,12 +89,12 @@ class TextTranslation:
     def _answered(self, groups: Iterator[list[str]], done: int) -> Iterator[Answered]:
         while together := list(islice(groups, self.ranks.size)):
             firsts = accumulate(map(len, together), initial=done)
-            turn = [Group(first, lines) for first, lines in zip(firsts, together, strict=False)]
+            turn = [LineGroup(first, lines) for first, lines in zip(firsts, together, strict=False)]
             texts = self.ranks.gather([self._written(group) for group in self.ranks.share(turn)])
             for group, text in zip(turn, texts, strict=True):
                 yield Answered(len(group.lines), text)
                 done += len(group.lines)
 
-    def _written(self, group: Group) -> str:
+    def _written(self, group: LineGroup) -> str:
         found = translate_every_line(self.translator, group, self.wanted, self.tell)
         return "".join(self.wanted.written(number, line) for number, line in enumerate(found, start=group.first + 1))

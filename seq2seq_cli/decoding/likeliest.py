@@ -1,7 +1,7 @@
 """The likeliest ways to go on, found without sorting the vocabulary.
 
-N sentences, K hypotheses each, R = N x K rows, V vocabulary, C candidates. The vocabulary is taken as G groups of
-``GROUP`` tokens. The C likeliest candidates of a sentence are in those C groups whose largest logits are the largest.
+N sentences, K hypotheses each, R = N x K rows, V vocabulary, C continuations. The vocabulary is taken as G groups of
+``GROUP`` tokens. The C likeliest continuations of a sentence are in those C groups whose largest logits are the largest.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,9 @@ ROWS = 128
 IMPOSSIBLE = float("-inf")
 
 
-class Candidates(NamedTuple):
-    """Ways to go on, best first (minus infinity: none): the log-probability of the hypothesis so far and its next token,
-    which of the sentence's K hypotheses it is, and the token."""
+class Continuations(NamedTuple):
+    """Ways to continue a sentence, best first: the log-probability of the hypothesis so far and its next token (minus
+    infinity: there is no such way), which of the sentence's K hypotheses it continues, and the token."""
 
     log_prob_NC: Tensor
     origin_NC: Tensor
@@ -47,9 +47,9 @@ class Limits:
         return (*self.banned, self.eos) if step < self.min_length else self.banned
 
 
-def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[int, ...]) -> Candidates:
-    """The ``count`` likeliest candidates of each sentence, but for the ``banned`` tokens; ``log_prob_NK`` is that of the
-    hypotheses so far."""
+def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[int, ...]) -> Continuations:
+    """The ``count`` likeliest continuations of each sentence, without the ``banned`` tokens; ``log_prob_NK`` are the
+    log-probabilities of the hypotheses so far."""
     (sentences, width), vocabulary = log_prob_NK.shape, logits_RV.shape[1]
     peak_RG = _peaks(logits_RV)
     base_NK = log_prob_NK - _log_total(logits_RV, peak_RG).view(sentences, width)
@@ -66,7 +66,9 @@ def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[
         excluded_NQJ |= token_NQJ == token
     total_NM = total_NM.masked_fill(excluded_NQJ.flatten(1), IMPOSSIBLE)
     best_NC, at_NC = total_NM.topk(min(count, total_NM.shape[1]), 1)
-    return Candidates(best_NC, origin_NQ1.squeeze(2).gather(1, at_NC // GROUP), known_NQJ.flatten(1).gather(1, at_NC))
+    return Continuations(
+        best_NC, origin_NQ1.squeeze(2).gather(1, at_NC // GROUP), known_NQJ.flatten(1).gather(1, at_NC)
+    )
 
 
 Logits = Callable[[slice], Tensor]
@@ -80,22 +82,23 @@ def row_slices(sentences: int, width: int, device: torch.device) -> list[slice]:
     return [slice(first, min(sentences, first + span)) for first in range(0, sentences, span)]
 
 
-def candidates(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
-    """The ``count`` likeliest that may come at that step, at least one a hypothesis. Where a sentence has its greatest
-    length, these are the ends of its hypotheses, in their order.
+def continuations(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Continuations:
+    """The ``count`` likeliest continuations that are allowed at this step, at least one for each hypothesis. Where a
+    sentence has reached its greatest length, these are ``</s>`` for each of its hypotheses, in their order.
 
-    By so few sentences at a time that their logits stay in the cache of a processor: a tenth of the time of a search.
+    Computed for so few sentences at a time that their logits stay in the processor's cache, which saves a tenth of the
+    time of a search.
     """
     sentences, width = log_prob_NK.shape
     parts = []
     for some in row_slices(sentences, width, log_prob_NK.device):
         part = limits.of(some)
         rows = slice(some.start * width, some.stop * width)
-        parts.append(_candidates(logits(rows), log_prob_NK[some], count, part, step))
-    return Candidates(*map(torch.cat, zip(*parts, strict=True)))
+        parts.append(_continuations(logits(rows), log_prob_NK[some], count, part, step))
+    return Continuations(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def _candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
+def _continuations(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Continuations:
     found = likeliest(logits_RV, log_prob_NK, count, limits.banned_at(step))
     at_limit_N = step >= limits.max_length_N
     if not bool(at_limit_N.any()):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION
-from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates, row_slices
+from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, continuations, row_slices
 from seq2seq_cli.model.products import precise
 
 
@@ -179,7 +179,7 @@ def _among(count: int, pick: Callable[[Tensor, Tensor], Tensor]) -> Choose:
     sentences."""
 
     def choose(logits: Logits, log_prob_N: Tensor, limits: Limits, step: int, ids_N: Tensor) -> tuple[Tensor, Tensor]:
-        found = candidates(logits, log_prob_N[:, None], count, limits, step)
+        found = continuations(logits, log_prob_N[:, None], count, limits, step)
         chosen_N1 = pick(found.log_prob_NC, ids_N)[:, None]
         return found.token_NC.gather(1, chosen_N1).squeeze(1), found.log_prob_NC.gather(1, chosen_N1).squeeze(1)
 
@@ -295,13 +295,13 @@ class _Beams:
                 setattr(self, name, nn.functional.pad(getattr(self, name), (0, steps), value=-1))
 
     def finish(self, log_prob_NC: Tensor, value_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
-        """Keep the best K of the finished hypotheses and these C candidates (minus infinity: not finished)."""
+        """Keep the best K of the finished hypotheses and these C continuations (minus infinity: not finished)."""
         beam = self.done_value_NK.shape[1]
         self.done_count_N = self.done_count_N + (value_NC > IMPOSSIBLE).sum(1)
         self.done_value_NK, chosen_NK = torch.cat([self.done_value_NK, value_NC], 1).topk(beam, 1)
         self.done_log_prob_NK = torch.cat([self.done_log_prob_NK, log_prob_NC], 1).gather(1, chosen_NK)
-        self.done_history_NKT = _pick(torch.cat([self.done_history_NKT, history_NCT], 1), chosen_NK)
-        self.done_rows_NKT = _pick(torch.cat([self.done_rows_NKT, rows_NCT], 1), chosen_NK)
+        self.done_history_NKT = _chosen(torch.cat([self.done_history_NKT, history_NCT], 1), chosen_NK)
+        self.done_rows_NKT = _chosen(torch.cat([self.done_rows_NKT, rows_NCT], 1), chosen_NK)
 
     def keep(self, sentences: Tensor) -> None:
         """Go on with these sentences only."""
@@ -353,13 +353,13 @@ def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: 
     continues."""
     beams.make_room(index)
     sentences, rows_each = beams.log_prob_NK.shape
-    found = candidates(logits, beams.log_prob_NK, 2 * width, limits, index)
+    found = continuations(logits, beams.log_prob_NK, 2 * width, limits, index)
     # The only hypothesis before the first step may have fewer continuations than that.
     room = (0, 2 * width - found.log_prob_NC.shape[1])
     best_NC = nn.functional.pad(found.log_prob_NC, room, value=IMPOSSIBLE)
     origin_NC, token_NC = (nn.functional.pad(x_NC, room) for x_NC in (found.origin_NC, found.token_NC))
     first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * rows_each
-    history_NCT, rows_NCT = _pick(beams.history_NKT, origin_NC), _pick(beams.rows_NKT, origin_NC)
+    history_NCT, rows_NCT = _chosen(beams.history_NKT, origin_NC), _chosen(beams.rows_NKT, origin_NC)
     history_NCT[:, :, index] = token_NC
     rows_NCT[:, :, index] = origin_NC + first_N1
 
@@ -372,9 +372,9 @@ def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: 
     # Stable: the ones that live on stay in the order of their scores.
     live_NK = ends_NC.to(torch.int8).argsort(dim=1, stable=True)[:, :width]
     beams.log_prob_NK = best_NC.masked_fill(ends_NC, IMPOSSIBLE).gather(1, live_NK)
-    beams.history_NKT, beams.rows_NKT = _pick(history_NCT, live_NK), _pick(rows_NCT, live_NK)
+    beams.history_NKT, beams.rows_NKT = _chosen(history_NCT, live_NK), _chosen(rows_NCT, live_NK)
     return origin_NC.gather(1, live_NK) + first_N1
 
 
-def _pick(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
+def _chosen(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
     return x_NCT.gather(1, chosen_NK[..., None].expand(-1, -1, x_NCT.shape[2]))

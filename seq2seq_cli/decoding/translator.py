@@ -156,7 +156,7 @@ class Translator:
             found = self._search(together, settings, sampling, look)
             done += len(batch)
             for row, i in enumerate(batch):
-                results[places[i]] = self._read(found, row, together[row])
+                results[places[i]] = self._hypotheses(found, row, together[row])
         return results
 
     def score(
@@ -250,7 +250,7 @@ class Translator:
                 return greedy(state, limits, settings.length_penalty)
             return beam(state, limits, settings.length_penalty, settings.beam)
 
-    def _read(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
+    def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
         found, details = result.hypotheses[row], sentence.details
         _require_numbers([one.log_prob for one in found])
         spelling = Spelling(self.subwords, self.config, sentence)

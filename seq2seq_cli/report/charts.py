@@ -53,7 +53,7 @@ class Point:
     high: float | None = None
     few: bool = False
 
-    def told(self, axes: Axes) -> str:
+    def in_words(self, axes: Axes) -> str:
         """The point in words, for people who cannot see it or who point at it."""
         x = self.x.replace("|", " ") if isinstance(self.x, str) else f"{round(self.x, 1):,}"
         band = ""
@@ -197,7 +197,7 @@ def _placed(points: Sequence[Point], axes: Axes, y: str = "y:Q") -> alt.Chart:
         across = alt.X("x:Q", title=axes.x, axis=alt.Axis(tickCount=5), scale=alt.Scale(nice=False))
     ends = alt.Scale(zero=bool(axes.categories)) if axes.ends is None else alt.Scale(domain=list(axes.ends))
     up = alt.Y(y, title=axes.y, scale=ends, axis=alt.Axis(tickCount=5))
-    values = [asdict(point) | {"told": point.told(axes)} for point in points]
+    values = [asdict(point) | {"told": point.in_words(axes)} for point in points]
     return alt.Chart(alt.InlineData(values)).encode(x=across, y=up)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.errors import UserError
+from seq2seq_cli.evaluation.by_sentence import ComparedSentence, SentenceBySentence
 from seq2seq_cli.evaluation.metrics import PValues
-from seq2seq_cli.evaluation.sentences import Sentence, SentenceBySentence
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.wording import counted
 
@@ -131,7 +131,7 @@ def sentence_table(told: SentenceBySentence, path: Path) -> str:
     return _written("excel", rows) if path.suffix.lower() == ".csv" else _tab_separated(rows)
 
 
-def _sentence_cells(sentence: Sentence) -> list[object]:
+def _sentence_cells(sentence: ComparedSentence) -> list[object]:
     runs = (cell for run in sentence.runs for cell in (run.bleu, run.chrf, run.translation))
     return [sentence.number, sentence.source_words, sentence.source, sentence.reference, *runs]
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from seq2seq_cli.data.words import is_spaceless
+from seq2seq_cli.evaluation.by_sentence import ComparedSentence, ComparedTranslation, by_sentence
 from seq2seq_cli.evaluation.lengths import length_bins
-from seq2seq_cli.evaluation.sentences import Sentence, Translated, by_sentence
 from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.pictures import spread
 from seq2seq_cli.report.views import TranslationView
@@ -88,7 +88,7 @@ def shown_sentences(comparison: Comparison) -> ShownSentences:
     return ShownSentences([_shown(comparison, row, told.sentences[row]) for row in rows], told.signatures)
 
 
-def _shown(comparison: Comparison, row: int, sentence: Sentence) -> ShownSentence:
+def _shown(comparison: Comparison, row: int, sentence: ComparedSentence) -> ShownSentence:
     views = [
         TranslationView.of(name, sentence.source, evaluation.kept[row])
         for name, evaluation in zip(comparison.names, comparison.evaluations, strict=True)
@@ -97,7 +97,7 @@ def _shown(comparison: Comparison, row: int, sentence: Sentence) -> ShownSentenc
     return ShownSentence(sentence.number, sentence.source_words, sentence.source, sentence.reference, runs)
 
 
-def _of_run(run: Translated, view: TranslationView, reference: str) -> Shown:
+def _of_run(run: ComparedTranslation, view: TranslationView, reference: str) -> Shown:
     return Shown(run.bleu, run.chrf, differences(reference, run.translation), view)
 
 

@@ -46,7 +46,7 @@ class Desk:
             runs = self._runs(question)
             _check_beam(question)
             # In a thread, like everything that would hold up the event loop.
-            read = await asyncio.to_thread(_read, runs, question)
+            read = await asyncio.to_thread(_tokenised, runs, question)
             _check_size(question, read)
             for run, sentences in zip(runs, read, strict=True):
                 jobs.append(self.worker.submit(Search(run.name, _settings(run, question)), sentences))
@@ -105,7 +105,7 @@ def _settings(run: Served, question: Question) -> DecodingConfig:
     return decoding_with(decoding, {"beam": beam, "batch_tokens": min(BATCH_TOKENS, decoding.batch_tokens)})
 
 
-def _read(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
+def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
     """The sentences as tokenised by each run. Raises RefusedError where one has too many pieces."""
     details = Details(best=question.nbest, alignment=question.alignment)
     read = [run.translator.sentences(question.sentences, details) for run in runs]

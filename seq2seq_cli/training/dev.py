@@ -44,22 +44,22 @@ def dev_evaluator(sitting: Sitting) -> Evaluate:
     Under a time limit, the function raises OutOfTimeError when the limit is over. If the first evaluation would take
     too much of the limit, all evaluations use only ``progress.dev_lines`` lines of dev, drawn with the seed.
     """
-    looking, training, progress = _Look(sitting), sitting.config.training, sitting.progress
+    scorer, training, progress = _DevScorer(sitting), sitting.config.training, sitting.progress
 
     def evaluate(model: Seq2Seq) -> DevScores:
         allowed = look_seconds(training, progress)
         deadline = Deadline.after(allowed)
         if progress.evaluations == 0 and progress.dev_lines is None and not math.isinf(allowed):
             try:
-                return looking.scores(model, None, Deadline.after(min(FIRST * seconds_of(training), allowed) / 2))
+                return scorer.scores(model, None, Deadline.after(min(FIRST * seconds_of(training), allowed) / 2))
             except OutOfTimeError:
-                progress.dev_lines = sitting.ranks.tell(looking.part_done())
-        return looking.scores(model, progress.dev_lines, deadline)
+                progress.dev_lines = sitting.ranks.tell(scorer.part_done())
+        return scorer.scores(model, progress.dev_lines, deadline)
 
     return evaluate
 
 
-class _Look:
+class _DevScorer:
     """Evaluates on dev, or on a part of it. ``done`` is how much of the current evaluation is done, 0 to 1."""
 
     FEWEST, LEAST, CAUTION = 20, 0.05, 0.8
@@ -93,7 +93,7 @@ class _Look:
         loss = dev_loss(model, self.dev, self.training.batch_tokens, learner, rows, self.most_cells, watch)
         watch = self._watch(LOSS_SHARE, 1.0, len(rows), deadline)
         mine = ranks.share(rows)
-        found = _together(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
+        found = _in_all_processes(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
         texts = ranks.gather([hypothesis.text for hypothesis in found])
         diagnosed = set(spread([i for i in rows if dev.src[i].strip()], DIAGNOSED))
         looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
@@ -115,7 +115,7 @@ class _Look:
         return watch
 
 
-def _together(ranks: Ranks, work: Callable[[], T]) -> T:
+def _in_all_processes(ranks: Ranks, work: Callable[[], T]) -> T:
     """What ``work`` makes in this process. Raises OutOfTimeError in all processes if any of them runs out of time, so
     that nobody waits for it."""
     made, over = None, False
@@ -202,5 +202,5 @@ def dev_loss(
             tokens += batch.target_tokens
         return total, tokens
 
-    total, all_tokens = learner.ranks.sum(*_together(learner.ranks, sums))
+    total, all_tokens = learner.ranks.sum(*_in_all_processes(learner.ranks, sums))
     return total / all_tokens if all_tokens else math.nan

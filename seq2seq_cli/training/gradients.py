@@ -89,7 +89,7 @@ def _add(
         tokens += batch.target_tokens
         with learner.precision.autocast(learner.device):
             drawn = learner.objective.draw(learner.model, batch)
-        with _together(learner.replica, number == len(batches)):
+        with _exchanging(learner.replica, number == len(batches)):
             # Not the autocast from above: it keeps the weights that it casts, and above it cast them without gradients.
             with learner.precision.autocast(learner.device):
                 cost = learner.replica(batch, drawn, guided_weight)
@@ -105,6 +105,6 @@ def _add(
     return sums if weighs else Sums(0, 0.0, 0, 0.0, len(batches))
 
 
-def _together(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:
+def _exchanging(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:
     """Within, a backward pass adds up gradients; with the last one of a step, the processes exchange their sums."""
     return nullcontext() if last or isinstance(replica, Replica) else replica.no_sync()

@@ -14,7 +14,7 @@ import numpy as np
 
 from seq2seq_cli.data.checks.chunk import Chunk
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
-from seq2seq_cli.data.checks.realign.tokens import Vocabulary
+from seq2seq_cli.data.checks.realign.tokens import WordNumbers
 
 STRETCHES = 16
 """Most stretches that are kept; at least half as many are, if the text has them."""
@@ -100,7 +100,7 @@ def evidence(stretches: list[Chunk]) -> Evidence:
 def _evidence(stretches: list[Chunk]) -> Evidence:
     src_lines = [line for stretch in stretches for line in stretch.src]
     tgt_lines = [line for stretch in stretches for line in stretch.tgt]
-    words = Vocabulary()
+    words = WordNumbers()
     src, tgt = words.tokens(src_lines), words.tokens(tgt_lines)
     folds = _folds([len(stretch.src) for stretch in stretches])
     one, other = _trials(src_lines, tgt_lines, folds)

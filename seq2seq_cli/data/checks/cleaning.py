@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress, check
-from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.corpus import PAGE, Checked, Report, check
+from seq2seq_cli.data.checks.flaws import FLAGS, REMOVED, REPAIRED, SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.quoting import unquoted
 from seq2seq_cli.data.checks.reading import Reading
 from seq2seq_cli.data.checks.realigning import Realigned
@@ -46,8 +46,8 @@ class Cleaned:
     ``written``: pairs of the copy (0: there are no files). ``realigned``: how lines were paired anew before that, if
     they were."""
 
-    removed: dict[Kind, int]
-    repaired: dict[Kind, int]
+    removed: dict[Flaw, int]
+    repaired: dict[Flaw, int]
     unpaired: int
     written: int
     realigned: Realigned | None
@@ -71,7 +71,7 @@ def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
 
 
 def write_copy(
-    checked: Checked, languages: tuple[str, str], test: ParallelText | None, copy: Copy, progress: Progress
+    checked: Checked, languages: tuple[str, str], test: ParallelText | None, copy: Copy, progress: Report
 ) -> Cleaned:
     """Write the pairs worth keeping, repaired, line by line into two files, each whole or not at all. Lines that did
     not stand beside their translations are paired anew. Call it only where the text is ``mendable``. Raises DataError
@@ -85,9 +85,9 @@ def write_copy(
     return replace(cleaned, unpaired=sum(realigned.left_out), realigned=realigned)
 
 
-def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
-    removed: Counter[Kind] = Counter()
-    mended: Counter[Kind] = Counter()
+def _write(checked: Checked, copy: Copy, progress: Report) -> Cleaned:
+    removed: Counter[Flaw] = Counter()
+    mended: Counter[Flaw] = Counter()
     written = 0
     try:
         with ExitStack() as stack:
@@ -98,7 +98,7 @@ def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
                 if flags & REMOVED:
                     removed[_first(flags & REMOVED)] += 1
                 else:
-                    mended.update(kind for kind in Kind if flags & REPAIRED & kind.bits)
+                    mended.update(kind for kind in Flaw if flags & REPAIRED & kind.bits)
                     for file, line in zip(files, _mended(pair, flags), strict=True):
                         file.write(f"{line}\n")
                     written += 1
@@ -123,10 +123,10 @@ def _mended(pair: tuple[str, str], flags: int) -> tuple[str, str]:
     """The pair as it stands in the copy."""
     if not flags & REPAIRED:
         return pair
-    src, tgt = reversed(pair) if flags & Kind.SWAPPED.bits else pair
+    src, tgt = reversed(pair) if flags & Flaw.SWAPPED.bits else pair
     return (
-        repaired(unquoted(src, every=bool(flags & Kind.QUOTED.bit(SOURCE)))),
-        repaired(unquoted(tgt, every=bool(flags & Kind.QUOTED.bit(TARGET)))),
+        repaired(unquoted(src, every=bool(flags & Flaw.QUOTED.bit(SOURCE)))),
+        repaired(unquoted(tgt, every=bool(flags & Flaw.QUOTED.bit(TARGET)))),
     )
 
 
@@ -135,5 +135,5 @@ def _flags(checked: Checked) -> Iterator[int]:
         yield from np.fromfile(checked.flags, dtype=FLAGS, count=PAGE, offset=begin * FLAGS.itemsize).tolist()
 
 
-def _first(flags: int) -> Kind:
-    return next(kind for kind in Kind if flags & kind.bits)
+def _first(flags: int) -> Flaw:
+    return next(kind for kind in Flaw if flags & kind.bits)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET, Flaw
 from seq2seq_cli.data.encodings import MOST, WIDE, Encoding, detect, wide
 from seq2seq_cli.data.formats import format_of
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
@@ -28,15 +28,15 @@ _END = re.compile(rb"\r\n?|\n")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What had to be done to read the file ``path``: how many ``lines`` are in another ``encoding`` (Kind.ENCODING),
-    and how many end with CR alone (Kind.LINE_ENDS). ``sides``: which sides of the text the file holds. ``copy``: the
+    """What had to be done to read the file ``path``: how many ``lines`` are in another ``encoding`` (Flaw.ENCODING),
+    and how many end with CR alone (Flaw.LINE_ENDS). ``sides``: which sides of the text the file holds. ``copy``: the
     file that is read instead."""
 
     path: Path
     copy: Path
     sides: tuple[int, ...]
     encoding: Encoding | None
-    lines: dict[Kind, int]
+    lines: dict[Flaw, int]
 
     def named(self, said: str) -> str:
         """The message ``said`` with the name of the file in place of the copy's: the copy is gone by the time the
@@ -149,7 +149,7 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> dict[Kind, int]:
+def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> dict[Flaw, int]:
     """Write the copy. Returns how many lines were in another encoding, and how many ended with CR alone."""
     encoded = ended = 0
     for line, end in _lines(_blocks(file, encoding)):
@@ -160,7 +160,7 @@ def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Sur
             ended += 1
             end = b"\n"
         out.write(line + end)
-    return {Kind.ENCODING: encoded, Kind.LINE_ENDS: ended}
+    return {Flaw.ENCODING: encoded, Flaw.LINE_ENDS: ended}
 
 
 def _blocks(file: BinaryIO, encoding: Encoding | None) -> Iterator[bytes]:

@@ -18,9 +18,9 @@ from seq2seq_cli.data.checks.characters import codes_of, counts_by_class
 from seq2seq_cli.data.checks.chunk import RECORD, Chunk, Expected
 from seq2seq_cli.data.checks.conversion import Conversion, converted
 from seq2seq_cli.data.checks.duplicates import Duplicates
-from seq2seq_cli.data.checks.kinds import FLAGS, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.flaws import FLAGS, SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.languages import Languages
-from seq2seq_cli.data.checks.lengths import Lengths, Limits
+from seq2seq_cli.data.checks.lengths import LengthLimits, Lengths
 from seq2seq_cli.data.checks.overlap import TestKeys
 from seq2seq_cli.data.checks.quoting import all_quoted
 from seq2seq_cli.data.checks.reading import Reading
@@ -40,8 +40,8 @@ EXAMPLES = 3
 LEARNED_FROM = 4
 """How many chunks, at the beginning of a text, its two languages are learned from."""
 
-Progress = Callable[[str, int, int], None]
-"""Hears (stage, done, total), in pairs; total is 0 where it is not known yet."""
+Report = Callable[[str, int, int], None]
+"""A callback that hears of the stage, how much of it is done, and how much there is, in pairs (0: not known yet)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Example:
 class Finding:
     """How many pairs have a finding of one kind, how many on each side, and the first of them as examples."""
 
-    kind: Kind
+    kind: Flaw
     pairs: int
     sides: tuple[int, int]
     examples: list[Example]
@@ -81,7 +81,7 @@ class Checked:
     lines: tuple[int, int]
     findings: list[Finding]
     blocks: list[Block]
-    limits: Limits
+    limits: LengthLimits
     test_pairs: int
     test_met: int
     flags: Path
@@ -91,12 +91,12 @@ class Checked:
     @property
     def unrelated(self) -> bool:
         """Whether the two sides do not belong together."""
-        return any(finding.pairs for finding in self.findings if finding.kind is Kind.UNRELATED)
+        return any(finding.pairs for finding in self.findings if finding.kind is Flaw.UNRELATED)
 
     @property
     def swapped(self) -> bool:
         """Whether the text as a whole has the two languages in each other's place."""
-        return any(2 * finding.pairs > self.pairs for finding in self.findings if finding.kind is Kind.SWAPPED)
+        return any(2 * finding.pairs > self.pairs for finding in self.findings if finding.kind is Flaw.SWAPPED)
 
     @property
     def mendable(self) -> bool:
@@ -119,7 +119,7 @@ def check(
     text: ParallelText,
     languages: tuple[str, str],
     test: ParallelText | None,
-    progress: Progress,
+    progress: Report,
     processes: int | None = None,
 ) -> Iterator[Checked]:
     """While entered, the result of checking a training text, against a test text if there is one.
@@ -151,7 +151,7 @@ def check(
 def _of_files(finding: Finding, conversions: list[Conversion], count: int) -> Finding:
     """``finding`` with what concerns whole files instead of single pairs. It counts lines, of which a header is one
     too, but at most ``count``, the number of pairs."""
-    if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
+    if finding.kind not in (Flaw.ENCODING, Flaw.LINE_ENDS):
         return finding
     src, tgt = (
         sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET)
@@ -167,7 +167,7 @@ class _Check:
         text: ParallelText,
         languages: tuple[str, str],
         test: ParallelText | None,
-        progress: Progress,
+        progress: Report,
         folder: Path,
     ) -> None:
         self.reading = Reading(text)
@@ -181,7 +181,7 @@ class _Check:
         self.lengths = Lengths()
         self.sample = Sample()
         self.met = [np.zeros(len(keys), dtype=bool) for keys in self.test.keys] if self.test else []
-        self.repeated: dict[Kind, dict[int, int]] = {Kind.DUPLICATE: {}, Kind.DUPLICATE_NORMALISED: {}}
+        self.repeated: dict[Flaw, dict[int, int]] = {Flaw.DUPLICATE: {}, Flaw.DUPLICATE_NORMALISED: {}}
 
     def run(self, processes: int) -> Checked:
         with Duplicates(self.folder) as duplicates:
@@ -191,9 +191,9 @@ class _Check:
         limits = self.lengths.limits()
         sides, rows = self._conclude(count, limits, blocks)
         if unrelated:
-            sides[Kind.UNRELATED], rows[Kind.UNRELATED] = (count, count, count), self._first_rows(count)
+            sides[Flaw.UNRELATED], rows[Flaw.UNRELATED] = (count, count, count), self._first_rows(count)
         examples = self._examples(rows)
-        findings = [Finding(kind, sides[kind][2], (sides[kind][0], sides[kind][1]), examples[kind]) for kind in Kind]
+        findings = [Finding(kind, sides[kind][2], (sides[kind][0], sides[kind][1]), examples[kind]) for kind in Flaw]
         met = self.test.lines_met(self.met) if self.test else 0
         tested = len(self.test) if self.test else 0
         text = self.reading.text
@@ -253,7 +253,7 @@ class _Check:
 
     @staticmethod
     def _first_rows(count: int) -> list[tuple[int, int]]:
-        return [(row, Kind.UNRELATED.bits) for row in range(min(count, EXAMPLES))]
+        return [(row, Flaw.UNRELATED.bits) for row in range(min(count, EXAMPLES))]
 
     def _stage(self, name: str, total: int) -> Callable[[int], None]:
         return lambda done: self.progress(name, done, total)
@@ -314,12 +314,12 @@ class _Check:
                 self.repeated[kind] = dict(sorted(known)[:EXAMPLES])
 
     def _conclude(
-        self, count: int, limits: Limits, blocks: list[Block]
-    ) -> tuple[dict[Kind, tuple[int, int, int]], dict[Kind, list[tuple[int, int]]]]:
+        self, count: int, limits: LengthLimits, blocks: list[Block]
+    ) -> tuple[dict[Flaw, tuple[int, int, int]], dict[Flaw, list[tuple[int, int]]]]:
         """Write the flags of all pairs into their file. Returns, for each kind, how many pairs have it on the source
         side, on the target side and on any side; and the first of these rows, with their flags."""
-        totals = np.zeros((len(Kind), 3), dtype=np.int64)
-        rows: dict[Kind, list[tuple[int, int]]] = {kind: [] for kind in Kind}
+        totals = np.zeros((len(Flaw), 3), dtype=np.int64)
+        rows: dict[Flaw, list[tuple[int, int]]] = {kind: [] for kind in Flaw}
         with open(self.flags, "wb") as file:
             for begin in range(0, count, PAGE):
                 end = min(begin + PAGE, count)
@@ -329,16 +329,16 @@ class _Check:
                 for kind in self.repeated:
                     flags[repeats == kind] |= kind.bits
                 for block in blocks:
-                    flags[max(0, block.first - begin) : max(0, block.last + 1 - begin)] |= Kind.SHIFTED.bits
+                    flags[max(0, block.first - begin) : max(0, block.last + 1 - begin)] |= Flaw.SHIFTED.bits
                 file.write(flags.astype(FLAGS).tobytes())
-                for kind in Kind:
+                for kind in Flaw:
                     src, tgt, both = (flags & bits != 0 for bits in (kind.bit(SOURCE), kind.bit(TARGET), kind.bits))
                     totals[kind] += [src.sum(), tgt.sum(), both.sum()]
                     wanted = np.flatnonzero(both)[: EXAMPLES - len(rows[kind])].tolist()
                     rows[kind] += [(begin + row, int(flags[row])) for row in wanted]
-        return {kind: (int(totals[kind][0]), int(totals[kind][1]), int(totals[kind][2])) for kind in Kind}, rows
+        return {kind: (int(totals[kind][0]), int(totals[kind][1]), int(totals[kind][2])) for kind in Flaw}, rows
 
-    def _examples(self, rows: dict[Kind, list[tuple[int, int]]]) -> dict[Kind, list[Example]]:
+    def _examples(self, rows: dict[Flaw, list[tuple[int, int]]]) -> dict[Flaw, list[Example]]:
         """The text of these rows. For that, the text is read again up to the last of them."""
         wanted = {row for found in rows.values() for row, _ in found}
         texts: dict[int, tuple[str, str]] = {}

@@ -9,7 +9,7 @@ from typing import IO, Self
 import numpy as np
 
 from seq2seq_cli.data.checks.chunk import IDENTITY
-from seq2seq_cli.data.checks.kinds import Kind
+from seq2seq_cli.data.checks.flaws import Flaw
 
 PARTS = 128
 """How many files the pairs are distributed to by their keys, so that equal pairs are in one file. One file at a time is
@@ -41,7 +41,7 @@ class Duplicates:
         for file in self._files:
             file.close()
 
-    def found(self) -> Iterator[tuple[Kind, np.ndarray, np.ndarray]]:
+    def found(self) -> Iterator[tuple[Flaw, np.ndarray, np.ndarray]]:
         """A kind, the rows that repeat an earlier row, and for each the first row that it repeats; for one part of the
         pairs at a time."""
         self._close()
@@ -49,10 +49,10 @@ class Duplicates:
             part = np.fromfile(path, dtype=IDENTITY)
             path.unlink()
             again, first = _repeats(part["exact"])
-            yield Kind.DUPLICATE, part["row"][again], part["row"][first]
+            yield Flaw.DUPLICATE, part["row"][again], part["row"][first]
             rest = np.delete(part, again)
             again, first = _repeats(rest["normalised"])
-            yield Kind.DUPLICATE_NORMALISED, rest["row"][again], rest["row"][first]
+            yield Flaw.DUPLICATE_NORMALISED, rest["row"][again], rest["row"][first]
 
 
 def _repeats(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

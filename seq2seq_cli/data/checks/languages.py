@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.checks.characters import Codes, codes_of
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET
 
 SIZE = 1 << 16
 """Trigrams are distinguished by a hash with so many values."""

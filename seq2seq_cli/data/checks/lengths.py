@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET, Flaw
 
 LONG, TIMES = 500, 10
 """A line is too long that has more than LONG characters and more than TIMES the median of its side."""
@@ -42,18 +42,18 @@ class Lengths:
         places = np.rint((np.clip(log_ratios(chars), -_REACH, _REACH) + _REACH) / _STEP).astype(np.intp)
         self._ratios += np.bincount(places, minlength=len(self._ratios))
 
-    def limits(self) -> Limits:
+    def limits(self) -> LengthLimits:
         """The limits of what is usual among the pairs added."""
         longest = [max(LONG, TIMES * _median(self._lengths[side])) for side in (SOURCE, TARGET)]
         middle = _median(self._ratios)
         distances = np.zeros(len(self._ratios), dtype=np.int64)
         np.add.at(distances, np.abs(np.arange(len(self._ratios)) - middle), self._ratios)
         farthest = float(np.clip(SPREADS * 1.4826 * _median(distances) * _STEP, NEVER, ALWAYS))
-        return Limits((longest[0], longest[1]), middle * _STEP - _REACH, farthest)
+        return LengthLimits((longest[0], longest[1]), middle * _STEP - _REACH, farthest)
 
 
 @dataclass(frozen=True)
-class Limits:
+class LengthLimits:
     """``longest``: most characters of a line, by side. ``ratio``: the usual log-ratio of lengths; ``farthest``: how far
     a log-ratio may be from it."""
 
@@ -66,9 +66,9 @@ class Limits:
         it."""
         flags = np.zeros(len(chars), dtype=np.uint64)
         for side in (SOURCE, TARGET):
-            flags[chars[:, side] > self.longest[side]] |= Kind.LONG.bit(side)
+            flags[chars[:, side] > self.longest[side]] |= Flaw.LONG.bit(side)
         uneven = np.abs(log_ratios(chars) - self.ratio) > self.farthest
-        flags[uneven & (chars.min(1) > 0)] |= Kind.RATIO.bits
+        flags[uneven & (chars.min(1) > 0)] |= Flaw.RATIO.bits
         return flags
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.checks.characters import codes_of
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.keys import NOTHING, exact_keys, normalised_keys
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
 from seq2seq_cli.data.checks.repair import repaired
 
-_LOOKED_FOR = tuple((kind, side) for kind in (Kind.OVERLAP, Kind.OVERLAP_NORMALISED) for side in (SOURCE, TARGET))
+_LOOKED_FOR = tuple((kind, side) for kind in (Flaw.OVERLAP, Flaw.OVERLAP_NORMALISED) for side in (SOURCE, TARGET))
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class TestKeys:
             places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
             same = (known[places] == keys) & (keys != NOTHING)
             met.append(np.unique(places[same]))
-            if kind is Kind.OVERLAP_NORMALISED:
-                same &= flags & Kind.OVERLAP.bits == 0
+            if kind is Flaw.OVERLAP_NORMALISED:
+                same &= flags & Flaw.OVERLAP.bits == 0
             flags[same] |= kind.bit(side)
         return flags, met
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import read_lines

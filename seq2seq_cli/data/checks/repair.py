@@ -5,11 +5,11 @@ import unicodedata
 from collections.abc import Callable
 
 from seq2seq_cli.data.checks.characters import SETS, Character
-from seq2seq_cli.data.checks.kinds import Kind
+from seq2seq_cli.data.checks.flaws import Flaw
 from seq2seq_cli.data.checks.markup import without_markup
 from seq2seq_cli.data.checks.mojibake import unmixed
 from seq2seq_cli.data.checks.quoting import unquoted
-from seq2seq_cli.data.checks.segments import joined
+from seq2seq_cli.data.checks.segmentation import joined
 from seq2seq_cli.data.invisible import INVISIBLE
 
 _DROPPED = re.compile("|".join(SETS[kind] for kind in (Character.NUL, Character.CONTROL, Character.BIDI)))
@@ -36,10 +36,10 @@ def unmarked(line: str) -> str:
     return line
 
 
-MENDED: tuple[tuple[Kind, Callable[[str], str]], ...] = (
-    (Kind.QUOTED, unquoted),
-    (Kind.MARKUP, without_markup),
-    (Kind.MOJIBAKE, unmixed),
-    (Kind.SEGMENTED, joined),
+MENDED: tuple[tuple[Flaw, Callable[[str], str]], ...] = (
+    (Flaw.QUOTED, unquoted),
+    (Flaw.MARKUP, without_markup),
+    (Flaw.MOJIBAKE, unmixed),
+    (Flaw.SEGMENTED, joined),
 )
 """What is mended, in this order, and by which function."""

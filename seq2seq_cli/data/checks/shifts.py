@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.checks.chunk import FEATURES
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET
 
 REACH = 20
 """How many lines away, in both directions, the right translation is looked for."""

@@ -98,7 +98,7 @@ def _items(file: TextFile, place: _Place) -> Iterator[Row]:
                 where = f"{file}: object {number}"
                 yield where, _cells(row, isinstance(row, list), where)
         except (ijson.JSONError, ValueError) as error:
-            raise DataError(f"not JSON behind object {number}: {_told(error)}.", str(file)) from None
+            raise DataError(f"not JSON behind object {number}: {_reason(error)}.", str(file)) from None
 
 
 def _values(stream: _Bounded, place: _Place, where: str) -> Iterator[object]:
@@ -126,7 +126,7 @@ def _step(event: str) -> int:
     return event.startswith("start_") - event.startswith("end_")
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     said = str(error.args[0]) if error.args else type(error).__name__
     return said.strip().partition("\n")[0].rstrip(".")
 

@@ -35,7 +35,7 @@ def events_of(file: TextFile) -> Iterator[Event]:
     or is nested deeper than 200.
     """
     # Not translate-toolkit, which reads whole files into memory and is under the GPL; nor lxml, which builds trees.
-    source = _Source(str(file))
+    source = _Parser(str(file))
     with open_bytes(file) as binary:
         while chunk := binary.read(CHUNK):
             yield from source.feed(chunk)
@@ -55,7 +55,7 @@ def unit(begin: Event, events: Iterator[Event], where: str) -> list[Event]:
     return found
 
 
-class _Source:
+class _Parser:
     """An expat parser whose handlers collect events."""
 
     def __init__(self, where: str) -> None:

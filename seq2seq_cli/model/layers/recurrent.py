@@ -26,7 +26,7 @@ class RecurrentCarry(NamedTuple):
     attention: AttentionState
 
 
-class Block(NamedTuple):
+class StepsOutput(NamedTuple):
     """What U steps yield: their outputs, where they looked, and what they carry on."""
 
     outputs_BUF: Tensor
@@ -78,7 +78,7 @@ class RecurrentLayer(nn.Module):
         """The features of the layer, from the outputs of its steps and the embedded tokens it has read."""
         return outputs_BTF
 
-    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> Block:
+    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
         """U steps, none of which needs the output of another."""
         raise NotImplementedError
 
@@ -101,14 +101,14 @@ class AttendBefore(RecurrentLayer):
     def features(self, outputs_BTF: Tensor, x_BTI: Tensor) -> Tensor:
         return torch.cat([outputs_BTF, x_BTI], -1)
 
-    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> Block:
+    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
         # U > 1 only where the attention is static: it ignores the query, so all steps may be given the last known one.
         query_BUD = carry.hidden[-1][:, None].expand(-1, inputs_BUI.shape[1], -1)
         attended, carried = self.attention(query_BUD, memory, carry.attention, start, run)
         context_BUE = attended.context_BTE.to(query_BUD.dtype)
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, carry.hidden, carry.cell, run)
         after = RecurrentCarry(hidden, cell, carry.feed_BF, carried)
-        return Block(torch.cat([top_BUD, context_BUE], -1), attended.look, after)
+        return StepsOutput(torch.cat([top_BUD, context_BUE], -1), attended.look, after)
 
 
 class AttendAfter(RecurrentLayer):
@@ -125,11 +125,11 @@ class AttendAfter(RecurrentLayer):
         self.size = self.fresh_size = config.hidden_size
         self.bridge = Bridge(config, encoder_size)
 
-    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> Block:
+    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
         feed_BUF = carry.feed_BF[:, None].expand(-1, inputs_BUI.shape[1], -1)
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, carry.hidden, carry.cell, run)
         attended, carried = self.attention(top_BUD, memory, carry.attention, start, run)
         joined_BUX = torch.cat([attended.context_BTE.to(top_BUD.dtype), top_BUD], -1)
         attentional_BUD = torch.tanh(run.map(self.combine).product(joined_BUX))
         after = RecurrentCarry(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried)
-        return Block(attentional_BUD, attended.look, after)
+        return StepsOutput(attentional_BUD, attended.look, after)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, Priors, Scores, Side, beads_of
+from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, BeadScores, Priors, Side, beads_of
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
-from seq2seq_cli.data.checks.realign.tokens import Vocabulary
+from seq2seq_cli.data.checks.realign.tokens import WordNumbers
 
 SLACK = 64
 """How far the texts may drift apart, in lines, beyond the difference of their lengths: at first ..."""
@@ -41,7 +41,7 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int 
 
     First by lengths, names and numbers alone; then by the words that the surest pairs have in common.
     """
-    words = Vocabulary()
+    words = WordNumbers()
     sides = [Side(words.tokens(lines), np.array([len(line) for line in lines], dtype=np.int64)) for lines in (src, tgt)]
     source, target = sides
     nothing = Lexicon.empty(target.words, len(words))
@@ -50,7 +50,7 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int 
     beads = np.zeros(0, dtype=BEAD)
     known, priors = 1, Priors.at_first()
     for number in range(PASSES):
-        scores = Scores(source, target, books, priors)
+        scores = BeadScores(source, target, books, priors)
         beads = beads_of(scores, len(src), len(tgt), band, closed)
         single = (beads["src_lines"] == 1) & (beads["tgt_lines"] == 1)
         sure = beads[(beads["probability"] > SURE) & single]
@@ -66,10 +66,10 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int 
     # Lines that had stood beside each other are more likely to be pairs, where most lines are.
     stood = single & (beads["tgt"] - beads["src"] == beside) & (len(src) >= ENOUGH)
     kept = beads[(beads["probability"] > KEPT) | stood]
-    return _together(_filled(kept, scores, beside) if len(src) >= ENOUGH else kept)
+    return _without_strays(_filled(kept, scores, beside) if len(src) >= ENOUGH else kept)
 
 
-def _filled(beads: np.ndarray, scores: Scores, beside: int) -> np.ndarray:
+def _filled(beads: np.ndarray, scores: BeadScores, beside: int) -> np.ndarray:
     """The beads, and in between pairs of lines where both sides have equally many: where these are few, or together
     look like pairs."""
     if not len(beads):
@@ -90,7 +90,7 @@ def _filled(beads: np.ndarray, scores: Scores, beside: int) -> np.ndarray:
     return whole[np.argsort(whole["src"], kind="stable")]
 
 
-def _together(pairs: np.ndarray) -> np.ndarray:
+def _without_strays(pairs: np.ndarray) -> np.ndarray:
     """The pairs without small groups that stand alone among lines without a partner: such groups are found by
     chance."""
     if not len(pairs):

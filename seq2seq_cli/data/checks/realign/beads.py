@@ -93,7 +93,7 @@ class Band:
         return int(self.lows[row // BLOCK])
 
 
-class Scores:
+class BeadScores:
     """Scores, in nats, of the beads that begin at a source line and at a target line of the band."""
 
     def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
@@ -194,7 +194,7 @@ def _normal(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.var() + 0.02)
 
 
-def beads_of(scores: Scores, rows: int, columns: int, band: Band, closed: bool) -> np.ndarray:
+def beads_of(scores: BeadScores, rows: int, columns: int, band: Band, closed: bool) -> np.ndarray:
     """The beads (BEAD) that are likelier than not, in order, of two texts of so many lines. ``closed``: whether both
     end together; otherwise one may go on without the other."""
     blocks = [(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK)]

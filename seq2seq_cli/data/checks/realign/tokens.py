@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
         return self.ids[self.ends[row - 1] if row else 0 : self.ends[row]]
 
 
-class Vocabulary:
+class WordNumbers:
     """Gives each word a number, the same in both languages."""
 
     def __init__(self) -> None:

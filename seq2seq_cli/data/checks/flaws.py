@@ -1,4 +1,4 @@
-"""The table of what is looked for: names, meanings, and what a cleaned copy does about each kind."""
+"""The table of what is looked for: names, meanings, and what a cleaned copy does about each flaw."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,9 +16,9 @@ FLAGS = np.dtype("<u8")
 """The type of the flags of a pair."""
 
 
-class Kind(IntEnum):
-    """Kinds of findings, numbered as in ``TABLE``. The flags of a pair have two bits for each kind: for the source
-    side, then for the target side."""
+class Flaw(IntEnum):
+    """What may be wrong with a pair, numbered as in ``TABLE``. The flags of a pair have two bits for each flaw: for the
+    source side, then for the target side."""
 
     UNDECODABLE = 0
     NUL = 1
@@ -49,7 +49,7 @@ class Kind(IntEnum):
     JOINING = 26
 
     def bit(self, side: int) -> int:
-        """The flag of this kind on one side."""
+        """The flag of this flaw on one side."""
         return 1 << (2 * self + side)
 
     @property
@@ -64,7 +64,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """What people read about a kind. ``damage``: whether it is always wrong (others may be right); that decides the
+    """What people read about a flaw. ``damage``: whether it is always wrong (others may be right); that decides the
     exit status."""
 
     name: str
@@ -103,6 +103,6 @@ TABLE = (
     Row("joining", "joiners, variation selectors and the like: not seen either, but they spell", "kept", False),
 )  # fmt: skip
 
-REMOVED = sum(kind.bits for kind in Kind if kind.row.remedy in ("removed", "realigned"))
+REMOVED = sum(kind.bits for kind in Flaw if kind.row.remedy in ("removed", "realigned"))
 """Flags of the pairs that a cleaned copy lacks. (Lines of shifted blocks are in it, with other partners.)"""
-REPAIRED = sum(kind.bits for kind in Kind if kind.row.remedy == "repaired")
+REPAIRED = sum(kind.bits for kind in Flaw if kind.row.remedy == "repaired")
