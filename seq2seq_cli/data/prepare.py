@@ -41,7 +41,7 @@ yet). Here it counts pairs."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """A `Report` that nobody hears."""
+    """A `Report` that does nothing, for callers that show no progress."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Result:
     traces: list[Trace]
 
     def attention(self, found: Found) -> Trace:
-        """Where a hypothesis looked: T x S, and T for the centre; the step of ``</s>`` is included."""
+        """The weights of a hypothesis, T x S, and the centres of its windows, T; the step of ``</s>`` is included."""
         (weights_NS, centre_N), starts = self._joined
         rows_T = torch.tensor([start + row for start, row in zip(starts, found.rows, strict=False)])
         return Trace(weights_NS[rows_T], None if centre_N is None else centre_N[rows_T])

@@ -26,7 +26,7 @@ class Wanted:
 
     @property
     def details(self) -> Details:
-        """What has to be made of a line's hypotheses to write it."""
+        """The parts of a line's hypotheses that the output needs; the translator makes no others."""
         return Details(self.best, text=not self.pieces, alignment=False, replace_unknown=self.replace_unknown)
 
     def written(self, number: int, hypotheses: Sequence[Hypothesis]) -> str:

@@ -34,7 +34,7 @@ class LengthBin:
 
     @property
     def count(self) -> str:
-        """The number of sentences, with a star where they are few."""
+        """The number of sentences as text, with a star if there are fewer than FEW."""
         return f"{len(self.rows):,}{'*' if self.few else ''}"
 
     @property

@@ -113,7 +113,7 @@ class PairedTest:
 
 
 RESAMPLES = 1000
-"""Of a test set, behind each interval; as many as sacreBLEU takes."""
+"""How many resamples of a test set each interval comes from: sacreBLEU's own number."""
 RANDOMISATION = PairedTest("paired approximate randomisation", "ar", 10_000)
 """Two-sided (Riezler & Maxwell 2005)."""
 TESTS = {"randomisation": RANDOMISATION, "bootstrap": PairedTest("paired bootstrap", "bs", 1_000)}

@@ -40,12 +40,12 @@ class Kind:
     ``score`` is None for a kind with a score of its own, or none. ``wiring`` is where the context enters in the paper:
     "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of ``model/attention/`` whose
     ``build`` makes the mechanism, or the full dotted name of a module of the package that adds the row. ``own``: its
-    settings in addition to those of ``EVERY`` kind; ``why_not``: why a setting means nothing for this kind. ``cost``: of
-    a step, in addition to the decoder's. ``estimator``: how a kind that looks at a single position learns. ``split``:
-    into which segments the source is split. ``summary``: what a kind without weights reads of the source. ``size``: the
-    default hidden size of its additive score (None: the size of the decoder's state). ``attends``: whether the kind has
-    attention weights. ``settings``: the class of the settings that only a package's kind has, under
-    ``[attention.own]``. ``package``: the package that has added the row; filled in by the table.
+    settings in addition to those of ``EVERY`` kind; ``why_not``: why a setting means nothing for this kind. ``cost``:
+    of a step, in addition to the decoder's. ``estimator``: how a kind that looks at a single position learns.
+    ``split``: into which segments the source is split. ``summary``: what a kind without weights reads of the source.
+    ``size``: the default hidden size of its additive score (None: the size of the decoder's state). ``attends``:
+    whether the kind has attention weights. ``settings``: the class of the settings that only a package's kind has,
+    under ``[attention.own]``. ``package``: the package that has added the row; filled in by the table.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Kind:
 
     @property
     def import_path(self) -> str:
-        """Of the module whose ``build`` makes it."""
+        """The dotted name of the module whose ``build`` makes the mechanism."""
         ours = self.package is None or any(kind.module == self.module for kind in KINDS)
         return f"seq2seq_cli.model.attention.{self.module}" if ours else self.module
 

@@ -116,7 +116,7 @@ class StepMatrix:
         return x if self.matrix.dim() == 2 else x.reshape(len(self.matrix), -1, x.shape[-1])
 
     def leave(self, left: Tensor, right: Tensor) -> None:
-        """Note one step's part of M's gradient, left^T right."""
+        """Record the part of one product in the gradient of M, left^T right, by its two factors."""
         if self.matrix.dim() == 2:
             left, right = left.flatten(0, -2), right.flatten(0, -2)
         self.ledger.left.append(left)

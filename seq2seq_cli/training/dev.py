@@ -80,8 +80,8 @@ class _DevScorer:
             raise DataError(what, sitting.prepared.corpus_name, "Cut these lines into sentences.")
 
     def part_done(self) -> int | None:
-        """How many lines there would have been time for when an evaluation was cut short; None where that is all of
-        them."""
+        """The number of dev lines to evaluate from now on, after the time was too short for all: about as many
+        as were done in time. None means all."""
         lines = max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST)))
         return lines if lines < self.count else None
 

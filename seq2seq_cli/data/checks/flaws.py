@@ -64,7 +64,8 @@ class Flaw(IntEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """What people read about a flaw. ``damage``: whether it is always wrong (others may be right); that decides the
+    """What people read about a flaw: its ``name``, its ``meaning``, and the ``remedy`` in a cleaned copy.
+    ``damage``: whether a pair with this flaw is always wrong; with other flaws a pair may be right. That decides the
     exit status."""
 
     name: str

@@ -17,8 +17,9 @@ _LOOKED_FOR = tuple((kind, side) for kind in (Flaw.OVERLAP, Flaw.OVERLAP_NORMALI
 
 @dataclass(frozen=True)
 class TestKeys:
-    """The distinct keys of a test text, sorted, for each of ``_LOOKED_FOR``; and for each of its lines, in ``numbers``,
-    the number of its key among them. Takes 64 bytes a pair of the test text."""
+    """Keys that stand for the lines of a test text. ``keys``: for each flaw and side in ``_LOOKED_FOR``, the distinct
+    keys, sorted. ``numbers``: for each flaw and side, the index of every line's key in ``keys``. Takes 64 bytes a pair
+    of the test text."""
 
     keys: tuple[np.ndarray, ...]
     numbers: tuple[np.ndarray, ...]
@@ -41,8 +42,9 @@ class TestKeys:
     def compare(
         self, exact: tuple[np.ndarray, np.ndarray], normalised: tuple[np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Flags for lines with those keys, by side; and the numbers of the test text's keys that occur. A line that is
-        equal exactly is not flagged as equal after normalisation as well."""
+        """Compare the lines of a training text, given by their keys on each side, with the test text. Returns the
+        flags of each pair of lines and, for each flaw and side in ``_LOOKED_FOR``, the indices of the test text's keys
+        that occur. A line that is equal exactly is not flagged as equal after normalisation as well."""
         flags = np.zeros(len(exact[0]), dtype=np.uint64)
         met = []
         for (kind, side), known, keys in zip(_LOOKED_FOR, self.keys, (*exact, *normalised), strict=True):
@@ -55,7 +57,8 @@ class TestKeys:
         return flags, met
 
     def lines_met(self, met: Sequence[np.ndarray]) -> int:
-        """How many pairs of the test text have a side that occurs; ``met``: True for each key that occurs."""
+        """How many pairs of the test text have a line that occurs in the training text. ``met``: for each flaw and side
+        in ``_LOOKED_FOR``, which of its ``keys`` occur there, as a mask."""
         seen = np.zeros(len(self), dtype=bool)
         for numbers, of_key in zip(self.numbers, met, strict=True):
             seen |= of_key[numbers]

@@ -29,8 +29,8 @@ beam of five they would be 30 MiB a step, far more than a processor's cache hold
 
 @dataclass
 class AdditiveLedger:
-    """Gathers the gradients of the keys and of v over the steps. The gradient of the keys is 4v times
-    ``slope_sum_BSA``."""
+    """Gathers, step by step, the gradients of the keys k and of v in v^T tanh(q + k). The gradient of k is
+    ``slope_sum_BSA`` times 4v."""
 
     keys_BSA: Tensor
     vector_A: Tensor

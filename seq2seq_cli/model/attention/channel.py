@@ -45,7 +45,7 @@ class ChannelValues:
         self.plain, self.by_channel_EBS = states_BSE, states_BSE.permute(2, 0, 1).contiguous()
 
     def mixture(self, weights_ERTS: Tensor) -> Tensor:
-        """R x T x E."""
+        """The contexts, R x T x E: dimension e of the states is summed with the weights ``weights_ERTS[e]``."""
         channels, rows, steps, positions = weights_ERTS.shape
         weights_EBNS = weights_ERTS.view(channels, len(self.plain), -1, positions)
         mixed_EBN = (weights_EBNS * self.by_channel_EBS.unsqueeze(2)).sum(-1)

@@ -94,7 +94,8 @@ class Band:
 
 
 class BeadScores:
-    """Scores, in nats, of the beads that begin at a source line and at a target line of the band."""
+    """Scores the beads of two texts. The score of a bead, in nats, is how much likelier its lines are as translations
+    of each other than by themselves."""
 
     def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
         self._src, self._tgt, self._lexicons = src, tgt, lexicons
