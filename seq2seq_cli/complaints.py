@@ -1,4 +1,4 @@
-"""What is wrong with the value of a setting, in the words that everything else here is said in, not in pydantic's."""
+"""What is wrong with the value of a setting, in our own words instead of pydantic's."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _WORDS = {
     "dict_type": "must be a section with settings of its own",
     "model_type": "must be a section with settings of its own",
 }
-"""By pydantic's types of errors."""
+"""By pydantic's names of its errors."""
 
 
 def complaint(detail: Mapping[str, Any]) -> str:
-    """One of the errors of a ``ValidationError``, without the name of the setting and its value."""
+    """An error of a ``ValidationError`` in words, without the name of the setting and its value."""
     kind, given = detail["type"], detail.get("ctx", {})
     if kind in _WORDS:
         return f"{_WORDS[kind].format(**{name: _plain(end) for name, end in given.items()})}."

@@ -27,11 +27,12 @@ from seq2seq_cli.runs import DISK_FULL
 from seq2seq_cli.wording import counted, printable
 
 WIDE, WIDEST = 200, 100_000
-"""Columns of output that goes to a file or a pipe: tables are not to be squeezed there. And of any table at all."""
+"""Columns of output that goes to a file or a pipe, where tables need not be squeezed; and the most columns of any
+table."""
 
 
 ESCAPED = "backslashreplace"
-"""Of the bytes of a name that are not UTF-8: as ``printable`` and JSON write them."""
+"""What becomes of bytes of a name that are not UTF-8: the escapes that ``printable`` and JSON write."""
 
 
 def out() -> Console:
@@ -41,24 +42,24 @@ def out() -> Console:
 
 def err() -> Console:
     """Standard error, for notices, progress and errors."""
-    # Within a live display, what sys.stderr is otherwise.
+    # Within a live display, rich has replaced sys.stderr; this is the real one.
     return _console(cast(TextIO, _Lasting(getattr(sys.stderr, "rich_proxied_file", sys.stderr))))
 
 
 def _console(stream: TextIO) -> Console:
-    """Text is printed as it is: names of files hold [brackets] and :100: without meaning anything by them."""
+    """A console that prints text as it is: names of files hold [brackets] and :100: without meaning markup."""
     width = None if stream.isatty() or _columns_are_set() else WIDE
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _columns_are_set() -> bool:
-    """Whether the environment says how wide output is to be, which rich goes by: in a pipe, too."""
+    """Whether the environment sets the width of output. rich obeys it, in a pipe as well."""
     return os.environ.get("COLUMNS", "").isdigit()
 
 
 class _Lasting:
-    """A stream to which nobody may listen any more: a terminal whose connection is lost, a pipe whose reader has gone. What
-    is said then is lost; the work that it tells of is not."""
+    """A stream whose other end may be gone: a terminal whose connection is lost, a pipe whose reader has left. What is
+    written to it then is lost, but the work goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -82,12 +83,12 @@ class _Lasting:
         except OSError as problem:
             if problem.errno not in (errno.EIO, errno.EPIPE):
                 raise
-            # Otherwise what its buffer still holds would fail once more at the very end.
+            # Otherwise flushing what its buffer still holds would fail once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def result(text: str) -> None:
-    """A line of result, exactly as it is: tabs stay tabs."""
+    """Print a line of results exactly as it is: tabs stay tabs."""
     print(text)
 
 
@@ -96,17 +97,17 @@ def _harmless(text: str) -> str:
 
 
 def notice(text: str) -> None:
-    """A line about what is going on, or what was written where."""
+    """Say what is going on, or what was written where."""
     err().out(_harmless(text))
 
 
 def warn(text: str) -> None:
-    """Something that does not stop the work."""
+    """Warn of something that does not stop the work."""
     err().print(Text.assemble(("warning:", "yellow"), f" {_harmless(text)}"), soft_wrap=True)
 
 
 def error(problem: UserError) -> None:
-    """What is wrong, where, and what to do about it."""
+    """Say what is wrong, where, and what to do about it."""
     place = f"{_harmless(problem.where)}: " if problem.where else ""
     err().print(Text.assemble(("error:", "bold red"), f" {place}{_harmless(problem.what)}"), soft_wrap=True)
     if problem.hint:
@@ -114,9 +115,10 @@ def error(problem: UserError) -> None:
 
 
 def table(rows: Table) -> None:
-    """A table of results. Where the terminal is too narrow for it, a block a row: no name and no number is ever broken.
+    """Print a table of results. Where the terminal is too narrow for it, each row becomes a block of lines. No name and
+    no number is ever broken.
 
-    Columns whose cells are ``no_wrap`` are wholly shown, the others wrap between words.
+    Columns with ``no_wrap`` are shown whole; the others wrap between words.
     """
     console = out()
     whole = Measurement.get(console, console.options.update(width=WIDEST), rows).maximum
@@ -145,7 +147,7 @@ def table(rows: Table) -> None:
 
 
 def _narrowest(rows: Table) -> int:
-    """Columns of a terminal that a table needs, where those of its columns that wrap share evenly what the others leave."""
+    """How many columns a terminal must have for a table: its columns that wrap share evenly what the others leave."""
     fixed, shared = list[int](), [0]
     for column in rows.columns:
         cells = [str(cell) for cell in (column.header, *column.cells) if isinstance(cell, str | Text)]
@@ -157,7 +159,7 @@ def _narrowest(rows: Table) -> int:
 
 
 def _print_fact(console: Console, head: str, cell: str, label: int, parts: list[str]) -> None:
-    """``parts``: what is not to be broken."""
+    """Print a name and a value; ``parts`` of the value are not broken."""
     if max(map(cell_len, parts)) > console.width - label:  # the terminal may break the line, but we do not
         console.print(Text(f"{head}\n{cell}" if head else cell), soft_wrap=True)
         return
@@ -167,7 +169,7 @@ def _print_fact(console: Console, head: str, cell: str, label: int, parts: list[
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
-    """Names and values, one a line: aligned on a terminal, tab-separated in a pipe."""
+    """Print names and values, one pair a line: aligned on a terminal, tab-separated in a pipe."""
     pairs = list(rows)
     width = max(len(name) for name, _ in pairs) if sys.stdout.isatty() else 0
     for name, value in pairs:
@@ -176,11 +178,12 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 QUIET = 25.0
-"""Seconds without a word after which a log or a pipe hears what is being done."""
+"""After so many seconds of silence, a log or a pipe is told what is being done."""
 
 
 class Heartbeat:
-    """While entered, a line whenever nothing was said for QUIET seconds: what is being done, and how far it has come."""
+    """While entered, prints a line whenever nothing was said for QUIET seconds: what is being done, and how far it has
+    come."""
 
     def __init__(self, doing: str = "") -> None:
         self.doing, self.done, self.total = doing, 0, 0
@@ -197,13 +200,13 @@ class Heartbeat:
         self.thread.join()
 
     def report(self, doing: str, done: int, total: int) -> None:
-        """What is being done from now on, and how much of it is done, of how much (0: unknown)."""
+        """Note what is being done from now on, how much of it is done, and how much there is (0: unknown)."""
         if doing != self.doing:
             self.began = time.monotonic()
         self.doing, self.done, self.total = doing, done, total
 
     def heard(self) -> None:
-        """Something was said just now."""
+        """Note that something was said just now."""
         self.said = time.monotonic()
 
     def _beat(self) -> None:
@@ -217,9 +220,9 @@ class Heartbeat:
 
 @contextmanager
 def status(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Say what is being done for as long as it takes; in a log or a pipe, now and then.
+    """While entered, show what is being done; in a log or a pipe, say so now and then.
 
-    Yields a function to be called with how much of it is done, and how much there is.
+    Yields a function to be called with how much is done and how much there is.
     """
     console = err()
     if not console.is_terminal:
@@ -232,10 +235,11 @@ def status(text: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each stage of a longer piece of work, with the time left; in a pipe, a line a stage, and one now
-    and then.
+    """While entered, show a progress bar for each stage of a longer piece of work, with the time left; in a pipe, print
+    a line for each stage, and one now and then.
 
-    Yields a function to be called with a stage's name, what is done of it, and how much there is (0: unknown).
+    Yields a function to be called with the name of the stage, how much of it is done, and how much there is (0:
+    unknown).
     """
     console = err()
     seen: dict[str, TaskID] = {}
@@ -264,8 +268,9 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def standard_input() -> BinaryIO:
-    """Standard input in a buffer of its own. A thread may be waiting for it when the program ends: Python's own
-    buffer is locked then, and shutting down aborts. Raises UserError where there is none, or it cannot be read."""
+    """Standard input, with a buffer of its own. If a thread is still waiting for input when the program ends, Python's
+    own buffer is locked, and shutting down would abort. Raises UserError where there is no standard input, or it cannot
+    be read."""
     try:
         descriptor = os.dup(sys.stdin.fileno())
     except io.UnsupportedOperation:  # not a real file
@@ -280,8 +285,8 @@ def standard_input() -> BinaryIO:
 
 @contextmanager
 def text_output(path: Path | None, append: bool = False) -> Iterator[TextIO]:
-    r"""A file to write lines to, or standard output for None or ``-``: UTF-8, lines ended by ``\n``. ``append``: behind
-    what the file holds. Raises UserError where it cannot be written, or there is no room left."""
+    r"""A file to write lines to, or standard output where ``path`` is None or ``-``: UTF-8, lines end with ``\n``.
+    ``append``: write behind what the file holds. Raises UserError where it cannot be written, or the disk is full."""
     if path is None or str(path) == "-":
         sys.stdout.reconfigure(encoding="utf-8", errors=ESCAPED, newline="\n")  # type: ignore[union-attr]
         yield sys.stdout

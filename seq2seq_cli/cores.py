@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Of a container's control group (Linux): microseconds of processor time, or "max", in each period of so many."""
+"""The quota of a container's control group (Linux): microseconds of processor time, or "max", and the period in
+microseconds that they are for."""
 
 
 def available_cores() -> int:
-    """Cores this process may run on, no more than its container's quota pays for, and its part of those that it shares
-    with others that ``torchrun`` has started; at least one."""
+    """How many cores this process may use, at least one: those it may run on, at most what its container's quota pays
+    for, and only its part of those that it shares with other processes started by ``torchrun``."""
     return max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 

@@ -16,33 +16,34 @@ from seq2seq_cli.waiting import watch_waits
 from seq2seq_cli.wording import counted
 
 ISAS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
-"""Instruction sets that ONEDNN_MAX_CPU_ISA can keep oneDNN to, the smaller ones first; larger ones have all that is asked
-for here."""
+"""Instruction sets to which ONEDNN_MAX_CPU_ISA can limit oneDNN, the smallest first. Larger ones include everything
+that is asked for here."""
 
 FEW_THREADS, CROWDED = 16, 4
-"""So many threads are taken on any machine, and so many for each core."""
+"""So many threads may be used on any machine; and so many for each core."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Precision:
-    """``name`` is fp32, bf16, fp16 or, of search alone, int8; ``reason``, why it was chosen."""
+    """``name`` is fp32, bf16, fp16 or, for search alone, int8; ``reason`` says why it was chosen."""
 
     name: str
     reason: str
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        """Products in this precision; parameters stay in float32, and so does what int8 leaves: in bfloat16 it took as
-        long, and a translation depended on those beside it."""
+        """A context in which products are computed in this precision; parameters stay in float32. Under int8, products
+        that are not in integers stay in float32, too: bfloat16 took as long for them, and made a translation depend on
+        those beside it."""
         if self.name in ("fp32", "int8"):
             return contextlib.nullcontext()
         return torch.autocast(device.type, DTYPES[self.name])
 
 
 def choose_device(name: str, called: str = "training.device") -> torch.device:
-    """The device of that name; "auto" prefers a GPU. Raises ConfigError, with what the setting is ``called``, where this
-    machine has none such."""
+    """The device of that name; "auto" prefers a GPU. Raises ConfigError where this machine has no such device;
+    ``called`` is the name of the setting in its message."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     _check(name, ("auto", *available), called)
     if name == "auto":
@@ -53,8 +54,8 @@ def choose_device(name: str, called: str = "training.device") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """The number format asked for, or the quickest that trains well on ``device``. Raises ConfigError for one that
-    there is not."""
+    """The number format of that name; "auto" is the quickest that trains well on ``device``. Raises ConfigError for an
+    unknown name."""
     _check(name, ("auto", *DTYPES), "training.precision")
     if name != "auto":
         return Precision(name, "as asked")
@@ -68,8 +69,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
 
 
 def choose_search_precision(name: str, device: torch.device) -> Precision:
-    """The same for decoding, where int8 is the quickest. Raises ConfigError also where int8 is asked for and not
-    native."""
+    """The same for decoding; "auto" is int8 where that is native, since it is the quickest. Raises ConfigError also
+    where int8 is asked for but not native."""
     _check(name, ("auto", "int8", *DTYPES), "--precision")
     if name in ("auto", "int8") and _computes_int8(device):
         return Precision("int8", "this processor computes it natively" if name == "auto" else "as asked")
@@ -86,21 +87,23 @@ def _check(name: str, known: Iterable[str], key: str) -> None:
 
 
 def _cpu_computes_bf16() -> bool:
-    """Whether bf16 products are faster than fp32 here: AVX-512 BF16 or AMX (emulated ones are slower)."""
+    """Whether bf16 products are faster than fp32 ones here: with AVX-512 BF16 or AMX. (Emulated ones are slower.)"""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     native = any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
     return native and _onednn_may_use("AVX512_CORE_BF16")
 
 
 def _computes_int8(device: torch.device) -> bool:
-    """Whether ``device`` is a processor that multiplies 8-bit integers (VNNI), and torch has oneDNN's product of them."""
+    """Whether ``device`` is a processor that multiplies 8-bit integers natively (VNNI), and torch has oneDNN's product
+    of them."""
     native = device.type == "cpu" and bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
-    # Without VNNI its sums of two products are cut off at 16 bits: other numbers, not slower ones.
+    # Without VNNI, sums of two products saturate at 16 bits: the results would be wrong, not just slow.
     return native and hasattr(torch.ops.onednn, "qlinear_pointwise") and _onednn_may_use("AVX512_CORE_VNNI")
 
 
 def _onednn_may_use(isa: str) -> bool:
-    """Whether the environment lets it: it goes by that, torch.cpu by the processor alone."""
+    """Whether the environment lets oneDNN use this instruction set. (torch.cpu reports what the processor has, whatever
+    the environment says.)"""
     cap = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
     return cap.upper() not in ISAS[: ISAS.index(isa)]
 
@@ -110,8 +113,9 @@ def _are(cores: int) -> str:
 
 
 def set_threads(threads: int | None) -> int:
-    """Use that many processor threads; 0 or None: all cores this process may run on, at most 8. Returns how many. Raises ConfigError
-    for many more than this machine has cores: they would wait for each other, and at last the system has none to give."""
+    """Use that many processor threads; 0 or None means all cores that this process may run on, at most 8. Returns how
+    many are used. Raises ConfigError for many more threads than this machine has cores: they would wait for each other,
+    and in the end the system refuses to make more."""
     cores = available_cores()
     most = min(MOST_THREADS, max(FEW_THREADS, CROWDED * cores))
     if threads is not None and not 0 <= threads <= most:

@@ -1,14 +1,14 @@
-"""Errors that are the user's to mend: shown without a traceback, exit status 2."""
+"""Errors that the user can mend: shown without a traceback, exit status 2."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can put right: what is wrong, where it is, what to do about it.
+    """Something that the user can put right: what is wrong, where it is, what to do about it.
 
-    ``where`` names a file, line, key or option; ``hint`` is an instruction. Everything that is not a
-    ``UserError`` is a bug of ours and keeps its traceback.
+    ``where`` names a file, line, key or option; ``hint`` is an instruction. Any other exception is a bug of ours and
+    keeps its traceback.
     """
 
     def __init__(self, what: str, where: str | None = None, hint: str | None = None) -> None:
@@ -23,7 +23,7 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A setting that is unknown, of the wrong type, or at odds with another one."""
+    """A setting that is unknown, of the wrong type, or in conflict with another one."""
 
 
 class DataError(UserError):
@@ -31,8 +31,8 @@ class DataError(UserError):
 
 
 class BrokenOffError(DataError):
-    """Text that cannot be read to its end for now, as where a network fails: what was made of it so far is good, and can be
-    gone on with."""
+    """Text that cannot be read to its end for now, for instance because a network fails. What was made of it so far is
+    good and can be continued."""
 
 
 class RunError(UserError):
@@ -40,11 +40,11 @@ class RunError(UserError):
 
 
 class DamagedError(RunError):
-    """A checkpoint that is not what was written: cut off, or altered."""
+    """A checkpoint that has changed since it was written: cut off, or altered."""
 
 
 class UnsearchableError(RunError):
-    """A sentence in which a model finds no translation: what it gives for probabilities are no numbers."""
+    """A sentence for which a model finds no translation because its probabilities are NaN."""
 
 
 SYNONYMS = {
@@ -57,7 +57,7 @@ SYNONYMS = {
     "half": "fp16",
     "bfloat16": "bf16",
 }
-"""What some call a choice that is called otherwise here."""
+"""Other names that people use for a choice."""
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Paths as people write them; and small files from anywhere, read with limits: they may be damaged, or made to do harm."""
+"""Paths as people write them; and small files from anywhere, read with limits, as they may be damaged or malicious."""
 
 import errno
 import json
@@ -11,8 +11,8 @@ from seq2seq_cli.errors import RunError, UserError
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with ``~`` or ``~name`` at its beginning put out: a shell does not always do it, and a file of settings never.
-    Raises UserError where that user has no home directory."""
+    """The path with ``~`` or ``~name`` at its beginning expanded. Shells do not always do that, and for a path in a
+    settings file nobody does. Raises UserError where that user has no home directory."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -23,7 +23,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """What a file holds. Raises OSError where it cannot be read, is no regular file (a pipe might be waited for without
+    """The content of a file. Raises OSError where it cannot be read, is no regular file (reading a pipe might never
     end), or holds more than ``limit`` bytes."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -31,12 +31,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if status.st_size > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
     with open(path, "rb") as file:
-        return file.read(status.st_size)  # not the limit, for which Python would ask for memory at once
+        return file.read(status.st_size)  # not read(limit): Python would allocate that much memory at once
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What JSON says. Raises ValueError where it is none, nested too deeply, or holds a number of thousands of
-    digits."""
+    """The value of a JSON text. Raises ValueError where it is not JSON, nested too deeply, or holds a number of
+    thousands of digits."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -44,8 +44,8 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def refuse_ways_out(directory: Path) -> None:
-    """Raises RunError where anything in a folder, at any depth, is a symbolic link that leads out of it, or neither a
-    file nor a folder."""
+    """Raises RunError where the folder holds, at any depth, a symbolic link that leads out of it, or anything that is
+    neither a file nor a folder."""
     root, folders = directory.resolve(), [directory]
     while folders:
         with os.scandir(folders.pop()) as entries:
@@ -63,7 +63,7 @@ def refuse_ways_out(directory: Path) -> None:
 def _refuse_link_out(link: Path, root: Path) -> None:
     try:
         inside = link.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # a link in a circle
+    except (OSError, RuntimeError):  # links that form a circle
         inside = False
     if not inside:
         hint = "Put what it names in its place if you trust it, or remove the link."

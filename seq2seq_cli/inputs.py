@@ -1,5 +1,5 @@
-"""What a model is given: padded tensors of B sentences side by side, by name. `data` makes it and `model` reads it, neither of
-which knows the other."""
+"""What a model is given: padded tensors of B sentences side by side, by name. `data` makes it and `model` reads it, and
+neither knows the other."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 TEXT = "text"
-"""The source that there always is: the sentence to be translated."""
+"""The name of the source that is always there: the sentence to be translated."""
 
 
 class Padded(NamedTuple):
-    """Rows of ids, each with padding behind its own length: ``ids_BL``, and ``mask_BL``, True at real tokens."""
+    """Rows of ids, padded behind their own length: ``ids_BL``, and ``mask_BL``, True at real tokens."""
 
     ids_BL: Tensor
     mask_BL: Tensor
@@ -26,8 +26,8 @@ class Padded(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a decoder is made to say: step t reads ``reads_BT`` (``<s>`` and all that comes before) and is to say ``says_BT``.
-    Only where ``real_BT`` does it count."""
+    """Target sentences as a decoder needs them: step t reads ``reads_BT`` (``<s>``, then the token before) and is to
+    predict ``says_BT``. Only steps where ``real_BT`` is True count."""
 
     reads_BT: Tensor
     says_BT: Tensor
@@ -38,13 +38,13 @@ class Target(NamedTuple):
         return Target(*(x_BT.to(device) for x_BT in self))
 
     def split(self, steps: int) -> list[Target]:
-        """The same, so many steps at a time."""
+        """The same in parts of at most ``steps`` steps."""
         return [Target(*parts) for parts in zip(*(x_BT.split(steps, 1) for x_BT in self), strict=True)]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """``sources``: what there is to look at, by name, one row a sentence. TEXT is always among them."""
+    """``sources``: what there is to look at, by name, with one row a sentence. TEXT is always among them."""
 
     sources: Mapping[str, Padded]
 
@@ -60,10 +60,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Batch(Inputs):
-    """Inputs with the ``target`` of each sentence, of ``target_tokens`` real tokens in all.
+    """Inputs with their ``target``, which has ``target_tokens`` real tokens.
 
-    ``guide_BTS``: where attention to the text is to lie, one in each row of a target piece with links, of which there are
-    ``guided_tokens``; zeros in all other rows. None where training is not guided.
+    ``guide_BTS`` says where attention to the text should lie: the row of a target piece with links sums to one, and
+    there are ``guided_tokens`` such pieces; all other rows are zero. None where training is not guided.
     """
 
     target: Target

@@ -1,6 +1,6 @@
-"""The processes that ``torchrun`` has started for one job: which of them this one is, and what they tell each other.
+"""The processes that ``torchrun`` has started for one job: which of them this one is, and how they exchange messages.
 
-Numbers and texts only ever pass between processes of one job, which trust each other.
+Messages are numbers and texts, and pass only between processes of one job, which trust each other.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=6)
-"""For a process that waits while the first one prepares the text. That another one has died is told at once."""
+"""How long a process waits for a message: the first one may be preparing the text. If a process dies, the others hear
+of it at once."""
 
 
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
-"""Set by ``torchrun`` alone: how often it has started all anew since one of them died."""
+"""An environment variable that only ``torchrun`` sets: how often it has restarted the job because a process died."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """``rank`` of ``size`` processes. ``begun``: whether an earlier start of the same job had begun to write what this one
-    is to write, before one of its processes died. The default is a process that is alone.
+    """This process is number ``rank`` of ``size``. ``begun``: whether the same job had already begun to write its
+    output when it was restarted because a process died. The default is a process that is alone.
 
-    ``meeting`` is where processes of the job leave word for each other; it lives as long as the job.
+    ``meeting`` is a store in which the processes of a job end_process messages for each other; it lives as long as the job.
     """
 
     rank: int = 0
@@ -47,20 +48,21 @@ class Ranks:
 
     @property
     def turns(self) -> slice:
-        """The places of what this process does: every ``size``-th, so that what lies by length is dealt fairly."""
+        """The slice of any list of items that this process works on: every ``size``-th one. So items sorted by length
+        are dealt fairly."""
         return slice(self.rank, None, self.size)
 
     def note_begun(self) -> None:
-        """What is written from now on is this job's own, to be gone on with where it is restarted."""
+        """Note that this job begins to write its output now; if it is restarted, ``begun`` will say so."""
         if self.meeting is not None:
             self.meeting.set(_note(), "begun")
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """What this process does of ``items``."""
+        """The ``items`` that this process works on."""
         return items[self.turns]
 
     def gather(self, done: Sequence[T]) -> list[T]:
-        """What all have made of their shares, in the order of the items."""
+        """The results of all processes for their shares, in the order of the items."""
         if self.size == 1:
             return list(done)
         import torch.distributed as dist
@@ -71,7 +73,7 @@ class Ranks:
         return [item for dealt in rounds for item in dealt][:total]  # only the last round may lack items, at its end
 
     def sum(self, *values: float) -> list[float]:
-        """The sum of each of ``values`` over all processes; the same everywhere, to the bit."""
+        """The sum of each of ``values`` over all processes, bit for bit the same in all of them."""
         if self.size == 1:
             return list(values)
         import torch
@@ -82,11 +84,11 @@ class Ranks:
         return total.tolist()
 
     def any(self, fact: bool) -> bool:
-        """Whether it is a fact for any process."""
+        """Whether ``fact`` is True in any process."""
         return self.sum(float(fact))[0] > 0
 
     def tell(self, value: T) -> T:
-        """The first process's ``value``, for all."""
+        """The ``value`` of the first process, in all of them."""
         if self.size == 1:
             return value
         import torch.distributed as dist
@@ -100,13 +102,13 @@ ALONE = Ranks()
 
 
 def first_of_its_job() -> bool:
-    """Whether this process speaks for its job, known before it has ``joined`` the others."""
+    """Whether this process is the first of its job; known before it has ``joined`` the others."""
     return _number("RANK") == 0
 
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """This process's place among those that ``torchrun`` has started, or ``ALONE`` where it has not."""
+    """This process's place among those that ``torchrun`` has started; ``ALONE`` without ``torchrun``."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1 and RESTARTS not in os.environ:
         yield ALONE
@@ -121,7 +123,7 @@ def joined() -> Iterator[Ranks]:
 
 @contextmanager
 def _grouped(ranks: Ranks, meeting: Store) -> Iterator[None]:
-    """The processes can tell each other things."""
+    """While entered, the processes can exchange messages."""
     import torch
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore
@@ -129,8 +131,8 @@ def _grouped(ranks: Ranks, meeting: Store) -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(_number("LOCAL_RANK"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    # torchrun keeps one meeting place for all its restarts. Unless each has a room of its own there, a process may find
-    # the address of one that has died.
+    # torchrun keeps one store for all its restarts. Each restart needs a part of its own there, or a process may find the
+    # address of one that has died.
     room = PrefixStore(f"restart {_number(RESTARTS)}", meeting)
     dist.init_process_group(backend, store=room, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE)
     try:
@@ -139,12 +141,12 @@ def _grouped(ranks: Ranks, meeting: Store) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def leave() -> NoReturn:
-    """End this process, whose work is done, without the interpreter's clearing up.
+def end_process() -> NoReturn:
+    """End this process, whose work is done, without the interpreter's own cleaning up.
 
-    DistributedDataParallel never lets go of its group (seen in torch 2.13), so that the threads of Gloo live on. One that
-    still held a tensor of the last exchange would then need an interpreter that is gone, and abort the process, and with it
-    the job.
+    DistributedDataParallel never releases its group (seen in torch 2.13), so the threads of Gloo live on. A thread that
+    still held a tensor of the last exchange would need the interpreter after it is gone, and abort the process, and
+    with it the job.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -152,7 +154,7 @@ def leave() -> NoReturn:
 
 
 def _note() -> str:
-    """Under which name it is noted that this command has begun: a job may be a script of several."""
+    """The key under which it is noted that this command has begun: a job may be a script of several commands."""
     return f"begun: {sys.argv[1:]!a}"
 
 

@@ -1,4 +1,4 @@
-"""The run directory: every file name of a run, once; and writing files whole."""
+"""The run directory, where every file name of a run stands once; and writing files whole."""
 
 import errno
 import json
@@ -17,23 +17,23 @@ from seq2seq_cli.wording import shell_word
 
 RUNS = Path("runs")
 FORMAT = 2
-"""Of the run directories that this version makes, in run.json. 1, which was not written down: config.toml does not say what
-was left to the defaults."""
+"""The format of the run directories that this version makes, as in run.json. In format 1, which run.json does not name,
+config.toml lacks the settings that were left to the defaults."""
 LARGEST_RECORD = 16 << 20
-"""Bytes of run.json."""
+"""Most bytes of run.json."""
 LARGEST_METRICS = 512 << 20
-"""Bytes of metrics.jsonl: a million evaluations."""
+"""Most bytes of metrics.jsonl: a million evaluations."""
 PACKAGES = ("seq2seq-cli", "torch", "sentencepiece", "datasets", "sacrebleu", "numpy")
-"""Those whose versions may change a result."""
+"""The packages whose versions may change a result."""
 HALF_WRITTEN = ".tmp"
-"""How the names of files end that are being written."""
+"""How the name of a file ends while the file is being written."""
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""Of an OSError: no room on the disk, in a quota, or in what a file may hold."""
+"""Numbers of the OSErrors that mean: no room on the disk, in the quota, or within the limit for one file."""
 
 
 def check_format(number: object, known: int, where: str) -> None:
-    """Raises RunError where a later version made what is of the format ``number``; ``known``: the latest that this one
-    knows."""
+    """Raises RunError where something has a format of a later version: a ``number`` above ``known``, the latest that
+    this version knows."""
     if not isinstance(number, int) or number > known:
         raise RunError(
             f"a later version of seq2seq made it: it is of format {number!s:.20}, and this one knows none after {known}.",
@@ -43,7 +43,8 @@ def check_format(number: object, known: int, where: str) -> None:
 
 
 def versions(*others: str) -> dict[str, str]:
-    """Of Python and of the packages that may change a result, as installed; ``others``: more of them."""
+    """The installed versions of Python and of the packages that may change a result; ``others``: names of further
+    packages."""
     return {"python": platform.python_version(), **{name: version(name) for name in (*PACKAGES, *others)}}
 
 
@@ -55,17 +56,17 @@ def _is_installed(package: object) -> bool:
 
 
 def beginning_of(name: str) -> str:
-    """As much of a file's name as leaves room for more behind it: systems take names of 255 bytes."""
+    """The beginning of a file's name, short enough that more can be appended: systems allow names of 255 bytes."""
     return os.fsencode(name)[:200].decode("utf-8", errors="ignore")
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name once the block has ended well: after a crash or a power cut
-    there is the old file or the new one, whole."""
-    # One folder at most is made: a run directory that was removed under way does not come back half filled.
+    """Yields a temporary path beside ``path``, which is renamed to ``path`` when the block ends without an error. After
+    a crash or a power cut there is the whole old file or the whole new one."""
+    # At most one folder is made, so that a run directory removed in the meantime does not come back half filled.
     path.parent.mkdir(exist_ok=True)
-    # As long as any name may be, its own name has no room for more.
+    # The name of the file may already be as long as names can be.
     temporary = path.with_name(f".{beginning_of(path.name)}.{os.getpid()}{HALF_WRITTEN}")
     try:
         yield temporary
@@ -74,14 +75,14 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as problem:
-        problem.filename = str(path)  # that of the temporary file, or none, would say little
+        problem.filename = str(path)  # the name of the temporary file would tell the user little
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the new names in ``folder`` last, where the system can (Windows opens no folder)."""
+    """Make new names in ``folder`` survive a power cut, where the system can (on Windows folders cannot be opened)."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -91,25 +92,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes | bytearray) -> None:
-    """``data`` into ``path`` in one piece."""
+    """Write ``data`` to ``path``, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""``text`` into ``path`` in one piece, UTF-8, line ends as given. Of a name in it that is not UTF-8, the bytes that are
-    not are escapes, ``\udce9``, which JSON reads back."""
+    r"""Write ``text`` to ``path``, whole or not at all, in UTF-8, with its line ends unchanged. Bytes of a name that
+    are not UTF-8 become escapes such as ``\udce9``, which JSON reads back."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(path: Path, value: object) -> None:
-    """``value`` as indented JSON into ``path`` in one piece."""
+    """Write ``value`` to ``path`` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def unwritable(problem: OSError, directory: Path) -> RunError:
-    """What to tell of a ``problem`` in writing into a run directory."""
+    """The error to raise for a ``problem`` in writing into a run directory."""
     where = str(problem.filename or directory)
     if problem.errno in DISK_FULL:
         hint = "Make room, then go on with --resume: the last checkpoint is whole."
@@ -123,7 +124,7 @@ def unwritable(problem: OSError, directory: Path) -> RunError:
 
 @dataclass(frozen=True)
 class Run:
-    """The files of one run. Self-contained: moved to another machine, it still translates."""
+    """The files of one run. The directory is self-contained: moved to another machine, the run still translates."""
 
     directory: Path
 
@@ -149,27 +150,27 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """Weights chosen on dev: what translate and eval load."""
+        """The weights chosen on dev, which translate and eval load."""
         return self.checkpoints / "best.safetensors"
 
     @property
     def start(self) -> Path:
-        """The weights that training began with, where it was another run's."""
+        """The weights that training began with, if they came from another run."""
         return self.checkpoints / "start.safetensors"
 
     @property
     def last(self) -> Path:
-        """Weights and all that exact resumption needs."""
+        """Weights and everything else that exact resumption needs."""
         return self.checkpoints / "last.pt"
 
     @property
     def previous(self) -> Path:
-        """An earlier ``last``, for where ``last`` is damaged and for going back."""
+        """An earlier ``last``: for when ``last`` is damaged, and for going back."""
         return self.checkpoints / "previous.pt"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains this run; the file stays, the lock goes with the process."""
+        """Locked by the process that trains this run. The file stays; the lock ends with the process."""
         return self.directory / "train.lock"
 
     @property
@@ -177,15 +178,15 @@ class Run:
         return f"seq2seq train --run {shell_word(self.directory)} --resume"
 
     def kept(self, evaluation: int) -> Path:
-        """Weights kept for averaging, of the evaluation with this number."""
+        """The weights of the evaluation with this number, kept for averaging."""
         return self.checkpoints / f"evaluation-{evaluation:05d}.safetensors"
 
     def all_kept(self) -> list[Path]:
-        """Those there are, the newest first."""
+        """All kept weights that are there, the newest first."""
         return sorted(self.checkpoints.glob("evaluation-*.safetensors"), reverse=True)
 
     def sweep(self) -> None:
-        """Remove what killed processes had half written."""
+        """Remove files that killed processes have left half written."""
         for path in self.directory.rglob(f".*{HALF_WRITTEN}"):
             path.unlink(missing_ok=True)
 
@@ -199,7 +200,7 @@ class Run:
 
     @property
     def change(self) -> Path:
-        """What training has changed of the run that it started from."""
+        """What training has changed compared with the run that it started from."""
         return self.directory / "change.json"
 
     @property
@@ -215,29 +216,29 @@ class Run:
         return self.directory / ("subword.model" if side == "joint" else f"subword.{side}.model")
 
     def record(self) -> Any:
-        """What ``run.json`` holds. Raises OSError or ValueError where it is missing or damaged, RunError where a later version
-        wrote it."""
+        """The content of ``run.json``. Raises OSError or ValueError where it is missing or damaged, RunError where a
+        later version wrote it."""
         record = parse_json(read_bytes(self.info, LARGEST_RECORD))
         if isinstance(record, dict):
             check_format(record.get("format", 1), FORMAT, str(self.info))
         return record
 
     def check_version(self) -> None:
-        """Raises RunError where a later version made it. What ``run.json`` lacks, or that it is lost, is told where it is
-        needed."""
+        """Raises RunError where a later version made the run. That ``run.json`` is missing or incomplete is reported
+        only where its content is needed."""
         with suppress(OSError, ValueError):
             self.record()
 
     def metrics_lines(self) -> list[str]:
-        """The lines of ``metrics.jsonl``; none where it cannot be read. A training that was cut off may have left half
-        a line; what is not UTF-8 spoils its own line alone."""
+        """The lines of ``metrics.jsonl``; none where it cannot be read. The last line may be half a line, if training
+        was cut off. Bytes that are not UTF-8 spoil only their own line."""
         try:
             return read_bytes(self.metrics, LARGEST_METRICS).decode("utf-8", errors="replace").splitlines()
         except OSError:
             return []
 
     def languages(self) -> tuple[str, str]:
-        """Source and target language, as ``run.json`` has them. Raises RunError where it is missing or damaged."""
+        """Source and target language according to ``run.json``. Raises RunError where it is missing or damaged."""
         try:
             record = self.record()
             return str(record["src"]), str(record["tgt"])
@@ -260,7 +261,7 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything: a file of that name, or one in the directory."""
+        """Whether there is anything at its path: a file, or a directory with a file in it."""
         if not self.directory.is_dir():
             return self.directory.exists()
         return any(not path.is_dir() and path != self.lock for path in self.directory.rglob("*"))
@@ -268,7 +269,8 @@ class Run:
 
 @dataclass(frozen=True)
 class ComparisonFiles:
-    """The files of one comparison of kinds: a run directory for each kind and seed, and what they add up to."""
+    """The files of one comparison of kinds: a run directory for each kind and seed, and the results over all of
+    them."""
 
     directory: Path
 
@@ -285,9 +287,10 @@ class ComparisonFiles:
 
 
 def open_run(directory: Path | None) -> Run:
-    """The run in ``directory``, or the newest under ``runs/`` where None.
+    """The run in ``directory``; None means the newest under ``runs/``.
 
-    Raises RunError where there is no trained run, a later version made it, or anything in it leads out of its directory.
+    Raises RunError where there is no trained run, where a later version made it, and where anything in it leads out of
+    its directory.
     """
     if directory is None:
         found = sorted(RUNS.glob("**/checkpoints/best.safetensors"), key=lambda path: path.stat().st_mtime)

@@ -1,9 +1,10 @@
-"""A checksum inside the file that it is of: they are written and renamed together, so neither is ever newer."""
+"""A checksum inside the file that it is of. Both are written and renamed together, so neither can be newer than the
+other."""
 
 import hashlib
 
 BLANK = "0" * 64
-"""What stands in the checksum's place while the checksum is computed: SHA-256 in hexadecimal."""
+"""Stands in place of the checksum while the checksum (SHA-256 in hexadecimal) is computed."""
 
 
 def seal(data: bytearray, at: int) -> None:
@@ -12,7 +13,7 @@ def seal(data: bytearray, at: int) -> None:
 
 
 def is_whole(data: bytes, at: int) -> bool:
-    """Whether ``data`` is what was sealed, to the bit: the checksum itself included."""
+    """Whether ``data`` is exactly what was sealed, the checksum itself included."""
     return data[at : at + len(BLANK)] == _digest(data, at).encode()
 
 

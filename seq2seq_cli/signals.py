@@ -1,4 +1,4 @@
-"""The signals by which a user or the system asks a command to end, and how it ends then."""
+"""The signals by which a user or the system asks a command to end, and how the command then ends."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
-"""Ctrl-C and a shutdown; a connection that is lost; the warnings of batch schedulers before they kill (Slurm's ``--signal``,
-Grid Engine's ``-notify``, a limit of processor time); Windows' Ctrl-Break. Left to themselves, all of them kill."""
+"""Ctrl-C and a shutdown; a lost connection; the warnings of batch schedulers before they kill (Slurm's ``--signal``,
+Grid Engine's ``-notify``, a limit on processor time); Windows' Ctrl-Break. By default all of them kill the process."""
 STOPPING = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
-"""Those that this system has."""
+"""Those of them that this system has."""
 
 Handler = Callable[[int, FrameType | None], None]
 
 
 class Stopped(KeyboardInterrupt):
-    """The signal ``number`` has asked the command to end."""
+    """The command was asked to end by the signal ``number``."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -26,15 +26,15 @@ class Stopped(KeyboardInterrupt):
 
     @property
     def status(self) -> int:
-        """The exit status that says so."""
+        """The exit status for that signal."""
         return 128 + self.number
 
 
 def install(handler: Handler) -> dict[int, object]:
-    """Let ``handler`` answer all of STOPPING; who did before, to be given to ``restore``.
+    """Let ``handler`` handle all signals of STOPPING; returns the handlers before, to be given to ``restore``.
 
-    A signal that is ignored (by ``nohup``, or in the background of a shell) stays so. Nothing is done outside the main
-    thread, where Python lets nobody handle signals.
+    A signal that is ignored (under ``nohup``, or in the background of a shell) stays ignored. Outside the main thread
+    nothing is done, because Python allows signal handlers nowhere else.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -43,14 +43,14 @@ def install(handler: Handler) -> dict[int, object]:
 
 
 def restore(before: dict[int, object]) -> None:
-    """Let those answer again who did before."""
+    """Put back the handlers that ``install`` has replaced."""
     for number, handler in before.items():
         signal.signal(number, handler)  # type: ignore[arg-type]
 
 
 @contextmanager
 def answered(handler: Handler) -> Iterator[None]:
-    """While entered, ``handler`` answers all of STOPPING."""
+    """While entered, ``handler`` handles all signals of STOPPING."""
     before = install(handler)
     try:
         yield
@@ -59,5 +59,5 @@ def answered(handler: Handler) -> Iterator[None]:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """The handler that ends what is under way."""
+    """A handler that ends what is under way, by raising Stopped."""
     raise Stopped(number)

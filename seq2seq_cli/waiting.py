@@ -1,10 +1,10 @@
 """How long threads that share a product wait for each other, on cores that other programs use too.
 
-GNU's OpenMP lets a thread that has done its part spin for milliseconds before it sleeps: quick where the cores are free. Where
-another program has one of them, the thread that spins uses up its share of that core, and then keeps the others waiting at the
-next product, thousands of times a second of training. So a thread of our own looks once a second how long the others had to
-wait for a core, and lets them sleep early for as long as that is much (figures in docs/performance.md). What is computed stays
-the same.
+In GNU's OpenMP, a thread that has done its part spins for milliseconds before it sleeps. That is quick where the cores
+are free. But where another program uses one of the cores, the spinning thread uses up its share of that core, and then
+keeps the other threads waiting at the next product, thousands of times a second in training. So a thread of our own
+checks once a second how long the others had to wait for a core, and lets them sleep early as long as that is much
+(figures in docs/performance.md). What is computed stays the same.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from pathlib import Path
 import torch
 
 SECONDS = 1.0
-"""Between two looks."""
+"""Seconds between two checks."""
 
 MUCH, LITTLE = 0.25, 0.1
-"""Parts of its time for which a thread waited for a core: above the one, threads begin to sleep early; below the other, they
-spin again. Beside a program that spins they wait for 0.3 to 0.7, alone for 0.01 to 0.04."""
+"""Shares of its time that a thread waited for a core. Above the first, threads begin to sleep early; below the second,
+they spin again. Beside a program that spins they wait for 0.3 to 0.7 of their time, alone for 0.01 to 0.04."""
 
 MOST_CORES = 64
-"""Sleeping early takes as many threads that do nothing as there are cores."""
+"""On more cores nothing is done: sleeping early takes as many idle threads as there are cores."""
 
 TASKS = Path("/proc/self/task")
 
 
 @functools.cache
 def watch_waits() -> None:
-    """Let threads of this process sleep early while other programs have their cores: from now on, once for all. Does nothing
-    where that cannot be known (Linux alone tells it), where torch has another OpenMP, or where the environment says how to
-    wait."""
+    """From now on, let the threads of this process sleep early while other programs use their cores. Call it once. Does
+    nothing where waiting cannot be measured (only Linux reports it), where torch has another OpenMP, or where the
+    environment says how to wait."""
     gomp = _gomp()
     told = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     if gomp is not None and not told and waited() and gomp.omp_get_num_procs() <= MOST_CORES:
@@ -43,8 +43,8 @@ def watch_waits() -> None:
 
 
 def waited() -> dict[str, float]:
-    """Seconds for which each thread of this process could have run and had no core, so far, by the thread's number; empty
-    where the system does not say."""
+    """For each thread of this process, by its number: for how many seconds so far it could have run but had no core.
+    Empty where the system does not say."""
     seconds = {}
     try:
         for task in TASKS.iterdir():
@@ -57,14 +57,15 @@ def waited() -> dict[str, float]:
 
 
 def should_sleep_early(asleep: bool, before: dict[str, float], now: dict[str, float], seconds: float) -> bool:
-    """Whether the longest wait between two looks, so many seconds apart, is long; ``asleep``: threads sleep early already."""
+    """Whether the longest wait between two checks, ``seconds`` apart, is much; ``asleep``: whether threads already
+    sleep early."""
     longest = max((now[thread] - before[thread] for thread in now.keys() & before.keys()), default=0.0)
     return longest / seconds > (LITTLE if asleep else MUCH)
 
 
 class EarlySleep:
-    """While it lasts, GNU's OpenMP has more threads than cores, and lets those that wait sleep after 100 turns instead of
-    300,000. The threads that are too many sleep all the time."""
+    """While it lasts, GNU's OpenMP has more threads than cores; then threads that wait sleep after 100 turns instead of
+    300,000. The surplus threads sleep all the time."""
 
     def __init__(self, gomp: ctypes.CDLL) -> None:
         self._over = threading.Event()
@@ -74,7 +75,7 @@ class EarlySleep:
         begun.wait()
 
     def _hold(self, gomp: ctypes.CDLL, begun: threading.Event) -> None:
-        # Any function of C does that can be called by each thread; the threads are kept for as long as this one lives.
+        # Any C function will do that every thread can call; OpenMP keeps the threads as long as the calling thread lives.
         gomp.GOMP_parallel(gomp.omp_get_thread_num, None, gomp.omp_get_num_procs() + 1, 0)
         begun.set()
         self._over.wait()
@@ -85,7 +86,8 @@ class EarlySleep:
 
 
 def _gomp() -> ctypes.CDLL | None:
-    """GNU's OpenMP, as torch has loaded it (other packages may bring their own); None: another one, or none."""
+    """GNU's OpenMP as torch has loaded it (other packages may bring their own); None where torch has another one or
+    none."""
     library = ctypes.CDLL(torch._C.__file__)
     of_llvm = hasattr(library, "kmp_get_blocktime")  # it answers to GNU's names too
     return library if hasattr(library, "GOMP_parallel") and not of_llvm else None

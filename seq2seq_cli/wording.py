@@ -15,16 +15,16 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""``text`` with what a terminal might obey, or not show, as escapes: names of files can hold anything. A byte that is
-    not UTF-8, say 0xe9, is ``\udce9``. The characters of ``keep`` stay."""
+    r"""``text`` with escapes for whatever a terminal might obey or not show, since names of files can hold anything. A
+    byte that is not UTF-8, say 0xe9, becomes ``\udce9``. The characters in ``keep`` stay."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
 def shell_word(word: object) -> str:
-    r"""``word`` as it can be pasted into a shell, whatever it holds: what cannot be shown, or is not UTF-8, as bash, zsh and
-    ksh write it, ``$'caf\xe9/r2'``."""
+    r"""``word`` quoted so that it can be pasted into a shell, whatever it holds. What cannot be shown, or is not UTF-8,
+    is written as bash, zsh and ksh do: ``$'caf\xe9/r2'``."""
     text = str(word)
     if text.isprintable():
         return shlex.quote(text)
@@ -40,8 +40,8 @@ def _shell_letter(letter: str) -> str:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """The last names of folders, with so many of those above them as it takes to tell them apart. One that is there twice
-    is numbered."""
+    """The last names of the folders, with as many of those above them as it takes to tell them apart. Equal names are
+    numbered."""
     parts = [path.resolve().parts for path in paths]
     depths = [1] * len(parts)
     for depth in range(1, max(map(len, parts), default=0)):
@@ -55,21 +55,22 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 ELSEWHERE = ("/", "~", "..")
-"""How a path begins that may tell whose machine this is; one that is relative to the working folder does not."""
+"""How a path begins that may tell whose machine this is. A path relative to the working folder does not."""
 
 
 def without_folders(where: str) -> str:
-    """What a message calls a text, ``/A/x.de and /A/x.en``, without folders that may tell whose machine it was."""
+    """The name of a text in messages, such as ``/A/x.de and /A/x.en``, without folders that may tell whose machine it
+    was on."""
     parts = [part.rpartition("/")[2] if part.startswith(ELSEWHERE) else part for part in where.split(" and ")]
     return printable(" and ".join(parts))
 
 
 _WAY_IN = re.compile(r"""(?<![\w./~-])(?:~[^/\s]*|\.\.|)/[^\s"',;:=]*/(?=[^\s/])""")
-"""The folders of such a path amid text."""
+"""Matches the folders of such a path within a text."""
 
 
 def without_ways_in(value: str) -> str:
-    """A setting or an argument with ``.../`` for the folders of a path that begins elsewhere."""
+    """A setting or an argument with ``.../`` in place of the folders of a path outside the working folder."""
     option, separator, path = value.rpartition("=")
     bare = path.strip("\"'")
     if bare.startswith(ELSEWHERE) and "/" in bare:

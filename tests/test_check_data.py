@@ -13,8 +13,8 @@ from seq2seq_cli.data.checks import corpus as checks
 from seq2seq_cli.data.checks.characters import Character, classes_of_code_points, codes_of, counts_by_class
 from seq2seq_cli.data.checks.corpus import check
 from seq2seq_cli.data.checks.duplicates import _repeats
+from seq2seq_cli.data.checks.flaws import FLAGS, TABLE, Flaw
 from seq2seq_cli.data.checks.keys import exact_keys, normalised_keys, of_pairs
-from seq2seq_cli.data.checks.kinds import FLAGS, TABLE, Kind
 from seq2seq_cli.data.checks.lengths import Lengths
 from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import LANGUAGES, scripts_of
@@ -210,7 +210,7 @@ def test_tables_are_checked_too(tmp_path: Path, terminal: Terminal) -> None:
     assert (status, counts(record)) == (3, {"undecodable": 1, "empty": 1})
 
 
-def result_of(folder: Path, processes: int) -> tuple[dict[Kind, int], bytes]:
+def result_of(folder: Path, processes: int) -> tuple[dict[Flaw, int], bytes]:
     files = LineFiles(folder / "train.de", folder / "train.en")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seq2seq_cli.data.checks.corpus.available_cores", lambda: processes)
@@ -223,7 +223,7 @@ def test_processes_and_chunks_change_nothing(clean: Sides, tmp_path: Path, monke
     src[AT], src[AT + 1], tgt[90] = "", "\x00", "x" * 2000
     written(tmp_path, (src + src[:50], tgt + tgt[:50]))
     whole = result_of(tmp_path, 1)
-    assert whole[0][Kind.DUPLICATE] == 50
+    assert whole[0][Flaw.DUPLICATE] == 50
     monkeypatch.setattr(checks, "PAIRS", 100)
     monkeypatch.setattr(checks, "PAGE", 64)
     assert result_of(tmp_path, 1) == whole
@@ -247,8 +247,8 @@ def test_no_room_for_what_is_found(
 
 
 def test_every_kind_has_its_row() -> None:
-    assert [kind.name.lower().replace("_", "-") for kind in Kind] == [row.name for row in TABLE]
-    assert sum(kind.bits for kind in Kind) == 4 ** len(Kind) - 1 < 2 ** (8 * FLAGS.itemsize)
+    assert [kind.name.lower().replace("_", "-") for kind in Flaw] == [row.name for row in TABLE]
+    assert sum(kind.bits for kind in Flaw) == 4 ** len(Flaw) - 1 < 2 ** (8 * FLAGS.itemsize)
 
 
 def test_characters_are_counted_by_class() -> None:
@@ -290,9 +290,9 @@ def test_what_is_too_long_and_too_uneven() -> None:
     assert limits.ratio == pytest.approx(np.log(130 / 110), abs=0.01)
     flagged = limits.flags(chars)
     assert flagged[:99].sum() == 0
-    assert flagged[99] == Kind.LONG.bit(1) | Kind.RATIO.bits
+    assert flagged[99] == Flaw.LONG.bit(1) | Flaw.RATIO.bits
     assert limits.flags(np.array([[0, 900]]))[0] == 0
-    assert limits.flags(np.array([[100, 330], [100, 250]])).tolist() == [Kind.RATIO.bits, 0]
+    assert limits.flags(np.array([[100, 330], [100, 250]])).tolist() == [Flaw.RATIO.bits, 0]
 
 
 def test_scripts_of_languages() -> None:
@@ -317,7 +317,7 @@ def test_lines_in_another_script(language: str, lines: list[str], wrong: list[bo
     write_lines(tmp_path / "b", ["x"] * len(lines))
     with check(LineFiles(tmp_path / "a", tmp_path / "b"), (language, "en"), None, lambda *_: None) as checked:
         flags = np.fromfile(checked.flags, dtype=FLAGS)
-    assert [bool(flag & Kind.SCRIPT.bit(0)) for flag in flags] == wrong
+    assert [bool(flag & Flaw.SCRIPT.bit(0)) for flag in flags] == wrong
 
 
 def test_a_repaired_line_is_clean() -> None:
@@ -339,5 +339,5 @@ def test_what_becomes_of_invisible_characters_is_what_training_makes_of_them() -
             assert repaired(line) == "ab"
         if kind == Character.JOINING:
             assert as_trained_on(line) == repaired(line) == line
-    assert Kind.INVISIBLE.row.remedy == "repaired"
-    assert Kind.JOINING.row.remedy == "kept"
+    assert Flaw.INVISIBLE.row.remedy == "repaired"
+    assert Flaw.JOINING.row.remedy == "kept"

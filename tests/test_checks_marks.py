@@ -11,12 +11,12 @@ from corpora import write_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq_cli.data.checks.kinds import TABLE
+from seq2seq_cli.data.checks.flaws import TABLE
 from seq2seq_cli.data.checks.markup import without_markup
 from seq2seq_cli.data.checks.mojibake import unmixed
 from seq2seq_cli.data.checks.quoting import unquoted
 from seq2seq_cli.data.checks.repair import repaired
-from seq2seq_cli.data.checks.segments import joined
+from seq2seq_cli.data.checks.segmentation import joined
 from seq2seq_cli.data.text import read_lines
 
 AT = 40

@@ -14,7 +14,7 @@ from seq2seq_cli.data.checks.chunk import Chunk
 from seq2seq_cli.data.checks.realign import aligner
 from seq2seq_cli.data.checks.realign import parts as parting
 from seq2seq_cli.data.checks.realign.aligner import realigned
-from seq2seq_cli.data.checks.realign.beads import BLOCK, Priors, Scores, Side
+from seq2seq_cli.data.checks.realign.beads import BLOCK, BeadScores, Priors, Side
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
 from seq2seq_cli.data.checks.realign.parts import Part, parts
 from seq2seq_cli.data.text import read_lines
@@ -247,7 +247,7 @@ def test_more_lines_in_one_place_than_are_looked_through(captions: Pairs, monkey
 def test_no_line_is_judged_by_what_was_learned_from_it(captions: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = 0
 
-    class Watched(Scores):
+    class Watched(BeadScores):
         def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
             nonlocal seen
             super().__init__(src, tgt, lexicons, priors)
@@ -257,7 +257,7 @@ def test_no_line_is_judged_by_what_was_learned_from_it(captions: Pairs, monkeypa
                 assert not lexicon.seen[judged_alone].any()
                 seen += int(lexicon.seen.sum())
 
-    monkeypatch.setattr(aligner, "Scores", Watched)
+    monkeypatch.setattr(aligner, "BeadScores", Watched)
     realigned(*sides(captions[:500]), closed=True, beside=0)
     assert seen
 

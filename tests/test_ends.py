@@ -24,7 +24,7 @@ from seq2seq_cli.cli.options import decoding_settings
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION, DecodingConfig
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.decoding.every_line import Group, Matter, Remark, translate_every_line
+from seq2seq_cli.decoding.every_line import LineGroup, Matter, Remark, translate_every_line
 from seq2seq_cli.decoding.search import Ranking, length_normalised
 from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
 from seq2seq_cli.decoding.wanted import Wanted
@@ -227,12 +227,12 @@ def test_a_spoilt_model_is_an_error_that_says_so(beam: int, sampling: Sampling |
         spoilt.hypotheses(["ta nu"], decoding, sampling)
     told: list[Remark] = []
     wanted = Wanted(decoding, sampling)
-    found = translate_every_line(spoilt, Group(0, ["ta nu", ""]), wanted, told.append)
+    found = translate_every_line(spoilt, LineGroup(0, ["ta nu", ""]), wanted, told.append)
     assert [one[0].text for one in found] == ["", ""]
     why = "line 1 made the search fail ('this model gives no probabilities that are numbers.'). It is left empty."
     assert told == [Remark(Matter.LEFT_EMPTY, why)]
     with pytest.raises(UnsearchableError):
-        translate_every_line(spoilt, Group(0, ["ta nu", "ki"]), wanted, told.append)
+        translate_every_line(spoilt, LineGroup(0, ["ta nu", "ki"]), wanted, told.append)
 
 
 TRAINED = {"model", "attention", "training"}

@@ -17,8 +17,8 @@ from seq2seq_cli.config.loading import load
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.text import read_lines
+from seq2seq_cli.evaluation.by_sentence import by_sentence
 from seq2seq_cli.evaluation.gold import read_gold
-from seq2seq_cli.evaluation.sentences import by_sentence
 from seq2seq_cli.report.exports import sentence_table
 from seq2seq_cli.runs import Run
 

@@ -271,6 +271,6 @@ def test_a_section_that_is_none(tmp_path: Path) -> None:
 
 
 def test_every_command_is_of_a_kind_whose_help_is_whole() -> None:
-    from seq2seq_cli.cli.words import Command
+    from seq2seq_cli.cli.arguments import Command
 
     assert all(command.cls is Command for command in app.registered_commands)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from seq2seq_cli import Translator
 from seq2seq_cli.cli.app import app
+from seq2seq_cli.cli.arguments import TEXT_OPTIONS, Command, gathered
 from seq2seq_cli.cli.config import app as config_app
-from seq2seq_cli.cli.words import TEXT_OPTIONS, Command, gathered
 from seq2seq_cli.data.cache import cache_root
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.files import expanded

@@ -7,8 +7,8 @@ import pytest
 from comparisons import SOURCE, WORSE, comparison, evaluation
 
 from seq2seq_cli.errors import UserError
+from seq2seq_cli.evaluation.by_sentence import by_sentence
 from seq2seq_cli.evaluation.metrics import sentence_scores
-from seq2seq_cli.evaluation.sentences import by_sentence
 from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.exports import comparison_csv, comparison_latex, latex_text, sentence_table
 

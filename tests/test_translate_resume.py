@@ -16,7 +16,7 @@ from corpora import sentences, write_lines
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding import every_line, stream
-from seq2seq_cli.decoding.every_line import Group, Matter, Remark
+from seq2seq_cli.decoding.every_line import LineGroup, Matter, Remark
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Sampling, Translator
@@ -235,7 +235,7 @@ def test_a_poisonous_line_stops_no_other(
 def test_what_fails_on_every_line_is_not_the_lines_fault(trained_run: Run) -> None:
     translator = Translator.load(trained_run.directory)
     told: list[Remark] = []
-    group = Group(6, [POISON, "", POISON])
+    group = LineGroup(6, [POISON, "", POISON])
     with pytest.raises(RuntimeError, match="something odd"):
         every_line.translate_every_line(translator, group, Wanted(translator.config.decoding), told.append)
     said = "made the search fail ('CUDA error: something odd'). It is left empty."

@@ -129,7 +129,7 @@ def align(
 
 
 def _rows(agreed: Agreement) -> list[tuple[str, str]]:
-    """Each figure and, in a column of its own, what it was computed from."""
+    """Each figure, with a cell that says what it was computed from."""
     both = f"{agreed.sure_found:,} + {agreed.possible_found:,}"
     figures = [
         ("alignment error rate", agreed.error_rate, f"1 - ({both}) / ({agreed.links:,} + {agreed.sure:,})"),

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what becomes of errors. Imports nothing slow."""
+"""The command line: which commands there are, and how errors are shown. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from seq2seq_cli import signals
 from seq2seq_cli.cli import streams
 from seq2seq_cli.cli.align import align
+from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
 from seq2seq_cli.cli.attentions import attentions
 from seq2seq_cli.cli.blocks import with_blocks
 from seq2seq_cli.cli.check_data import check_data
@@ -26,12 +27,11 @@ from seq2seq_cli.cli.score import score
 from seq2seq_cli.cli.serve import serve
 from seq2seq_cli.cli.train import train
 from seq2seq_cli.cli.translate import translate
-from seq2seq_cli.cli.words import Command, Group, with_paths_expanded
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.runs import DISK_FULL
 
 UNUSABLE = {errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
-"""Of an OSError: what is the matter with a file that was named."""
+"""Numbers of the OSErrors that mean: there is something wrong with a file that was named."""
 
 app = typer.Typer(
     name="seq2seq",
@@ -83,11 +83,12 @@ def seq2seq(
 
 
 def main() -> None:
-    """Run a command. Exit status: 0 done, 2 the user's to mend, 128 and a signal's number where that ended it (130 for
-    Ctrl-C), 141 nobody reads on, 1 a bug (with its traceback); 3 of check-data: damage was found."""
+    """Run a command. Exit status: 0 done; 1 a bug (with its traceback); 2 an error that the user can mend; 3
+    (check-data) damage was found; 128 plus the signal's number where a signal ended it (130 for Ctrl-C); 141 nobody
+    reads the output any more."""
     streams.open_closed()
     try:
-        # All commands end alike, and in order: what is half written is taken away, and how to go on is said.
+        # All commands end in the same way: half-written files are removed, and the user is told how to go on.
         with signals.answered(signals.stop):
             _run()
     except UserError as problem:
@@ -95,31 +96,28 @@ def main() -> None:
     except KeyboardInterrupt as end:
         sys.exit(end.status if isinstance(end, signals.Stopped) else 130)
     except BrokenPipeError:  # the reader has gone
-        streams.leave(sys.stdout)
+        streams.give_up(sys.stdout)
         sys.exit(141)
     except OSError as problem:
         if problem.errno == errno.EBADF and streams.output_is_closed():
-            streams.leave(sys.stdout)
-            _end(
-                UserError(
-                    "is closed.", "standard output", "Send it to a file with >, or name one where the command takes -o."
-                )
-            )
+            streams.give_up(sys.stdout)
+            hint = "Send it to a file with >, or name one where the command takes -o."
+            _end(UserError("is closed.", "standard output", hint))
         if problem.errno not in (*DISK_FULL, *UNUSABLE):
             raise
         full = problem.errno in DISK_FULL
         what = "there is no room left on the disk." if full else f"cannot be used: {problem.strerror}."
         if problem.filename is None:
-            streams.leave(sys.stdout)
+            streams.give_up(sys.stdout)
         _end(UserError(what, str(problem.filename or "output")))
 
 
 def _run() -> None:
-    """The command, to the last word of its output. Ends with SystemExit, or what is not dealt with."""
+    """Run the command and flush its output. Ends with SystemExit, or with an exception that is not handled here."""
     try:
         app()
     except SystemExit as end:
-        # typer makes a status of every KeyboardInterrupt, the same one, and 1, that of a bug, of a reader that has gone.
+        # typer makes one and the same exit status of every KeyboardInterrupt, and 1 (a bug) of a reader that has gone.
         behind = _behind(end)
         if behind is not None:
             raise behind from None
@@ -128,7 +126,7 @@ def _run() -> None:
 
 
 def _behind(end: BaseException | None) -> signals.Stopped | BrokenPipeError | None:
-    """The signal or the lost reader that ended the command, if it was one."""
+    """The signal or the lost reader that ended the command, if one did."""
     while end is not None and not isinstance(end, signals.Stopped | BrokenPipeError):
         end = end.__cause__ or end.__context__
     return end
@@ -140,5 +138,5 @@ def _end(problem: UserError) -> NoReturn:
     try:
         console.error(problem)
     except OSError:  # standard error is full, or nobody reads it: the status says it all the same
-        streams.leave(sys.stderr)
+        streams.give_up(sys.stderr)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""Options that commands take together, each block of them written once: as a dataclass."""
+"""Blocks of options that several commands share, each written once as a dataclass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 
 def with_blocks(function: Callable[..., None]) -> Callable[..., None]:
-    """A command that has, in the place of each parameter that is such a dataclass, the options which are its fields."""
+    """The command ``function``, where each parameter whose type is such a dataclass is replaced by the options that are
+    its fields."""
     signature = inspect.signature(function, eval_str=True)
     taken: dict[str, Any] = {
         name: it.annotation for name, it in signature.parameters.items() if is_dataclass(it.annotation)

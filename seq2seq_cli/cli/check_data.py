@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from seq2seq_cli.data.checks.realigning import Realigned
 
 DAMAGED = 3
-"""Exit status where something was found that is never right, and no cleaned copy was asked for."""
+"""Exit status where something was found that is always wrong, and no cleaned copy was asked for."""
 BLOCKS = 20
-"""Shifted blocks that are listed."""
+"""How many shifted blocks are listed."""
 
 
 def check_data(
@@ -129,7 +129,7 @@ def _show(checked: Checked, languages: tuple[str, str]) -> None:
 
 
 def _table(checked: Checked, found: list[Finding]) -> Table:
-    """A row a finding: those kinds alone of which there is any."""
+    """A row for each kind of finding that occurs."""
     from rich.table import Table
 
     table = Table(title=counted(checked.pairs, "pair"), title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -158,7 +158,7 @@ def _table(checked: Checked, found: list[Finding]) -> Table:
 
 def _details(checked: Checked, languages: tuple[str, str]) -> list[str]:
     """What stands below the table: counts of lines, blocks, files that were converted, examples."""
-    from seq2seq_cli.data.checks.kinds import Kind
+    from seq2seq_cli.data.checks.flaws import Flaw
 
     lines = []
     if checked.unpaired:
@@ -177,11 +177,11 @@ def _details(checked: Checked, languages: tuple[str, str]) -> list[str]:
     if len(checked.blocks) > BLOCKS:
         lines.append(f"shifted: {len(checked.blocks) - BLOCKS:,} more blocks (--json names all)")
     for done in checked.conversions:
-        if encoded := done.lines[Kind.ENCODING]:
+        if encoded := done.lines[Flaw.ENCODING]:
             name = done.encoding.name if done.encoding else ""
             how = f"iconv -f {name} -t UTF-8 converts it, and so does --fix"
             lines.append(f"encoding: {done.path}: {counted(encoded, 'line')} in {name}; {how}")
-        if ended := done.lines[Kind.LINE_ENDS]:
+        if ended := done.lines[Flaw.LINE_ENDS]:
             lines.append(f"line-ends: {done.path}: {counted(ended, 'line')} ended by CR alone")
     if checked.test_met:
         lines.append(
@@ -193,7 +193,7 @@ def _details(checked: Checked, languages: tuple[str, str]) -> list[str]:
 
 
 def _beside(offset: int | None) -> str:
-    """Where the translations of a block stand."""
+    """Where the translations of a block are."""
     if offset is None:
         return "no neighbour fits either"
     return f"the translation stands {counted(abs(offset), 'line')} {'later' if offset > 0 else 'earlier'}"
@@ -209,7 +209,7 @@ def _example(example: Example) -> str:
 
 
 def _tell(cleaned: Cleaned, *files: object) -> None:
-    """What a copy lacks and what is mended in it."""
+    """Say what was left out of a copy, and what was repaired in it."""
     from seq2seq_cli import console
 
     if (done := cleaned.realigned) is not None:

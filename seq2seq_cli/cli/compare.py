@@ -99,7 +99,7 @@ def compare(
 
 
 def _train(plan: list[Planned], prepared: Prepared, overwrite: bool) -> None:
-    """Every run that is not done yet."""
+    """Train every run that is not done yet."""
     from seq2seq_cli import console
     from seq2seq_cli.cli.live import follow
 
@@ -128,7 +128,7 @@ def _budget(runs: int, minutes: float) -> str:
 
 
 def _trained(planned: Planned, overwrite: bool, report: Report) -> Iterator[Happening]:
-    """What happens in one of the runs; but that there was no time for its test is nothing to be told: all runs are tested
+    """What happens in one of the runs, except for the message that there was no time for its test: all runs are tested
     in the end."""
     from seq2seq_cli.training.closing import TEST, LeftOut
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import options
-from seq2seq_cli.cli.words import Command, Group, with_paths_expanded
+from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Show or check settings.")
 

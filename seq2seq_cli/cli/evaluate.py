@@ -15,7 +15,7 @@ def evaluate(
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories; default: the newest.")
     ] = None,
     *,
-    asked: options.Comparison,
+    asked: options.ComparisonOptions,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,

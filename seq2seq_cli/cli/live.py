@@ -23,19 +23,20 @@ from seq2seq_cli.training.progress import Ended, Evaluated, Event, Intervals, Sk
 from seq2seq_cli.wording import counted
 
 LONGEST_LEFT = 1e9
-"""Seconds: thirty years. Of epochs without end, more could not be written down."""
+"""Longest remaining time that is shown, in seconds: thirty years. With endless epochs, larger numbers could not be
+formatted."""
 LIVE_STEPS, PLAIN_STEPS = 5, 100
 """Steps between two refreshes of the live line, and between two plain lines."""
 LIVE_SECONDS, PLAIN_SECONDS = 2.0, 15.0
-"""The longest time between them, but for the update under way."""
+"""Most seconds between them (not counting the update under way)."""
 TRAINING = "training"
 SHORTEST_BAR, LONGEST_BAR = 5, 40
-"""Columns: where the terminal is narrow, figures are of more use."""
+"""Columns of the bar: in a narrow terminal, figures are more useful."""
 
 
 def follow(start: Callable[[Report], Iterator[Happening]], config: Config, go_on: Callable[[Run], str]) -> Run:
-    """Run the experiment that ``start`` begins, showing what happens; the run that it made. Where it is interrupted,
-    ``go_on`` gives the command that goes on with it."""
+    """Run the experiment that ``start`` begins and show what happens; returns its run. If it is interrupted, ``go_on``
+    gives the command to resume it."""
     begun: Happening | None = None
     listening: list[Report] = []
     try:
@@ -73,7 +74,7 @@ def _show(events: Iterator[Happening], begun: Begun, config: Config, listening: 
 
 
 class _Trouble:
-    """Warnings of what training mends by itself, each kind once; of going back, every time."""
+    """Warnings of problems that training mends by itself: each kind once, but every time that it goes back."""
 
     def __init__(self) -> None:
         self.told: set[type] = set()
@@ -131,7 +132,8 @@ def _conclude(event: Happening) -> None:
 
 
 class _Plain:
-    """A line an evaluation and one every hundred steps, for logs and pipes; more where these are far apart."""
+    """For logs and pipes: a line for each evaluation and one every hundred steps; more where these are far apart in
+    time."""
 
     def __init__(self) -> None:
         self.intervals = Intervals(PLAIN_STEPS, PLAIN_SECONDS)
@@ -156,7 +158,7 @@ class _Plain:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within, other lines can be printed."""
+        """Within, other lines may be printed."""
         yield
         self.heartbeat.heard()
 
@@ -166,7 +168,7 @@ class _Plain:
 
 
 class _Live:
-    """One line that is kept up to date, and a lasting line an evaluation."""
+    """One line that is kept up to date, and a lasting line for each evaluation."""
 
     def __init__(self, best_bleu: float) -> None:
         self.console, self.bar = console.err(), BarColumn()
@@ -190,7 +192,7 @@ class _Live:
         self._update(doing, done / total if total else 0, [f"{done:,} of {total:,}"] if total else [])
 
     def _update(self, doing: str, share: float, figures: Sequence[str]) -> None:
-        """Of the ``figures``, the first the most important, as many as there is room for."""
+        """Show as many of the ``figures`` as there is room for; the most important ones come first."""
         room = self.console.width - cell_len(doing) - 2
         shown = _fitting(figures, room - SHORTEST_BAR)
         self.bar.bar_width = max(1, min(LONGEST_BAR, room - cell_len(shown)))
@@ -211,14 +213,14 @@ class _Live:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within, other lines can be printed."""
+        """Within, other lines may be printed."""
         self.progress.stop()
         yield
         self.progress.start()
 
 
 def _fitting(parts: Sequence[str], room: int) -> str:
-    """As many of the ``parts`` as fit into so many columns, but the first one always."""
+    """As many of the ``parts`` as fit into ``room`` columns, but always the first one."""
     shown = ""
     for part in parts:
         longer = f"{shown} · {part}" if shown else part
@@ -229,13 +231,13 @@ def _fitting(parts: Sequence[str], room: int) -> str:
 
 
 def _left(event: Stepped) -> str:
-    """Time to the end of the epochs or minutes; early stopping may come before."""
+    """Time to the end of the epochs or minutes. (Early stopping may come sooner.)"""
     remaining = event.seconds * (1 - event.share) / event.share if event.share > 0 else 0
     return str(timedelta(seconds=round(min(remaining, LONGEST_LEFT))))
 
 
 def memory() -> str:
-    """The most memory this process has held."""
+    """The most memory that this process has used so far."""
     try:
         import resource
     except ImportError:  # Windows

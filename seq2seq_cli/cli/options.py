@@ -1,4 +1,4 @@
-"""Options that several commands share, once: names, help, and how they become a configuration."""
+"""Options that several commands share: names, help, and how they become a configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def setting(key: str) -> Callable[[typer.CallbackParam, Any], Any]:
-    """A callback that looks at the value of an option at once, as at that of the setting ``key`` in a file."""
+    """A callback that checks the value of an option at once, as the setting ``key`` is checked in a file."""
 
     def checked(option: typer.CallbackParam, value: Any) -> Any:
         if value is not None:
@@ -165,12 +165,12 @@ Significance = Annotated[
 ]
 
 SENTENCES = 50
-"""Sentences to look into on the page of a comparison."""
+"""How many sentences to look into the page of a comparison has."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where settings come from that have no option of their own."""
+    """Where settings without an option of their own come from."""
 
     config: ConfigFile = None
     overrides: Overrides = None
@@ -183,7 +183,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Texts:
-    """What to learn from, and in which languages."""
+    """The options for what to learn from, and in which languages."""
 
     corpus: Corpus = None
     train_text: TrainText = None
@@ -204,7 +204,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Training:
-    """How long, how and where to train."""
+    """The options for how long, how and where to train."""
 
     epochs: Epochs = None
     max_minutes: MaxMinutes = None
@@ -222,8 +222,8 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """On what runs are compared, and how."""
+class ComparisonOptions:
+    """The options for what runs are compared on, and how."""
 
     test: TestOfRuns = None
     references: References = None
@@ -237,7 +237,8 @@ class Comparison:
     threads: Threads = None
 
     def terms(self, runs: int, one_source: bool) -> Terms:
-        """The same, checked, for so many runs. Raises ConfigError for what there is not, and for what would do nothing."""
+        """These options, checked, as terms for ``runs`` runs. Raises ConfigError for choices that do not exist, and for
+        options that would do nothing."""
         from seq2seq_cli.evaluation.metrics import find_paired_test
         from seq2seq_cli.evaluation.systems import Terms
         from seq2seq_cli.evaluation.tokenizers import find_tokenizer
@@ -257,8 +258,8 @@ class Comparison:
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
-    """A run's decoding settings with the options that were given laid over them. Raises ConfigError for what no file of
-    settings may hold either."""
+    """A run's decoding settings with the given options laid over them. Raises ConfigError for values that no settings
+    file may hold either."""
     from seq2seq_cli.config.loading import decoding_with
 
     return decoding_with(config.decoding, given)
@@ -274,7 +275,7 @@ def warn_of_packages(attentions: str) -> None:
 
 
 def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
-    """Options that would do nothing are errors."""
+    """Raises an error for the ``given`` options if they are ``wrong`` because they would do nothing."""
     from seq2seq_cli.errors import ConfigError
 
     for option, value in given.items():
@@ -283,10 +284,10 @@ def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
 
 
 def check_paths(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None]) -> None:
-    """Before hours of work, and before an output is opened, which empties it.
+    """Check paths before hours of work, and before an output is opened, which empties it.
 
-    Raises UserError where an input cannot be read, or an output, given by the name of its option, is an input or
-    another output too, or cannot be written. ``-`` is standard input or output.
+    Raises UserError where an input cannot be read, or an output (given by the name of its option) cannot be written, or
+    is an input or another output as well. ``-`` is standard input or output.
     """
     from seq2seq_cli.data.text import require_readable
     from seq2seq_cli.errors import UserError
@@ -323,7 +324,7 @@ def _check_output(output: Path, option: str, inputs: Sequence[Path]) -> None:
 
 
 def refuse_int8(precision: str) -> None:
-    """Raises ConfigError for a command that does not search: int8 is for the steps of a search."""
+    """Raises ConfigError in a command that does not search: int8 is only for the steps of a search."""
     from seq2seq_cli.errors import ConfigError
 
     if precision == "int8":
@@ -335,8 +336,8 @@ def text_argument(text: str, name: str) -> str: ...
 @overload
 def text_argument(text: str | None, name: str) -> str | None: ...
 def text_argument(text: str | None, name: str) -> str | None:
-    """Text of the command line, with U+FFFD for each byte that is not UTF-8, and a warning of it, as in files; ``name`` is
-    that of the argument."""
+    """A text from the command line, with U+FFFD for each byte that is not UTF-8 and a warning about it, as in files.
+    ``name`` is the name of the argument."""
     from seq2seq_cli import console
 
     if text is None or text.isascii():
@@ -348,7 +349,7 @@ def text_argument(text: str | None, name: str) -> str | None:
 
 
 def chosen_run(directory: Path | None) -> Run:
-    """The run that was named; or the newest, whose name is then said. Raises RunError as ``open_run`` does."""
+    """The run that was named, or else the newest, whose name is then printed. Raises RunError as ``open_run`` does."""
     from seq2seq_cli import console
     from seq2seq_cli.ranks import first_of_its_job
     from seq2seq_cli.runs import open_run
@@ -360,7 +361,7 @@ def chosen_run(directory: Path | None) -> Run:
 
 
 def load_attending(run: Run, device: str, precision: str) -> Translator:
-    """The model of a run. Raises RunError where it has no attention to be looked at."""
+    """The model of a run. Raises RunError where it has no attention to look at."""
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.errors import RunError
 

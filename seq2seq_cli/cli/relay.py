@@ -1,11 +1,11 @@
-"""What libraries have to say, passed on to the user."""
+"""Passing warnings of libraries on to the user."""
 
 from __future__ import annotations
 
 import logging
 
 SPEAKS = "sacrebleu"
-"""The name of its logger: it warns of text that looks tokenised, and the like."""
+"""The logger of sacreBLEU, which warns of text that looks tokenised, and the like."""
 
 
 class Relay(logging.Handler):
@@ -25,7 +25,7 @@ class Relay(logging.Handler):
 
 
 def relay_warnings() -> None:
-    """From now on; to a command that follows in this process, all is new."""
+    """Pass warnings on from now on. For the next command in this process, all warnings are new again."""
     logger = logging.getLogger(SPEAKS)
     for handler in [handler for handler in logger.handlers if isinstance(handler, Relay)]:
         logger.removeHandler(handler)

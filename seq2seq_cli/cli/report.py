@@ -19,7 +19,7 @@ def report(
         int, typer.Option(min=0, help="Sentences to look into, as many of each range of lengths; 0: none.")
     ] = options.SENTENCES,
     *,
-    asked: options.Comparison,
+    asked: options.ComparisonOptions,
 ) -> None:
     """Compare runs in one page: scores, charts, attention, and sentences to look into.
 

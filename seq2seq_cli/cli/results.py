@@ -1,4 +1,4 @@
-"""What a comparison of runs prints, and the files it writes besides."""
+"""What a comparison of runs prints, and the files it writes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """Where each kind of result goes. None: nowhere; ``-``, for those that have no format in their name: standard
-    output, and nothing else there."""
+    """Where each kind of result is written. None: it is not. ``-``, for those whose format does not depend on their
+    name: to standard output, and nothing else goes there."""
 
     json: Path | None
     csv: Path | None
@@ -30,7 +30,7 @@ class ResultFiles:
 
     @property
     def given(self) -> dict[str, Path]:
-        """By option."""
+        """The files that were given, by the names of their options."""
         return {f"--{name}": path for name, path in vars(self).items() if path is not None}
 
     @property
@@ -38,7 +38,7 @@ class ResultFiles:
         return any(str(path) == "-" for path in self.given.values())
 
     def check(self, test: list[str] | None) -> None:
-        """Raises UserError for what could not be written, or would write over a file of the test set."""
+        """Raises UserError for a file that cannot be written, or that would overwrite a file of the test set."""
         from seq2seq_cli.cli.options import check_paths
 
         if self.sentences is not None:
@@ -52,7 +52,7 @@ class ResultFiles:
         check_paths(files_of(test or []), self.given)
 
     def write(self, comparison: Comparison) -> None:
-        """Writes them all, and says so."""
+        """Write all of them, and say so."""
         from seq2seq_cli.report.exports import comparison_csv, comparison_latex
 
         _write(self.json, lambda: json.dumps(comparison.to_json(), indent=2, ensure_ascii=False) + "\n")
@@ -63,7 +63,7 @@ class ResultFiles:
 
     def _write_sentences(self, comparison: Comparison) -> None:
         from seq2seq_cli import console
-        from seq2seq_cli.evaluation.sentences import by_sentence
+        from seq2seq_cli.evaluation.by_sentence import by_sentence
         from seq2seq_cli.report.exports import sentence_table
 
         if self.sentences is not None:
@@ -83,7 +83,7 @@ class ResultFiles:
 
 
 def files_of(text: Sequence[str]) -> list[Path]:
-    """The files of these names, and all those that one is the prefix of."""
+    """The files with these names, and those whose names begin with one of them."""
     found = []
     for path in map(expanded, text):
         if path.parent.is_dir():

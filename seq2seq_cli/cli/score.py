@@ -12,7 +12,7 @@ from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
 UNKNOWN = "nan\tnan\tnan\n"
-"""What is written of a pair that is not scored."""
+"""Output for a pair that is not scored."""
 
 
 def score(

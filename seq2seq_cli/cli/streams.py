@@ -1,4 +1,4 @@
-"""The three streams that a shell hands over: each may be closed."""
+"""The three standard streams, each of which the shell may have closed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import sys
 from typing import TextIO, cast
 
 INPUT, OUTPUT, ERRORS = 0, 1, 2
-"""Numbers of their descriptors."""
+"""Their file descriptors."""
 
 
 def open_closed() -> None:
-    """Let something stand in for each stream that is closed. Python has None for it, and the next file that is opened would get
-    its number: what is meant for standard output would be written into it.
+    """Put something in the place of each standard stream that is closed. Python has None for it, and the next file to
+    be opened would get its descriptor: what is meant for standard output would be written into that file.
 
-    What is said on standard error goes nowhere then. The others are opened the wrong way round, so that reading or writing is
-    the error that it is with a closed stream.
+    The stand-in for standard error discards what is written. The others are opened in the wrong direction, so that
+    reading or writing fails as with a closed stream.
     """
     for descriptor, way in ((INPUT, os.O_WRONLY), (OUTPUT, os.O_RDONLY), (ERRORS, os.O_WRONLY)):
         try:
@@ -38,7 +38,7 @@ def _text(descriptor: int, mode: str) -> TextIO:
 
 
 def output_is_closed() -> bool:
-    """Whether ``open_closed`` stands in for standard output."""
+    """Whether standard output is a stand-in made by ``open_closed``."""
     try:
         os.write(sys.stdout.fileno(), b"")
     except OSError as problem:
@@ -47,12 +47,13 @@ def output_is_closed() -> bool:
 
 
 def do_without_output() -> None:
-    """For a command whose results are in files as well: where standard output is closed, what is printed goes nowhere."""
+    """For a command whose results are also in files: if standard output is closed, discard what is printed."""
     if output_is_closed():
-        leave(sys.stdout)
+        give_up(sys.stdout)
 
 
-def leave(stream: TextIO) -> None:
-    """Point it away: what waits in its buffer cannot be written, and closing it at the end would fail once more."""
+def give_up(stream: TextIO) -> None:
+    """Redirect ``stream`` to nowhere: what waits in its buffer cannot be written, and closing it at exit would fail
+    once more."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

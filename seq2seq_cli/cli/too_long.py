@@ -1,4 +1,4 @@
-"""What is said of given pairs that are too long, and what stands in their place."""
+"""What is said about given pairs that are too long, and what stands in their place."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import islice
 from seq2seq_cli.wording import counted
 
 SHOWN = 5
-"""Pairs that are named one by one."""
+"""How many pairs are named one by one."""
 
 
 def warn_of(pairs: Mapping[int, str], consequence: str) -> None:
-    """``pairs``: what is the matter with each, by its place from 0."""
+    """Warn of ``pairs``: what is the matter with each, by its number from 0."""
     from seq2seq_cli import console
 
     for place, what in islice(sorted(pairs.items()), SHOWN):
@@ -22,5 +22,5 @@ def warn_of(pairs: Mapping[int, str], consequence: str) -> None:
 
 
 def without(lines: Sequence[str], places: Container[int]) -> list[str]:
-    """``lines`` with empty ones in these places."""
+    """``lines`` with empty lines at these places."""
     return ["" if place in places else line for place, line in enumerate(lines)]

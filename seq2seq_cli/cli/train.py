@@ -13,7 +13,7 @@ from seq2seq_cli.cli import options, streams
 from seq2seq_cli.wording import shell_word
 
 BEGAN = time.monotonic()
-"""When the command was loaded, which is before all that takes time."""
+"""When the command was loaded, before anything that takes time."""
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     from seq2seq_cli.cli.live import follow
     from seq2seq_cli.config.loading import load
     from seq2seq_cli.errors import ConfigError
-    from seq2seq_cli.ranks import joined, leave
+    from seq2seq_cli.ranks import end_process, joined
     from seq2seq_cli.runs import open_run
 
     streams.do_without_output()
@@ -84,7 +84,7 @@ def train(
     with joined() as ranks:
         if not ranks.first:
             deque(experiment(config, run, resume, overwrite, ranks=ranks), maxlen=0)
-            leave()
+            end_process()
         made = follow(
             lambda report: experiment(config, run, resume, overwrite, report, ranks, BEGAN),
             config,

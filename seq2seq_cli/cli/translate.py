@@ -116,7 +116,7 @@ def translate(
 
 
 def _translate(translator: Translator, wanted: Wanted, ends: Ends, run: Run, resume: bool) -> None:
-    """Translate, by all processes of the job together, and say how it went."""
+    """Translate, with all processes of the job together, and say how it went."""
     from seq2seq_cli import console
     from seq2seq_cli.decoding.files import TextTranslation
     from seq2seq_cli.errors import ConfigError
@@ -150,7 +150,7 @@ def _translate(translator: Translator, wanted: Wanted, ends: Ends, run: Run, res
 
 
 def _print(text: TextTranslation, ends: Ends, done: int, in_groups: bool) -> int:
-    """Write what is translated as it is made; how many lines of input that is."""
+    """Write translations as they are made; returns how many input lines they are of."""
     from seq2seq_cli import console
     from seq2seq_cli.decoding.files import read_text
 
@@ -166,7 +166,8 @@ def _print(text: TextTranslation, ends: Ends, done: int, in_groups: bool) -> int
 
 
 class _Warnings:
-    """Says what is the matter with lines: of each kind the first few one by one, of the others how many they are."""
+    """Says what is the matter with lines: of each kind of problem the first few lines one by one, then how many
+    more."""
 
     SHOWN = 5
 

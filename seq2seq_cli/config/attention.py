@@ -1,4 +1,4 @@
-"""The section ``attention``: a kind of the table, and what is chosen otherwise than its row has it."""
+"""The section ``attention``: a kind from the table, and whatever is chosen instead of the kind's own."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Self
@@ -22,7 +22,7 @@ Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a mechanism counts with, where no other number is set."""
+    """The numbers of a mechanism, with their defaults."""
 
     temperature: float = 1.0
     """T in exp(e/T)."""
@@ -111,7 +111,7 @@ class AttentionConfig(Section):
 
     @property
     def row(self) -> Kind:
-        """Its row of the table."""
+        """The row of the kind in the table."""
         return row_of(self.kind) or find(self.kind)
 
     @property
@@ -122,7 +122,7 @@ class AttentionConfig(Section):
 
     @property
     def choices(self) -> Choices:
-        """The user's choices and, where there are none, those of the row."""
+        """The user's choices; where there is none, the row's."""
         row = self.row
         estimator = self.estimator or row.estimator
         return Choices(
@@ -138,22 +138,22 @@ class AttentionConfig(Section):
 
     @property
     def numbers(self) -> Numbers:
-        """The user's numbers and, where there are none, the defaults."""
+        """The user's numbers; where there is none, the default."""
         return settled(Numbers, self)
 
     def size_beside(self, hidden_size: int) -> int:
-        """Hidden size of an additive score, beside a decoder's state of ``hidden_size``."""
+        """Hidden size of an additive score in a decoder whose state has ``hidden_size``."""
         return self.size or self.row.size or hidden_size
 
     def resolved(self, hidden_size: int) -> Self:
-        """Every option of the kind written out, and none that would mean nothing beside the choices made."""
+        """The same with every option of the kind written out, except those that mean nothing with the choices made."""
         values = asdict(self.choices) | asdict(self.numbers) | {"size": self.size_beside(hidden_size)}
         unmet = {it.option for it in CONDITIONS if not it.met(self.choices)}
         return self.filled({name: values[name] for name in self.row.options - unmet})
 
     @property
     def segment_marks(self) -> str:
-        """What a piece that ends a segment ends with; nothing where punctuation ends none."""
+        """Characters such that a piece which ends with one ends a segment; "" where punctuation ends none."""
         return {"sentences": SENTENCE_MARKS, "clauses": CLAUSE_MARKS}.get(self.choices.split or "", "")
 
     @model_validator(mode="after")

@@ -27,15 +27,15 @@ LARGEST_FILE, LONGEST_LINE = 64 << 10, 8 << 10
 
 @dataclass(frozen=True)
 class Given:
-    """Settings as they were given, in sections, unchecked and without defaults. ``where``: the file; ``names``: what the
-    command line calls those that it gave."""
+    """Settings as they were given, by section, unchecked and without defaults. ``where``: the file; ``names``: for
+    settings from the command line, what the command line calls them."""
 
     values: dict[str, Any]
     where: str | None
     names: Mapping[str, str]
 
     def over(self, values: dict[str, Any]) -> Given:
-        """The same, laid over others."""
+        """These settings laid over ``values``."""
         changes = {name: held for name, held in self.values.items() if name != DEFAULTS or not _are_names(held)}
         return replace(self, values=laid_over(values, changes))
 
@@ -45,7 +45,7 @@ class Given:
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, object] | None = None) -> Config:
-    """The configuration of a TOML file, ``section.key=value`` overrides and named flags on top, in that order.
+    """The configuration of a TOML file, with ``section.key=value`` overrides and then named flags laid over it.
 
     ``flags`` maps ``section.key`` to a value; None means not given. Raises ConfigError naming every problem.
     """
@@ -53,7 +53,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), flags: Mapping
 
 
 def given(path: Path | None, overrides: Iterable[str], flags: Mapping[str, object] | None) -> Given:
-    """The same as they were given. Raises ConfigError for what has no such form."""
+    """The settings of ``load`` as they were given. Raises ConfigError for what has not the form of a setting."""
     changes, names = dict[str, Any](), dict[str, str]()
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -74,15 +74,15 @@ FLAGS = {"attention.kind": "--attention", "objective.kind": "--objective", "obje
 
 
 def flag(key: str) -> str:
-    """How a command calls the setting ``section.key``."""
+    """The name of the setting ``section.key`` on the command line."""
     return FLAGS.get(key) or f"--{key.rpartition('.')[2].replace('_', '-')}"
 
 
 def laid_over(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``changes`` in the place of the same settings among ``values``.
+    """``values`` with ``changes`` in place of the same settings.
 
-    Defaults that a run's file has written out stay as they are, but for those that would be others by the changes: another
-    kind of attention has its own. Raises ConfigError where a section is none.
+    Defaults that a run's file has written out stay, unless the changes would make them others: another kind of
+    attention has defaults of its own. Raises ConfigError where a section is not a section.
     """
     written = values.get(DEFAULTS)
     if not changes or not written or not _are_names(written):
@@ -90,7 +90,7 @@ def laid_over(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     own = _without(values, written)
     try:
         before, after = (from_dict(each).resolved() for each in (own, _merged(own, changes)))
-    except ConfigError:  # which is told of what was given
+    except ConfigError:  # it is reported when the settings as given are checked
         return _merged(own, changes)
     stale = [key for key in written if value_of(before, key) != value_of(after, key)]
     kept = [key for key in written if key not in stale and key not in _keys(changes)]
@@ -131,7 +131,7 @@ def _laid(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file as they stand. Raises ConfigError where it is missing or not TOML."""
+    """The tables of a TOML file, unchecked. Raises ConfigError where it is missing or not TOML."""
     try:
         content = read_bytes(path, LARGEST_FILE)
         if any(len(line) > LONGEST_LINE for line in content.split(b"\n")):
@@ -146,17 +146,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("not readable as TOML: nested too deeply.", str(path)) from None
     except OSError as error:
         raise ConfigError(f"not readable as TOML: {error.strerror}.", str(path)) from None
-    except ValueError as error:  # of Unicode, of TOML, of numbers with thousands of digits
+    except ValueError as error:  # from Unicode, from TOML, from numbers with thousands of digits
         raise ConfigError(f"not readable as TOML: {error}", str(path)) from None
 
 
 def encoded(text: str) -> bytes:
-    """A configuration as a file holds it: UTF-8, but for names of files that are not: these are their own bytes."""
+    """A configuration as the bytes of a file: UTF-8, except that names of files which are not UTF-8 keep their own
+    bytes."""
     return text.encode("utf-8", errors="surrogateescape")
 
 
 def from_dict(values: Mapping[str, object], where: str | None = None, names: Mapping[str, str] | None = None) -> Config:
-    """A checked configuration. ``where`` and ``names`` as in `Given`. Raises ConfigError that lists every problem, with
+    """A checked configuration; ``where`` and ``names`` as in `Given`. Raises ConfigError listing every problem, with
     suggestions."""
     written = values.get(DEFAULTS, [])
     try:
@@ -182,8 +183,8 @@ def from_dict(values: Mapping[str, object], where: str | None = None, names: Map
 def decoding_with(
     decoding: DecodingConfig, changes: Mapping[str, int | float | None], called: Mapping[str, str] | None = None
 ) -> DecodingConfig:
-    """The settings with ``changes`` (None: no change) laid over them, all of them checked. ``called``: how who gave the changes
-    calls them, if not as the flags of the command line. Raises ConfigError as ``from_dict``."""
+    """``decoding`` with ``changes`` (None: no change) laid over it, checked. ``called``: what the caller calls the
+    changed settings, if not as the command line does. Raises ConfigError as ``from_dict`` does."""
     changed = {name: value for name, value in changes.items() if value is not None}
     names = {f"decoding.{name}": (called or {}).get(name) or flag(f"decoding.{name}") for name in changed}
     return from_dict({"decoding": decoding.model_dump() | changed}, None, names).decoding
@@ -201,7 +202,7 @@ def _assign(values: dict[str, Any], key: str, value: object, where: str) -> None
 
 
 def _parse_value(text: str) -> object:
-    """TOML's reading of ``text``, or the text itself: ``--set data.src=de`` needs no quotes."""
+    """``text`` read as TOML, or the text itself: ``--set data.src=de`` needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -223,7 +224,7 @@ def _explain(detail: Any, where: str | None, names: Mapping[str, str]) -> str:
     place = [str(part) for part in detail["loc"]]
     key = ".".join(place)
     name = names.get(".".join(place[:2]))
-    # What came from the command line is called as it is there, and is in no file.
+    # A setting from the command line is named as it is there, and no file is to blame.
     told, prefix = (key, f"{where}: " if where else "") if name is None else (".".join([name, *place[2:]]), "")
     if detail["type"] == "extra_forbidden":
         known = all_keys() if len(place) > 1 else list(Config.model_fields)

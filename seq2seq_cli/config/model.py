@@ -33,11 +33,12 @@ class ModelConfig(Section):
     none. auto: all with a joint vocabulary, target otherwise."""
 
     def tied(self, joint: bool) -> Tying:
-        """What "auto" stands for: everything shared with a ``joint`` vocabulary, target and output otherwise."""
+        """The tying that "auto" stands for: everything shared with a ``joint`` vocabulary, target and output
+        otherwise."""
         if self.tying != "auto":
             return self.tying
         return "all" if joint else "target"
 
     def resolved(self, joint: bool) -> Self:
-        """With the tying named."""
+        """The same with the tying named."""
         return self.filled({"tying": self.tied(joint)})

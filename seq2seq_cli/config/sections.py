@@ -1,6 +1,5 @@
-"""The sections of a configuration, but for those of the model and its attention: every setting with its default and what it
-means. Defaults stand nowhere else.
-"""
+"""The sections of a configuration, except those of the model and its attention: every setting with its default and its
+meaning. Defaults stand nowhere else."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,13 +47,14 @@ class Section(BaseModel):
         return value
 
     def filled(self, defaults: Mapping[str, object]) -> Self:
-        """With these where nothing else is set: `model_fields_set` leaves them out."""
+        """The same with these defaults for settings that nobody has set; they do not count as set
+        (`model_fields_set`)."""
         unset = {name for name in defaults if getattr(self, name) == type(self).model_fields[name].default}
         values = dict(self) | {name: defaults[name] for name in unset}
         return self.model_construct(self.model_fields_set - unset, **values)
 
     def with_unset(self, names: Iterable[str]) -> Self:
-        """The same, but that nobody has set these: they follow from the rest."""
+        """The same, but these settings do not count as set: they follow from the rest."""
         return self.model_construct(self.model_fields_set - set(names), **dict(self))
 
 
@@ -62,7 +62,7 @@ Defaults = TypeVar("Defaults", bound="DataclassInstance")
 
 
 def settled(defaults: type[Defaults], section: Section) -> Defaults:
-    """``defaults``, a dataclass, with those in their place that the section sets."""
+    """``defaults``, a dataclass, with the values that the section sets in place of its own."""
     names = (field.name for field in fields(defaults))
     return defaults(**{name: value for name in names if (value := getattr(section, name)) is not None})
 
@@ -92,7 +92,7 @@ _NO_LANGUAGE = frozenset(("txt", "tsv", "csv", "xml", "sgm", "tmx", "xlf", "po",
 
 
 def languages_in(files: Sequence[str]) -> tuple[str, str] | None:
-    """The languages that the names of two files end in (A.de B.en.txt.gz); None where they do not say two."""
+    """The languages in the suffixes of two files (A.de B.en.txt.gz); None where these do not name two."""
     found = []
     for name in files:
         end = re.sub(r"(\.(txt|sgm|xml))?(\.gz)?$", "", name).rpartition(".")[2]
@@ -126,11 +126,11 @@ class DataConfig(Section):
 
     @property
     def built_in(self) -> str:
-        """The built-in corpus that is meant where `train` is not given."""
+        """The built-in corpus that is used where `train` is not given."""
         return self.corpus or DEFAULT_CORPUS
 
     def resolved(self) -> Self:
-        """With the corpus named, where it is a built-in one."""
+        """The same with the corpus named, if it is a built-in one."""
         return self.filled({"corpus": self.built_in}) if self.train is None else self
 
     @model_validator(mode="before")
@@ -184,7 +184,7 @@ class SubwordConfig(Section):
 
 
 class Guidance(NamedTuple):
-    """Weight of the guidance by word links when training begins, and what it has come to when training ends."""
+    """The weight of the guidance by word links at the beginning of training, and at its end."""
 
     first: float
     final: float
@@ -249,12 +249,12 @@ class TrainingConfig(Section):
 
     @property
     def guidance(self) -> Guidance:
-        """How much word links count."""
+        """The weights of the guidance."""
         first = GUIDED_WEIGHT if self.guided_weight is None else self.guided_weight
         return Guidance(first, first if self.guided_final_weight is None else self.guided_final_weight)
 
     def resolved(self) -> Self:
-        """With the weights of word links, where there are any."""
+        """The same with the weights of word links written out, if there are links."""
         if self.guided_alignment is None:
             return self
         return self.filled({"guided_weight": self.guidance.first, "guided_final_weight": self.guidance.final})
@@ -273,7 +273,7 @@ Reward = Literal["bleu", "chrf"]
 
 @dataclass(frozen=True)
 class Rewarding:
-    """How translations are rewarded, where nothing else is set."""
+    """How translations are rewarded, with the defaults."""
 
     reward: Reward = "bleu"
     samples: int = 5
@@ -307,17 +307,17 @@ class ObjectiveConfig(Section):
 
     @property
     def own(self) -> frozenset[str]:
-        """Names of the settings here that mean something for this kind, beside those of every kind."""
+        """Names of the settings that mean something for this kind, besides those of every kind."""
         rewarded = frozenset({"reward", "samples", "cross_entropy_weight"} if self.by_reward else ())
         return rewarded | {"alpha"} if self.kind == "mrt" else rewarded
 
     @property
     def rewarding(self) -> Rewarding:
-        """How translations are rewarded, where they are."""
+        """How translations are rewarded, if they are."""
         return settled(Rewarding, self)
 
     def resolved(self) -> Self:
-        """Every setting of the kind written out."""
+        """The same with every setting of the kind written out."""
         values = asdict(self.rewarding)
         return self.filled({name: values[name] for name in self.own})
 

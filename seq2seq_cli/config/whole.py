@@ -1,4 +1,4 @@
-"""The settings of a run, whole."""
+"""All settings of a run."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
@@ -68,7 +68,8 @@ class Config(Section):
         return self
 
     def resolved(self) -> Self:
-        """With every default of the chosen kinds written out, so that a later version's defaults change nothing."""
+        """The same with every default of the chosen kinds written out, so that the defaults of a later version change
+        nothing."""
         sections: dict[str, Section] = {
             "data": self.data.resolved(),
             "model": self.model.resolved(self.subword.joint),
@@ -79,7 +80,7 @@ class Config(Section):
         return self.model_construct(self.model_fields_set, **(dict(self) | sections))
 
     def with_unset(self, keys: Iterable[str]) -> Self:
-        """The same, but that nobody has set these (``section.key``): they follow from the rest."""
+        """The same, but these settings (``section.key``) do not count as set: they follow from the rest."""
         names = list(keys)
         sections = {
             section: values.with_unset(key.partition(".")[2] for key in names if key.startswith(f"{section}."))
@@ -93,7 +94,7 @@ class Config(Section):
         return [key for key in all_keys() if not is_set(self, key) and value_of(self, key) != _declared(key)]
 
     def to_values(self) -> dict[str, Any]:
-        """As `loading.from_dict` reads it; unset options are left out."""
+        """Sections of settings as `loading.from_dict` reads them, without unset options."""
         defaults = self.defaults
         return ({DEFAULTS: defaults} if defaults else {}) | self.model_dump(exclude_none=True)
 
@@ -144,7 +145,7 @@ def value_of(config: Config, key: str) -> object:
 
 
 def is_set(config: Config, key: str) -> bool:
-    """Whether a file or the command line has set it."""
+    """Whether a file or the command line has set ``key``."""
     section, _, name = key.partition(".")
     return name in getattr(config, section).model_fields_set
 
@@ -156,7 +157,7 @@ def _declared(key: str) -> object:
 
 
 class Difference(NamedTuple):
-    """A setting that two configurations have otherwise."""
+    """A setting whose value differs between two configurations."""
 
     key: str
     before: object
@@ -164,10 +165,11 @@ class Difference(NamedTuple):
 
 
 def changed_settings(before: Config, after: Config, among: Iterable[str]) -> list[Difference]:
-    """Which of these settings differ, defaults worked out; but for defaults that only follow from another one that does."""
+    """Which of the settings ``among`` differ, with defaults worked out; but not those defaults that differ only because
+    another setting does."""
     old, new = before.resolved(), after.resolved()
     pairs = (Difference(key, value_of(old, key), value_of(new, key)) for key in among)
     found = [one for one in pairs if one.before != one.after]
     given = [one for one in found if is_set(before, one.key) or is_set(after, one.key)]
-    # One that means something on one side alone follows from another setting, which need not be among these.
+    # A setting that has a meaning on one side only follows from another setting, which need not be among these.
     return given or [one for one in found if None not in (one.before, one.after)]

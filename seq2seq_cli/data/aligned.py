@@ -1,5 +1,5 @@
-"""Texts with a file for each language that are named otherwise than by a common beginning: two files, ``{lang}`` in a
-pattern, a folder, an archive."""
+"""Texts with a file for each language that are not named as a common prefix: two files, ``{lang}`` in a pattern, a
+folder, an archive."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ ROLE_NAMES = {
     "dev": ("dev", "valid", "validation", "val", "devel"),
     "test": ("test", "eval", "evaluation"),
 }
-"""What files are called that hold the text for a role."""
+"""How files that hold the text for a role are named."""
 File = TypeVar("File")
 Key = TypeVar("Key")
 SHOWN = 20
-"""Files that a message names."""
+"""How many files a message names."""
 
 
 @dataclass(frozen=True)
 class SegmentFiles(TwoFiles):
-    """Segment i of one file of a test set translates segment i of the other. Where the other has several versions of a
-    document, ``reference`` says which, from 0; what a document lacks of it is empty."""
+    """Two files of a test set: segment i of one translates segment i of the other. If the target file has several
+    versions of a document, ``reference`` is the number of the one to take, from 0; what a version lacks is empty."""
 
     reference: int = 0
 
     def most_references(self) -> int:
-        """How many versions of a document there are at most; the files are read for that."""
+        """The largest number of versions of a document. The files are read to find out."""
         src, tgt = (max((one.version for one in read_segments(file)), default=0) for file in (self.src, self.tgt))
         return 1 + max(0, tgt - src)
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """As for every text. Raises DataError where segments of one name do not stand side by side."""
+        """As for every text. Raises DataError also where segments that stand side by side differ in name."""
         read = 0
         for src, tgt in self._segments():
             if src is None or tgt is None:
@@ -64,13 +64,13 @@ class SegmentFiles(TwoFiles):
             raise DataError("there are no segments (<seg>) here.", self.where)
 
     def _segments(self) -> Iterator[tuple[Segment | None, Segment | None]]:
-        """Those that belong together; None where one file has no more."""
+        """Segments that belong together; None where one file has no more."""
         return self._of_further_versions() if self.reference else self._of_first_versions()
 
     def _of_first_versions(self) -> Iterator[tuple[Segment | None, Segment | None]]:
         targets, last = read_segments(self.tgt), 0
         for src in read_segments(self.src):
-            last = src.version  # where the source repeats the name of a document, so may the other
+            last = src.version  # where the source repeats the name of a document, the target may do so too
             yield src, next((tgt for tgt in targets if tgt.version <= last), None)
         yield from ((None, tgt) for tgt in targets if tgt.version <= last)
 
@@ -88,7 +88,7 @@ class SegmentFiles(TwoFiles):
 
 
 def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
-    """A file of each language. Raises DataError where one holds both, or is not there."""
+    """A file for each language. Raises DataError where one of them holds both languages, or is missing."""
     for file in (src_file, tgt_file):
         if isinstance(file, Path) and not file.is_file():
             raise DataError("is no file, and a list of names is one of files.", str(file))
@@ -102,7 +102,8 @@ def two_files(src_file: TextFile, tgt_file: TextFile) -> ParallelText:
 
 
 def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
-    """Two files, source first; or as the languages at the end of their names say. Raises DataError for more."""
+    """Two files, source first, unless the languages at the end of their names say otherwise. Raises DataError for more
+    than two."""
     if len(names) != 2:
         hint = "Name source and target. A pattern names more files: 'P/part-*', or 'P/{lang}/*.txt'."
         raise DataError(
@@ -112,14 +113,15 @@ def named_files(names: Sequence[Path], src: str, tgt: str) -> ParallelText:
 
 
 def referenced_files(names: Sequence[Path], src: str, tgt: str) -> Referenced:
-    """A source, and a file for each of several references, in the order of `named_files`."""
+    """A source file and several reference files, in the order of `named_files`."""
     source, *references = _source_first(names, src, tgt)
     first, *further = (two_files(source, reference) for reference in references)
     return Referenced(first, tuple(further))
 
 
 def _source_first(names: Sequence[Path], src: str, tgt: str) -> list[Path]:
-    """As they are given, unless the languages at the end of their names say that another one is the source."""
+    """The files in the given order, unless the languages at the end of their names say that another one is the
+    source."""
     first, *others = names
     sources = [name for name in others if languages_in([str(first), str(name)]) == (tgt, src)]
     return [*sources, *(name for name in names if name not in sources)] if len(sources) == 1 else list(names)
@@ -129,7 +131,7 @@ def _source_first(names: Sequence[Path], src: str, tgt: str) -> list[Path]:
 
 
 def by_language(form: str, pattern: Path, src: str, tgt: str) -> ParallelText:
-    """The files that ``pattern`` names with each language for ``{lang}``, paired by what stands for * and the like."""
+    """The files that ``pattern`` matches with each language for ``{lang}``, paired by what its wild cards stand for."""
     sides = [_matches(pattern, language) for language in (src, tgt)]
     if not all(sides):
         missing = (src, tgt)[bool(sides[0])]
@@ -139,7 +141,7 @@ def by_language(form: str, pattern: Path, src: str, tgt: str) -> ParallelText:
 
 
 def _matches(pattern: Path, language: str) -> dict[tuple[str, ...], Path]:
-    """The files, by what wild cards stand for in their names."""
+    """The files that the pattern matches, by what its wild cards stand for."""
     text = str(pattern).replace(LANGUAGE, language)
     for whole in (Path(text), Path(f"{text}.gz")):
         if whole.is_file():
@@ -160,7 +162,7 @@ def _matches(pattern: Path, language: str) -> dict[tuple[str, ...], Path]:
 
 
 def _expression(pattern: str) -> str:
-    """A glob as a regular expression, a group for each wild card."""
+    """A glob pattern as a regular expression, with a group for each wild card."""
     places = {"**/": "((?:[^/]+/)*)", "*": "([^/]*)", "?": "([^/])"}
     parts = re.split(r"(\*\*/|\*|\?|\[!?\]?[^\]]*\])", pattern)
     return "".join(
@@ -169,7 +171,7 @@ def _expression(pattern: str) -> str:
 
 
 def _paired(src_files: Mapping[Key, Path], tgt_files: Mapping[Key, Path], where: str) -> list[ParallelText]:
-    """Those of the same key. Raises DataError where one has no partner."""
+    """Pairs of files with the same key. Raises DataError where a file has no partner."""
     alone = [path for key, path in src_files.items() if key not in tgt_files]
     alone += [path for key, path in tgt_files.items() if key not in src_files]
     if alone:
@@ -186,8 +188,8 @@ def _listed(names: Iterable[object]) -> str:
 
 
 def text_folder(folder: Path, role: str, src: str, tgt: str) -> ParallelText | None:
-    """A folder of ``.txt`` files: ``SRC/x.txt`` and ``TGT/x.txt``, or ``x.SRC.txt`` and ``x.TGT.txt``; None where it holds
-    no such."""
+    """A folder of ``.txt`` files, named ``SRC/x.txt`` and ``TGT/x.txt``, or ``x.SRC.txt`` and ``x.TGT.txt``; None where
+    it holds none of these."""
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     names = {path.name: path for path in inside}
     chosen = [find_language(names, language, str(folder)) for language in (src, tgt)]
@@ -209,14 +211,14 @@ def text_folder(folder: Path, role: str, src: str, tgt: str) -> ParallelText | N
 
 
 def _text_files(folder: Path, ending: str) -> dict[str, Path]:
-    """Those of a name that ends so, by the rest of it."""
+    """The files whose name has this ending, by the rest of their name."""
     shape = re.compile(rf"(.+){re.escape(ending)}(\.gz)?", re.IGNORECASE | re.DOTALL)
     found = ((shape.fullmatch(str(path.relative_to(folder))), path) for path in sorted(folder.rglob("*")))
     return {matched[1]: path for matched, path in found if matched and path.is_file()}
 
 
 def _for_role(files: Mapping[str, File], role: str) -> dict[str, File]:
-    """Those that are called like the role; all where none is called like any."""
+    """The files that are named after the role; all files where none is named after any role."""
     roles = {name: of for of, names in ROLE_NAMES.items() for name in names}
     of_roles = {name: roles.get(re.split(r"[^A-Za-z]", PurePath(name).name)[0].lower()) for name in files}
     if role in of_roles.values():
@@ -228,10 +230,10 @@ def _for_role(files: Mapping[str, File], role: str) -> dict[str, File]:
 
 
 def text_in_archive(path: Path, inside: str, role: str, src: str, tgt: str, note: Note) -> ParallelText:
-    """The text in a .zip: two files whose names end in the languages, as OPUS has them, or one that holds both.
+    """The text in a .zip: two files whose names end in the languages, as in OPUS, or one file that holds both.
 
-    Where there are several, those that are called like the role; or, of files of lines, all. ``inside`` is the beginning
-    of the names of those that are meant. Raises DataError naming what there is.
+    Where there are several candidates, those named after the role are taken, or, of files of lines, all. ``inside`` is
+    the beginning of the names that are meant. Raises DataError naming what there is.
     """
     files = [member for member in members(path) if member.name.startswith(inside)]
     sides = [_ending_in(files, language) for language in (src, tgt)]

@@ -1,4 +1,4 @@
-"""Files within a .zip, read as they are unpacked."""
+"""Files inside a .zip, read as they are unpacked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import BinaryIO
 from seq2seq_cli.errors import DataError
 
 LARGEST_DIRECTORY = 16 << 20
-"""Bytes of the list of what a .zip holds: Python takes many times as much for it."""
+"""Most bytes of the list of members of a .zip; Python takes many times as much memory for it."""
 SUFFIX = ".zip"
 
 Problems = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
-"""What damaged and encrypted archives raise."""
+"""The exceptions that damaged and encrypted archives raise."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """The file ``name`` within the archive ``path``."""
+    """The file ``name`` inside the archive ``path``."""
 
     path: Path
     name: str
@@ -33,7 +33,7 @@ class Member:
         return f"{self.path}/{self.name}"
 
     def __fspath__(self) -> str:
-        """The archive: what must not be written over."""
+        """The path of the archive, which is what must not be overwritten."""
         return str(self.path)
 
     @property
@@ -54,14 +54,16 @@ class Member:
 
 
 def members(path: Path) -> list[Member]:
-    """The files in an archive, but for folders and what systems add. Raises DataError where it cannot be read."""
+    """The files in an archive, without folders and without files that systems add. Raises DataError where it cannot be
+    read."""
     with _opened(path) as archive:
         names = [entry.filename for entry in archive.infolist() if entry.filename and not entry.is_dir()]
     return [Member(path, name) for name in names if not name.startswith("__MACOSX/") and Path(name).name != ".DS_Store"]
 
 
 class _Directory(FileIO):
-    """A file whose first reads, of the archive's list of members, are not to be too long."""
+    """An archive as a file. The first reads are those of the list of members; they raise an error where the list is too
+    long."""
 
     listing = True
 

@@ -14,13 +14,13 @@ from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 
 POOL_TOKENS = 300_000
-"""Target positions shuffled together before they are sorted by length: the larger, the less padding; the
-smaller, the more batches differ from epoch to epoch."""
+"""How many target positions are shuffled together before they are sorted by length. Larger pools need less padding;
+with smaller pools, batches differ more from epoch to epoch."""
 
 
 def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last: int | None = None) -> Padded:
-    """Rows of ``lengths`` ids, laid end to end in ``values``, as a matrix; ``first`` and ``last`` are put
-    before and behind every row."""
+    """A matrix of the rows that are laid end to end in ``values``, each with its length in ``lengths``. The ids
+    ``first`` and ``last`` are put before and behind every row."""
     begin = 0 if first is None else 1
     full = lengths.astype(np.int64) + begin + (0 if last is None else 1)
     positions = np.arange(full.max(initial=0))
@@ -36,12 +36,12 @@ def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last:
 
 
 def inputs_of(sentences: Sequence[Sequence[int]]) -> Inputs:
-    """Source sentences as a model reads them, each closed by ``</s>``."""
+    """Source sentences as the model reads them, each closed by ``</s>``."""
     return Inputs({TEXT: pad(*_end_to_end(sentences), last=EOS)})
 
 
 def target_of(sentences: Sequence[Sequence[int]]) -> Target:
-    """Target sentences as a model is made to say them."""
+    """Target sentences as the model is trained to predict them."""
     return _target(_end_to_end(sentences))
 
 
@@ -68,11 +68,11 @@ def load_batch(split: TokenisedSplit, indices: np.ndarray) -> Batch:
 
 
 def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int, buffer: int = 0) -> list[np.ndarray]:
-    """The batches of one buffer of an epoch, as row numbers of ``split``, in the order they are trained on.
+    """The batches of one buffer of an epoch, as row numbers of ``split``, in the order of training.
 
-    Rows are shuffled from ``seed``, ``epoch`` and ``buffer``, sorted by target and then source length inside large pools,
-    cut where a batch would exceed ``batch_tokens`` target (or twice as many source) positions, and the batches
-    shuffled. A pair longer than that is a batch of its own.
+    Rows are shuffled with ``seed``, ``epoch`` and ``buffer``, and sorted by target length, then source length, within
+    large pools. They are cut into batches of at most ``batch_tokens`` target positions and twice as many source
+    positions, and the batches are shuffled. A pair longer than that is a batch by itself.
     """
     rng = np.random.default_rng((seed, epoch, buffer))
     order = rng.permutation(len(split))
@@ -86,8 +86,8 @@ def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int, buffer
 
 
 def cut(target: np.ndarray, source: np.ndarray, batch_tokens: int) -> list[slice]:
-    """Consecutive runs whose rows x longest target stay within ``batch_tokens``, and rows x longest source
-    within twice that."""
+    """Slices of consecutive rows such that rows x longest target is at most ``batch_tokens``, and rows x longest source
+    at most twice that."""
     parts, begin, longest_target, longest_source = [], 0, 0, 0
     for row, (t, s) in enumerate(zip(target.tolist(), source.tolist(), strict=True)):
         wider_target, wider_source = max(longest_target, t), max(longest_source, s)

@@ -1,4 +1,4 @@
-"""A folder of things that are costly to make, each whole or not there at all."""
+"""A folder of things that are costly to make; each is there completely or not at all."""
 
 import os
 import shutil
@@ -24,10 +24,10 @@ def cache_root() -> Path:
 
 
 def cached(root: Path, key: str, make: Callable[[Path], None], waiting: Callable[[], None] = lambda: None) -> Path:
-    """The folder called ``key`` in ``root``; where there is none, ``make`` fills a new one, which takes its name
-    when it is complete. Of several processes that want the same one, one makes it; the others hear that they are
-    ``waiting``. What a killed or interrupted process leaves, or one whose text broke off, is given to the next one's
-    ``make``, to go on from.
+    """The folder ``key`` in ``root``. If it is not there, ``make`` fills a new folder, which gets that name when it is
+    complete. If several processes want the same one, one of them makes it, and the others call ``waiting``. What a
+    killed or interrupted process leaves, or one whose text broke off, is given to the next call's ``make``, to continue
+    from.
 
     Raises DataError where the folder cannot be written.
     """
@@ -48,7 +48,7 @@ def cached(root: Path, key: str, make: Callable[[Path], None], waiting: Callable
 
 @contextmanager
 def _alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock, which a process that dies lets go."""
+    """Hold a lock while entered; a process that dies releases it."""
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
@@ -77,12 +77,12 @@ def _make(half_made: Path, entry: Path, make: Callable[[Path], None]) -> None:
 def _give_name(inside: Path, entry: Path) -> None:
     for path in inside.iterdir():
         with open(path, "rb") as file:
-            os.fsync(file.fileno())  # a power cut must not leave a named entry with empty files
+            os.fsync(file.fileno())  # or a power cut might leave an entry under its final name with empty files
     inside.rename(entry)
 
 
 def _sweep(root: Path) -> None:
-    """Remove what killed processes left, once it is too old to be still in the making."""
+    """Remove what killed processes have left and is too old to be still in the making."""
     for path in root.glob(f"{HALF_MADE}*"):
         if path.is_dir() and time.time() - path.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)

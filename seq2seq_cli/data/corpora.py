@@ -1,4 +1,4 @@
-"""Which text a run is about: a built-in corpus by name, or your own in any of the forms there are."""
+"""Which text a run uses: a built-in corpus by name, or the user's own in any supported form."""
 
 import re
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from seq2seq_cli.wording import counted
 
 Role = Literal["train", "dev", "test"]
 Form = str | Sequence[str]
-"""What names a text: one name, or its files."""
+"""The name of a text, or the names of its files."""
 
 SPLITS: dict[Role, str] = {"train": "train", "dev": "validation", "test": "test"}
-"""What datasets call the split for each role."""
+"""The split of a dataset for each role."""
 
 BUILT_IN = {"tatoeba-de-en": ("de", "en"), "bible-es-en": ("es", "en")}
 """Source and target language of each corpus that comes with the package."""
@@ -34,14 +34,14 @@ BUILT_IN = {"tatoeba-de-en": ("de", "en"), "bible-es-en": ("es", "en")}
 PACKAGE = Path(__file__).parents[1]
 
 PATTERN = frozenset("*?[")
-"""Characters that make a name a pattern, where no file is called so."""
+"""Characters that make a name a pattern, unless there is a file of that name."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A source and a target language and their text. ``name`` is safe as a file name."""
+    """The text of a source and a target language. ``name`` is safe as a file name."""
 
     name: str
     src: str
@@ -52,7 +52,7 @@ class Corpus:
 
 
 def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
-    """The corpus that ``data`` asks for; ``note`` as for `open_text`. Raises DataError where a part of it is missing."""
+    """The corpus that ``data`` names. ``note`` as for `open_text`. Raises DataError where a part of it is missing."""
     if data.train is None or data.dev is None or data.src is None or data.tgt is None:
         return _built_in(data.built_in, data, note)
     src, tgt = data.src, data.tgt
@@ -63,7 +63,8 @@ def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
 
 
 def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
-    """The test text of that corpus, whether or not the rest of it is still there; ``note`` as for `open_text`."""
+    """The test text of the corpus that ``data`` names, even if the rest of the corpus is gone. ``note`` as for
+    `open_text`."""
     if data.test is None or data.src is None or data.tgt is None:
         return None if data.train else find_corpus(data, note).test
     return open_test(data.test, data.src, data.tgt, data.references, note)
@@ -75,14 +76,16 @@ def languages(data: DataConfig) -> tuple[str, str]:
 
 
 def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = False, note: Note = quiet) -> ParallelText:
-    """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, two files, a file that holds both languages (a
-    table, .tmx, .zip and others: `FORMATS`), a folder, or a hub dataset; ``name:split`` or ``name:config:split`` picks a
-    part of a dataset, ``name.zip:part`` of an archive, else ``role`` does. A pattern names many files, which are read in
-    the order of their names: P/train-* or P/*.parquet; {lang} in it stands for the languages: P/{lang}/*.txt. A dataset
-    that is ``streaming`` is read as it comes, without a copy on this machine.
+    """The text that ``form`` names: P/train for P/train.SRC and P/train.TGT, two files, a file that holds both
+    languages (a table, .tmx, .zip and others: `FORMATS`), a folder, or a hub dataset.
 
-    ``note`` hears, while it is read, what is worth saying of it. Raises DataError, naming what is near or possible, where
-    there is no such text.
+    ``name:split`` or ``name:config:split`` picks a part of a dataset, ``name.zip:part`` a part of an archive; otherwise
+    ``role`` does. A pattern names many files, which are read in the order of their names: P/train-* or P/*.parquet.
+    {lang} in a pattern stands for the languages: P/{lang}/*.txt. With ``streaming``, a dataset is read from the hub as
+    it comes, without a copy on this machine.
+
+    ``note`` hears, during reading, what is worth telling the user. Raises DataError, naming what is near or possible,
+    where there is no such text.
     """
     names = [form] if isinstance(form, str) else list(form)
     if len(names) != 1:
@@ -106,9 +109,9 @@ def open_text(form: Form, role: Role, src: str, tgt: str, streaming: bool = Fals
 
 
 def open_test(form: Form, src: str, tgt: str, references: Sequence[str] = (), note: Note = quiet) -> ParallelText:
-    """A test text, which may have several references: a source and more than one file; or one text in which the
-    ``references`` are further columns (endings of names, languages) that translate ``src`` as ``tgt`` does; or a test set
-    of WMT that holds several of its own. Raises DataError as `open_text` does."""
+    """A test text, which may have several references: a source file and several target files; or one text whose further
+    columns ``references`` (or suffixes, or languages) also translate ``src``; or a test set of WMT with several
+    references in it. Raises DataError as `open_text` does."""
     names = [form] if isinstance(form, str) else list(form)
     if references and len(names) > 1:
         what = "files and further references are both named: they are columns of a text that is named alone."
@@ -123,13 +126,13 @@ def open_test(form: Form, src: str, tgt: str, references: Sequence[str] = (), no
 
 
 def _with_all(texts: Sequence[ParallelText]) -> ParallelText:
-    """The first of ``texts``, with the further references that it, and the others, hold."""
+    """The first of ``texts``, with all further references that it and the others hold."""
     first, *further = [one for text in texts for one in by_reference(text)]
     return Referenced(first, tuple(further)) if further else first
 
 
 def _one_file(path: Path, role: Role, src: str, tgt: str, note: Note) -> ParallelText | None:
-    """The text of a file, or in an archive; None where ``path`` is none that holds both languages."""
+    """The text of a file, or of an archive; None where ``path`` is a file of one language."""
     archive, colon, inside = str(path).rpartition(":")
     if suffix_of(path) == ZIP and path.is_file():
         return text_in_archive(path, "", role, src, tgt, note)
@@ -156,7 +159,7 @@ def _no_pairs(path: Path, src: str, tgt: str) -> DataError:
 
 
 def _many(pattern: Path, role: Role, src: str, tgt: str, note: Note) -> ParallelText:
-    """All files that a pattern names, as one text."""
+    """All files that a pattern matches, as one text."""
     fixed = [not PATTERN & set(part) for part in pattern.parts]
     folder = Path(*pattern.parts[: fixed.index(False)])
     inside = str(pattern.relative_to(folder))
@@ -222,7 +225,7 @@ def _missing(path: Path) -> DataError:
 
 
 def _siblings(prefix: Path) -> list[Path]:
-    """The files called ``prefix`` and one more suffix (and .gz)."""
+    """The files named ``prefix`` plus one suffix (and perhaps .gz)."""
     if not prefix.parent.is_dir():
         return []
     shape = re.compile(re.escape(prefix.name) + r"\.[^.]+(\.gz)?")
@@ -248,7 +251,8 @@ def _built_in(name: str, data: DataConfig, note: Note) -> Corpus:
 
 
 def _name(train: Form, src: str, tgt: str) -> str:
-    """P/multi30k/train and data.tsv become multi30k-de-en and data-de-en; so do two files, by what their names share."""
+    """The name of a corpus from that of its training text: P/multi30k/train becomes multi30k-de-en, data.tsv becomes
+    data-de-en, and two files are named by what their names have in common."""
     names = [train] if isinstance(train, str) else list(train)
     parts = [_plain_name(name) for name in names]
     shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*parts, strict=False))
@@ -261,7 +265,8 @@ def _name(train: Form, src: str, tgt: str) -> str:
 
 
 def _plain_name(name: str) -> str:
-    """The last part of a name that is not all wild cards, without them and without the endings of formats."""
+    """The last part of a name that does not consist of wild cards alone, without wild cards and without format
+    suffixes."""
     path = Path(name.partition(":")[0])
     while suffix_of(path) in (*FORMATS, *SEGMENTED, ZIP, ".txt"):
         path = path.with_suffix("")

@@ -1,4 +1,4 @@
-"""Which encoding text is in, where it is not UTF-8."""
+"""The encoding of text that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from itertools import pairwise
 from typing import NamedTuple
 
 FEWEST = 8
-"""Bytes that are not ASCII from which on a guess is made."""
+"""At least so many bytes that are not ASCII are needed for a guess."""
 MOST = 1 << 16
-"""Bytes that a guess is made from."""
+"""At most so many bytes are used for a guess."""
 ALIGNED = 0.75
-"""Share of the bytes 0x0A that are line ends, where that is what two or four bytes around them make."""
+"""Text is taken for UTF-16 or UTF-32 if this share of its bytes 0x0A are line ends when read in units of two or four
+bytes."""
 
 DISORDER = 0.3
-"""Above that, it is another encoding, or no text."""
+"""With more disorder, text is in another encoding, or is no text."""
 
 
 class Encoding(NamedTuple):
-    """``name``: for people, and for iconv; ``codec``: for Python."""
+    """``name`` is the name for people and for iconv, ``codec`` the one for Python."""
 
     name: str
     codec: str
@@ -32,9 +33,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, Encoding("UTF-16", "utf-16")),
     (codecs.BOM_UTF16_BE, Encoding("UTF-16", "utf-16")),
 )
-"""UTF-32's before UTF-16's, which begin alike."""
+"""UTF-32 before UTF-16, whose marks begin alike."""
 WIDE = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"})
-"""Codecs of more than one byte a character throughout: what is in them is not read as anything else."""
+"""Codecs with more than one byte for every character. Text in them cannot be mistaken for any other encoding."""
 _WESTERN = ("cp1252", "mac_roman", "cp850", "cp437")
 _USUAL, _SELDOM = "€\xa0", "§¶†‡•‰·"
 _OF_LANGUAGES = {
@@ -51,18 +52,19 @@ _OF_LANGUAGES = {
     "zh": ("gb18030", "big5"),
     "ko": ("cp949", "johab"),
 }
-"""What was in use for each language (ISO 639-1); for all others, and besides, _WESTERN."""
+"""Encodings that were in use for each language (ISO 639-1). _WESTERN is tried for all languages."""
 ALIKE = 0.02
-"""Difference in disorder between encodings that differ in letters that the text hardly has."""
+"""Encodings whose disorder differs by less differ only in letters that the text hardly has."""
 
 
 def by_mark(beginning: bytes) -> Encoding | None:
-    """The encoding that a file's first bytes name."""
+    """The encoding named by a byte order mark at the beginning of a file."""
     return next((encoding for mark, encoding in _MARKS if beginning.startswith(mark)), None)
 
 
 def wide(beginning: bytes) -> Encoding | None:
-    """UTF-16 or UTF-32 where the first bytes of a file can be nothing else: by the mark, or by where zeros stand."""
+    """UTF-16 or UTF-32, if the beginning of a file can be nothing else, as shown by a mark or by where its zero bytes
+    are."""
     named = by_mark(beginning)
     if named is not None:
         return named if named.codec != "utf-8-sig" else None
@@ -80,7 +82,7 @@ def wide(beginning: bytes) -> Encoding | None:
 
 
 def _decoded(sample: bytes, codec: str) -> str:
-    """Nothing where it is not in that encoding. What is cut off within a character is no error."""
+    """The decoded text; "" where ``sample`` is not in that encoding. A character cut off at the end is no error."""
     try:
         return codecs.getincrementaldecoder(codec)().decode(sample)
     except UnicodeDecodeError:
@@ -88,11 +90,11 @@ def _decoded(sample: bytes, codec: str) -> str:
 
 
 def detect(sample: bytes, language: str | None = None) -> Encoding | None:
-    """The encoding of text of which ``sample`` is the beginning, or lines: UTF-8 where it is that. None where nothing
-    fits, or too little is there to tell.
+    """The encoding of text, of which ``sample`` is the beginning or some lines; UTF-8 if it is that. None where nothing
+    fits, or there is too little text to tell.
 
-    Encodings of one byte a character are told apart by charset-normalizer, which sees how much sense the letters make,
-    among those that were in use for the ``language`` (ISO 639-1).
+    Encodings of one byte a character are told apart by charset-normalizer, which judges how much sense the letters
+    make. It chooses among the encodings that were in use for the ``language`` (ISO 639-1).
     """
     found = wide(sample)
     if found is not None:
@@ -115,7 +117,7 @@ def _narrow(sample: bytes, language: str) -> Encoding | None:
 
 
 def _tidiest(sample: bytes, wanted: list[str] | None) -> str | None:
-    """The encoding that makes the most sense, the first of them where several make as much; None where none does."""
+    """The encoding in which the text makes most sense (the first, if several tie); None where none makes sense."""
     from charset_normalizer import from_bytes
 
     disorder = {
@@ -136,7 +138,7 @@ def _named(codec: str, sample: bytes) -> Encoding:
 
 
 def _odd_letters(sample: bytes, codec: str) -> float:
-    """Share of the characters beyond ASCII that are no letters, or capitals within a word."""
+    """Share of the non-ASCII characters that are no letters, or are capitals inside a word."""
     text = sample.decode(codec, "replace")
     beyond = odd = 0
     for before, character in pairwise(f" {text}"):

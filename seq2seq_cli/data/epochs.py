@@ -1,4 +1,4 @@
-"""The training text, epoch by epoch: which pairs are in memory together, however many there are."""
+"""The training text, epoch by epoch: which pairs are in memory together. Memory does not grow with the text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from seq2seq_cli.data.guidance import PieceLinks
 from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText
 
 BUFFER = 10
-"""Chunks whose pairs are shuffled together. Their numbers, lengths and batches take 90 bytes a pair."""
+"""How many chunks are shuffled together. The numbers, lengths and batches of their pairs take 90 bytes a pair."""
 
 
 @dataclass(frozen=True)
 class TrainingText:
-    """The pairs of ``text`` with two sides of at most ``max_length`` pieces: as many as its length; with the word
-    ``links`` of the text, where there are any."""
+    """The pairs of ``text`` that are trained on: neither side is empty or has more than ``max_length`` pieces. Its
+    length is their number. ``links`` are the word links of the text, if there are any."""
 
     text: TokenisedText
     max_length: int
@@ -28,8 +28,8 @@ class TrainingText:
         return self.counts.kept
 
     def buffers(self, seed: int, epoch: int) -> list[list[int]]:
-        """The chunks of each buffer of an epoch. A text of more than one buffer is dealt anew every epoch, chunk by
-        chunk, from ``seed`` and ``epoch``."""
+        """The chunks in each buffer of an epoch. If the text has more than one buffer, its chunks are dealt out anew
+        every epoch, at random with ``seed`` and ``epoch``."""
         chunks = np.arange(len(self.text.chunks))
         if len(chunks) > BUFFER:
             chunks = np.random.default_rng((seed, epoch)).permutation(chunks)
@@ -41,7 +41,7 @@ class TrainingText:
         return replace(split.select(np.flatnonzero(~(_empty(split) | _long(split, self.max_length)))), links=self.links)
 
     def parts(self) -> Iterator[TokenisedSplit]:
-        """All that is trained on, in the order of the text, buffer by buffer."""
+        """All pairs that are trained on, in the order of the text, buffer by buffer."""
         count = len(self.text.chunks)
         for begin in range(0, count, BUFFER):
             yield self.load(list(range(begin, min(begin + BUFFER, count))))
@@ -49,7 +49,7 @@ class TrainingText:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pairs by what becomes of them, and the pieces of those that are ``kept``."""
+    """How many pairs are kept, left out as empty, and left out as too long; and the pieces of the ``kept`` ones."""
 
     kept: int
     empty: int
@@ -59,7 +59,7 @@ class Counts:
 
 
 def training_text(text: TokenisedText, max_length: int) -> TrainingText:
-    """The pairs of ``text`` to train on. Looks at the lengths of all, one chunk after the other."""
+    """The pairs of ``text`` to train on. Reads the lengths of all pairs, chunk by chunk."""
     kept = empty = long = src = tgt = 0
     for number in range(len(text.chunks)):
         split = text.load([number])

@@ -1,4 +1,4 @@
-"""Which files hold both languages, and what reads them: one table."""
+"""The table of file formats that hold both languages, with what reads them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from seq2seq_cli.data.text import TextFile
 
 
 class Format(NamedTuple):
-    """``read`` gives rows. Their cells are named by columns, as asked for; or, where it ``translates``, by codes of
-    languages, of which a row may lack one. A cell may be a list of ``several`` references."""
+    """``read`` yields rows. The cells of a row are named by columns, as asked for; or, where the format ``translates``,
+    by language codes, some of which a row may lack. ``several``: whether a cell may be a list of references."""
 
     read: Reader
     translates: bool = False
@@ -38,13 +38,13 @@ FORMATS = {
     ".xml": Format(read_xml, translates=True, several=True),
     ".po": Format(read_po, translates=True),
 }
-"""By the ending of a file's name, in small letters."""
+"""By the lower-case suffix of the file's name."""
 
 TABS, BARS = Format(read_tsv), Format(read_bars)
-"""Of files whose names do not say it."""
+"""Formats of files whose names do not say it."""
 
 SEGMENTED = (".sgm", ".sgml", ".xml")
-"""Files of one language whose text stands in ``<seg>``."""
+"""Suffixes of files of one language whose text stands in ``<seg>``."""
 
 _AS_TABLE = "Save it as .csv, or as .tsv without quotes."
 _AS_TEXT = "Save it as plain text, a sentence a line, in one file a language."
@@ -60,17 +60,17 @@ REFUSED = {
     ".arrow": "Name the folder that the dataset was saved to.",
     ".ids": "It holds numbers, and no text.",
 }
-"""What to do with files that are no text yet, by the ending of their names."""
+"""What to do first with files that cannot be read as text, by the suffix of their names."""
 
 
 def suffix_of(path: TextFile) -> str:
-    """The ending of a file's name that says its format, ``.gz`` left aside, in small letters."""
+    """The suffix of a file's name that says its format, in lower case, without ``.gz``."""
     name = PurePath(path.name)
     return PurePath(name.stem).suffix.lower() if name.suffix.lower() == ".gz" else name.suffix.lower()
 
 
 def format_of(path: TextFile) -> Format | None:
-    """The format that a file's name ends in; None where it holds one language, or lines."""
+    """The format according to the file's name; None for a file of one language, or of lines."""
     found = FORMATS.get(suffix_of(path))
     packed = path.name.lower().endswith(".gz")
     return None if found is None or (packed and not found.gzipped) else found

@@ -1,4 +1,4 @@
-"""Links between words as training takes them: from piece to piece, for every pair of a text."""
+"""Word links as training needs them: from piece to piece, for every pair of a text."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ REPORT_EVERY = 1000
 class PieceLinks:
     """The source pieces that each target piece is linked to.
 
-    Pair n has the links from ``starts[n]`` to ``starts[n + 1]`` of ``source`` and ``target`` (int32 positions);
-    ``guided[n]`` of its target pieces have any.
+    The links of pair n are at ``starts[n]`` to ``starts[n + 1]`` in ``source`` and ``target`` (int32 positions).
+    ``guided[n]`` is how many of its target pieces have links.
     """
 
     starts: np.ndarray
@@ -33,8 +33,8 @@ class PieceLinks:
     guided: np.ndarray
 
     def shares(self, numbers: np.ndarray, steps: int, positions: int) -> np.ndarray:
-        """B x T x S, float32: each linked piece of the pairs ``numbers`` spread evenly over its source pieces; rows of
-        zeros for all others, ``</s>`` among them."""
+        """B x T x S, float32, for the pairs ``numbers``: the row of a linked target piece is spread evenly over its
+        source pieces; all other rows, that of ``</s>`` among them, are zero."""
         counts = self.starts[numbers + 1] - self.starts[numbers]
         first = np.cumsum(counts) - counts
         chosen = np.arange(counts.sum()) + np.repeat(self.starts[numbers] - first, counts)
@@ -52,8 +52,8 @@ class GuideFile(NamedTuple):
 
 
 def check_links(file: GuideFile, text: ParallelText, note: Note) -> None:
-    """Raises DataError, naming file and line, where ``file`` does not link the words of ``text``, pair by pair. ``note`` as
-    for `read_marked`."""
+    """Raises DataError, naming file and line, where the links in ``file`` do not fit the words of ``text``, pair by
+    pair. ``note`` as for `read_marked`."""
     for _ in read_marked(file.path, _sizes(text), file.first, note):
         pass
 
@@ -61,10 +61,10 @@ def check_links(file: GuideFile, text: ParallelText, note: Note) -> None:
 def read_piece_links(
     file: GuideFile, text: ParallelText, subwords: Subwords, progress: Callable[[int, int], None]
 ) -> PieceLinks:
-    """The word links of a file for the pieces of ``text``: every piece of a target word is linked to all pieces of the
-    source words that the word is linked to, be it for sure or possibly.
+    """The word links of a file, for the pieces of ``text``: every piece of a target word is linked to all pieces of the
+    source words that the word is linked to, whether surely or possibly.
 
-    ``progress`` hears how many pairs are done, of how many. Raises as `check_links` does.
+    ``progress`` hears how many pairs are done and how many there are. Raises as `check_links` does.
     """
     sizes = _sizes(text)
     starts, guided, source, target = array("q", [0]), array("i"), array("i"), array("i")
@@ -86,7 +86,7 @@ def _sizes(text: ParallelText) -> list[tuple[int, int]]:
 
 
 def _stretches(subword: Subword, line: str) -> list[range]:
-    """The pieces of each word; one that several words share belongs to all of them."""
+    """The pieces of each word. A piece that several words share belongs to all of them."""
     edges = words_of_line(line, subword.written_pieces(line)).edges
     begins, ends = np.floor(edges[:-1]), np.ceil(edges[1:])
     ends[edges[:-1] == edges[1:]] = 0

@@ -1,4 +1,4 @@
-"""Sentence pairs from a dataset: of the Hugging Face hub, or a folder of one on this machine."""
+"""Sentence pairs from a dataset, on the Hugging Face hub or in a folder on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from seq2seq_cli.data.rows import pick
+from seq2seq_cli.data.rows import texts_of
 from seq2seq_cli.errors import BrokenOffError, DataError, suggestion
 from seq2seq_cli.files import parse_json, read_bytes
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 LARGEST_RECORD = 16 << 20
-"""Bytes of a JSON file of a saved dataset."""
+"""Most bytes of a JSON file in a saved dataset."""
 
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """The rows of one split of a dataset; its columns as in `Table`."""
+    """The rows of one split of a dataset. ``src`` and ``tgt`` name columns as in `Table`."""
 
     where: str
     rows: Dataset | IterableDataset
@@ -44,7 +44,7 @@ class DatasetRows:
     def pairs(self) -> Iterator[tuple[str, str]]:
         number = 0
         for number, row in enumerate(self._rows(), start=1):
-            yield pick(row, self.src, self.tgt, f"{self.where}: row {number}")
+            yield texts_of(row, self.src, self.tgt, f"{self.where}: row {number}")
         if not number:
             raise DataError("there are no rows in this dataset.", self.where)
 
@@ -62,8 +62,8 @@ class DatasetRows:
 
 
 class SplitName(NamedTuple):
-    """A split of a dataset: the name of a folder written by ``save_to_disk`` (which is never copied), of a folder of data
-    files, or of the hub; which of its configurations, where it has several."""
+    """The name of a split of a dataset. ``dataset``: a folder written by ``save_to_disk`` (which is never copied), a
+    folder of data files, or a hub name; ``config``: which of its configurations, where it has several."""
 
     dataset: str
     config: str | None
@@ -74,9 +74,9 @@ class SplitName(NamedTuple):
 
 
 def open_dataset(named: SplitName, src: str, tgt: str, hint: str, streaming: bool) -> DatasetRows:
-    """Its rows; ``streaming`` reads them as they come.
+    """The rows of the split ``named``. With ``streaming`` they are read as they come.
 
-    Raises DataError, whatever the reason that it cannot be loaded, with ``hint``.
+    Raises DataError with ``hint``, whatever the reason why it cannot be loaded.
     """
     import datasets
 
@@ -99,7 +99,7 @@ def open_dataset(named: SplitName, src: str, tgt: str, hint: str, streaming: boo
 
 
 def _saved(folder: Path) -> Dataset | DatasetDict:
-    """A folder written by ``save_to_disk``, which reads what its records name: nothing outside it."""
+    """Read a folder written by ``save_to_disk``, but none of the files outside it that its records may name."""
     import datasets
 
     for record in folder.rglob("*.json"):
@@ -119,7 +119,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """No progress bars and no log lines of the libraries: what people see is the console's business."""
+    """While entered, the libraries show no progress bars and no log lines: output is the console's business."""
     from datasets.utils import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]

@@ -1,5 +1,5 @@
-"""Which of two languages a text is written in, by what is known of languages beforehand: py3langid's frequencies of
-sequences of bytes (Lui & Baldwin 2012)."""
+"""Which of two languages a text is written in, from prior knowledge of languages: py3langid's frequencies of byte
+sequences (Lui & Baldwin 2012)."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 LINES = 5
-"""Of a part of the text that is told at a time: a single line may be a name or a number."""
+"""Lines of a part of the text that is identified at a time: a single line may be a name or a number."""
 FEWEST, MOST = 5, 60
-"""Parts from which on anything is said, and parts that are looked at."""
+"""The fewest parts for which anything is said, and the most parts that are looked at."""
 MAJORITY = 2 / 3
-"""Share of the parts that must say so. Of two languages that cannot be told apart a quarter does."""
+"""The share of the parts that must look swapped. Of two languages that cannot be told apart, a quarter does."""
 
 _SAME = {"nb": "no", "iw": "he", "in": "id"}
-"""Codes for what the identifier knows by another."""
+"""Codes that the identifier knows under another name."""
 _KNOWN = (
     "af am an ar as az ba be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr fy ga gd gl gu ha he hi hr "
     "ht hu hy id ig is it ja jv ka kk km kn ko ku ky la lb lg ln lo lt lv mg mk ml mn mr ms mt my ne nl nn no oc om "
     "or pa pl ps pt qu ro ru rw sa se si sk sl sn so sq sr st sv sw ta te tg th tk tl tr tt ug uk ur uz vi vo wa xh "
     "yo zh zu"
 )
-"""Its languages that have a code of two letters. It takes half a second to load, and is not loaded for others."""
+"""The identifier's languages with a two-letter code. It takes half a second to load, and is not loaded for other
+languages."""
 
 
 def look_swapped(src: Sequence[str], tgt: Sequence[str], languages: tuple[str, str]) -> bool:
-    """Whether the source reads like the target language of ``languages`` (codes such as de, pt-BR) and the target like the
-    source language, in most parts of a sample of the pairs. False where a language is not known, or there are few pairs.
-    """
+    """Whether, in most parts of a sample of the pairs, the source reads like the target language of ``languages``
+    (codes such as de, pt-BR) and the target like the source language. False where a language is unknown, or there are
+    few pairs."""
     return bool(swapped_notes({"": Lines(list(src), list(tgt))}, languages))
 
 
 def swapped_notes(texts: Mapping[str, Lines], languages: tuple[str, str]) -> list[str]:
-    """What to say of those ``texts``, by what they are called, whose sides look swapped."""
+    """A note on each of the ``texts``, by name, whose sides look swapped."""
     codes = _known(languages[0]), _known(languages[1])
     enough = {where: lines for where, lines in texts.items() if len(lines.src) >= FEWEST * LINES}
     if not codes[0] or not codes[1] or codes[0] == codes[1] or not enough:
@@ -65,14 +66,15 @@ def _swapped(lines: Lines, identifier: LanguageIdentifier, codes: tuple[str, str
 
 
 def _known(language: str) -> str:
-    """The identifier's code for a language; empty where it has none."""
+    """The identifier's code for a language; "" where it has none."""
     code = language.lower().replace("_", "-").partition("-")[0]
     code = _SAME.get(code, code)
     return code if code in _KNOWN.split() else ""
 
 
 def _identifier(codes: tuple[str, str]) -> LanguageIdentifier | None:
-    """It tells these two apart; None where there is no room to unpack it. Kept by nobody: it takes 75 MB."""
+    """An identifier of these two languages; None where there is no room to unpack it. It is not kept, because it takes
+    75 MB."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     try:

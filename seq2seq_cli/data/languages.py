@@ -1,4 +1,4 @@
-"""Codes of languages, as files write them: EN, en-GB and en_GB are English."""
+"""Language codes as files write them: EN, en-GB and en_GB are English."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from seq2seq_cli.errors import DataError
 
 
 def fits(code: str, wanted: str) -> bool:
-    """Whether ``code`` is the language ``wanted``, or that of a region of it, or of all of it."""
+    """Whether one of the two codes is the other, or a region of it: en-GB fits en, and en fits en-GB."""
     one, other = _parts(code), _parts(wanted)
     shorter = min(len(one), len(other))
     return bool(code) and bool(wanted) and one[:shorter] == other[:shorter]
 
 
 def find_language(codes: Iterable[str], wanted: str, where: str) -> str | None:
-    """The one of ``codes`` that is ``wanted``: exactly, else but for capitals, else but for a region. None where there is
-    none; raises DataError where several are."""
+    """The one of ``codes`` that means ``wanted``: the very code, else one that differs only in case, else one that
+    differs only in the region. None where there is none; raises DataError where there are several."""
     there = list(codes)
     for same in (_exactly, _alike, fits):
         found = [code for code in there if same(code, wanted)]

@@ -1,5 +1,5 @@
-"""Links between the words of sentence pairs, as files have them: a line a pair, in Pharaoh format and its kin, or a line a
-link, as in the shared tasks of WPT."""
+"""Word links of sentence pairs as files hold them: a line for each pair, in the Pharaoh format and its relatives, or a
+line for each link, as in the shared tasks of WPT."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Links = frozenset[tuple[int, int]]
 
 HINT = "Write i-j, source word first; i?j where it is possible only."
 FEW = 3
-"""Linked pairs from which on none that names a word 0 means that words are counted from 1."""
+"""From so many linked pairs on, if no link names a word 0, words are taken to be counted from 1."""
 BESIDE = "|||"
 
 _LINK = re.compile(r"([0-9]{1,9})([-?pP])([0-9]{1,9})(?:[:/]?([sSpP])|:[0-9.eE+-]{1,40})?")
@@ -27,7 +27,7 @@ _WPT = re.compile(r"\s*([0-9]{1,9})\s+([0-9]{1,9})\s+([0-9]{1,9})(?:\s+([sSpP]))
 
 
 class MarkedLink(NamedTuple):
-    """Two words, each counted from 0, and whether they are linked for sure, or possibly."""
+    """Two linked words, each counted from 0; ``sure``: whether the link is sure, not just possible."""
 
     source: int
     target: int
@@ -35,7 +35,7 @@ class MarkedLink(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """A link as a file has it, and its line."""
+    """A link as a file has it, and the number of its line."""
 
     text: str
     source: int
@@ -46,7 +46,7 @@ class _Written(NamedTuple):
 
 @dataclass(frozen=True)
 class _LinkFile:
-    """The links of each pair, unread; ``of_wpt``: a line a link."""
+    """The links of each pair, not parsed yet. ``of_wpt``: whether each line holds a single link."""
 
     path: Path
     lines: list[str]
@@ -54,7 +54,7 @@ class _LinkFile:
     of_wpt: bool
 
     def pairs(self) -> Iterator[list[_Written]]:
-        """Raises DataError for what is no link."""
+        """The links of each pair. Raises DataError for anything that is not a link."""
         if self.of_wpt:
             yield from self._numbered()
             return
@@ -86,14 +86,14 @@ def read_marked(
 ) -> Iterator[list[MarkedLink]]:
     """The links of each pair of a file, in order.
 
-    ``i-j`` is a sure link, and so is ``i-jS``; ``i?j``, ``ipj`` and ``i-jP`` are possible ones. What stands behind a colon
-    is a score, and left aside, as is text in ``source ||| target ||| links``. A file whose first line is of three numbers
-    has a line a link: pair, source word, target word, and S or P.
+    ``i-j`` and ``i-jS`` are sure links; ``i?j``, ``ipj`` and ``i-jP`` are possible ones. What follows a colon is a
+    score and is ignored; so are the texts in ``source ||| target ||| links``. A file whose first line has three numbers
+    has a link on each line: pair, source word, target word, and S or P.
 
-    ``sizes``: how many source and target words each pair has. ``first``: the number of the first word, 0 or 1; None: 1
-    where no link names a word 0 and either some names a last word by it or there are enough links to tell, which ``note``
-    hears. Raises DataError where there are not as many lines as pairs, and for a link that is malformed or outside its
-    pair.
+    ``sizes``: how many source and target words each pair has. ``first``: the number of the first word, 0 or 1. None: it
+    is taken to be 1 where no link names a word 0, and either some link names a last word by the number that this gives
+    it, or there are enough links to tell; ``note`` hears of that. Raises DataError where there are not as many lines as
+    pairs, and for a link that is malformed or outside of its pair.
     """
     links = _opened(path, sizes)
     counted_from = first if first is not None else _first_word(links, note)
@@ -119,7 +119,7 @@ def _opened(path: Path, sizes: Sequence[tuple[int, int]]) -> _LinkFile:
 
 
 def _first_word(links: _LinkFile, note: Note) -> int:
-    """What the first word is counted as: a file that names word 0 in its first lines is not read further."""
+    """The number of the first word. If the first lines of the file name a word 0, the rest is not read for this."""
     linked, reaches_end = 0, False
     for pair, (src, tgt) in zip(links.pairs(), links.sizes, strict=True):
         if any(link.source == 0 or link.target == 0 for link in pair):
@@ -137,7 +137,7 @@ def _first_word(links: _LinkFile, note: Note) -> int:
 
 
 def _beside(line: str, size: tuple[int, int], where: str) -> str:
-    """The links of a line that has the texts, or scores, beside them."""
+    """The links of a line that also holds texts or scores."""
     fields = [field.strip() for field in line.split(BESIDE)]
     links = [number for number, field in enumerate(fields) if _all_links(field)]
     if not links:

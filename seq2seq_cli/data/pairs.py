@@ -1,4 +1,4 @@
-"""Sentence pairs: what every form of a corpus gives, and the plainest form, two line-aligned files."""
+"""Sentence pairs: what every form of a corpus provides, and the simplest form, two line-aligned files."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from seq2seq_cli.wording import counted
 
 
 class ParallelText(Protocol):
-    """One split of a corpus, in whatever form. It is read as often as asked, never held whole."""
+    """One split of a corpus in any form. It may be read any number of times, and is never held in memory as a whole."""
 
     @property
     def where(self) -> str:
@@ -23,7 +23,7 @@ class ParallelText(Protocol):
 
     @property
     def files(self) -> list[Path]:
-        """What it is read from; nothing for a dataset."""
+        """The files it is read from; none for a dataset."""
 
     def digest(self) -> str:
         """SHA-256 of the text: changes whenever a pair does."""
@@ -34,28 +34,29 @@ class ParallelText(Protocol):
 
 @dataclass(frozen=True)
 class Lines:
-    """The raw text of a small split: line i of ``src`` translates line i of ``tgt``."""
+    """The raw text of a small split: line i of ``tgt`` translates line i of ``src``."""
 
     src: list[str]
     tgt: list[str]
     further: tuple[list[str], ...] = ()
-    """More translations of every line, each as good to be compared with as ``tgt``; an empty one is missing."""
+    """More references for every line, as good as ``tgt``; an empty one is missing."""
 
     @property
     def references(self) -> Sequence[str | tuple[str, ...]]:
-        """What a translation of each line is compared with."""
+        """For each line, what its translation is compared with."""
         return list(zip(self.tgt, *self.further, strict=True)) if self.further else self.tgt
 
     @classmethod
     def read(cls, text: ParallelText) -> "Lines":
-        """Raises DataError also where a further reference does not stand beside the same source text."""
+        """All lines of ``text``, in memory. Raises DataError also where a further reference belongs to another source
+        text."""
         src, tgt = zip(*text.pairs(), strict=True)
         further = text.further if isinstance(text, Referenced) else ()
         return cls(list(src), list(tgt), tuple(_beside(src, one) for one in further))
 
 
 def _beside(src: Sequence[str], text: ParallelText) -> list[str]:
-    """The target of ``text``, whose source must be ``src``."""
+    """The target side of ``text``, after checking that its source is ``src``."""
     tgt = list[str]()
     for number, (pair, wanted) in enumerate(zip_longest(text.pairs(), src), start=1):
         if pair is None or pair[0] != wanted:
@@ -67,7 +68,7 @@ def _beside(src: Sequence[str], text: ParallelText) -> list[str]:
 
 @dataclass(frozen=True)
 class TwoFiles:
-    """A file of each language. ``name``: what people know them by, where that is not their paths."""
+    """A file for each language. ``name``: what people call them; empty: their paths."""
 
     src: TextFile
     tgt: TextFile
@@ -122,7 +123,7 @@ class LineFiles(TwoFiles):
 
 @dataclass(frozen=True)
 class Referenced:
-    """A test text, ``first``, and ``further`` translations of its source, each with that source beside it."""
+    """A test text, ``first``, and ``further`` ones that hold other translations of the same source."""
 
     first: ParallelText
     further: tuple[ParallelText, ...]
@@ -143,7 +144,7 @@ class Referenced:
         return hashlib.sha256("".join(part.digest() for part in self.parts).encode()).hexdigest()
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Those of the first reference; `Lines.read` reads all."""
+        """The pairs of ``first``; `Lines.read` reads all references."""
         return self.first.pairs()
 
 
@@ -156,7 +157,7 @@ class Joined:
 
     @classmethod
     def of(cls, parts: Sequence[ParallelText], name: object) -> ParallelText:
-        """``parts`` as one text called ``name``; a single one is the text itself."""
+        """``parts`` as one text called ``name``; a single part is returned as it is."""
         return parts[0] if len(parts) == 1 else cls(tuple(parts), f"{name} ({counted(len(parts), 'part')})")
 
     @property
@@ -172,21 +173,21 @@ class Joined:
 
 
 def _names(text: ParallelText) -> list[str]:
-    """What `where` puts together."""
+    """The names that make up `where`."""
     return [str(text.src), str(text.tgt)] if isinstance(text, TwoFiles) and not text.name else [text.where]
 
 
 AGREE, BETTER = 0.5, 0.2
-"""Correlation of the lengths of lines that translate each other, at least, and how much more it must be than that of lines
-that would stand beside each other otherwise."""
+"""The lengths of lines that translate each other must have at least this correlation, and one that is higher by this
+much than the correlation of lines that would otherwise stand beside each other."""
 STRETCH, FEWEST = 8, 3
-"""Pairs of a stretch that has to agree, and of one where there are not as many."""
+"""Pairs of a stretch that has to agree, and the fewest where there are not as many."""
 
 
 def clearly_shifted(src: list[str], tgt: list[str]) -> int | None:
-    """`first_shifted`, where lengths speak for it: before it and behind it, in each stretch of the text, lines are as long as
-    those they are then beside, and not as those they would be beside otherwise. None where they do not: lines may be
-    missing in several places, or a text is sorted by length."""
+    """The line of `first_shifted`, if lengths confirm it: in each stretch of the text, before and behind that line, the
+    lengths fit the lines they would then stand beside, and do not fit the lines that they would stand beside otherwise.
+    None where they do not confirm it: lines may be missing in several places, or the text is sorted by length."""
     place = first_shifted(src, tgt)
     longer, shorter = (
         np.log([len(line) + 1.0 for line in lines]) for lines in sorted((src, tgt), key=len, reverse=True)
@@ -205,7 +206,7 @@ def clearly_shifted(src: list[str], tgt: list[str]) -> int | None:
 
 
 def _parted(begin: int, end: int) -> list[slice]:
-    """Up to four stretches of a part of the pairs."""
+    """Up to four stretches that make up some of the pairs."""
     if end - begin < FEWEST:
         return []
     edges = np.linspace(begin, end, max(1, min(4, (end - begin) // STRETCH)) + 1).astype(int).tolist()

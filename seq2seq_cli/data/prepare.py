@@ -27,21 +27,21 @@ from seq2seq_cli.runs import Run
 from seq2seq_cli.wording import counted
 
 FORMAT = 3
-"""Of a cache entry; raised whenever the same text and settings would give another one."""
+"""Part of the name of a cache entry; raised whenever the same text and settings would give another entry."""
 
 VOCABULARY_PAIRS = 100_000
-"""Pairs that a vocabulary is learnt from; of a larger text every second, third ... one: SentencePiece keeps all that it
-is shown in memory, and takes longer for each the more there are."""
+"""How many pairs a vocabulary is learnt from; of a larger text, every second, third, ... pair. SentencePiece keeps all
+text that it is given in memory, and the more text there is, the longer it takes for each pair."""
 
 REPORT_EVERY = 50_000
 
 Report = Callable[[str, int, int], None]
-"""Hears of what takes long: the stage, what is done of it, and how much there is (0 where that is not known yet), here in
-pairs."""
+"""A callback that hears of work that takes long: the stage, how much of it is done, and how much there is (0: not known
+yet). Here it counts pairs."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """The report of nobody."""
+    """A `Report` that does nothing, for callers that show no progress."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Prepared:
     """A corpus ready for training.
 
     ``train`` lacks the pairs that training leaves out (``notes`` counts them, in sentences for people); ``dev`` has
-    every pair, in the order of ``dev_lines``. ``corpus_name`` is safe as a file name; ``hashes`` maps each split to
-    the SHA-256 of its text, and ``links`` to that of the file of word links, where one guides training. ``src`` and
-    ``tgt`` are the languages.
+    every pair, in the order of ``dev_lines``. ``corpus_name`` is safe as a file name. ``hashes`` maps each split to the
+    SHA-256 of its text, and ``links`` to that of the file of word links, if one guides training. ``src`` and ``tgt``
+    are the languages.
     """
 
     directory: Path
@@ -75,11 +75,11 @@ def prepare(
     subwords: Subwords | None = None,
     links: GuideFile | None = None,
 ) -> Prepared:
-    """The corpus of ``data``, tokenised: with ``subwords`` where given, else with a vocabulary trained on it; the
-    training text with the word ``links`` of a file, where given.
+    """The corpus of ``data``, tokenised with ``subwords`` or, if None, with a vocabulary trained on it. If ``links`` is
+    given, the training text has the word links of that file.
 
-    What was made before from the same text and settings comes from `cache_root`. ``threads``
-    tokenise (default: as many as there are cores). Raises DataError where the text cannot be used.
+    What was made before from the same text and settings comes from `cache_root`. ``threads`` threads tokenise (None: as
+    many as there are cores). Raises DataError where the text cannot be used.
     """
     said: list[str] = []
     corpus = find_corpus(data, said.append)
@@ -122,7 +122,8 @@ def prepare(
 
 
 def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, hashes: dict[str, str]) -> str:
-    """A name for all that decides what a cache entry holds. max_length is not in it: it chooses on reading."""
+    """A name for everything that decides what a cache entry holds. max_length is not part of it: it selects pairs on
+    reading."""
     given = (
         [] if subwords is None else [hashlib.sha256(side.model).hexdigest() for side in (subwords.src, subwords.tgt)]
     )
@@ -155,7 +156,7 @@ def _make(
 
 
 def _check(text: ParallelText, report: Report) -> int:
-    """The number of pairs. Raises DataError where any cannot be read, or none has two sides."""
+    """The number of pairs. Raises DataError where any pair cannot be read, or none has two sides."""
     count, usable = 0, False
     for count, (src, tgt) in enumerate(text.pairs(), start=1):
         usable = usable or bool(clean(src) and clean(tgt))
@@ -167,7 +168,7 @@ def _check(text: ParallelText, report: Report) -> int:
 
 
 def _vocabulary(run: Run, text: ParallelText, pairs: int, config: SubwordConfig, report: Report) -> Subwords:
-    """Learnt from ``text``; or what a killed preparation has left."""
+    """Learnt from ``text``, unless a killed preparation has left it already."""
     try:
         return Subwords.load(run, config.joint)
     except RunError:
@@ -193,7 +194,7 @@ def _train(text: ParallelText, pairs: int, config: SubwordConfig) -> Subwords:
 
 
 def _left_out(train: TrainingText, where: str) -> list[str]:
-    """What to say about the pairs that are not trained on. Raises DataError where none is left."""
+    """Notes on the pairs that are not trained on. Raises DataError where no pair is left."""
     counts, notes = train.counts, []
     if counts.empty:
         notes.append(f"{counted(counts.empty, 'pair')} with an empty side: dropped.")
@@ -209,7 +210,7 @@ def _left_out(train: TrainingText, where: str) -> list[str]:
 def _guided(
     train: TrainingText, file: GuideFile, text: ParallelText, subwords: Subwords, report: Report
 ) -> tuple[TrainingText, str]:
-    """The pairs with the links of their words, and what to say about them."""
+    """``train`` with the links of its words, and a note on them."""
     links = read_piece_links(file, text, subwords, lambda done, total: report("linking", done, total))
     guided = sum(int(links.guided[part.numbers].sum()) for part in train.parts())
     if not guided:

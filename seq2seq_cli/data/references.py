@@ -1,4 +1,4 @@
-"""Test sets that hold several references of their own, as those of WMT do."""
+"""Test sets that hold several references themselves, such as those of WMT."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from seq2seq_cli.data.tables import Table
 
 
 def by_reference(text: ParallelText) -> list[ParallelText]:
-    """``text`` as it is; and as often more as it holds further references, with one of these for its target. Raises
-    DataError where it cannot be read."""
+    """``text`` itself, then one copy of it for each further reference it holds, with that reference as its target.
+    Raises DataError where it cannot be read."""
     return [text, *(_with(text, number) for number in range(1, _most(text)))]
 
 

@@ -1,4 +1,4 @@
-"""Rows of named cells, which every form of text but plain lines is read as; and the two texts of a pair in them."""
+"""Rows of named cells, as which every form of text except plain lines is read; and the two texts of a pair in a row."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from seq2seq_cli.errors import DataError, suggestion
 
 TRANSLATION = "translation"
 SHOWN = 50
-"""Columns that a message names."""
+"""How many columns a message names."""
 
 Row = tuple[str, Mapping[str, object]]
-"""Where a row stands, and its cells by column or language."""
+"""Where the row stands, and its cells by column or language."""
 
 Note = Callable[[str], None]
-"""Hears what is worth saying of how a text is read, perhaps more than once."""
+"""A callback that hears what is worth telling the user about how a text is read; it may hear the same more than
+once."""
 
 _LINE_ENDS = re.compile("\r\n?|\n")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -31,7 +32,8 @@ def quiet(note: str) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a reader is asked for: two columns or languages. ``excuse`` as for `iter_lines`, where the form has lines."""
+    """What a reader is asked for: two columns or languages. ``excuse`` as for `iter_lines`, for forms that consist of
+    lines."""
 
     src: str
     tgt: str
@@ -47,9 +49,9 @@ class Asked:
 Reader = Callable[[TextFile, Asked], Iterator[Row]]
 
 
-def pick(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str, str]:
-    """The two texts of a row; ``a.b`` is b within a, and ``a.2`` the second of a list. A null is an empty text. Raises
-    DataError naming the columns there are."""
+def texts_of(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple[str, str]:
+    """The source and target text of a row. ``a.b`` is b within a, and ``a.2`` the second item of a list. A null is an
+    empty text. Raises DataError naming the columns there are."""
     nested = row.get(TRANSLATION)
     cells = nested if src not in row and isinstance(nested, Mapping) and "." not in src + tgt else row
     return _cell(cells, src, (src, tgt), where), _cell(cells, tgt, (src, tgt), where)
@@ -77,7 +79,7 @@ def _names(cells: Mapping[str, object]) -> list[str]:
 
 
 def no_column(name: str, names: Iterable[str], asked: tuple[str, str], where: str) -> DataError:
-    """Says which columns there are."""
+    """An error that says which columns there are."""
     there = list(islice(names, SHOWN))
     others = set(there) - set(asked)
     near = suggestion(name, others) or suggestion(name.casefold(), {other.casefold() for other in others})
@@ -94,6 +96,6 @@ def _text(cell: object, column: str, where: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` with a blank for each line end, or what is one pair here would be two lines in every file written from it;
-    and without surrogates, which no file holds."""
+    """``text`` with a blank for each line end (or one pair would become two lines in every file written from it), and
+    without surrogates, which no file can hold."""
     return text if text.isascii() and text.isprintable() else _SURROGATES.sub("\ufffd", _LINE_ENDS.sub(" ", text))

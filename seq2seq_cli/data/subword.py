@@ -20,46 +20,46 @@ from seq2seq_cli.runs import Run, written_whole
 PAD, UNK, BOS, EOS = range(4)
 UNKNOWN, END = "<unk>", "</s>"
 MARKS = ("<pad>", UNKNOWN, "<s>", END)
-"""As people read the pieces PAD, UNK, BOS and EOS."""
+"""The pieces PAD, UNK, BOS and EOS, as people read them."""
 
 SPACE = "▁"
 """SentencePiece's sign for the space before a word."""
 
 UNREADABLE = "⁇"
-"""What a piece that the vocabulary does not know is in a text."""
+"""Stands in a text for a piece that is not in the vocabulary."""
 
 OWN, _SPACE_WITHIN, _BLOCK_WITHIN = list(NONCHARACTERS)[:3]
-"""No cleaned text holds these. A mark is called OWN and its name within the model, so that a text may hold the name:
-SentencePiece would let none of its characters into the vocabulary."""
+"""Characters that no cleaned text holds. Within the model the name of a mark has OWN before it, so that text may hold
+the plain name: otherwise SentencePiece would keep the characters of the name out of the vocabulary."""
 _ESCAPES = ((SPACE, _SPACE_WITHIN), ("▅", _BLOCK_WITHIN))
-"""Characters of text that SentencePiece keeps for itself (a line with the second one would not be learnt from), and what
+"""Characters that SentencePiece reserves for itself (it would not learn from a line with the second one), and what
 stands for them within a model."""
 
 LARGEST_MODEL = 64 << 20
-"""Bytes of a model's file: two million pieces."""
+"""Most bytes of a model's file: two million pieces."""
 
 CLOSING = "\"'”’»)]}"
-"""What may follow the end of a sentence and still belong to it."""
+"""Characters that may follow the end of a sentence and still belong to it."""
 
 THREADS = 4
-"""Of the trainer; a constant, because sums over threads depend on their number, and so would the model."""
+"""Threads of the trainer. A constant, because sums over threads, and so the model, depend on the number of threads."""
 
 LONGEST = 1000
-"""Characters of a line the trainer sees at once. It leaves out lines of more than 4192 bytes and cannot take words
-of more than 65535 characters, so longer lines reach it in parts."""
+"""Most characters that the trainer is given as one line; longer lines are given in parts. The trainer leaves out lines
+of more than 4192 bytes and cannot take words of more than 65535 characters."""
 
 
 class Subword:
     """One SentencePiece model.
 
-    Text is put through `text.clean` and then taken as it is: SentencePiece's own default (nmt_nfkc) would
-    rewrite the target text for good, full-width commas and the character for an ellipsis included, and a model that
-    never sees them cannot write them. Whatever a line holds comes back from `decode`, if the training text held its
-    characters: its case and punctuation, white space as single spaces, and what looks like a mark or a space of
-    SentencePiece's own.
+    Text is put through `text.clean` and otherwise left as it is. SentencePiece's own default (nmt_nfkc) would rewrite
+    the target text for good, for instance full-width commas and the ellipsis character, and a model that never sees
+    them cannot write them. `decode` gives back whatever a line holds, if the training text held its characters: its
+    case and punctuation, white space as single spaces, and whatever looks like a mark or a space of SentencePiece's
+    own.
 
-    Models of earlier versions, which call their marks as people read them, go on working by the rules they were trained
-    with: other characters became spaces, a literal ▁ is a space, and unknown words in a row are one piece.
+    Models of earlier versions give marks the names that people read. They keep the rules by which they were trained:
+    other characters became spaces, a literal ▁ is a space, and unknown words in a row are one piece.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -70,7 +70,7 @@ class Subword:
 
     @classmethod
     def load(cls, path: Path) -> "Subword":
-        """The model in a file. Raises RunError where it is missing, no SentencePiece model, or not one made here."""
+        """The model in a file. Raises RunError where it is missing, is no SentencePiece model, or was not made here."""
         try:
             subword = cls(read_bytes(path, LARGEST_MODEL))
             subword.pieces(list(range(len(subword))))  # text, every one
@@ -87,7 +87,7 @@ class Subword:
         return subword
 
     def save(self, path: Path) -> None:
-        """The model into a file, in one piece."""
+        """Write the model to a file, whole or not at all."""
         with written_whole(path) as temporary:
             temporary.write_bytes(self.model)
 
@@ -95,7 +95,7 @@ class Subword:
         return int(self._processor.get_piece_size())
 
     def encode(self, lines: list[str], threads: int = 1) -> list[list[int]]:
-        """The piece ids of each line, ``<s>`` and ``</s>`` not among them; none at all for a blank line."""
+        """The piece ids of each line, without ``<s>`` and ``</s>``; none for a blank line."""
         read = [self._read(line) for line in lines]
         if self._word_by_word:
             return [self._processor.piece_to_id(_words(line)) for line in read]
@@ -103,7 +103,8 @@ class Subword:
         return ids
 
     def decode(self, ids: list[int]) -> str:
-        """The text of piece ids, single spaces in it; ``<s>``, ``</s>`` and padding are nothing, an unknown piece is ⁇."""
+        """The text of piece ids, with single spaces. ``<s>``, ``</s>`` and padding are left out; an unknown piece is
+        ⁇."""
         if UNK in ids:  # SentencePiece puts spaces around an unknown piece, wherever it stands
             unknown = SPACE + UNREADABLE if self._of_words else UNREADABLE
             written = [number for number in ids if number not in (PAD, BOS, EOS)]
@@ -112,17 +113,17 @@ class Subword:
         return self._clean(_unescaped(self._processor.decode(ids)))
 
     def text(self, pieces: Sequence[str]) -> str:
-        """The text that pieces spell, as `pieces` or `written_pieces` gives them; none of them a mark."""
+        """The text that pieces spell, as `pieces` or `written_pieces` gives them, without marks."""
         return self._clean(_unescaped("".join(piece.removeprefix(OWN) for piece in pieces).replace(SPACE, " ")))
 
     def pieces(self, ids: list[int]) -> list[str]:
-        """The pieces as people read them: "▁Haus", "</s>". They tell marks from pieces of text that look like one; see
-        `readable`."""
+        """The pieces as people read them: "▁Haus", "</s>". Marks can be told from pieces of text that look like one;
+        see `readable`."""
         names: list[str] = self._processor.id_to_piece(ids)
         return [_other_name(name) for name in names] if self._escapes else names
 
     def written_pieces(self, line: str) -> list[str]:
-        """The pieces of a line, one for each of its ids, unknown ones as they are written there."""
+        """The pieces of a line, one for each of its ids; unknown ones are spelled as in the line."""
         read = self._read(line)
         if self._word_by_word:
             return _words(read)
@@ -130,13 +131,13 @@ class Subword:
         return pieces
 
     def ids(self, pieces: list[str]) -> list[int]:
-        """The ids of pieces written as `pieces` gives them; an unknown one's is UNK."""
+        """The ids of pieces as `pieces` gives them; UNK for an unknown one."""
         names = [_other_name(piece) for piece in pieces] if self._escapes else pieces
         numbers: list[int] = self._processor.piece_to_id(names)
         return numbers
 
     def _read(self, line: str) -> str:
-        """``line`` as the model is shown it."""
+        """``line`` in the form that the model is given."""
         return _escaped(clean(line)) if self._escapes else _clean_as_before(line)
 
     def _clean(self, text: str) -> str:
@@ -144,36 +145,36 @@ class Subword:
 
     @cached_property
     def _of_words(self) -> bool:
-        """Whether pieces are whole words: any other kind of model has the single characters, too."""
+        """Whether pieces are whole words. (Every other kind of model also has the single characters.)"""
         pieces = (str(self._processor.id_to_piece(number)) for number in range(EOS + 1, len(self)))
         return all(piece.startswith(SPACE) and piece != SPACE for piece in pieces)
 
     @property
     def _word_by_word(self) -> bool:
-        """SentencePiece itself makes one piece of unknown words in a row."""
+        """Whether words are encoded one by one: SentencePiece itself makes one piece of several unknown words in a
+        row."""
         return self._escapes and self._of_words
 
     def ending(self, marks: str) -> list[int]:
-        """The ids of the pieces whose text ends with one of the characters ``marks``, or so before closing quotes and
-        brackets. Where pieces are words, "house." is one, and so is "Mr."."""
+        """The ids of the pieces whose text ends with one of the characters ``marks``, perhaps followed by closing
+        quotes and brackets. Where pieces are words, "house." is such a piece, and so is "Mr."."""
         texts = (piece.rstrip(CLOSING) for piece in self.pieces(list(range(len(self)))))
         return [number for number, text in enumerate(texts) if text.endswith(tuple(marks))]
 
 
 def as_written(piece: str) -> str:
-    """A piece of a line, as `pieces` names it, the way that `written_pieces` has it."""
+    """A piece of a line as `written_pieces` has it, from the name that `pieces` gives it."""
     return piece.removeprefix(OWN)
 
 
 def readable(piece: str) -> str:
-    """A piece as a label shows it: what the line has there, ⁇ for an unknown one. Spaces are ▁ still, and so is a ▁ of the
-    text."""
+    """A piece as a label shows it: as in the line, ⁇ for an unknown one. Spaces stay ▁, and so does a ▁ of the text."""
     return UNREADABLE if piece == UNKNOWN else _unescaped(piece.removeprefix(OWN))
 
 
 def _other_name(name: str) -> str:
-    """What people read instead of a mark's name within a model, and back. A piece of text that looks like a mark has a name
-    that no mark has."""
+    """From the name of a mark within a model to the name that people read, and back. A piece of text that looks like a
+    mark gets a name that no mark has."""
     if name.startswith(OWN):
         return name.removeprefix(OWN)
     return OWN + name if name in MARKS else name
@@ -199,13 +200,13 @@ _NO_TEXT_BEFORE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 
 
 def _clean_as_before(line: str) -> str:
-    """`text.clean` as it was when models called their marks as people read them."""
+    """`text.clean` as it was when models gave marks the names that people read."""
     return " ".join(_NO_TEXT_BEFORE.sub(" ", unicodedata.normalize("NFC", line)).split())
 
 
 @dataclass(frozen=True)
 class Subwords:
-    """The models of both sides: one and the same object for a joint vocabulary."""
+    """The models of both sides; with a joint vocabulary, one and the same object twice."""
 
     src: Subword
     tgt: Subword
@@ -215,7 +216,7 @@ class Subwords:
         return self.src is self.tgt
 
     def save(self, run: Run) -> None:
-        """Into the run's own files for them."""
+        """Write them to the run's files for them."""
         if self.joint:
             self.src.save(run.subword("joint"))
         else:
@@ -232,10 +233,10 @@ class Subwords:
 
 
 def train_subword(sentences: Iterable[str], config: SubwordConfig) -> Subword:
-    """A model of ``config.vocab_size`` pieces, or of as many as the text can feed where these are fewer.
+    """A model of ``config.vocab_size`` pieces, or of as many as the text is enough for, if these are fewer.
 
-    The same text and settings give the same model. Raises ConfigError where vocab_size is too small for the
-    characters of the text. At least one sentence must hold a visible character.
+    The same text and settings give the same model. Raises ConfigError where vocab_size is too small for the characters
+    of the text. At least one sentence must hold a visible character.
     """
     model, problems = io.BytesIO(), list[DataError]()
     try:
@@ -270,7 +271,8 @@ def train_subword(sentences: Iterable[str], config: SubwordConfig) -> Subword:
 
 
 def _noting(problems: list[DataError], sentences: Iterable[str]) -> Iterator[str]:
-    """``sentences``; what goes wrong in reading them is noted, of which SentencePiece makes an error of its own."""
+    """Yields ``sentences``, and notes an error in reading them in ``problems``: SentencePiece would turn it into an
+    error of its own."""
     try:
         yield from sentences
     except DataError as problem:

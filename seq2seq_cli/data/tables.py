@@ -1,4 +1,4 @@
-"""Sentence pairs of a file that holds both languages."""
+"""Sentence pairs from a file that holds both languages."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from pathlib import Path
 
 from seq2seq_cli.data.formats import FORMATS, Format, format_of
 from seq2seq_cli.data.languages import find_language
-from seq2seq_cli.data.rows import Asked, Note, Row, one_line, pick, quiet
+from seq2seq_cli.data.rows import Asked, Note, Row, one_line, quiet, texts_of
 from seq2seq_cli.data.text import Excuse, TextFile, sha256
 from seq2seq_cli.errors import DataError
 from seq2seq_cli.wording import counted
 
 MOST_LANGUAGES = 50
-"""That a message names."""
+"""Most languages that a message names."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file with one pair a row, or a unit: the columns ``src`` and ``tgt``, or the keys of a ``translation`` column, hold
-    the texts, or the translations in these languages. ``form``: where the file's name does not say it. ``reference``: which
-    translation, from 0, where there are several into one language; what a unit lacks of it is empty.
+    """A file with a pair in each row or unit. ``src`` and ``tgt`` name the columns (or keys of a ``translation``
+    column) that hold the texts, or else the languages. ``form``: the format, where the file's name does not say it.
+    ``reference``: which translation to take, from 0, where there are several into one language; a unit that lacks it
+    has an empty one.
 
-    What stands in one language alone, as messages that are not translated yet, is left out, and ``note`` hears how much.
+    Units in one language alone, such as messages that are not translated yet, are left out; ``note`` hears how many.
     """
 
     path: TextFile
@@ -51,7 +52,7 @@ class Table:
         if self._form.translates:
             found = self._translations(rows)
         else:
-            found = (pick(row, self.src, self.tgt, at) for at, row in rows)
+            found = (texts_of(row, self.src, self.tgt, at) for at, row in rows)
         empty = True
         for pair in found:
             empty = False
@@ -60,7 +61,8 @@ class Table:
             raise DataError("there are no pairs in this file.", self.where)
 
     def most_references(self) -> int:
-        """How many translations a unit has at most, where there may be several; the file is read for that."""
+        """The largest number of translations of a unit, if the format may hold several; the file is read to find
+        out."""
         if not self._form.several:
             return 1
         rows = self._form.read(self.path, Asked(self.src, self.tgt))
@@ -71,7 +73,7 @@ class Table:
         return self.form or format_of(self.path) or FORMATS[".tsv"]
 
     def _cells(self, rows: Iterator[Row]) -> Iterator[tuple[Mapping[str, object], tuple[object, object] | None]]:
-        """Each row, and its cells in the two languages, where it has both."""
+        """Each row, and its cells in the two languages, if it has both."""
         named: dict[tuple[str, ...], tuple[str | None, str | None]] = {}
         for where, row in rows:
             codes = tuple(row)
@@ -106,5 +108,5 @@ class Table:
 
 
 def _versions(cell: object) -> list[str]:
-    """The texts of a cell, one or several."""
+    """The texts of a cell: one or several."""
     return [one_line(str(text)) for text in (cell if isinstance(cell, list) else [cell])]

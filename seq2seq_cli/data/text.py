@@ -1,4 +1,4 @@
-"""Lines of text: read, cleaned, shortened for a message. Files, pipes and the corpora all go through here."""
+"""Lines of text: reading, cleaning, and shortening for a message. Files, pipes and corpora all go through here."""
 
 import codecs
 import gzip
@@ -19,31 +19,34 @@ from seq2seq_cli.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
 LONGEST = 8 << 20
-"""Bytes of a line. No sentence is as long; a file of something else might be one line of any length, and is not read
-into memory."""
+"""Most bytes of a line. No sentence is as long, but a file that is no text may be a single line of any length, which
+must not be read into memory."""
 GZIP_BUFFER = 1 << 17
 SAMPLE = 1 << 16
-"""Bytes from which an encoding is guessed."""
+"""How many bytes are read to guess an encoding."""
 
 ENOUGH = 20
-"""Bytes of a first line by which UTF-16 is told that is UTF-8 as well, every second byte being NUL."""
+"""Bytes of a first line that are enough to recognise UTF-16 that is also valid UTF-8, with NUL for every second
+byte."""
 
 TextFile = Path | Member
-"""A file, or one in an archive; gzipped where its name ends in .gz."""
+"""A file, or a member of an archive; gzipped if its name ends in .gz."""
 
 
 Excuse = Callable[[DataError], None]
-"""Told of a line that is read all the same: not UTF-8, with U+FFFD for what cannot be decoded; or too long, cut off."""
+"""A callback for a line that is read in spite of a problem: it is not UTF-8 (and has U+FFFD for what cannot be
+decoded), or it is too long (and was cut off)."""
 
 
 def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Iterator[str]:
-    r"""The lines of a UTF-8 stream, one by one as they arrive, without their ends; of a UTF-16 or UTF-32 one where a byte
-    order mark says so.
+    r"""The lines of a UTF-8 stream, one by one as they arrive, without their ends. If a byte order mark says so, the
+    stream is UTF-16 or UTF-32.
 
-    A line is what ``\n`` ends, and nothing else: U+2028, U+0085, ``\v``, ``\f`` and NUL stay inside their line. One
-    ``\r`` before the ``\n`` goes with it, and so does a byte order mark at the very start.
-    Raises DataError with file, line and byte where the text is not UTF-8, and with file and line where a line is longer
-    than LONGEST bytes, or hands it to ``excuse`` where there is one; ``name`` is what it calls the stream.
+    Only ``\n`` ends a line: U+2028, U+0085, ``\v``, ``\f`` and NUL are part of it. One ``\r`` before the ``\n`` is
+    dropped, and so is a byte order mark at the very start.
+
+    Text that is not UTF-8 and lines longer than LONGEST bytes raise DataError with file and line (and byte); if there
+    is an ``excuse``, it gets that error instead, and reading goes on. ``name`` is the name of the stream in messages.
     """
     position = 0
     first = binary.readline(LONGEST + 1)
@@ -82,7 +85,7 @@ def iter_lines(binary: BinaryIO, name: str, excuse: Excuse | None = None) -> Ite
 
 
 def _marked_lines(raws: Iterator[bytes], encoding: Encoding, name: str, excuse: Excuse | None) -> Iterator[str]:
-    """As `iter_lines`, of a text that is not UTF-8; ``raws`` may end anywhere."""
+    """As `iter_lines`, for text in another ``encoding``. Pieces of ``raws`` may end anywhere."""
     decoder = codecs.getincrementaldecoder(encoding.codec)("strict" if excuse is None else "replace")
     number, parts, size = 1, list[str](), 0
 
@@ -117,7 +120,7 @@ def _marked_lines(raws: Iterator[bytes], encoding: Encoding, name: str, excuse: 
 
 
 def _rest_of_line(binary: BinaryIO, raw: bytes, where: str, excuse: Excuse | None) -> int:
-    """Skip what is left of a line that is too long, of which ``raw`` was read; the bytes skipped."""
+    """Skip the rest of a line that is too long, of which ``raw`` has been read; returns how many bytes were skipped."""
     hint = "Is it text with a sentence a line? Then part it, or leave it out."
     problem = DataError(f"this line is longer than {LONGEST >> 20} MiB.", where, hint)
     if excuse is None:
@@ -138,7 +141,7 @@ def read_lines(path: TextFile, excuse: Excuse | None = None) -> Iterator[str]:
 
 @contextmanager
 def open_bytes(path: TextFile) -> Iterator[BinaryIO]:
-    """A file as it is read, unpacked where it is packed. Raises DataError where it cannot be read, or not to its end."""
+    """A file open for reading, unpacked if it is packed. Raises DataError where it cannot be read to its end."""
     try:
         with path.open() if isinstance(path, Member) else open(path, "rb") as binary:
             if path.suffix.lower() != ".gz":
@@ -154,9 +157,9 @@ def open_bytes(path: TextFile) -> Iterator[BinaryIO]:
 
 
 def require_readable(path: Path) -> None:
-    """Raises DataError where the file cannot be opened: before anything is written on its behalf.
+    """Raises DataError where the file cannot be opened: to be called before anything is written for it.
 
-    A named pipe is not opened: whoever writes into it would be told that nobody reads any more.
+    A named pipe is not opened, because its writer would then be told that nobody reads any more.
     """
     try:
         if not path.is_fifo():
@@ -166,7 +169,7 @@ def require_readable(path: Path) -> None:
 
 
 def sha256(*paths: TextFile) -> str:
-    """The digest of the files' bytes, one file after the other: what ``cat A B | sha256sum`` prints."""
+    """The digest of the bytes of all files, one after the other: what ``cat A B | sha256sum`` prints."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -179,14 +182,15 @@ def sha256(*paths: TextFile) -> str:
 
 
 CLEANING = "both sides NFC, invisible characters dropped, white space single"
-"""What `clean` does, beside the signature of a score."""
+"""What `clean` does, in words to stand beside the signature of a score."""
 
 
 def clean(line: str) -> str:
-    """``line`` as the tokenizer and every score see it: NFC, without INVISIBLE characters, U+FFFD for each that no text can
-    hold, and one plain space for every run of white space and control characters. Empty where nothing is left."""
+    """``line`` as the tokenizer and every score see it: in NFC, without INVISIBLE characters, with U+FFFD for each
+    character that no text can hold, and with one plain space for every run of white space and control characters. Empty
+    where nothing is left."""
     line = " ".join(line.split())
-    # Of what BECOMES something else, Python takes these four for printable.
+    # A line that is printable need not be translated, but for four characters of BECOMES that Python takes for printable.
     if not line.isprintable() or "\u3164" in line or "\uffa0" in line or "\u17b4" in line or "\u17b5" in line:
         line = " ".join(line.translate(BECOMES).split())
     return unicodedata.normalize("NFC", line)  # last: what is dropped may have kept a letter and its accent apart

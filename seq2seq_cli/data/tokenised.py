@@ -1,4 +1,5 @@
-"""Piece ids of a text on disk: written as Arrow, shard by shard, read through memory maps, never all in memory."""
+"""The piece ids of a text, on disk: written as Arrow files, shard by shard, read through memory maps, never all in
+memory."""
 
 from __future__ import annotations
 
@@ -18,17 +19,17 @@ from seq2seq_cli.runs import written_whole
 SIDES = ("src", "tgt")
 
 SHARD = 1_000_000
-"""Pairs of a file: what a killed preparation has to do again at most."""
+"""Pairs of a file. When a preparation is killed, at most so many must be tokenised again."""
 CHUNK = 50_000
-"""Pairs written together. Reading random pairs costs by the number of chunks they lie in."""
+"""Pairs written together. The more chunks random pairs lie in, the longer it takes to read them."""
 SMALL = 1 << 16
-"""Pieces whose ids have room in two bytes."""
+"""Ids of a vocabulary of at most so many pieces fit into two bytes."""
 SLICE = 10_000
-"""Lines tokenised together: as lists of Python's numbers they take 50 times the room they have on disk."""
+"""Lines tokenised together. As lists of Python's numbers, ids take 50 times as much room as on disk."""
 
 
 class RaggedIds(NamedTuple):
-    """Rows of piece ids laid end to end: ``values``, and the ``lengths`` int32 of the rows."""
+    """Rows of piece ids laid end to end in ``values``; ``lengths`` (int32) are the lengths of the rows."""
 
     values: np.ndarray
     lengths: np.ndarray
@@ -36,9 +37,9 @@ class RaggedIds(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenisedSplit:
-    """Some pairs of a text, by row from 0; ``numbers`` are those that they have in the text; ``src_lengths`` and
-    ``tgt_lengths`` (int32) count pieces, no ``</s>``. ``links`` are those of the words of all pairs of the text, where
-    there are any. Several processes may read the same file: they share its pages."""
+    """Some pairs of a text, by row from 0. ``numbers`` are their numbers in the text; ``src_lengths`` and
+    ``tgt_lengths`` (int32) count pieces without ``</s>``. ``links`` are the word links of all pairs of the text, if
+    there are any. Processes that read the same file share its pages in memory."""
 
     src_lengths: np.ndarray
     tgt_lengths: np.ndarray
@@ -51,14 +52,15 @@ class TokenisedSplit:
         return len(self.numbers)
 
     def select(self, indices: np.ndarray) -> TokenisedSplit:
-        """The pairs ``indices`` alone, in that order, as a split; nothing is copied but their numbers and lengths."""
+        """A split of the pairs ``indices`` alone, in that order. Only numbers and lengths are copied."""
         src, tgt = self.src_lengths[indices], self.tgt_lengths[indices]
         return TokenisedSplit(src, tgt, self.numbers[indices], self._chunks, self._starts, self.links)
 
     def gather(self, indices: np.ndarray) -> tuple[RaggedIds, RaggedIds]:
-        """Source and target of the pairs ``indices``, in that order.
+        """Source and target ids of the pairs ``indices``, in that order.
 
-        Each chunk gives its pairs in one call: Arrow's own ``take`` on a chunked table copies the whole table.
+        Each chunk is asked once for all its pairs. (Arrow's own ``take`` on a chunked table would copy the whole
+        table.)
         """
         rows = self.numbers[indices]
         chunk_of = np.searchsorted(self._starts, rows, side="right") - 1
@@ -71,8 +73,9 @@ class TokenisedSplit:
         return src, tgt
 
 
-class Chunk(NamedTuple):
-    """Where pairs lie: the record batch ``batch`` of a file, whose first pair has the number ``start`` in the text."""
+class ChunkPlace(NamedTuple):
+    """Where some pairs are: the record batch number ``batch`` of the file ``path``. ``start`` is the number of its
+    first pair in the text."""
 
     path: Path
     batch: int
@@ -81,9 +84,9 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenisedText:
-    """The pairs of a text that `write_shards` has written: what lies where, and how many they are."""
+    """The pairs of a text that `write_shards` has written: where they are, and how many."""
 
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[ChunkPlace, ...]
     pairs: int
 
     @classmethod
@@ -93,13 +96,13 @@ class TokenisedText:
         chunks, pairs = [], 0
         for path in sorted(folder.glob(f"{name}-*.arrow")) or [_shard(folder, name, 0)]:
             for index, batch in enumerate(_batches(path)):
-                chunks.append(Chunk(path, index, pairs))
+                chunks.append(ChunkPlace(path, index, pairs))
                 pairs += len(batch)
         return cls(tuple(chunks), pairs)
 
     def load(self, numbers: Sequence[int] | None = None) -> TokenisedSplit:
-        """The pairs of the chunks ``numbers`` (default: all), in the order of the text. Only where they lie and their
-        lengths come into memory, and of their pages those that are read, until the split is let go."""
+        """The pairs of the chunks ``numbers`` (None: of all), in the order of the text. Only their numbers and lengths,
+        and those pages of the files that are read, are in memory, until the split is released."""
         chosen = [self.chunks[number] for number in sorted(range(len(self.chunks)) if numbers is None else numbers)]
         batches: list[pa.RecordBatch] = []
         for path, group in groupby(chosen, lambda chunk: chunk.path):
@@ -119,11 +122,11 @@ def write_shards(
     threads: int,
     progress: Callable[[int], None],
 ) -> None:
-    """Tokenise ``pairs`` into the text called ``name``; shards that are there already are not made again.
-    ``progress`` hears after each chunk how many pairs are done.
+    """Tokenise ``pairs`` into the text called ``name``. Shards that exist already are not made again. ``progress``
+    hears after each chunk how many pairs are done.
 
-    All cores serve through SentencePiece's own threads. One core tokenises 130,000 (BPE) to 270,000 (unigram)
-    lines a second, so that processes would only lose time starting and passing text to and fro.
+    SentencePiece's own threads use all cores. One core tokenises 130,000 (BPE) to 270,000 (unigram) lines a second, so
+    processes would only lose time by starting and by passing text to and fro.
     """
     iterator = iter(pairs)
     done = 0

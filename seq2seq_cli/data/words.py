@@ -1,5 +1,5 @@
-"""Which pieces make up which words: those of the line as it was given; or, for people to read, those that the pieces alone
-show."""
+"""Which pieces make up which words: the words of the line as it was given or, for people to read, the words that the
+pieces alone show."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from seq2seq_cli.data.subword import END, SPACE, UNKNOWN, readable
 from seq2seq_cli.data.text import clean
 
 SPACELESS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
-"""Scripts, by the names of their characters, that write words without spaces between them."""
+"""Scripts that write words without spaces between them, by the beginnings of their characters' names."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of one side of a pair, ``</s>`` the last, and the stretch of pieces that each consists of.
+    """The words of one side of a pair, ``</s>`` last, and the stretch of pieces that each consists of.
 
-    Word w lies between the positions ``edges[w]`` and ``edges[w + 1]``, piece p between p and p + 1. So an edge
-    within a piece divides it, and a word between two equal edges has no piece.
+    Word w lies between the positions ``edges[w]`` and ``edges[w + 1]``, piece p between p and p + 1. So an edge within
+    a piece divides it, and a word between two equal edges has no piece.
     """
 
     texts: tuple[str, ...]
@@ -32,13 +32,13 @@ class Words:
         return np.diff(self.edges)
 
     def shares(self) -> np.ndarray:
-        """How much of each piece belongs to each word, P x W: rows sum to one."""
+        """How much of each piece belongs to each word, P x W. Rows sum to one."""
         begins_P1 = np.arange(int(self.edges[-1]))[:, None]
         overlap_PW = np.minimum(begins_P1 + 1, self.edges[1:]) - np.maximum(begins_P1, self.edges[:-1])
         return np.asarray(np.maximum(overlap_PW, 0))
 
     def places(self, positions: np.ndarray) -> np.ndarray:
-        """From positions among the pieces (0 the middle of the first) to the same places among the words."""
+        """Convert positions among the pieces (0: the middle of the first piece) to the same places among the words."""
         from_start = positions.astype(np.float64) + 0.5
         word = np.searchsorted(self.edges, from_start, side="right") - 1
         return np.asarray(word + (from_start - self.edges[word]) / self.sizes[word] - 0.5)
@@ -47,10 +47,10 @@ class Words:
 def words_of_line(line: str, written: Sequence[str]) -> Words:
     """The words that white space separates in ``line`` as it is given, which is how links count them.
 
-    ``written`` are its pieces, as ``Subword.written_pieces`` gives them. What the tokenizer makes of the line
-    changes no number: a word in which it sees a space (it reads a zero-width one so) is one word, a line without
-    spaces too, one of which it sees nothing has no piece, and an unknown piece of several words is divided where they
-    meet, in proportion to their characters.
+    ``written`` are the pieces of the line, as ``Subword.written_pieces`` gives them. What the tokenizer makes of the
+    line does not change the numbering of words. A word in which the tokenizer sees a space (it reads a zero-width space
+    as one) is one word, and so is a line without spaces. A word of which it sees nothing has no piece. An unknown piece
+    of several words is divided where they meet, in proportion to their characters.
     """
     texts = line.split()
     cleaned = [clean(text) for text in texts]
@@ -62,7 +62,7 @@ def words_of_line(line: str, written: Sequence[str]) -> Words:
 
 
 def words_of_pieces(tokens: Sequence[str]) -> Words:
-    """The words as the pieces show them, for people to read; the last of ``tokens`` is ``</s>``."""
+    """The words as the pieces show them, for people to read; the last one of ``tokens`` is ``</s>``."""
     edges = [*word_starts(tokens), len(tokens)]
     texts = (_spelled(tokens[start:end]) for start, end in pairwise(edges))
     return Words(tuple(text or SPACE for text in texts), np.array(edges))
@@ -75,8 +75,8 @@ def _spelled(tokens: Sequence[str]) -> str:
 def word_starts(tokens: Sequence[str]) -> list[int]:
     """The index of each word's first piece.
 
-    ``▁`` begins a word, and so does each piece in a script without spaces. A lone ``▁`` joins what follows. An
-    ``<unk>`` continues a word, unless all known pieces are whole words: then it is one, too.
+    ``▁`` begins a word, and so does each piece in a script without spaces. A lone ``▁`` belongs to the piece behind it.
+    An ``<unk>`` continues a word, unless all known pieces are whole words: then it is a word, too.
     """
     known = [piece for piece in tokens if piece not in (UNKNOWN, END)]
     whole_words = all(piece.startswith(SPACE) and piece != SPACE for piece in known)
@@ -92,7 +92,7 @@ def word_starts(tokens: Sequence[str]) -> list[int]:
 
 
 def is_spaceless(piece: str) -> bool:
-    """Whether it begins with a letter of a script that writes no spaces."""
+    """Whether ``piece`` begins with a letter of a script that writes no spaces."""
     # A combining mark belongs to the letter before it, whatever the script.
     is_letter = unicodedata.category(piece[0]).startswith("L")
     return is_letter and unicodedata.name(piece[0], "").startswith(SPACELESS)

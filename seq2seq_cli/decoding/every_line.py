@@ -1,4 +1,4 @@
-"""Translations of any lines at all: one that cannot be translated does not stop the others."""
+"""Translations of arbitrary lines: a line that cannot be translated does not stop the others."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from seq2seq_cli.errors import UnsearchableError, UserError
 from seq2seq_cli.wording import counted
 
 MOST_PIECES = 2000
-"""A longer line is left out: searched through, it would take minutes, and the memory of all others."""
+"""A line of more pieces is left untranslated: searching it would take minutes, and memory that the other lines need."""
 MOST_CHARACTERS = 100_000
 """A longer line is not even cut into pieces."""
 
 
 class Matter(Enum):
-    """What may be the matter with a line that is read all the same; in words, of several such lines."""
+    """What may be the matter with a line that is read nevertheless; the values are words for several such lines."""
 
     NOT_UTF8 = "not UTF-8"
     LONG = "longer than any the model was trained on"
@@ -40,19 +40,21 @@ class Remark(NamedTuple):
 Tell = Callable[[Remark], None]
 
 
-class Group(NamedTuple):
+class LineGroup(NamedTuple):
     """Lines that are translated together; ``first`` is the number of the first of them in their text, from 0."""
 
     first: int
     lines: Sequence[str]
 
 
-def translate_every_line(translator: Translator, group: Group, wanted: Wanted, tell: Tell) -> list[list[Hypothesis]]:
-    """The translations of each line as they are ``wanted``; one empty hypothesis for a line that cannot be translated,
-    which is told: one of more than MOST_PIECES, and one on which the search fails. A line that is longer than any the
-    model was trained on is told as well.
+def translate_every_line(
+    translator: Translator, group: LineGroup, wanted: Wanted, tell: Tell
+) -> list[list[Hypothesis]]:
+    """Translate each line of the group as ``wanted``; returns the hypotheses of each line, best first. ``tell`` hears
+    of a line that is longer than any the model was trained on, and of a line that cannot be translated: one of more
+    than MOST_PIECES, or one on which the search fails. Such a line gets one empty hypothesis.
 
-    What the search raises on every one of several lines is raised: it does not come from the lines.
+    If the search fails on every one of several lines, its exception is raised: the lines are not the cause.
     """
     sentences = _of_a_length(translator, group, wanted.details, tell)
     failed: list[Exception] = []
@@ -77,8 +79,8 @@ def translate_every_line(translator: Translator, group: Group, wanted: Wanted, t
     return found
 
 
-def _of_a_length(translator: Translator, group: Group, details: Details, tell: Tell) -> list[Sentence]:
-    """The lines, tokenised; one that is too long without a piece."""
+def _of_a_length(translator: Translator, group: LineGroup, details: Details, tell: Tell) -> list[Sentence]:
+    """The lines, tokenised; a line that is too long has no pieces."""
     kept = [line if len(line) <= MOST_CHARACTERS else "" for line in group.lines]
     sentences = translator.sentences(kept, details, group.first)
     trained_on = translator.config.data.max_length
@@ -100,12 +102,13 @@ def _left_empty(number: int, what: str) -> Remark:
 
 
 def _without_overlong(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """``sentences``, those of more than MOST_PIECES without a piece."""
+    """``sentences``, where each one of more than MOST_PIECES has lost its pieces."""
     return [replace(each, ids=[]) if len(each.ids) > MOST_PIECES else each for each in sentences]
 
 
 class Best(NamedTuple):
-    """The best hypothesis of each of some lines, and how many of these were left empty: of more than MOST_PIECES."""
+    """The best hypothesis of each of some lines, and how many lines are left untranslated because they have more than
+    MOST_PIECES."""
 
     hypotheses: list[Hypothesis]
     too_long: int
@@ -118,8 +121,8 @@ def best_of_each(
     watch: Watch | None = None,
     details: Details = BEST,
 ) -> Best:
-    """The best translation of each line, an empty one where it has more than MOST_PIECES. ``decoding``: the run's own where
-    None; ``watch`` hears of the search."""
+    """The best translation of each line; an empty one for a line of more than MOST_PIECES. ``decoding``: the settings
+    (None: the run's own). ``watch`` hears how far the search has come."""
     sentences = translator.sentences(lines, details)
     found = translator.search(_without_overlong(sentences), decoding, watch=watch)
     too_long = sum(len(sentence.ids) > MOST_PIECES for sentence in sentences)

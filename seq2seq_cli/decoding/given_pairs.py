@@ -1,4 +1,4 @@
-"""Which given translations are too long to be scored: each by itself would take the memory of all others."""
+"""Which given translations are too long to be scored: a single such pair would take the memory that the others need."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.wording import counted
 
 ALWAYS_SHORT = MOST_PIECES // 4
-"""Characters of a line that has not more than MOST_PIECES, whatever becomes of them: it is not tokenised to see that."""
+"""A line of so few characters never has more than MOST_PIECES, so it need not be tokenised to see that."""
 
 
 def overlong_pairs(
     translator: Translator, sources: Sequence[str], targets: Sequence[str], pieces: bool = False
 ) -> dict[int, str]:
-    """The places of those pairs of which a side is longer than what `translate_every_line` translates, and what is the
-    matter with each: "has ...". ``pieces``: the targets are pieces with a blank between."""
+    """The pairs with a side longer than what `translate_every_line` translates: their numbers, from 0, and what is the
+    matter with each, as in "has ...". ``pieces``: whether the targets are pieces with blanks between them."""
     found: dict[int, str] = {}
     for side, lines, subword in (
         ("source", sources, translator.subwords.src),

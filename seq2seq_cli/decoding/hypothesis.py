@@ -1,4 +1,4 @@
-"""What decoding returns: hypotheses and where they looked. Plain data, no torch."""
+"""What decoding returns: hypotheses, and where the model looked. Plain data, no torch."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where a mechanism looked: one row a target piece, one column a source piece, ``</s>`` included in both; pieces that
-    the vocabulary does not know as they are written in the line, where it was given.
+    """Where a mechanism looked: a row for each target piece, a column for each source piece, both with ``</s>`` last. A
+    piece that the vocabulary does not know is spelled as in the line, if the line was given.
 
-    ``weights_TS`` is float32. ``centre_T`` (positions, real-valued) and ``radius`` describe the window of a
-    local mechanism: row t may see the columns from centre_T[t] - radius to centre_T[t] + radius. Both are None
-    for a global one.
+    ``weights_TS`` is float32. ``centre_T`` (positions, real-valued) and ``radius`` describe the window of a local
+    mechanism: row t may see the columns from centre_T[t] - radius to centre_T[t] + radius. Both are None for a global
+    one.
     """
 
     source_pieces: tuple[str, ...]
@@ -38,6 +38,7 @@ class Hypothesis:
 
     @property
     def shown_score(self) -> str:
-        """To six places; where these are all zero, for a large alpha, with a power of ten."""
+        """The score to six decimal places, or with a power of ten where these would all be zero (with a large
+        alpha)."""
         plain = f"{self.score:.6f}"
         return plain if float(plain) or not self.score else f"{self.score:.6e}"

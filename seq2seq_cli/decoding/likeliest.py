@@ -1,7 +1,7 @@
 """The likeliest ways to go on, found without sorting the vocabulary.
 
-N sentences, K hypotheses each, R = N x K rows, V vocabulary, C candidates. The vocabulary is taken as G groups of
-``GROUP`` tokens. The C likeliest candidates of a sentence are in those C groups whose largest logits are the largest.
+N sentences, K hypotheses each, R = N x K rows, V vocabulary, C continuations. The vocabulary is taken as G groups of
+``GROUP`` tokens. The C likeliest continuations of a sentence are in those C groups whose largest logits are the largest.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,9 @@ ROWS = 128
 IMPOSSIBLE = float("-inf")
 
 
-class Candidates(NamedTuple):
-    """Ways to go on, best first (minus infinity: none): the log-probability of the hypothesis so far and its next token,
-    which of the sentence's K hypotheses it is, and the token."""
+class Continuations(NamedTuple):
+    """Ways to continue a sentence, best first: the log-probability of the hypothesis so far and its next token (minus
+    infinity: there is no such way), which of the sentence's K hypotheses it continues, and the token."""
 
     log_prob_NC: Tensor
     origin_NC: Tensor
@@ -29,7 +29,8 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """Ends and bounds of a search. ``min_length`` and the longest lengths count pieces without ``</s>``."""
+    """What a search may write, and how long. ``banned`` tokens never come. ``min_length`` and ``max_length_N`` (for
+    each sentence) count pieces without ``</s>``."""
 
     bos: int
     eos: int
@@ -38,22 +39,22 @@ class Limits:
     max_length_N: Tensor
 
     def of(self, sentences: Tensor | slice) -> Self:
-        """For some of the sentences."""
+        """The limits of some of the sentences."""
         return replace(self, max_length_N=self.max_length_N[sentences])
 
     def banned_at(self, step: int) -> tuple[int, ...]:
-        """The tokens that may not come at that step."""
+        """The tokens that may not come at this step."""
         return (*self.banned, self.eos) if step < self.min_length else self.banned
 
 
-def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[int, ...]) -> Candidates:
-    """The ``count`` likeliest candidates of each sentence, but for the ``banned`` tokens; ``log_prob_NK`` is that of the
-    hypotheses so far."""
+def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[int, ...]) -> Continuations:
+    """The ``count`` likeliest continuations of each sentence, without the ``banned`` tokens; ``log_prob_NK`` are the
+    log-probabilities of the hypotheses so far."""
     (sentences, width), vocabulary = log_prob_NK.shape, logits_RV.shape[1]
     peak_RG = _peaks(logits_RV)
     base_NK = log_prob_NK - _log_total(logits_RV, peak_RG).view(sentences, width)
     peak_NM = (peak_RG.view(sentences, width, -1) + base_NK[..., None]).flatten(1)
-    # A banned token may be the largest of its group: no more groups than that are in the way.
+    # A banned token may be the largest of its group, so there may be one useless group for each.
     chosen_NQ = peak_NM.topk(min(count + width * len(banned), peak_NM.shape[1]), 1).indices
     origin_NQ1, group_NQ = (chosen_NQ // peak_RG.shape[1])[..., None], chosen_NQ % peak_RG.shape[1]
     token_NQJ = _members(group_NQ, peak_RG.shape[1])
@@ -65,35 +66,39 @@ def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[
         excluded_NQJ |= token_NQJ == token
     total_NM = total_NM.masked_fill(excluded_NQJ.flatten(1), IMPOSSIBLE)
     best_NC, at_NC = total_NM.topk(min(count, total_NM.shape[1]), 1)
-    return Candidates(best_NC, origin_NQ1.squeeze(2).gather(1, at_NC // GROUP), known_NQJ.flatten(1).gather(1, at_NC))
+    return Continuations(
+        best_NC, origin_NQ1.squeeze(2).gather(1, at_NC // GROUP), known_NQJ.flatten(1).gather(1, at_NC)
+    )
 
 
 Logits = Callable[[slice], Tensor]
-"""Logits_RV of some rows."""
+"""The logits of a slice of the rows, logits_RV."""
 
 
 def row_slices(sentences: int, width: int, device: torch.device) -> list[slice]:
-    """So many sentences of ``width`` rows that their logits stay in the cache of a processor; elsewhere all at once."""
+    """Slices of the rows, ``width`` rows a sentence, each so short that its logits stay in the processor's cache; on
+    other devices a single slice."""
     span = max(1, ROWS // width) if device.type == "cpu" else sentences
     return [slice(first, min(sentences, first + span)) for first in range(0, sentences, span)]
 
 
-def candidates(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
-    """The ``count`` likeliest that may come at that step, at least one a hypothesis. Where a sentence has its greatest
-    length, these are the ends of its hypotheses, in their order.
+def continuations(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Continuations:
+    """The ``count`` likeliest continuations that are allowed at this step, at least one for each hypothesis. Where a
+    sentence has reached its greatest length, these are ``</s>`` for each of its hypotheses, in their order.
 
-    By so few sentences at a time that their logits stay in the cache of a processor: a tenth of the time of a search.
+    Computed for so few sentences at a time that their logits stay in the processor's cache, which saves a tenth of the
+    time of a search.
     """
     sentences, width = log_prob_NK.shape
     parts = []
     for some in row_slices(sentences, width, log_prob_NK.device):
         part = limits.of(some)
         rows = slice(some.start * width, some.stop * width)
-        parts.append(_candidates(logits(rows), log_prob_NK[some], count, part, step))
-    return Candidates(*map(torch.cat, zip(*parts, strict=True)))
+        parts.append(_continuations(logits(rows), log_prob_NK[some], count, part, step))
+    return Continuations(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def _candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Candidates:
+def _continuations(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Continuations:
     found = likeliest(logits_RV, log_prob_NK, count, limits.banned_at(step))
     at_limit_N = step >= limits.max_length_N
     if not bool(at_limit_N.any()):
@@ -110,7 +115,7 @@ def _candidates(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limi
 
 
 def _members(group: Tensor, groups: int) -> Tensor:
-    """The tokens of groups, in a dimension of their own, some past the end of the vocabulary."""
+    """The tokens of the given groups, in a new last dimension. Some are past the end of the vocabulary."""
     return group[..., None] + torch.arange(0, GROUP * groups, groups, device=group.device)
 
 
@@ -126,7 +131,7 @@ def _peaks(logits_RV: Tensor) -> Tensor:
 
 
 def _log_total(logits_RV: Tensor, peak_RG: Tensor) -> Tensor:
-    """log sum exp of the logits in few passes: with p the largest probability and l its logit, l - log p."""
+    """log sum exp of the logits in few passes: it is l - log p, where p is the largest probability and l its logit."""
     largest_R, group_R = peak_RG.max(1)
     tokens_RJ = _members(group_R, peak_RG.shape[1]).clamp(max=logits_RV.shape[1] - 1)
     return largest_R - precise(logits_RV.softmax(-1).gather(1, tokens_RJ).amax(1)).log()

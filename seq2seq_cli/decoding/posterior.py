@@ -1,4 +1,5 @@
-"""Where a word came from, now that it is known: attention before a step, corrected by what the step then said."""
+"""Where a word came from, now that it is known: the attention weights of a step, corrected by the word the step then
+produced."""
 
 import torch
 from torch import Tensor
@@ -7,24 +8,24 @@ from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.types import DecoderOutput
 
 POSITIONS = 16384
-"""Source positions that are copied at a time, a whole source for each one that is weighed: at 32 a sentence 512 are
-weighed, whose logits are 16 MiB in float32 at 8,000 pieces."""
+"""Source positions that are copied at a time. Each position that is weighed copies its whole source: at 32 positions a
+sentence 512 are weighed at a time, whose logits are 16 MiB in float32 at 8,000 pieces."""
 
 
 def posterior_weights(forced: Forced) -> Tensor:
-    """weights_BTS: p(a_t = s | y_t) of forced decoding, by Bayes from a_t(s), the weights of the attention, and
-    p(y_t | a_t = s), what the same step says of y_t where it sees position s alone (Shankar & Sarawagi 2019, 3).
+    """p(a_t = s | y_t) of forced decoding, weights_BTS. It follows by Bayes' rule from a_t(s), the attention weights,
+    and p(y_t | a_t = s), the probability of y_t when the same step sees position s alone (Shankar & Sarawagi 2019, 3).
 
-    Attention has to choose before y_t is known, and spreads over all that may come next. The steps before t are as in
-    any forced decoding: their contexts are mixtures. ``forced.run`` is a pass of single steps. Rows of steps that are not
-    real, or whose weights are all zero, are zero.
+    Attention has to choose before y_t is known, and spreads over everything that may come next. The steps before t are
+    as in any forced decoding: their contexts are mixtures. ``forced.run`` must be a stepping pass. Rows of padding
+    steps are zero, and so are rows whose attention weights are all zero.
     """
     steps, state = [], forced.state
     says_BT, real_BT = forced.target.says_BT, forced.target.real_BT
     for t, embedded_B1I in enumerate(forced.embedded_BTI.split(1, 1)):
         output: DecoderOutput = forced.decoder(embedded_B1I, forced.memories, state, forced.run)
         prior_BS = output.shown.soft_BTS[:, 0]
-        # Only what attention gives a weight can get one: neither padding nor what lies outside of a window.
+        # Only positions with an attention weight can get a posterior one: no padding, and nothing outside of a window.
         rows_R, positions_R = ((prior_BS > 0) & real_BT[:, t, None]).nonzero(as_tuple=True)
         evidence_BS = torch.full_like(prior_BS, -torch.inf)
         weighed = max(1, POSITIONS // prior_BS.shape[1])

@@ -17,19 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION
-from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, candidates, row_slices
+from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, continuations, row_slices
 from seq2seq_cli.model.products import precise
 
 
 class Trace(NamedTuple):
-    """Where a model looked (``centre_R`` of a local window)."""
+    """Where the rows of a step looked, ``weights_RS``, and ``centre_R``, the centre of a local window."""
 
     weights_RS: Tensor
     centre_R: Tensor | None
 
 
 class Step(NamedTuple):
-    """What a model says of the next token: logits, which softmax makes its probabilities of, and where it looked."""
+    """What a model says of the next token: the logits, and where it looked."""
 
     logits: Logits
     trace: Trace
@@ -39,20 +39,21 @@ class SearchState(Protocol):
     """A model in the middle of R target sentences."""
 
     def step(self, tokens_R: Tensor) -> tuple[Step, Self]:
-        """Read one token a row: what comes next, and the state after it."""
+        """Read one token a row; returns what is said of the next token, and the state after it."""
         ...
 
     def reorder(self, rows_R: Tensor) -> Self:
-        """Rows of the same sentences in another order."""
+        """The state with its rows in another order; each sentence keeps its own."""
         ...
 
     def select(self, sentences_N: Tensor, rows_R: Tensor) -> Self:
-        """Some of the sentences, each with as many rows as the others, one after another."""
+        """The state of some of the sentences alone. Each has the same number of rows, one after another."""
         ...
 
 
 class Found(NamedTuple):
-    """A finished hypothesis: ``tokens`` without ``</s>``; ``rows``, its row at each step."""
+    """A finished hypothesis: its ``tokens`` without ``</s>``, and in ``rows`` the row of the search that it had at each
+    step."""
 
     tokens: list[int]
     log_prob: float
@@ -62,20 +63,21 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """For each sentence its hypotheses, best first; and where the rows of each step looked."""
+    """The hypotheses of each sentence, best first, and where all rows looked at each step."""
 
     hypotheses: list[list[Found]]
     traces: list[Trace]
 
     def attention(self, found: Found) -> Trace:
-        """Of a hypothesis, T x S and T, ``</s>`` included."""
+        """The weights of a hypothesis, T x S, and the centres of its windows, T; the step of ``</s>`` is included."""
         (weights_NS, centre_N), starts = self._joined
         rows_T = torch.tensor([start + row for start, row in zip(starts, found.rows, strict=False)])
         return Trace(weights_NS[rows_T], None if centre_N is None else centre_N[rows_T])
 
     @cached_property
     def _joined(self) -> tuple[Trace, list[int]]:
-        """All steps' rows, step after step, and where in them each step begins; not joined before somebody asks."""
+        """The rows of all steps one after another, and the index at which each step begins. Joined only when first
+        asked for."""
         centres = [trace.centre_R for trace in self.traces if trace.centre_R is not None]
         whole = Trace(torch.cat([trace.weights_RS for trace in self.traces]), torch.cat(centres) if centres else None)
         return whole, list(accumulate((len(trace.weights_RS) for trace in self.traces[:-1]), initial=0))
@@ -85,8 +87,8 @@ Number = TypeVar("Number", float, Tensor)
 
 
 def length_normalised(log_prob: Number, length: int, alpha: float) -> Number:
-    """log p(y) / |y|^alpha, |y| counting ``</s>`` (Wu et al. 2016, 7, without their offset of 5). Where |y|^alpha is larger
-    than any number, the score is nearer to 0 than any."""
+    """log p(y) / |y|^alpha, where |y| counts ``</s>`` (Wu et al. 2016, 7, without their offset of 5). Where |y|^alpha
+    overflows, the score is as near to zero as a number can be."""
     if alpha <= PLAIN_ALPHA:
         return log_prob / float(length**alpha)
     half = float(length ** (alpha / 2))  # whose square may be larger than any number
@@ -94,18 +96,19 @@ def length_normalised(log_prob: Number, length: int, alpha: float) -> Number:
 
 
 PLAIN_ALPHA = 6.0
-"""Up to this, |y|^alpha is at most 1e30: single precision holds it, and a score that is so much smaller than log p."""
+"""Up to this alpha, |y|^alpha is at most 1e30. Single precision holds that, and scores that are so much smaller than
+log p."""
 UNIT = LONGEST_TRANSLATION**0.5
 ROOM = 64
-"""Steps of a search that there is room for at first."""
+"""For how many steps a search makes room at first."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """By ``length_normalised``, whatever alpha is.
+    """Ranks hypotheses by ``length_normalised``, whatever alpha is.
 
-    With a large one, single precision ends: all scores would be 0, or no numbers. Lengths are counted in ``UNIT`` pieces
-    then, in double precision, which holds the results for all lengths that there may be.
+    With a large alpha, single precision would not do: all scores would be 0 or NaN. Then lengths are counted in
+    ``UNIT`` pieces and scores computed in double precision, which holds the results for every possible length.
     """
 
     alpha: float
@@ -115,17 +118,18 @@ class Ranking:
         return 1.0 if self.alpha <= PLAIN_ALPHA else UNIT
 
     def value(self, log_prob: Tensor, length: int) -> Tensor:
-        """What to rank by: the score, or so many times the score. Never NaN, and minus infinity only for that."""
+        """What hypotheses are ranked by: the score, or a constant multiple of it. Never NaN, and minus infinity only
+        where ``log_prob`` is."""
         if self._unit == 1:
             return length_normalised(log_prob, length, self.alpha)
         divisor = float((length / self._unit) ** self.alpha)
-        # Apple's GPUs have no double precision: what is far apart anyway may be a tie there.
+        # Apple's GPUs have no double precision: there, scores that differ may be tied.
         if log_prob.device.type == "mps":
             return log_prob / min(max(divisor, 1e-30), 1e30)
         return log_prob.double() / divisor
 
     def score(self, value: float) -> float:
-        """The score itself, of a ``value``."""
+        """The score of a hypothesis with this ``value``."""
         return value / float(self._unit**self.alpha)
 
 
@@ -142,8 +146,8 @@ def sample(
     top_k: int,
     generators: Sequence[np.random.Generator],
 ) -> Result:
-    """A token drawn at every step from p^(1/temperature), among the ``top_k`` likeliest where that is not 0; each
-    sentence's from a generator of its own."""
+    """Draw a token at every step from p^(1/temperature), among the ``top_k`` likeliest (0: among all). Each sentence
+    has its own random generator."""
 
     def uniform(ids_N: Tensor) -> Tensor:
         return torch.tensor([generators[sentence].random() for sentence in ids_N.tolist()], dtype=torch.float64)
@@ -156,7 +160,8 @@ def sample(
 
 
 def explore(state: SearchState, limits: Limits, greedy_N: Tensor) -> Result:
-    """A token drawn at every step from all, by torch's own random numbers; where ``greedy_N``, the likeliest one."""
+    """Draw a token at every step from the whole distribution, by torch's own random numbers; where ``greedy_N`` is
+    True, take the likeliest token instead."""
 
     def uniform(ids_N: Tensor) -> Tensor:
         return torch.rand(len(ids_N), dtype=torch.float64)
@@ -165,15 +170,16 @@ def explore(state: SearchState, limits: Limits, greedy_N: Tensor) -> Result:
 
 
 Choose = Callable[[Logits, Tensor, Limits, int, Tensor], tuple[Tensor, Tensor]]
-"""From logits, the hypotheses' log_prob_N so far, limits, the step's number and the sentences' ids_N: each one's next token
-and its log-probability with it."""
+"""Chooses the next token of each sentence, given the logits, the log_prob_N of the hypotheses so far, the limits, the
+number of the step and the ids_N of the sentences. Returns the tokens, and the log-probabilities that include them."""
 
 
 def _among(count: int, pick: Callable[[Tensor, Tensor], Tensor]) -> Choose:
-    """``pick`` chooses one of the ``count`` likeliest, given their log_probs_NC and the ids_N."""
+    """``pick`` chooses one of the ``count`` likeliest tokens, given their log_probs_NC and the ids_N of the
+    sentences."""
 
     def choose(logits: Logits, log_prob_N: Tensor, limits: Limits, step: int, ids_N: Tensor) -> tuple[Tensor, Tensor]:
-        found = candidates(logits, log_prob_N[:, None], count, limits, step)
+        found = continuations(logits, log_prob_N[:, None], count, limits, step)
         chosen_N1 = pick(found.log_prob_NC, ids_N)[:, None]
         return found.token_NC.gather(1, chosen_N1).squeeze(1), found.log_prob_NC.gather(1, chosen_N1).squeeze(1)
 
@@ -181,7 +187,8 @@ def _among(count: int, pick: Callable[[Tensor, Tensor], Tensor]) -> Choose:
 
 
 def _among_all(temperature: float, uniform: Callable[[Tensor], Tensor], greedy_N: Tensor | None = None) -> Choose:
-    """Drawn from the whole vocabulary, unsorted: to sort it for each sentence took three quarters of the time."""
+    """A token is drawn from the whole vocabulary, which is not sorted: sorting it for each sentence took three quarters
+    of the time."""
 
     def choose(logits: Logits, log_prob_N: Tensor, limits: Limits, step: int, ids_N: Tensor) -> tuple[Tensor, Tensor]:
         drawn_N = uniform(ids_N)
@@ -202,17 +209,18 @@ def _among_all(temperature: float, uniform: Callable[[Tensor], Tensor], greedy_N
 
 
 def inverse_cdf(p_NC: Tensor, drawn_N: Tensor) -> Tensor:
-    """For each row the token at which the sum of the probabilities passes a number drawn evenly from 0 to 1."""
+    """For each row, the token at which the cumulative probability exceeds ``drawn_N``, numbers drawn uniformly from [0,
+    1)."""
     # Apple's GPUs have no double precision.
     place = torch.device("cpu") if p_NC.device.type == "mps" else p_NC.device
     sums_NC = p_NC.to(place).double().cumsum(-1)
     chosen_N1 = torch.searchsorted(sums_NC, drawn_N.to(place)[:, None] * sums_NC[:, -1:], right=True)
-    # Past the last one where a product is rounded up, or these are no numbers.
+    # The index is past the end where a product is rounded up, or where probabilities are NaN.
     return chosen_N1.squeeze(1).clamp(max=p_NC.shape[1] - 1).to(p_NC.device)
 
 
 def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Choose) -> Result:
-    """One token after another for each sentence."""
+    """Continue each sentence by one token after another, as ``choose`` takes them."""
     sentences = len(limits.max_length_N)
     ids_N = torch.arange(sentences, device=limits.max_length_N.device)
     tokens_N = torch.full_like(ids_N, limits.bos)
@@ -253,9 +261,9 @@ def _read_back(
 
 @dataclass
 class _Beams:
-    """The live hypotheses of N sentences, one each before the first step, and the best K finished ones;
-    ``history_NKT`` and ``rows_NKT`` hold each one's tokens and its row at each step so far, with room for some more
-    steps; ``done_value_NK`` is what ``Ranking`` ranks by."""
+    """The live hypotheses of N sentences (one each before the first step, then K), and the best K finished ones of
+    each. ``history_NKT`` and ``rows_NKT`` hold the tokens of each live hypothesis and its row at each step, with room
+    for some more steps. ``done_value_NK`` is what ``Ranking`` ranks finished ones by."""
 
     ids_N: Tensor
     log_prob_NK: Tensor
@@ -279,21 +287,21 @@ class _Beams:
         return cls(ids_N, first_N1, start_N1T, start_N1T, none, none.clone(), empty, empty.clone(), count)
 
     def make_room(self, index: int) -> None:
-        """For the step with this number. Not for all that may come at once: a limit of thousands of pieces would cost as much
-        at every step as translations so long."""
+        """Make room for the step ``index``, and some more. Not for all steps at once: with a limit of thousands of
+        pieces, every step would then cost as much as in translations of that length."""
         steps = self.history_NKT.shape[2]
         if index >= steps:
             for name in ("history_NKT", "rows_NKT", "done_history_NKT", "done_rows_NKT"):
                 setattr(self, name, nn.functional.pad(getattr(self, name), (0, steps), value=-1))
 
     def finish(self, log_prob_NC: Tensor, value_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
-        """Keep the best K of the finished hypotheses and these C candidates (minus infinity: not finished)."""
+        """Keep the best K of the finished hypotheses and these C continuations (minus infinity: not finished)."""
         beam = self.done_value_NK.shape[1]
         self.done_count_N = self.done_count_N + (value_NC > IMPOSSIBLE).sum(1)
         self.done_value_NK, chosen_NK = torch.cat([self.done_value_NK, value_NC], 1).topk(beam, 1)
         self.done_log_prob_NK = torch.cat([self.done_log_prob_NK, log_prob_NC], 1).gather(1, chosen_NK)
-        self.done_history_NKT = _pick(torch.cat([self.done_history_NKT, history_NCT], 1), chosen_NK)
-        self.done_rows_NKT = _pick(torch.cat([self.done_rows_NKT, rows_NCT], 1), chosen_NK)
+        self.done_history_NKT = _chosen(torch.cat([self.done_history_NKT, history_NCT], 1), chosen_NK)
+        self.done_rows_NKT = _chosen(torch.cat([self.done_rows_NKT, rows_NCT], 1), chosen_NK)
 
     def keep(self, sentences: Tensor) -> None:
         """Go on with these sentences only."""
@@ -314,9 +322,9 @@ class _Beams:
 def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result:
     """Beam search with ``width`` live hypotheses a sentence (Sutskever, Vinyals & Le 2014, 3.2).
 
-    ``state`` has one row a sentence. At each step the 2K best continuations are looked at: those among the
-    first K that end the sentence are finished, the K best that do not live on. A sentence is done when K
-    hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
+    ``state`` has one row a sentence. With K = ``width``, each step considers the 2K best continuations: those among the
+    first K that end the sentence are finished, and the K best of those that do not end it live on. A sentence is done
+    when K hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
     """
     ranking = Ranking(alpha)
     beams = _Beams.start(limits.max_length_N, width)
@@ -341,16 +349,17 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
 
 
 def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: Ranking, index: int) -> Tensor:
-    """One step of every hypothesis; returns the row that each live one continues, N x K."""
+    """Take one step with every hypothesis. Returns, N x K, the row of the hypothesis that each new live one
+    continues."""
     beams.make_room(index)
     sentences, rows_each = beams.log_prob_NK.shape
-    found = candidates(logits, beams.log_prob_NK, 2 * width, limits, index)
+    found = continuations(logits, beams.log_prob_NK, 2 * width, limits, index)
     # The only hypothesis before the first step may have fewer continuations than that.
     room = (0, 2 * width - found.log_prob_NC.shape[1])
     best_NC = nn.functional.pad(found.log_prob_NC, room, value=IMPOSSIBLE)
     origin_NC, token_NC = (nn.functional.pad(x_NC, room) for x_NC in (found.origin_NC, found.token_NC))
     first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * rows_each
-    history_NCT, rows_NCT = _pick(beams.history_NKT, origin_NC), _pick(beams.rows_NKT, origin_NC)
+    history_NCT, rows_NCT = _chosen(beams.history_NKT, origin_NC), _chosen(beams.rows_NKT, origin_NC)
     history_NCT[:, :, index] = token_NC
     rows_NCT[:, :, index] = origin_NC + first_N1
 
@@ -363,9 +372,9 @@ def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: 
     # Stable: the ones that live on stay in the order of their scores.
     live_NK = ends_NC.to(torch.int8).argsort(dim=1, stable=True)[:, :width]
     beams.log_prob_NK = best_NC.masked_fill(ends_NC, IMPOSSIBLE).gather(1, live_NK)
-    beams.history_NKT, beams.rows_NKT = _pick(history_NCT, live_NK), _pick(rows_NCT, live_NK)
+    beams.history_NKT, beams.rows_NKT = _chosen(history_NCT, live_NK), _chosen(rows_NCT, live_NK)
     return origin_NC.gather(1, live_NK) + first_N1
 
 
-def _pick(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
+def _chosen(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
     return x_NCT.gather(1, chosen_NK[..., None].expand(-1, -1, x_NCT.shape[2]))

@@ -1,4 +1,4 @@
-"""A line that is to be translated: tokenised once, and what is wanted to be known of its translations."""
+"""A line to be translated: tokenised once, with what is wanted of its translations."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Details:
-    """What is to be made of the hypotheses that a search finds for a sentence; what nobody asked for takes its time, too.
+    """What is made of the hypotheses that a search finds for a sentence. (Making what nobody needs would cost time.)
 
-    The ``best`` so many of them are told (None: all); each with its ``text`` ("" where that is not asked for), its
-    ``alignment`` (None where not) and always its pieces and scores. ``replace_unknown``: in texts, each ``<unk>`` becomes
-    the source word that it attended to most.
+    The ``best`` so many are returned (None: all), always with pieces and scores, and with ``text`` ("" where it is not
+    wanted) and ``alignment`` (None where it is not wanted). ``replace_unknown``: each ``<unk>`` in a text becomes the
+    source word that it attended to most.
     """
 
     best: int | None = None
@@ -27,7 +27,8 @@ BEST_TEXT = Details(best=1, alignment=False)
 
 @dataclass(frozen=True)
 class Sentence:
-    """A source line with its piece ids, ``</s>`` not among them; one without ``ids`` has one empty translation.
+    """A source line with its piece ids, ``</s>`` not among them. A sentence without ``ids`` has a single, empty
+    translation.
 
     ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it.
     """

@@ -1,4 +1,4 @@
-"""From what a search has found to what people read: text, pieces, and where each of them looked."""
+"""From what a search has found to what people read: text, pieces, and where each piece came from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seq2seq_cli.model.build import local_radius
 
 @dataclass(frozen=True)
 class Spelling:
-    """Reads the translations of one sentence; what they share is made once, and only if it is asked for."""
+    """Spells the translations of one sentence. What they have in common is made once, and only if it is needed."""
 
     subwords: Subwords
     config: Config
@@ -27,7 +27,7 @@ class Spelling:
 
     @cached_property
     def _written(self) -> list[str]:
-        """The pieces of the line, unknown ones as they are written there."""
+        """The pieces of the line, unknown ones spelled as in the line."""
         return self.subwords.src.written_pieces(self.sentence.line)
 
     @cached_property
@@ -36,14 +36,14 @@ class Spelling:
         return (*(self._written if UNK in ids else self.subwords.src.pieces(ids)), END)
 
     def text(self, target: list[int], trace: Trace | None = None) -> str:
-        """The text of target piece ids; with the ``trace`` of an attention, each unknown one is the source word that it looked
-        at most."""
+        """The text of target piece ids. With a ``trace``, each unknown piece becomes the source word that it attended
+        to most."""
         if trace is None or trace.weights_RS.shape[-1] == 0:
             return self.subwords.tgt.decode(target)
         starts = [i for i, piece in enumerate(self._written) if i == 0 or piece.startswith(SPACE)]
         ends = [*starts[1:], len(self._written)]
         words = ["".join(self._written[i:j]) for i, j in zip(starts, ends, strict=True)]
-        # Where pieces are whole words, an unknown one is so too; elsewhere the piece before it says where a word ends.
+        # Where pieces are whole words, so is an unknown one; elsewhere the piece before it says where a word ends.
         before = SPACE if self.config.subword.type == "word" else ""
         pieces = self.subwords.tgt.pieces(target)
         for step, position in enumerate(self._weights(trace.weights_RS)[: len(target), :-1].argmax(1)):
@@ -52,7 +52,8 @@ class Spelling:
         return self.subwords.tgt.text(pieces)
 
     def alignment(self, target_pieces: tuple[str, ...], trace: Trace) -> Alignment | None:
-        """Where the steps that wrote ``target_pieces``, and the one that ended, looked; None for a model without attention."""
+        """Where the steps looked that wrote ``target_pieces``, and the last step, which wrote ``</s>``. None for a
+        model without attention."""
         weights_TS, centre_T = trace
         if weights_TS.shape[-1] == 0:
             return None
@@ -65,6 +66,6 @@ class Spelling:
         )
 
     def _weights(self, weights_TS: Tensor) -> np.ndarray:
-        """Without the columns of longer sentences beside this one."""
+        """The weights without the columns that only longer sentences of the batch use."""
         columns: np.ndarray = weights_TS[:, : len(self.sentence.ids) + 1].float().cpu().numpy()
         return columns

@@ -16,8 +16,8 @@ from seq2seq_cli.model.types import DecoderState, Memories
 
 @dataclass(frozen=True)
 class ModelState:
-    """A model in the middle of R target sentences: one row of decoder state each, and one of ``memories`` for each source
-    sentence, which the ``readers`` share."""
+    """A model in the middle of R target sentences. ``decoder`` has a row for each of them. ``memories`` has a row for
+    each source sentence, and ``readers`` is the same memories as the R rows read them."""
 
     model: Seq2Seq
     memories: Memories
@@ -55,7 +55,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class Watched:
-    """The same as ``state``, but before each step ``look`` is called; what it raises ends the search."""
+    """``state``, with a call of ``look`` before each step; if that raises, the search ends."""
 
     state: SearchState
     look: Callable[[], None]

@@ -1,4 +1,4 @@
-"""Lines as they come: one alone is answered at once, many together are taken as one batch."""
+"""Lines as they arrive: one alone is answered at once, many together are taken as one batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 WAITING = 2000
-"""Most lines read ahead, and most handed on together: enough for full batches, little enough to hold in memory."""
+"""Most lines that are read ahead, and most that are handed on together: enough for full batches, few enough to hold in
+memory."""
 
 
 def groups_of(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -19,10 +20,11 @@ def groups_of(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def gather_ready(lines: Iterable[str]) -> Iterator[list[str]]:
-    """All of ``lines``, in order, in groups: each holds the lines that have come while the one before was
-    dealt with, at least one and at most ``WAITING``.
+    """All of ``lines``, in order, in groups. A group holds the lines that have arrived while the group before was dealt
+    with, at least one and at most ``WAITING``.
 
-    ``lines`` is read in a thread of its own; what reading raises is raised here, after the lines before it.
+    ``lines`` is read in a thread of its own. An exception of the reading is raised here, after the lines read before
+    it.
     """
     waiting: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=WAITING)
 

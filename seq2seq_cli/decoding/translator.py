@@ -37,7 +37,8 @@ from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
 
 Watch = Callable[[int, int], None]
-"""Hears, before each step of a search, how many lines are translated and of how many; what it raises ends the work."""
+"""A callback that hears, before each step of a search, how many lines are translated and how many there are. If it
+raises, the work ends."""
 
 
 Decoding = DecodingConfig | Mapping[str, int | float | None]
@@ -59,11 +60,11 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How given translations are scored, and what is to be made of them beside their scores.
+    """How given translations are scored, and what is made of them besides.
 
-    ``alpha``: of the length penalty; None: the run's own. ``text`` and ``alignment`` as in ``Details``; alignments are the
-    weights of the attention or, with ``posterior``, those of ``posterior_weights``. ``head``: the weights of that one alone,
-    0 the first, where attention has several.
+    ``alpha``: of the length penalty (None: the run's own). ``text`` and ``alignment`` as in ``Details``. An alignment
+    shows the attention weights; with ``posterior``, `posterior_weights` instead; with ``head``, the weights of this
+    head alone (0 the first).
     """
 
     alpha: float | None = None
@@ -102,7 +103,7 @@ class Translator:
 
     @classmethod
     def of(cls, run: Run, config: Config, device: str = "auto", precision: str = "auto") -> Translator:
-        """The best model of a run that is open, and whose configuration was read. Raises what ``load`` does."""
+        """The best model of an open run whose configuration has been read. Raises what ``load`` does."""
         subwords = Subwords.load(run, config.subword.joint)
         chosen = choose_device(device, "--device")
         ends = subwords.src.ending(config.attention.segment_marks)
@@ -112,7 +113,7 @@ class Translator:
 
     @cached_property
     def _run(self) -> Pass:
-        """What is made ready of the weights for every search."""
+        """What is prepared of the weights once, for every search."""
         with self.precision.autocast(self.device):
             return self.model.new_pass(stepping=True, in_int8=self.precision.name == "int8")
 
@@ -128,12 +129,12 @@ class Translator:
         sampling: Sampling | None = None,
         replace_unknown: bool = False,
     ) -> list[list[Hypothesis]]:
-        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines; all that is known of each
-        is made. See `search`, which makes no more than is asked for, and ``Details`` for ``replace_unknown``."""
+        """Up to ``decoding.beam`` translations of each line, best first, in the order of the lines, with everything
+        that is known of each. `search` makes only what it is asked for. ``replace_unknown`` as in ``Details``."""
         return self.search(self.sentences(lines, Details(replace_unknown=replace_unknown)), decoding, sampling)
 
     def sentences(self, lines: Sequence[str], details: Details = EVERYTHING, first: int = 0) -> list[Sentence]:
-        """The lines, tokenised; ``first``: the number of the first. Raises DataError for a text that is not in lines."""
+        """The lines, tokenised. ``first`` is the number of the first line. Raises DataError for a text that is not in lines."""
         _require_lines(lines)
         encoded = zip(lines, self.subwords.src.encode(list(lines)), strict=True)
         return [Sentence(line, ids, details, number) for number, (line, ids) in enumerate(encoded, start=first)]
@@ -145,11 +146,11 @@ class Translator:
         sampling: Sampling | None = None,
         watch: Watch | None = None,
     ) -> list[list[Hypothesis]]:
-        """Translations of each sentence, best first, one at least, with the details that the sentence asks for.
+        """Translations of each sentence, best first, at least one, with the details that the sentence asks for.
 
-        ``decoding``: the run's own where None. A sentence without a piece has one empty hypothesis. Raises
-        UnsearchableError where the model gives no probabilities that are numbers, ConfigError for settings that no file may
-        hold.
+        ``decoding``: the settings (None: the run's own). A sentence without pieces has one empty hypothesis. Raises
+        UnsearchableError where the probabilities of the model are NaN, ConfigError for settings that no configuration
+        file may hold.
         """
         settings = self._settings(decoding)
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
@@ -161,7 +162,7 @@ class Translator:
             found = self._search(together, settings, sampling, look)
             done += len(batch)
             for row, i in enumerate(batch):
-                results[places[i]] = self._read(found, row, together[row])
+                results[places[i]] = self._hypotheses(found, row, together[row])
         return results
 
     def _settings(self, decoding: Decoding | None) -> DecodingConfig:
@@ -172,8 +173,8 @@ class Translator:
     def score(
         self, sources: Sequence[str], targets: Sequence[str], scoring: Scoring = DEFAULT_SCORING
     ) -> list[Hypothesis]:
-        """Given translations, scored by forced decoding as the search would score them. Alignments call unknown pieces as
-        the lines do. Raises as `score_pieces` does."""
+        """Given translations, scored by forced decoding as the search would score them. In alignments, unknown pieces
+        are spelled as in the lines. Raises what `score_pieces` does."""
         for lines in (sources, targets):
             _require_lines(lines)
         scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring)
@@ -188,9 +189,10 @@ class Translator:
     def score_pieces(
         self, sources: Sequence[str], targets: Sequence[Sequence[int]], scoring: Scoring = DEFAULT_SCORING
     ) -> list[Hypothesis]:
-        """As ``score``, of translations given as piece ids without ``</s>``.
+        """As ``score``, for translations given as piece ids without ``</s>``.
 
-        Raises DataError where there are not as many targets as sources, ConfigError where there is no such head, or ``alpha`` is out of range.
+        Raises DataError where there are not as many targets as sources, ConfigError where there is no such head or
+        ``alpha`` is out of range.
         """
         if len(sources) != len(targets):
             raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
@@ -261,7 +263,7 @@ class Translator:
                 return greedy(state, limits, settings.length_penalty)
             return beam(state, limits, settings.length_penalty, settings.beam)
 
-    def _read(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
+    def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
         found, details = result.hypotheses[row], sentence.details
         _require_numbers([one.log_prob for one in found])
         spelling = Spelling(self.subwords, self.config, sentence)
@@ -302,7 +304,7 @@ def _require_numbers(log_probs: Sequence[float]) -> None:
 
 
 def longest_translation(pieces: int) -> int:
-    """How many pieces a translation may have where nothing else is said."""
+    """Most pieces of a translation of a source of ``pieces`` pieces, where no setting says otherwise."""
     return min(2 * pieces + 20, pieces + 200)
 
 
@@ -317,5 +319,5 @@ def nothing() -> Hypothesis:
 
 
 def replace_beam(decoding: DecodingConfig, beam: int) -> DecodingConfig:
-    """The same settings with another beam."""
+    """The settings with another beam."""
     return decoding.model_copy(update={"beam": beam})

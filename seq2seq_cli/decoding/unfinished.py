@@ -1,4 +1,5 @@
-"""A translation of a file that may be cut off and gone on with: what is there of it, and whether it is the same one."""
+"""An interrupted translation of a file: how much of it is there, and whether it is the same translation that is asked
+for now."""
 
 from __future__ import annotations
 
@@ -15,11 +16,12 @@ from seq2seq_cli.ranks import Ranks
 from seq2seq_cli.runs import write_json
 
 LARGEST_SIDECAR = 64 << 10
-"""Bytes of a description."""
+"""Most bytes of the file that holds a description."""
 
 
 class Done(NamedTuple):
-    """Input ``lines`` whose translations are whole, and the ``size`` in bytes that these take of the output."""
+    """How many input ``lines`` are translated completely, and the ``size`` in bytes of their translations in the
+    output."""
 
     lines: int
     size: int
@@ -27,12 +29,13 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The translation into ``output`` that ``description`` is of: hashes of model and input, and every setting that the
-    translations depend on. While it is not finished, the description lies beside the output.
+    """The translation into the file ``output``. ``description`` holds hashes of the model and the input, and every
+    setting that the translations depend on. Until the translation is finished, the description lies in a file beside
+    the output.
 
-    ``group``: input lines that are translated together. What a translation is may depend on those beside it (in bf16),
-    so that one goes on from the end of a group. ``numbered``: output lines begin with the number of their input line,
-    and there may be several to one.
+    ``group``: how many input lines are translated together. In bf16 a translation may depend on the lines beside it, so
+    work is resumed at the end of a group. ``numbered``: whether output lines begin with the number of their input line,
+    of which there may then be several.
     """
 
     output: Path
@@ -45,8 +48,8 @@ class Unfinished:
         return self.output.with_name(f"{self.output.name}.unfinished.json")
 
     def start(self, ranks: Ranks, resume: bool) -> int:
-        """How many lines are done already, known to all processes: none unless one is to ``resume``, or this job has begun
-        before. Raises as ``go_on`` does."""
+        """How many lines are done already; all processes are told. None are, unless ``resume`` is set or this job has
+        been restarted. Raises what ``go_on`` does."""
         done = Done(0, 0)
         if ranks.first:
             done = self.go_on() if resume or ranks.begun else self.begin()
@@ -54,17 +57,17 @@ class Unfinished:
         return ranks.tell(done.lines)
 
     def begin(self) -> Done:
-        """Empty the output, and note what it will be."""
-        # In this order: with another description, what the output held would be gone on with.
+        """Empty the output, and write down the description of what it will hold."""
+        # In this order: a new description beside old output would let the old output be continued.
         open(self.output, "wb").close()
-        with suppress(OSError):  # a folder where only the output may be written: then it cannot be gone on with
+        with suppress(OSError):  # a folder where only the output may be written: then it cannot be resumed
             write_json(self.sidecar, self.description)
         return Done(0, 0)
 
     def go_on(self) -> Done:
-        """Cut the output back to the last whole group of what was asked for; nothing where nothing was begun.
+        """Cut the output back to its last whole group. Where no translation was begun, nothing is done yet.
 
-        Raises DataError where the output is that of something else, or there is no knowing.
+        Raises DataError where the output belongs to another translation, or that cannot be known.
         """
         if not self.output.exists() or not self.output.stat().st_size:
             return self.begin()
@@ -74,7 +77,7 @@ class Unfinished:
         return done
 
     def finish(self) -> None:
-        """The output is whole."""
+        """Note that the output is whole."""
         self.sidecar.unlink(missing_ok=True)
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""What somebody wants of the translation of a text: how it is searched for, and what is written of each line."""
+"""What is wanted of the translation of a text: how to search, and what to write of each line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from seq2seq_cli.decoding.translator import Sampling
 
 @dataclass(frozen=True)
 class Wanted:
-    """The ``best`` so many translations of each line, found by ``decoding`` or drawn by ``sampling``, an output line each:
-    as text or as ``pieces``, behind the number of the input line and the score where it is ``numbered``. ``replace_unknown``
-    as in ``Details``.
-    """
+    """The ``best`` so many translations of each line, found with the settings ``decoding`` or drawn by ``sampling``.
+    Each is an output line: text or ``pieces``, and before it, if ``numbered``, the number of the input line and the
+    score. ``replace_unknown`` as in ``Details``."""
 
     decoding: DecodingConfig
     sampling: Sampling | None = None
@@ -27,7 +26,7 @@ class Wanted:
 
     @property
     def details(self) -> Details:
-        """All that has to be made of a line's hypotheses for it."""
+        """The parts of a line's hypotheses that the output needs; the translator makes no others."""
         return Details(self.best, text=not self.pieces, alignment=False, replace_unknown=self.replace_unknown)
 
     def written(self, number: int, hypotheses: Sequence[Hypothesis]) -> str:
@@ -40,7 +39,8 @@ class Wanted:
         return f"{number}\t{hypothesis.shown_score}\t{text}" if self.numbered else text
 
     def to_json(self) -> dict[str, object]:
-        """All that what is written depends on. Names stay: unfinished translations of earlier versions hold them."""
+        """Everything that the output depends on. The names must stay: unfinished translations of earlier versions hold
+        them."""
         return {
             "decoding": self.decoding.model_dump(),
             "drawing": None if self.sampling is None else asdict(self.sampling),

@@ -20,7 +20,7 @@ from seq2seq_cli.evaluation.linking import strongest_links, symmetrised, transpo
 from seq2seq_cli.runs import Run, written_whole
 
 CHUNK = 1000
-"""Pairs whose weights are held at once: enough for full batches."""
+"""How many pairs have their weights in memory at once: enough for full batches."""
 
 
 def check_reverse(run: Run, reverse: Run) -> None:
@@ -37,8 +37,8 @@ def aligned(
 ) -> Iterator[tuple[Grid, Links]]:
     """For each pair, in order: ``forward``'s weights from word to word (see ``Translator.score``), and the links.
 
-    The links are ``forward``'s strongest; with ``backward``, which translates the other way, made symmetric with its
-    own by ``method``. Words are what white space separates.
+    The links are the strongest ones of ``forward``. If there is ``backward``, a run of the opposite direction, they are
+    symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates.
     """
     for start in range(0, len(lines.src), CHUNK):
         src, tgt = lines.src[start : start + CHUNK], lines.tgt[start : start + CHUNK]
@@ -66,12 +66,13 @@ def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str
 
 @contextmanager
 def weights_file(path: Path) -> Iterator[Callable[[int, Grid], None]]:
-    """An .npz of the weights of many pairs, written pair by pair; the path takes its name once all are there.
+    """Within, an .npz file of the weights of many pairs is written pair by pair; it gets the name ``path`` when it is
+    complete.
 
-    Yields a function to be called with a pair's number n, from 0, and its grid. Keys: ``weights_n``, float32, a row a
-    target word, a column a source word, ``</s>`` the last in both; a local mechanism adds ``centres_n``, the middle of
-    the window in each row, 0 the first source word. A target word of which the tokenizer sees nothing has NaN.
-    Raises UserError where the file cannot be written.
+    Yields a function to be called with a pair's number n, from 0, and its grid. The keys are ``weights_n``, float32, a
+    row for each target word, a column for each source word, ``</s>`` last in both; and, for a local mechanism,
+    ``centres_n``, the middle of the window in each row, 0 being the first source word. A target word without a piece
+    has NaN. Raises UserError where the file cannot be written.
     """
     try:
         with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -1,4 +1,4 @@
-"""Where a mechanism looked, as people read it: subword pieces merged back to words."""
+"""Where a mechanism looked, in a form for people: subword pieces merged into words."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,11 @@ from seq2seq_cli.decoding.hypothesis import Alignment
 
 @dataclass(frozen=True)
 class Grid:
-    """What a picture of an alignment shows: a labelled row a target word (or piece), a column a source one.
+    """What a picture of an alignment shows: a labelled row for each target word (or piece), a labelled column for each
+    source word (or piece).
 
-    ``seen_TS`` is True where a local mechanism's window lay and ``centre_T`` its middle, in columns (real-valued,
-    0 the first); both are None for a global one.
+    ``seen_TS`` is True within the window of a local mechanism, and ``centre_T`` is the middle of that window in columns
+    (real-valued, 0 the first). Both are None for a global mechanism.
     """
 
     source: tuple[str, ...]
@@ -25,23 +26,23 @@ class Grid:
 
 
 def by_pieces(alignment: Alignment) -> Grid:
-    """The alignment as it is, piece by piece."""
+    """The alignment unchanged, piece by piece."""
     source, target = (tuple(map(readable, side)) for side in (alignment.source_pieces, alignment.target_pieces))
     return Grid(source, target, alignment.weights_TS, _seen(alignment), alignment.centre_T)
 
 
 def by_words(alignment: Alignment) -> Grid:
-    """The alignment from word to word, the words being those that the pieces show."""
+    """The alignment from word to word. Words are found from the pieces alone."""
     return merged(alignment, words_of_pieces(alignment.source_pieces), words_of_pieces(alignment.target_pieces))
 
 
 def merged(alignment: Alignment, source: Words, target: Words) -> Grid:
     """The alignment from word to word.
 
-    A word's column is the sum of its pieces' columns, a word's row the mean of its pieces' rows: rows that summed
-    to one still do. A row has seen a word that any of its pieces saw a piece of; its centre is the mean of its
-    pieces' centres, each moved to the same place within its word. ``</s>`` stays by itself. A word without a piece
-    has a column of zeros; it was never produced, so that its row and its centre are not a number.
+    A word's column is the sum of its pieces' columns, a word's row the mean of its pieces' rows: rows that summed to
+    one still do. A target word has seen a source word if any piece of the one saw a piece of the other. A word's centre
+    is the mean of its pieces' centres, each moved to the same place within its word. ``</s>`` stays by itself. A word
+    without a piece has a column of zeros; as it was never produced, its row and its centre are NaN.
     """
     assert (len(alignment.target_pieces), len(alignment.source_pieces)) == (target.edges[-1], source.edges[-1])
     source_PW, target_PW = source.shares(), target.shares()
@@ -52,7 +53,7 @@ def merged(alignment: Alignment, source: Words, target: Words) -> Grid:
         seen_TS = (target_PW.T > 0) @ seen_TS @ (source_PW > 0)
     if centre_T is not None:
         centre_T = means_WP @ source.places(centre_T)
-    with np.errstate(invalid="ignore"):  # weights that are no numbers stay so
+    with np.errstate(invalid="ignore"):  # weights that are NaN stay NaN
         weights_TS = (means_WP @ alignment.weights_TS @ source_PW).astype(np.float32)
     return Grid(source.texts, target.texts, weights_TS, seen_TS, centre_T)
 
@@ -60,7 +61,7 @@ def merged(alignment: Alignment, source: Words, target: Words) -> Grid:
 def _seen(alignment: Alignment) -> np.ndarray | None:
     if alignment.centre_T is None or alignment.radius is None:
         return None
-    # In the precision of the model, so that a position on the very edge falls on the same side of it.
+    # In the precision of the model, so that a position on the very edge is in or out of the window as it was for the model.
     positions_S = np.arange(len(alignment.source_pieces), dtype=np.float32)
     distance_TS = np.abs(positions_S - alignment.centre_T.astype(np.float32)[:, None])
     return np.asarray(distance_TS <= alignment.radius)

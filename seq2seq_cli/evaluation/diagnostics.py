@@ -1,11 +1,11 @@
 """Whether attention has formed, in numbers and in words: what the alignments of some translations have in common.
 
-Each row of weights is divided by its sum first (those of ``local-p`` do not sum to one): every figure tells where a
-step looks, not how hard. The step that writes ``</s>`` is left out: there is no word for it to look at. What speaks
-of steps is counted piece by piece, what speaks of words word by word (``alignment.by_words``), and every mean is
-taken over the steps, words or pairs of words of all sentences together, so that long sentences count for more.
+Each row of weights is first divided by its sum (those of ``local-p`` do not sum to one): every figure says where a step
+looks, not how strongly. The step that writes ``</s>`` is left out, since no source word corresponds to it. Figures
+about steps are counted piece by piece, figures about words word by word (``alignment.by_words``). Every mean is taken
+over the steps, words or pairs of words of all sentences together, so that long sentences count for more.
 
-T target pieces, S source pieces, ``</s>`` among the latter alone; W target words, X source words, both without it.
+T target pieces without ``</s>``, S source pieces with it; W target words, X source words, both without it.
 """
 
 from __future__ import annotations
@@ -19,38 +19,40 @@ from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.evaluation.alignment import Grid, by_pieces, by_words
 
 MOSTLY_END = 0.5
-"""``end_share`` from which ``</s>`` is said to hold the attention: as much as all words together."""
+"""From this ``end_share`` on, ``</s>`` is said to hold the attention: it has as much as all words together."""
 EVEN = 0.9
-"""Share of the highest possible entropy from which weights are said to be spread evenly."""
+"""From this share of the highest possible entropy on, weights are said to be spread evenly."""
 STAYS, MOVES = 0.25, 0.5
-"""``moving_share`` below which the same places are said to be looked at, whatever the target; and from which attention
-may be said to have formed."""
+"""Below the first ``moving_share``, attention is said to look at the same places whatever the target; from the second
+on, it may be said to have formed."""
 FORGETS = 0.5
-"""``unattended_share`` from which it may not: more words are passed over than read."""
+"""From this ``unattended_share`` on, attention is not said to have formed: more words are passed over than read."""
 SHARP = 0.5
-"""``largest_weight`` from which a step is said to look at one place."""
+"""From this ``largest_weight`` on, a step is said to look at one place."""
 ORDERED = 0.5
-"""``order_tau`` from which the source is said to be read in order, and below minus which in reverse."""
+"""From this ``order_tau`` on, the source is said to be read in order; below minus this, in reverse."""
 ATTENDED = 0.5
-"""Total weight below which a source word was hardly attended, if at all: not half of one target word's."""
+"""A source word whose total weight is lower was hardly attended to, if at all: it has less than half of the weight of
+one target word."""
 SAME_PLACE = 0.01
-"""In words: centres nearer than this are tied, so that rounding errors are no order."""
+"""Centres nearer to each other than this, in words, are tied, so that rounding errors do not count as order."""
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """How the attention of some translations lies. Shares are from 0 to 1.
+    """How the attention of some translations is distributed. Shares are from 0 to 1.
 
-    ``entropy_bits``: of a step's weights; ``even_bits``: what it would be if all positions the step may see weighed
-    the same. ``largest_weight``: of a step. ``end_share``: the weight on ``</s>``. ``moving_share``: the part of a
-    step's weight that lies elsewhere than at the sentence's other steps; 0 where all look at the same places, 1 where
-    no two look at the same one. None where no sentence has two pieces.
+    ``entropy_bits``: the entropy of a step's weights. ``even_bits``: what it would be if all positions that the step
+    may see had the same weight. ``largest_weight``: the largest weight of a step. ``end_share``: the weight on
+    ``</s>``. ``moving_share``: the part of a step's weight that lies where the sentence's other steps do not look; 0
+    where all look at the same places, 1 where no two look at the same one, None where no sentence has two pieces.
 
     ``unattended_share``: source words whose weights, over all target words, sum to less than a half. That sum is the
-    coverage of Tu et al. 2016, 3.1.1, for a word of fertility one; Wu et al. 2016, 7, find a word covered once it is one.
+    coverage of Tu et al. 2016, 3.1.1, for a word of fertility one; Wu et al. 2016, 7, call a word covered once it is
+    one.
 
-    ``order_tau``: Kendall's tau-b between the order of the target words and where each looks, on the mean, among
-    the source words: 1 from left to right, -1 from right to left, None where there is no order to speak of.
+    ``order_tau``: Kendall's tau-b between the order of the target words and the mean place that each looks at among the
+    source words: 1 from left to right, -1 from right to left, None where no order can be told.
     """
 
     sentences: int
@@ -71,7 +73,7 @@ class Diagnostics:
     def verdict(self) -> str:
         """Whether attention has formed, in a few words.
 
-        The window of ``local-m`` moves by itself, whatever was learned: of that kind, to have formed says less.
+        The window of ``local-m`` moves by itself, whatever was learned: for that kind, "formed" means less.
         """
         if self.end_share >= MOSTLY_END:
             return f"attention has not formed: {self.end_share:.0%} of the weight lies on </s>"
@@ -112,8 +114,8 @@ class Diagnostics:
 
 
 def diagnose(alignments: Iterable[Alignment | None]) -> Diagnostics | None:
-    """The figures of these translations; None where there are no weights, or nothing was written. A translation whose
-    weights are no numbers, or all zero at some step, is passed over."""
+    """The figures of these translations; None where there are no weights, or all translations are empty. A translation
+    is skipped if weights are NaN, or all zero at some step."""
     worded = [_normalised(one) for one in alignments if one is not None and len(one.target_pieces) > 1]
     written = [alignment for alignment in worded if np.isfinite(alignment.weights_TS).all()]
     if not written:
@@ -136,13 +138,14 @@ def diagnose(alignments: Iterable[Alignment | None]) -> Diagnostics | None:
 
 
 def entropies(weights_TS: np.ndarray) -> np.ndarray:
-    """Of each row, in bits: T."""
+    """The entropy of each row in bits: T."""
     logs_TS = np.log2(weights_TS, out=np.zeros_like(weights_TS), where=weights_TS > 0)
     return np.asarray(-(weights_TS * logs_TS).sum(1))
 
 
 def moving_shares(weights_TS: np.ndarray) -> np.ndarray:
-    """How far each row is from the mean of the others, as total variation, 0 to 1: T, or nothing of a single row."""
+    """The total variation distance of each row to the mean of the other rows, 0 to 1: T; empty where there is only one
+    row."""
     steps = len(weights_TS)
     if steps < 2:
         return np.zeros(0)
@@ -151,9 +154,9 @@ def moving_shares(weights_TS: np.ndarray) -> np.ndarray:
 
 
 def kendall_tau(sentences: Sequence[np.ndarray]) -> float | None:
-    """Kendall's tau-b (Kendall 1945) of positions against the order they stand in, over the pairs within a sentence.
+    """Kendall's tau-b (Kendall 1945) between positions and the order they stand in, over all pairs within a sentence.
 
-    (C - D) / sqrt(P (P - ties)), where C pairs rise, D fall and P are all; None where every pair is tied.
+    (C - D) / sqrt(P (P - ties)): C pairs rise, D fall, P are all pairs. None where every pair is tied.
     """
     rising_minus_falling, untied, pairs = 0, 0, 0
     for positions_W in sentences:
@@ -172,14 +175,14 @@ def _normalised(alignment: Alignment) -> Alignment:
 
 
 def _even_bits(grid: Grid) -> np.ndarray:
-    """Entropy of even weights over the positions that each step may see."""
+    """The entropy in bits that each step would have if all positions it may see had the same weight."""
     seen_TS = np.ones(grid.weights_TS.shape, dtype=bool) if grid.seen_TS is None else grid.seen_TS
     return np.asarray(np.log2(seen_TS[:-1].sum(1)))
 
 
 def _centres(grid: Grid) -> np.ndarray:
-    """Where each target word looks, on the mean, among the source words. A target word that looks at ``</s>`` alone
-    has no place among them, and is left out."""
+    """The mean place that each target word looks at, among the source words. A target word that looks at ``</s>`` alone
+    has no such place, and is left out."""
     weights_WX = grid.weights_TS[:-1, :-1]
     on_words_W = weights_WX.sum(1)
     somewhere_W = on_words_W > 0

@@ -1,4 +1,4 @@
-"""Links set by hand, and how well others agree with them."""
+"""Links set by hand (gold links), and how well other links agree with them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from seq2seq_cli.data.rows import Note, quiet
 
 @dataclass(frozen=True)
 class Gold:
-    """Links set by hand for one pair: those that are ``sure``, and all that are ``possible``, the sure ones
-    included."""
+    """Links set by hand for one pair: the ``sure`` ones, and the ``possible`` ones, which include the sure ones."""
 
     sure: Links
     possible: Links
 
 
 def read_gold(path: Path, sizes: Sequence[tuple[int, int]], first: int | None = None, note: Note = quiet) -> list[Gold]:
-    """A file of hand-set links, in the forms, with the meaning of ``first`` and ``note``, and with the errors of
-    `read_marked`.
+    """The hand-set links of a file. Forms, ``first``, ``note`` and errors are those of `read_marked`.
 
     ``sizes``: how many source and target words each pair has.
     """
@@ -37,10 +35,10 @@ def read_gold(path: Path, sizes: Sequence[tuple[int, int]], first: int | None = 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How links agree with gold ones, in counts, which add up over pairs (Och & Ney 2003, 3.2).
+    """How links agree with gold links, in counts, which can be added up over pairs (Och & Ney 2003, 3.2).
 
-    ``links`` found, of which ``sure_found`` are sure and ``possible_found`` possible; ``sure``: links of the gold.
-    What would be 0 / 0 is None.
+    Of the ``links`` found, ``sure_found`` are sure and ``possible_found`` possible gold links. ``sure``: how many gold
+    links are sure. A figure that would be 0 / 0 is None.
     """
 
     links: int = 0

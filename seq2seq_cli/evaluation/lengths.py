@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from seq2seq_cli.evaluation.metrics import Reference, Score, bleu_and_chrf
 
 LONGEST = (0, 5, 10, 15, 20, 30, 40)
-"""Words of the longest sentences of each bin; one more bin holds all that are longer. The first is for empty lines."""
+"""The words of the longest sentences in each bin; one more bin holds all longer ones. The first bin is for empty
+lines."""
 FEW = 10
 """A bin of fewer sentences tells little, whatever its interval: it is shown, and marked."""
 
 
 @dataclass(frozen=True)
 class LengthBin:
-    """Sentences of ``first`` to ``last`` source words (None: no longest), by their row in the test set, from 0."""
+    """Sentences of ``first`` to ``last`` source words (None: of any length from ``first`` on), by their rows in the
+    test set, from 0."""
 
     first: int
     last: int | None
@@ -32,7 +34,7 @@ class LengthBin:
 
     @property
     def count(self) -> str:
-        """Of sentences, with a star where they are few."""
+        """The number of sentences as text, with a star if there are fewer than FEW."""
         return f"{len(self.rows):,}{'*' if self.few else ''}"
 
     @property
@@ -42,7 +44,7 @@ class LengthBin:
 
 @dataclass(frozen=True)
 class LengthScores:
-    """One system's scores on the sentences of ``bin`` alone."""
+    """One system's scores on the sentences of a ``bin``."""
 
     bin: LengthBin
     bleu: Score
@@ -59,12 +61,12 @@ class LengthScores:
 
 
 def word_count(line: str) -> int:
-    """Words as white space parts them. A script without spaces has one to a phrase."""
+    """The number of words, which white space separates. In a script without spaces, a phrase counts as a word."""
     return len(line.split())
 
 
 def length_bins(source: Sequence[str]) -> list[LengthBin]:
-    """The bins that hold any of these sentences, shortest first."""
+    """The bins that are not empty for these sentences, the shortest first."""
     rows_by_bin: dict[int, list[int]] = defaultdict(list)
     for row, line in enumerate(source):
         rows_by_bin[bisect_left(LONGEST, word_count(line))].append(row)
@@ -79,7 +81,7 @@ def score_by_length(
     references: Sequence[Reference],
     tokenizer: str,
 ) -> list[LengthScores]:
-    """Each bin of ``source`` scored as if it were a test set of its own, with its own bootstrap interval."""
+    """Scores of each bin of ``source``, as if it were a test set of its own, each with its own bootstrap interval."""
     scored = []
     for found in length_bins(source):
         translated, wanted = [hypotheses[row] for row in found.rows], [references[row] for row in found.rows]

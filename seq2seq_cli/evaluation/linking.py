@@ -1,4 +1,4 @@
-"""Which words are linked: read off weights, made symmetric from two directions, written."""
+"""Which words are linked: links read off from weights, symmetrised from two directions, and written."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 
 
 
 def strongest_links(weights_TS: np.ndarray) -> Links:
-    """Each target word with the source word of the largest weight, the first of several.
+    """Link each target word to the source word of the largest weight, the first of several.
 
-    The last row and the last column are ``</s>``'s. It is never linked, and its column does not compete: a word that
-    looked at ``</s>`` most is linked to the word it looked at next. A word that looked at no word at all stays
-    without a link, and so does one without a piece, whose weights are not numbers.
+    The last row and the last column belong to ``</s>``, which is never linked. Its column does not compete: a word that
+    looked at ``</s>`` most is linked to the word it looked at next. A word gets no link if it looked at no word at all,
+    or if it has no piece, so that its weights are NaN.
     """
     words_TS = weights_TS[:-1, :-1]
     if words_TS.shape[1] == 0:
@@ -27,20 +27,20 @@ def strongest_links(weights_TS: np.ndarray) -> Links:
 
 
 def transposed(links: Links) -> Links:
-    """The same links, seen from the other language."""
+    """The same links, with source and target exchanged."""
     return frozenset((j, i) for i, j in links)
 
 
 def check_method(method: str) -> None:
-    """Raises ConfigError where no way to symmetrise has that name."""
+    """Raises ConfigError where there is no way to symmetrise of that name."""
     if method not in METHODS:
         hint = suggestion(method, METHODS) or f"Known: {', '.join(METHODS)}."
         raise ConfigError(f'"{method}" is unknown.', "--symmetrize", hint)
 
 
 def symmetrised(forward: Links, backward: Links, method: str) -> Links:
-    """One set of links from two, both counted source first: ``forward`` gives each target word at most one source
-    word, ``backward`` the other way round. ``method`` is one of ``METHODS``."""
+    """One set of links from two, both written source first. ``forward`` gives each target word at most one source word,
+    ``backward`` each source word at most one target word. ``method`` is one of ``METHODS``."""
     if method == "intersection":
         return forward & backward
     if method == "union":
@@ -52,9 +52,10 @@ def _grow_diag_final_and(forward: Links, backward: Links) -> Links:
     """Koehn, Och & Marcu 2003; the pseudo-code of Koehn et al. 2005, where English, e, is the target here, and e2f
     ``forward``.
 
-    From the intersection, grow: a link of the union joins when it is a neighbour of a link, straight or diagonal, and
-    one of its words has none yet; until nothing changes. At last the links of ``forward``, then of ``backward``, both
-    of whose words have none. Words are gone through in their order, targets outside, so that there is one result.
+    Start from the intersection and grow it: a link of the union joins if it is a neighbour of a link, straight or
+    diagonal, and one of its words has no link yet; repeat until nothing changes. At last add the links of ``forward``,
+    then of ``backward``, both of whose words have no link. Words are visited in order, targets in the outer loop, so
+    that the result is unique.
     """
     union, links = forward | backward, set(forward & backward)
     sources, targets = {i for i, _ in links}, {j for _, j in links}

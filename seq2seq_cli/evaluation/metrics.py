@@ -1,10 +1,10 @@
 """Scores of translations. sacreBLEU computes all of them; nothing here counts an n-gram.
 
-Translations and references alike are put through `text.clean` first, and through one of sacreBLEU's tokenizers, which
-``tokenizer`` names everywhere.
+Translations and references alike go through `text.clean` first, and then through one of sacreBLEU's tokenizers, whose
+name is ``tokenizer`` everywhere.
 
-sacreBLEU's random numbers start from its own fixed seed (12345, or the environment's SACREBLEU_SEED), so equal
-text gives equal intervals and p-values. It is imported where it is used: it takes a noticeable while.
+sacreBLEU's random numbers start from its own fixed seed (12345, or the environment's SACREBLEU_SEED), so equal text
+gives equal intervals and p-values. It is imported only where it is used, because that takes noticeably long.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from sacrebleu.significance import Result
 
 Reference: TypeAlias = str | tuple[str, ...]
-"""What a translation is compared with: a line, or several of which each is as good, as many for every translation. An
-empty one beside others is one that is missing."""
+"""What a translation is compared with: a line, or several equally good ones, as many for every translation. An empty
+line beside others stands for a missing one."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one system: ``value`` in points (0 to 100; TER can exceed it, and less is better there),
-    its 95% bootstrap interval from ``low`` to ``high``, which holds ``value``, and sacreBLEU's ``signature`` of how it was
+    """One metric of one system: ``value`` in points (0 to 100; TER can exceed 100, and less is better there), its 95%
+    bootstrap interval from ``low`` to ``high``, which contains ``value``, and sacreBLEU's ``signature`` of how it was
     computed."""
 
     name: str
@@ -46,17 +46,17 @@ class Score:
 
     @property
     def how(self) -> str:
-        """The signature, and what became of the text before."""
+        """The signature, and how the text was cleaned before."""
         return f"{self.signature}; {CLEANING}"
 
     def bounds(self, decimals: int = 2) -> tuple[str, str]:
-        """As `shown_bounds` writes them."""
+        """The ends of the interval as `shown_bounds` writes them."""
         return shown_bounds(self.value, self.low, self.high, decimals)
 
 
 def shown_bounds(value: float, low: float, high: float, decimals: int = 2) -> tuple[str, str]:
-    """The ends of an interval as people read them beside a value that has so many ``decimals``: with one fewer, or with as
-    many where the value would seem to lie outside."""
+    """The ends of an interval, written for people beside a value with ``decimals`` decimals. They have one decimal
+    fewer, unless the value would then seem to lie outside."""
     shown = float(f"{value:.{decimals}f}")
     for some in (decimals - 1, decimals):
         ends = f"{low:.{some}f}", f"{high:.{some}f}"
@@ -80,7 +80,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class PValues:
-    """How probable it is, were two systems equally good, that chance makes them differ as much as they do."""
+    """For each metric: how probable it is that chance alone makes two equally good systems differ as much as these
+    do."""
 
     bleu: float
     chrf: float
@@ -91,7 +92,7 @@ class PValues:
 class SentenceScores:
     """BLEU and chrF of each sentence by itself, in points, and the ``signatures`` of both.
 
-    This BLEU leaves out orders of n-grams that a sentence is too short for (``eff:yes`` in its signature).
+    This BLEU ignores orders of n-grams that a sentence is too short for (``eff:yes`` in its signature).
     """
 
     bleu: list[float]
@@ -101,7 +102,7 @@ class SentenceScores:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A paired test of significance: sacreBLEU's own ``code`` for it, and as many ``trials`` as sacreBLEU takes."""
+    """A paired significance test: sacreBLEU's ``code`` for it, and how many ``trials`` sacreBLEU makes by default."""
 
     title: str
     code: str
@@ -112,7 +113,7 @@ class PairedTest:
 
 
 RESAMPLES = 1000
-"""Of a test set, behind each interval; as many as sacreBLEU takes."""
+"""How many resamples of a test set each interval comes from: sacreBLEU's own number."""
 RANDOMISATION = PairedTest("paired approximate randomisation", "ar", 10_000)
 """Two-sided (Riezler & Maxwell 2005)."""
 TESTS = {"randomisation": RANDOMISATION, "bootstrap": PairedTest("paired bootstrap", "bs", 1_000)}
@@ -120,7 +121,7 @@ TESTS = {"randomisation": RANDOMISATION, "bootstrap": PairedTest("paired bootstr
 
 
 def find_paired_test(name: str) -> PairedTest:
-    """The paired test of that name. Raises ConfigError for one that there is not."""
+    """The paired test of that name. Raises ConfigError where there is none."""
     if name not in TESTS:
         hint = suggestion(name, TESTS) or f"Known: {', '.join(TESTS)}."
         raise ConfigError(f'"{name}" is unknown.', "--significance", hint)
@@ -128,34 +129,37 @@ def find_paired_test(name: str) -> PairedTest:
 
 
 def require_tokenizer(name: str) -> None:
-    """Raises ConfigError where sacreBLEU's tokenizer of that name cannot be had; before hours of work."""
+    """Raises ConfigError where sacreBLEU's tokenizer of that name is not available; to be called before hours of
+    work."""
     _bleu(name, effective_order=False)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> float:
-    """Corpus BLEU alone, as in ``score_system``. Raises what that raises."""
+    """Corpus BLEU alone, as ``score_system`` computes it. Raises what that raises."""
     texts = _cleaned(hypotheses, references)
     return float(_corpus_bleu(tokenizer, texts).corpus_score(texts.hypotheses, texts.references).score)
 
 
 def score_system(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> Scores:
-    """Corpus scores of ``hypotheses``, one a line, against a reference each, or several, all detokenised.
+    """Corpus scores of ``hypotheses``, one a line, against one or several references for each, all detokenised.
 
-    A perfect translation has BLEU 100, chrF 100 and TER 0, unless the references hold no token at all. For that, where
-    they are all shorter than BLEU's four tokens, BLEU leaves out the orders of n-grams that none has (``eff:yes``
-    in its signature). TER counts words, or, where ``tokenizer`` is for text without spaces between them, the tokens that
-    BLEU counts (``tok:zh+tercom``).
+    A perfect translation has BLEU 100, chrF 100 and TER 0, unless the references hold no token at all. To that end,
+    where all references are shorter than four tokens, BLEU ignores the orders of n-grams that none of them has
+    (``eff:yes`` in its signature). TER counts words; if ``tokenizer`` is for text without spaces between words, TER
+    counts the tokens that BLEU counts (``tok:zh+tercom``).
 
-    The 95% intervals are the mean ± half the spread of the middle 95% of RESAMPLES, as sacreBLEU has it, but within what
-    the score can be, and never without the score itself. Raises DataError where there is nothing to score or the numbers
-    of lines differ, and ConfigError where the tokenizer cannot be had.
+    The 95% intervals come from RESAMPLES resamples. An interval is mean ± half the spread of the middle 95%, as in
+    sacreBLEU, but limited to possible values of the score, and widened if need be to contain the score. Raises
+    DataError where there is nothing to score or the numbers of lines differ, ConfigError where the tokenizer is not
+    available.
     """
     texts = _cleaned(hypotheses, references)
     return Scores(*_scores(_metrics(tokenizer, texts), texts))
 
 
 def bleu_and_chrf(hypotheses: Sequence[str], references: Sequence[Reference], tokenizer: str) -> tuple[Score, Score]:
-    """The same without TER, which takes by far the longest. Raises what that raises."""
+    """BLEU and chrF as ``score_system`` computes them, without TER, which takes by far the longest. Raises what that
+    raises."""
     texts = _cleaned(hypotheses, references)
     metrics = _metrics(tokenizer, texts)
     bleu_score, chrf_score = _scores({name: metrics[name] for name in ("BLEU", "chrF")}, texts)
@@ -178,19 +182,19 @@ def sentence_scores(hypotheses: Sequence[str], references: Sequence[Reference], 
 
 @dataclass(frozen=True)
 class SentenceMetric:
-    """BLEU or chrF of sentences by themselves, in points."""
+    """BLEU or chrF of single sentences, in points."""
 
     metric: Metric
 
     @classmethod
     def of(cls, name: Literal["bleu", "chrf"], tokenizer: str) -> SentenceMetric:
-        """``tokenizer`` is for BLEU. Raises ConfigError where it cannot be had."""
+        """``tokenizer`` is for BLEU. Raises ConfigError where it is not available."""
         from sacrebleu.metrics.chrf import CHRF
 
         return cls(_bleu(tokenizer, effective_order=True) if name == "bleu" else CHRF())
 
     def scores(self, hypotheses: Sequence[str], references: Sequence[Reference]) -> list[float]:
-        """Of each line against its reference. Raises DataError as ``score_system`` does."""
+        """The score of each line against its reference. Raises DataError as ``score_system`` does."""
         texts = _cleaned(hypotheses, references)
         pairs = zip(texts.hypotheses, zip(*texts.references, strict=True), strict=True)
         scores, numbers = list[float](), set[int]()
@@ -198,7 +202,7 @@ class SentenceMetric:
             scores.append(float(self.metric.sentence_score(line, wanted).score))
             numbers.add(self.metric.num_refs)
         if len(numbers) > 1:
-            self.metric.num_refs = -1  # which sacreBLEU's signature calls "var"; it has seen the last sentence alone
+            self.metric.num_refs = -1  # "var" in sacreBLEU's signature; sacreBLEU itself knows the last sentence alone
         return scores
 
 
@@ -211,7 +215,7 @@ def paired(
 ) -> list[PValues]:
     """For each of ``systems``, in order: is its difference from ``baseline`` more than chance?
 
-    sacreBLEU's own ``test``. Raises what ``score_system`` does.
+    The ``test`` is sacreBLEU's own. Raises what ``score_system`` does.
     """
     from sacrebleu import significance
 
@@ -220,7 +224,7 @@ def paired(
     metrics = _metrics(tokenizer, texts[0])
     judge = significance.PairedTest(named, metrics, texts[0].references, test_type=test.code, n_samples=test.trials)
     _, columns = judge()
-    # A column of names, then one a metric, in the order of _metrics().
+    # The first column holds names; then there is a column for each metric, in the order of _metrics().
     results = [
         [cell for cell in column if isinstance(cell, significance.Result)] for column in list(columns.values())[1:]
     ]
@@ -229,21 +233,21 @@ def paired(
 
 def _p_value(baseline: Result, system: Result) -> float:
     assert system.p_value is not None
-    # sacreBLEU counts trials that differ by MORE than the systems do: equal systems would be significant.
+    # sacreBLEU counts trials that differ by MORE than the systems do, so that equal systems would be significant.
     return 1.0 if system.score == baseline.score else system.p_value
 
 
 class _Texts(NamedTuple):
-    """What metrics are shown: cleaned lines alone. sacreBLEU takes several references as streams, a line a translation in
-    each, or None where there is no further one, though its types do not say so."""
+    """Cleaned lines in the form that metrics take. sacreBLEU takes references as streams: each has one line for each
+    translation, or None where a translation has no further reference (though sacreBLEU's types do not say so)."""
 
     hypotheses: list[str]
     references: list[list[str]]
 
 
 def _cleaned(hypotheses: Sequence[str], references: Sequence[Reference]) -> _Texts:
-    """The only way to a metric. Raises DataError where there is nothing to score or the numbers of lines, or of
-    references, differ."""
+    """The cleaned lines; every metric gets its lines from here. Raises DataError where there is nothing to score, or
+    the numbers of lines or of references differ."""
     if len(hypotheses) != len(references):
         raise DataError(
             f"{counted(len(hypotheses), 'translation')} but {counted(len(references), 'reference')}.",
@@ -267,7 +271,7 @@ def _metrics(tokenizer: str, texts: _Texts) -> dict[str, Metric]:
         # TER's own option for Asian text knows Chinese characters alone: no kana, no Thai, Khmer, Lao, Burmese, Tibetan.
         ter.tokenizer = _one_after_the_other(bleu_metric.tokenizer, ter.tokenizer)  # type: ignore[assignment]
         ter.tokenizer_signature = f"{bleu_metric.tokenizer_signature}+{ter.tokenizer_signature}"
-        # TER would cut references twice, and tokens of tokens may be others.
+        # TER would tokenise references twice, and tokenising tokens may change them.
         ter._extract_reference_info = lambda refs: {"ref_words": [line.split() for line in refs]}  # type: ignore[method-assign]
     metrics = {"BLEU": bleu_metric, "chrF": CHRF(), "TER": ter}
     return {name: _in_plain_numbers(metric) for name, metric in metrics.items()}
@@ -278,7 +282,7 @@ def _one_after_the_other(first: Callable[[str], str], second: Callable[[str], st
 
 
 def _corpus_bleu(tokenizer: str, texts: _Texts) -> BLEU:
-    """BLEU of the usual four orders of n-grams, or of those alone that the references have."""
+    """BLEU of the usual four orders of n-grams, or only of those that occur in the references."""
     metric = _bleu(tokenizer, effective_order=False)
     lines = (line for stream in texts.references for line in stream if line is not None)
     if not any(len(metric.tokenizer(line).split()) >= metric.max_ngram_order for line in lines):

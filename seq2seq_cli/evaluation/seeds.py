@@ -1,4 +1,4 @@
-"""Several trainings of the same kind of attention, taken together."""
+"""Several trainings of one attention kind, summarised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seq2seq_cli.wording import counted
 
 @dataclass(frozen=True)
 class KindSummary:
-    """One kind over its seeds: means, and the standard deviation of single runs (0 for one)."""
+    """One kind over its seeds: means, and the standard deviation between runs (0 for a single run)."""
 
     kind: str
     seeds: int
@@ -25,7 +25,7 @@ class KindSummary:
 
 
 def summaries(comparison: Comparison) -> list[KindSummary]:
-    """A row a kind, in the order in which ``comparison`` comes to them."""
+    """A row for each kind, in the order of ``comparison``."""
     by_kind: dict[str, list[Evaluation]] = {}
     for evaluation in comparison.evaluations:
         by_kind.setdefault(evaluation.kind, []).append(evaluation)

@@ -40,15 +40,16 @@ from seq2seq_cli.runs import Run, write_json, write_text
 from seq2seq_cli.wording import counted, short_names, without_folders
 
 Keep = Callable[[Sequence[str]], Sequence[int]]
-"""Of the source text, the rows whose hypotheses are to be kept whole."""
+"""Given the source text, returns the rows whose hypotheses are to be kept in full."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run, of a ``kind`` of attention, on one test set, ``lines``.
+    """One run, whose attention is of ``kind``, on one test set, ``lines``.
 
-    ``decoding_seconds``: search and detokenisation, the model already loaded. ``too_long``: lines left untranslated.
-    ``kept``: some rows' hypotheses with all that is known of them, their alignments above all, by row from 0.
+    ``decoding_seconds``: time for search and detokenisation, with the model already loaded. ``too_long``: how many
+    lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
+    such as alignments.
     """
 
     run: Run
@@ -79,7 +80,7 @@ class Evaluation:
 
     @property
     def search(self) -> str:
-        """The settings that decide what is found, for people."""
+        """The settings that decide which translations are found, for people."""
         decoding = self.decoding
         words = [f"beam {decoding.beam}", f"length penalty {decoding.length_penalty:g}"]
         for name, pieces in (("min", decoding.min_length), ("max", decoding.max_length)):
@@ -89,14 +90,14 @@ class Evaluation:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be told of the lines, if anything."""
+        """Notes on the test lines, if there are any."""
         if not self.too_long:
             return []
         are = "test line is" if self.too_long == 1 else "test lines are"
         return [f"{self.too_long:,} {are} longer than {MOST_PIECES:,} pieces: left untranslated, and scored so."]
 
     def to_json(self) -> dict[str, object]:
-        """Plain keys; scores as numbers, their intervals and signatures beside them."""
+        """Plain keys; scores as numbers, with their intervals and signatures as keys of their own."""
         scores = self.scores.all
         record: dict[str, object] = {"run": str(self.run.directory), "attention": self.kind}
         record |= {score.name.lower(): score.value for score in scores}
@@ -137,9 +138,9 @@ def evaluate_run(
     instead: Instead = NOTHING,
     keep: Keep | None = None,
 ) -> Evaluation:
-    """Translate ``test``, score it, and keep both in the run's ``decodes/``; where all is the run's own, and nothing
-    ``instead``, ``eval.json`` tells of it. A line of more than MOST_PIECES is left untranslated, as ``translate`` leaves
-    it. ``watch`` hears of the search."""
+    """Translate ``test``, score the translations, and write both into the run's ``decodes/``. If nothing is given
+    ``instead`` of what is the run's own, also write ``eval.json``. A line of more than MOST_PIECES is left untranslated,
+    as by ``translate``. ``watch`` hears how far the search has come."""
     settings = instead.decoding or translator.config.decoding
     own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = instead.tokenizer or own_tokenizer
@@ -176,12 +177,12 @@ def evaluate_run(
 
 
 def _tokenizer(config: Config, test: Lines, given: TokenizerName | None = None) -> Tokenizer:
-    """The one that is ``given``, or the run's own."""
+    """The tokenizer that is ``given``, or else the run's own."""
     return choose_tokenizer(given or config.evaluation.tokenizer, languages(config.data)[1], test.tgt)
 
 
 def training_seconds(run: Run) -> float:
-    """Time spent training and evaluating on dev, over all sittings. Raises RunError where nothing is recorded."""
+    """Time spent on training and on evaluating on dev, over all sittings. Raises RunError where none is recorded."""
     for line in reversed(run.metrics_lines()):
         with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
             return float(parse_json(line)["seconds"])
@@ -190,8 +191,8 @@ def training_seconds(run: Run) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs on one test set. ``significance``: of each run's difference from the first one by ``paired_test``; None
-    for the first."""
+    """Runs on one test set. ``significance``: the p-values of each run's difference from the first one, by
+    ``paired_test``; None for the first run."""
 
     test: str
     evaluations: list[Evaluation]
@@ -206,17 +207,18 @@ class Comparison:
 
     @property
     def test_name(self) -> str:
-        """``test`` for people, who may send it to others: without the folders that its files are in."""
+        """``test`` without the folders of its files, for pages and tables that may be sent to others."""
         return without_folders(self.test)
 
     @property
     def names(self) -> list[str]:
-        """Short ones for the runs: what tells their folders apart."""
+        """Short names of the runs: what distinguishes their folders."""
         return short_names([evaluation.run.directory for evaluation in self.evaluations])
 
     @property
     def signatures(self) -> list[str]:
-        """sacreBLEU's own description of each score, what became of the text before, and the test behind the p-values."""
+        """sacreBLEU's description of each score, how the text was cleaned before, and the test that gave the
+        p-values."""
         first = self.evaluations[0]
         described = [f"{score.name}: {score.signature}" for score in first.scores.all]
         if first.tokenizer.why:
@@ -240,10 +242,10 @@ class Comparison:
 class Terms:
     """On what runs are compared, and how.
 
-    ``test``, with ``references`` as for `open_test`: None for the test set that all of them were configured with.
-    ``decoding``: settings to change from each run's own (None: not given), ``called`` as for `decoding_with`; ``tokenizer``: the one for all instead of their
-    own. ``one_source``: whether they must translate the same text, which all needs that is told sentence by sentence or by
-    source length.
+    ``test``, with ``references`` as for `open_test`; None: the test set that all runs are configured with.
+    ``decoding``: settings that replace the runs' own (None: not given), ``called`` as for `decoding_with`. ``tokenizer``:
+    the one for all runs, instead of their own. ``one_source``: whether all runs must translate the same text, which results
+    by sentence or by source length need.
     """
 
     test: Form | None = None
@@ -260,10 +262,11 @@ class Terms:
 def compare_runs(
     runs: list[Run], terms: Terms, watch: Watch | None = None, keep: Keep | None = None, note: Note = quiet
 ) -> Comparison:
-    """Evaluate ``runs``, as `open_run` opens them, on one test set; ``note`` as for `open_text`, ``watch`` hears of each search.
+    """Evaluate ``runs``, which `open_run` has opened, on one test set. ``note`` as for `open_text`; ``watch`` hears how
+    far each search has come.
 
-    Raises RunError where they have no test set, or not the same references, not the same tokenizer, or not the same source
-    where they must.
+    Raises RunError where they have no test set, or differ in references, in tokenizer or, where it must be one, in
+    source.
     """
     texts = FoundTests()
     entries = [_Entry.of(run, texts, terms, note) for run in runs]
@@ -284,7 +287,7 @@ def compare_runs(
 
 @dataclass(frozen=True)
 class _Entry:
-    """A run that is compared: its configuration, read once, and the test set as it reads it."""
+    """A run of a comparison: its configuration, and the test set as this run reads it."""
 
     run: Run
     config: Config
@@ -297,7 +300,7 @@ class _Entry:
         return cls(run, config, *texts.of(with_test(config.data, terms.test, terms.references), run, note))
 
     def is_own(self, texts: FoundTests) -> bool:
-        """Whether that is the test set that the run was configured with, if it is still there."""
+        """Whether the test set is the one that the run was configured with, and still to be found."""
         try:
             return texts.of(self.config.data, self.run).lines == self.lines
         except (DataError, RunError):
@@ -317,7 +320,7 @@ def _check_same_test(entries: Sequence[_Entry], one_source: bool) -> None:
 
 
 def _one_tokenizer(entries: Sequence[_Entry], given: TokenizerName | None) -> Tokenizer:
-    """For all of them: scores are compared by one tokenizer alone."""
+    """The tokenizer for all of them: scores can be compared only by one tokenizer."""
     first, *others = (_tokenizer(entry.config, entry.lines, given) for entry in entries)
     for entry, other in zip(entries[1:], others, strict=True):
         if other.name != first.name:

@@ -1,4 +1,4 @@
-"""The test set that a run is evaluated on: its own, or one that is named for all runs."""
+"""The test set that a run is evaluated on: its own, or one named for all runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seq2seq_cli.runs import Run
 
 
 class FoundTest(NamedTuple):
-    """Where a test set is, and what it holds."""
+    """Where a test set is, and its lines."""
 
     where: str
     lines: Lines
@@ -24,12 +24,12 @@ class FoundTest(NamedTuple):
 
 @dataclass(frozen=True)
 class FoundTests:
-    """Test sets as they are named, each read once, whichever runs ask for it."""
+    """Test sets by their names; each is read once, however many runs ask for it."""
 
     _read: dict[tuple[object, ...], FoundTest] = field(default_factory=dict)
 
     def of(self, data: DataConfig, run: Run, note: Note = quiet) -> FoundTest:
-        """That of ``data``, as `test_text` finds it. Raises DataError also where it cannot be read."""
+        """The test set of ``data``, found as by `test_text`. Raises DataError also where it cannot be read."""
         names = (data.test,) if isinstance(data.test, str) else tuple(data.test or ())
         key = (data.corpus, data.src, data.tgt, names, tuple(data.references))
         if key not in self._read:
@@ -42,8 +42,8 @@ class FoundTests:
 
 
 def with_test(data: DataConfig, test: Form | None, references: Sequence[str] = ()) -> DataConfig:
-    """The text of a run with the test set ``test``, and ``references`` as for `open_test`, in place of its own; ``data``
-    where ``test`` is None."""
+    """``data`` with the test set ``test`` (and ``references`` as for `open_test`) in place of its own; unchanged where
+    ``test`` is None."""
     if test is None:
         return data
     return data.model_copy(
@@ -52,7 +52,7 @@ def with_test(data: DataConfig, test: Form | None, references: Sequence[str] = (
 
 
 def test_text(data: DataConfig, run: Run, note: Note = quiet) -> ParallelText:  # noqa: PT028 (no test)
-    """The test set of ``data``, which is that of ``run`` or one in its place; ``note`` as for `open_text`. Raises RunError
+    """The test set of ``data``: that of ``run``, or another in its place. ``note`` as for `open_text`. Raises RunError
     where there is none."""
     found = find_test(data, note)
     if found is None:

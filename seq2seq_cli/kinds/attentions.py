@@ -1,6 +1,6 @@
 """The table of attention kinds: what a user may write after ``--attention``.
 
-A kind is a row of independent choices, score x window x normaliser x wiring, and the file of ``model/attention/`` that
+A kind is a row of independent choices (score, window, normaliser, wiring) and the file of ``model/attention/`` that
 makes a mechanism of them. Installed packages may add rows: see docs/extension.md.
 """
 
@@ -28,23 +28,24 @@ BAHDANAU = "Bahdanau, Cho & Bengio 2015"
 LUONG = "Luong, Pham & Manning 2015"
 
 EVERY = frozenset({"wiring", "input_feeding", "window", "radius", "normaliser", "temperature", "top_k"})
-"""Settings of every kind that attends to anything."""
+"""Settings that every kind with attention weights has."""
 SCORES = frozenset({"score", "size", "max_positions"})
-"""Those of a kind that takes any score."""
+"""Settings of the kinds that take any score."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """One row: a name, its choices, and where it comes from.
 
-    ``score`` is None where none of the named ones is its own. ``wiring`` is the paper's own place for the
-    context: "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of
-    ``model/attention/`` whose ``build`` makes it, or a module of the package that adds the row, with all its dots. ``own``:
-    its settings beside those of ``EVERY`` kind; ``why_not``: why another one means nothing here. ``cost``: of a step, beside
-    the decoder's own. ``estimator``: how one that looks at one position learns; ``split``: into which segments the source is
-    split; ``summary``: what one without weights reads of it; ``size``: the hidden size of its additive score where none is set
-    (None: that of the decoder's state). ``attends``: whether there are weights at all. ``settings``: those that only a
-    package's kind has, under ``[attention.own]``. ``package``: which one has added the row; filled in by the table.
+    ``score`` is None for a kind with a score of its own, or none. ``wiring`` is where the context enters in the paper:
+    "before" the RNN reads (Bahdanau) or "after" it has read (Luong). ``module``: the file of ``model/attention/`` whose
+    ``build`` makes the mechanism, or the full dotted name of a module of the package that adds the row. ``own``: its
+    settings in addition to those of ``EVERY`` kind; ``why_not``: why a setting means nothing for this kind. ``cost``:
+    of a step, in addition to the decoder's. ``estimator``: how a kind that looks at a single position learns.
+    ``split``: into which segments the source is split. ``summary``: what a kind without weights reads of the source.
+    ``size``: the default hidden size of its additive score (None: the size of the decoder's state). ``attends``:
+    whether the kind has attention weights. ``settings``: the class of the settings that only a package's kind has,
+    under ``[attention.own]``. ``package``: the package that has added the row; filled in by the table.
     """
 
     name: str
@@ -69,13 +70,13 @@ class Kind:
 
     @property
     def import_path(self) -> str:
-        """Of the module whose ``build`` makes it."""
+        """The dotted name of the module whose ``build`` makes the mechanism."""
         ours = self.package is None or any(kind.module == self.module for kind in KINDS)
         return f"seq2seq_cli.model.attention.{self.module}" if ours else self.module
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that a user may type for it."""
+        """All names that a user may type for it."""
         return (self.name, *self.aliases)
 
     @property
@@ -244,7 +245,7 @@ def row_of(name: str) -> Kind | None:
 
 
 def find(name: str, where: str | None = None) -> Kind:
-    """The row called ``name`` (or whose alias it is).
+    """The row with this name or alias.
 
     Raises ConfigError, with the nearest name, where there is none, or where a package that offers it is at fault.
     """

@@ -1,4 +1,4 @@
-"""What does not go together, and why."""
+"""Which choices do not go together, and why."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from seq2seq_cli.kinds.layers import Wiring
 
 @dataclass(frozen=True)
 class Choices:
-    """What a configuration comes to: the kind's own choice where the user made none."""
+    """All choices of a configuration: the user's, and the kind's own where the user made none."""
 
     score: Score | None
     window: Window
@@ -37,14 +37,14 @@ CLASHES: tuple[tuple[str, Callable[[Choices], bool]], ...] = (
 
 
 class Condition(NamedTuple):
-    """Beside which choices an option of a kind means something, and what to say where they are others."""
+    """The choices that an option needs to mean anything (``met``), and what to tell a user who has made others."""
 
     option: str
     met: Callable[[Choices], bool]
     why_not: str
 
     def unmet(self, kind: Kind, chosen: Choices) -> str:
-        """Why the option means nothing beside what was ``chosen`` of a ``kind``."""
+        """Why the option means nothing, given what was ``chosen`` with this ``kind``."""
         return self.why_not.format(kind=kind.name, it=chosen)
 
 
@@ -62,4 +62,5 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("input_feeding", lambda it: it.wiring == "after",
               'input_feeding belongs to the wiring "after"; "before" feeds the context itself'),
 )  # fmt: skip
-"""Options that mean something beside some choices alone. Those that none of these names always do, of a kind that has them."""
+"""Options that mean something only with some choices. An option that is not among them always means something, if the
+kind has it."""

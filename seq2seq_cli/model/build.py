@@ -1,4 +1,4 @@
-"""From a configuration to a module: the only place that does it."""
+"""From a configuration to a module. Nothing else builds models."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -27,18 +27,18 @@ from seq2seq_cli.model.types import Attention
 from seq2seq_cli.wording import counted
 
 MOST_PARAMETERS = 2_000_000_000
-"""Of a model. A configuration may come with a run from anywhere."""
+"""Most parameters of a model: a configuration may come with a run from anywhere, and ask for anything."""
 
 CRITERIA: Mapping[Estimator | None, Criterion] = {"marginal": marginal_cross_entropy, "reinforce": reinforced}
-"""Of the estimators that learn by more than cross-entropy."""
+"""What training minimises, for the estimators that need more than cross-entropy."""
 
 
 def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int] = ()) -> Seq2Seq:
-    """The model of ``config``, freshly initialised from torch's current random state.
+    """The model of ``config``, with parameters drawn from torch's current random state.
 
-    ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces; ``segment_ends``, the source pieces that end with one of
-    ``config.attention.segment_marks``. Raises ConfigError where it would
-    have more than MOST_PARAMETERS, before any memory is taken, or there is no memory for them.
+    ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces; ``segment_ends`` are the ids of the source pieces
+    that end with one of ``config.attention.segment_marks``. Raises ConfigError where the model would have more than
+    MOST_PARAMETERS, before any memory is taken, and where memory for them cannot be had.
     """
     with torch.device("meta"), _Undrawn():
         parameters = _build(config, src_vocabulary, tgt_vocabulary, segment_ends).parameter_count()
@@ -55,8 +55,8 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
 
 
 class _Undrawn(TorchFunctionMode):
-    """Embeddings that are only counted are not drawn: on the meta device ``normal_`` would load torch's compiler, more than a
-    second of the start of every command."""
+    """Leaves embeddings undrawn while parameters are only counted: on the meta device ``normal_`` would load torch's
+    compiler, which takes more than a second at the start of every command."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -86,7 +86,7 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
 def build_layer(
     config: AttentionConfig, model: ModelConfig, attention: Attention, encoder_size: int
 ) -> AttendBefore | AttendAfter:
-    """The recurrent layer whose context enters where the kind has it, or where the user wants it to."""
+    """The recurrent layer with the wiring of the attention kind, or the one that the user has chosen instead."""
     choices = config.choices
     if choices.wiring == "before":
         return AttendBefore(model, attention, encoder_size)
@@ -94,8 +94,8 @@ def build_layer(
 
 
 def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropout: float) -> VocabularyReadout:
-    """As in the paper of the layer's wiring: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the attentional vector itself
-    (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
+    """The readout of the paper whose wiring the layer has: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the
+    attentional vector itself (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
     hidden: Maxout | Projection | None = None
     if isinstance(layer, AttendBefore):
         hidden = Maxout(layer.size, output.embedding_dim)
@@ -107,9 +107,8 @@ def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropo
 def build_attention(
     config: AttentionConfig, query_size: int, encoder_size: int, segment_ends: Sequence[int] = ()
 ) -> Attention:
-    """The mechanism of a row of the table of kinds, with the user's options: made by the file that the row names.
-
-    Raises ConfigError where that is a package's, and does not make one.
+    """The mechanism of a row of the table of kinds, with the user's options. It is made by the file that the row
+    names. Raises ConfigError where that file is a package's, and does not make one.
     """
     row, parts = config.row, Parts(config, query_size, encoder_size, segment_ends)
     if row.package is None:
@@ -131,5 +130,5 @@ def build_attention(
 
 
 def local_radius(config: AttentionConfig) -> int | None:
-    """D of a local window, None for a global one."""
+    """D of a local window in positions; None for a global one."""
     return None if config.choices.window == "global" else config.numbers.radius

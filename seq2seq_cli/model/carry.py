@@ -1,4 +1,5 @@
-"""What a layer carries from step to step, whatever it is: a tensor with a row a sentence, or tuples of such, at any depth."""
+"""What a layer carries from step to step: a tensor with one row a sentence, or tuples of such tensors, nested at any
+depth."""
 
 from typing import Any
 
@@ -6,7 +7,8 @@ from torch import Tensor
 
 
 def select(carry: Any, rows: Tensor) -> Any:
-    """The given rows of all its tensors, in their order: the only re-ordering that a search does."""
+    """The given rows of all tensors of ``carry``, in the order of ``rows``. A search re-orders its state by this
+    alone."""
     if isinstance(carry, Tensor):
         return carry.index_select(0, rows)
     parts = [select(part, rows) for part in carry]

@@ -11,7 +11,7 @@ from seq2seq_cli.model.types import DecoderOutput, DecoderState, Layer, Memories
 
 
 class Decoder(nn.Module):
-    """A stack of layers, each of which reads what the one below it says."""
+    """A stack of layers; each layer reads the features of the layer below it."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Decoder(nn.Module):
         return list(self.layers)  # type: ignore[arg-type]
 
     def prepare(self, sources: Sources, run: Pass) -> Memories:
-        """What the layers read of the sources, made ready once for all steps."""
+        """What the layers read of the sources, prepared once for all steps."""
         return Memories(tuple(layer.prepare(sources, run) for layer in self.stack))
 
     def begin(self, sources: Sources, memories: Memories, run: Pass) -> DecoderState:
@@ -32,12 +32,12 @@ class Decoder(nn.Module):
         return DecoderState(tuple(layer.begin(sources, own, run) for layer, own in pairs), 0)
 
     def pick(self, state: DecoderState, positions_RP: Tensor) -> DecoderState:
-        """The state for ``Memories.pick`` of the same positions."""
+        """The state that belongs to ``Memories.pick`` of the same positions."""
         pairs = zip(self.stack, state.carries, strict=True)
         return state._replace(carries=tuple(layer.pick(carry, positions_RP) for layer, carry in pairs))
 
     def forward(self, x_BTI: Tensor, memories: Memories, state: DecoderState, run: Pass) -> DecoderOutput:
-        """T steps from ``state``, given the embedded tokens y_{t-1} that each of them reads."""
+        """T steps from ``state`` on; ``x_BTI`` holds the embedded token y_{t-1} that each step reads."""
         carries, looks = [], []
         for layer, own, carry in zip(self.stack, memories.layers, state.carries, strict=True):
             output = layer(x_BTI, own, carry, state.step, run)

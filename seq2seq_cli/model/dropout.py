@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class Dropout(nn.Module):
     """Zeroes each element with probability ``p`` (rounded to 1/32768) and scales the rest by 1/(1 - p).
 
-    On a CPU the mask comes from 16-bit pieces of 64-bit random integers, by integer arithmetic: comparisons and what
-    follows from them take ten times as long.
+    On a CPU the mask comes from 16-bit pieces of 64-bit random integers, by integer arithmetic alone: comparisons, and
+    operations on their results, would take ten times as long.
     """
 
     def __init__(self, p: float) -> None:

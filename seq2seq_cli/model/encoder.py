@@ -14,10 +14,10 @@ NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 class SteppedLayer:
-    """A layer in one direction, step by step, by products that a search has made ready: half the time of oneDNN's layer
-    where these are in 8-bit integers, from 100 sentences on (a seventh of a greedy search, a twentieth of a beam of 5),
-    and 1 ms longer for one sentence. (oneDNN's in bfloat16 is as fast; 6 of 400 translations then depended on those
-    beside them.)"""
+    """One direction of an encoder layer, taken step by step with the prepared maps of a search. Its products may be in
+    8-bit integers; then it takes half the time of oneDNN's layer from 100 sentences on (a seventh of a greedy search, a
+    twentieth of a beam of 5), and 1 ms longer for one sentence. (oneDNN's layer in bfloat16 is as fast, but 6 of 400
+    translations then depended on the sentences beside them.)"""
 
     def __init__(self, rnn: nn.Module, run: Pass) -> None:
         read_GI, keep_GH, *biases = (rnn.get_parameter(name) for name in NAMES)
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
 
 
 def _states(rnn: nn.Module, inputs_BSI: Tensor, run: Pass) -> Tensor:
-    """What a layer in one direction makes of its inputs: S x H each."""
+    """The states of one direction of a layer, B x S x H."""
     if run.in_int8:  # in other formats oneDNN's own layers are as fast or faster
         return run.once(rnn, lambda: SteppedLayer(rnn, run))(inputs_BSI)
     states_BSH: Tensor = rnn(inputs_BSI)[0]

@@ -1,4 +1,4 @@
-"""Forced decoding: target sentences that a model is made to say, and what a criterion makes its loss of."""
+"""Forced decoding: a model reads given target sentences, and a criterion makes a loss of what it predicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories
 
 @dataclass(frozen=True)
 class Forced:
-    """``embedded_BTI``: what each step reads, the embedded tokens of ``target``; ``state`` is that before the first step."""
+    """A model on given targets, before its first step. ``embedded_BTI``: the embedded tokens that each step reads;
+    ``state``: the decoder's state before the first step."""
 
     run: Pass
     decoder: Decoder
@@ -31,32 +32,33 @@ class Forced:
 
     @cached_property
     def output(self) -> DecoderOutput:
-        """What the decoder says of all steps."""
+        """The decoder's output at all steps."""
         output: DecoderOutput = self.decoder(self.embedded_BTI, self.memories, self.state, self.run)
         return output
 
     def cross_entropies(self) -> CrossEntropies:
-        """Of the real steps' targets, each given all before it."""
+        """Cross-entropies of the targets of the real steps, each given all tokens before it."""
         return self.readout.cross_entropies(*self._real_steps(), self.smoothing, self.run)
 
     def cross_entropy(self) -> Loss:
-        """The same as a loss."""
+        """The same, as a loss."""
         smoothed, nll_N = self.cross_entropies()
         return Loss(smoothed, nll_N.sum())
 
     def log_probs(self) -> Tensor:
-        """log_prob_B: the sum over the real steps of log p(y_t | y_<t, x), as a search has it, with a gradient."""
+        """log_prob_B: log p(y_t | y_<t, x) summed over the real steps, as a search would compute it, but with a
+        gradient."""
         log_prob_N = self.readout.target_log_probs(*self._real_steps(), self.run)
         return log_prob_N.new_zeros(len(self.target.real_BT)).index_add(
             0, self.target.real_BT.nonzero()[:, 0], log_prob_N
         )
 
     def _real_steps(self) -> tuple[Tensor, Tensor]:
-        """Of N real tokens, the features that say them, and the tokens."""
+        """The features and the target tokens of the N real steps."""
         real_N = self.target.real_BT.flatten().nonzero().squeeze(1)
         features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
         return features_NF, self.target.says_BT.flatten()[real_N]
 
 
 Criterion = Callable[[Forced], Loss]
-"""What training makes as small as it can: those of `model.criteria`, or ``Forced.cross_entropy``."""
+"""The loss that training minimises: one of `model.criteria`, or ``Forced.cross_entropy``."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 FORMAT = 2
-"""Of what this version writes. 1: parameters stand where they did when the decoder was one module."""
+"""The format of the weights that this version writes. In format 1 parameters have the names from the time when the
+decoder was a single module."""
 
 RENAMED: tuple[tuple[str, str], ...] = (
     (r"decoder\.wiring\.readout\.", "readout.hidden."),
@@ -15,11 +16,11 @@ RENAMED: tuple[tuple[str, str], ...] = (
     (r"output_embedding\.", "readout.embedding."),
     (r"output_bias$", "readout.bias_V"),
 )
-"""Beginnings of names of the first format, and what has become of them."""
+"""Patterns of how parameter names of format 1 begin, and what replaces them."""
 
 
 def by_todays_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of any format, each parameter by the name that it has now, in their order."""
+    """Weights of any format, each parameter under the name that it has now; the order stays."""
     return {_today(name): tensor for name, tensor in weights.items()}
 
 

@@ -8,18 +8,21 @@ from seq2seq_cli.model.products import precise
 ZERO = 128
 LARGEST = 127
 BLOCK = 64
-"""Rows are multiplied by so many at least, fewer by a power of two. For each new number of them oneDNN compiles a
-product, which takes as long as one of 200 rows does, and in a search there is one at each step that sentences end."""
+"""The number of rows is padded to a multiple of this; fewer rows are padded to a power of two. oneDNN compiles a
+product for each new number of rows, which takes as long as a product of 200 rows; and in a search the number falls
+whenever sentences end."""
 
 
 class Int8Matrix:
-    """A matrix M, O x I, and its bias, each row of M in steps of its own of 1/127 of its largest number.
+    """A matrix M, O x I, and its bias. Each row of M is rounded to multiples of 1/127 of its largest number.
 
-    What it is multiplied with is rounded to 1/127 of the largest number that can occur: 1 where all of it is known to
-    lie in [-1, 1] (``bounded``: states of an LSTM or GRU, mixtures of these, attentional vectors), else the largest of
-    each vector. Either way a vector's product does not depend on those beside it, on no processor: oneDNN, which has
-    other code for one row than for many, is asked for nothing that it could round in more than one way, a sum of
-    integers times one number. (Given 1/127 and a bias besides, it multiplies and adds in another order with AMX.)
+    The vectors that M multiplies are rounded to 1/127 of the largest number that can occur. That is 1 where all of them
+    are known to lie in [-1, 1] (``bounded``: states of an LSTM or GRU, mixtures of these, attentional vectors), and
+    otherwise the largest number of each vector.
+
+    On every processor a vector's product is the same whichever vectors are beside it. oneDNN has different code for one
+    row and for many, so it is asked only for what cannot be rounded in two ways: a sum of integers times one number.
+    (With 1/127 and a bias given as well, it multiplies and adds in another order on AMX.)
     """
 
     def __init__(self, matrix: Tensor, bias_O: Tensor | None = None, bounded: bool = True) -> None:
@@ -27,7 +30,7 @@ class Int8Matrix:
         step_O1 = _steps(matrix)
         rounded = (matrix / step_O1).round_().to(torch.int8)
         self.step_O = (step_O1 / LARGEST if bounded else step_O1).squeeze(1)
-        """What a sum of integers counts: where it is known, the step of what is multiplied is in it."""
+        """What one unit of a sum of integers is worth, by row of M. For bounded vectors it includes their 1/127."""
         self.zero_O = torch.zeros(len(matrix), dtype=torch.int32)
         self.bias_O = None if bias_O is None else bias_O.detach().float()
         self.bounded = bounded
@@ -52,12 +55,12 @@ class Int8Matrix:
         return out if addend is None else out.add_(addend)
 
     def _product(self, unsigned_NI: Tensor) -> Tensor:
-        """Of numbers around ZERO (for signed ones oneDNN has but a reference implementation) and M's integers, times
-        ``step_O``."""
+        """Integers around ZERO times M's integers, times ``step_O``. (Unsigned, because for signed integers oneDNN has
+        only a slow reference implementation.)"""
         rows, size = unsigned_NI.shape
         room = -(-rows // BLOCK) * BLOCK if rows > BLOCK else 1 << (rows - 1).bit_length()
         rounded_NI = torch.empty((room, size), dtype=torch.uint8)
-        # By way of 32 bits: to eight at once torch converts number by number, which takes four times as long.
+        # By way of 32 bits: torch converts straight to 8 bits number by number, which takes four times as long.
         rounded_NI[:rows] = unsigned_NI.to(torch.int32)
         out_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
             *(rounded_NI, 1.0, ZERO),
@@ -73,5 +76,5 @@ class Int8Matrix:
 
 
 def _steps(rows_NI: Tensor) -> Tensor:
-    """1/127 of the largest number of each row, N x 1, never zero."""
+    """1/127 of the largest number of each row, N x 1; never zero."""
     return (rows_NI.abs().amax(1, keepdim=True) / LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)

@@ -1,4 +1,4 @@
-"""Vocabulary projection and cross-entropy in one, so that the logits of a batch are never all in memory."""
+"""Vocabulary projection and cross-entropy in one, so that the logits of a batch are never in memory all at once."""
 
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ CHUNK = 256
 
 
 class Loss(NamedTuple):
-    """Sums over the target tokens, in nats: ``smoothed`` is what is trained, ``nll`` the plain negative
-    log-likelihood; ``guidance`` that of `criteria.guidance`, where attention is guided."""
+    """Sums over the target tokens, in nats. ``smoothed`` is minimised in training, ``nll`` is the plain negative
+    log-likelihood, and ``guidance`` the loss of `criteria.guidance` (None where attention is not guided)."""
 
     smoothed: Tensor
     nll: Tensor
@@ -22,7 +22,8 @@ class Loss(NamedTuple):
 
 
 class CrossEntropies(NamedTuple):
-    """In nats: ``smoothed``, summed over the rows, is what is trained; ``nll_N`` of each row, without a gradient."""
+    """In nats. ``smoothed``, summed over the rows, is minimised in training; ``nll_N`` is the plain one of each row,
+    without a gradient."""
 
     smoothed: Tensor
     nll_N: Tensor
@@ -31,7 +32,7 @@ class CrossEntropies(NamedTuple):
 def cross_entropies(
     rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor, smoothing: float
 ) -> CrossEntropies:
-    """Label-smoothed cross-entropy (Szegedy et al. 2016, 7) of softmax(rows W^T + b), and the plain one.
+    """Label-smoothed cross-entropy (Szegedy et al. 2016, 7) of softmax(rows W^T + b), and the plain one of each row.
 
     Gradients are computed along with the loss, chunk by chunk, when any input needs one.
     """
@@ -42,9 +43,9 @@ def cross_entropies(
 
 
 def target_log_probs(rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_N: Tensor) -> Tensor:
-    """log softmax(rows W^T + b) of each row's target, in float32 or better, each with a gradient of its own.
+    """log softmax(rows W^T + b) at each row's target, in float32 or better; each row has its own gradient.
 
-    The logits are computed again for the gradients, chunk by chunk.
+    The logits are computed again in the backward pass, chunk by chunk.
     """
     with torch.autocast(rows_NR.device.type, enabled=False):
         log_prob_N: Tensor = _TargetLogProbs.apply(rows_NR, weight_VR, bias_V, target_N)  # type: ignore[no-untyped-call]
@@ -52,8 +53,8 @@ def target_log_probs(rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_
 
 
 class _TargetLogProbs(torch.autograd.Function):
-    """With p = softmax(logits), the gradient by the logits of a row is that of its target's log-probability times
-    1 - p at the target, -p elsewhere."""
+    """With p = softmax(logits), the derivative of the target's log-probability by the logits is 1 - p at the target and
+    -p elsewhere. The backward pass multiplies it by the gradient of that log-probability."""
 
     @staticmethod
     def forward(ctx, rows_NR, weight_VR, bias_V, target_N):  # type: ignore[no-untyped-def]
@@ -87,11 +88,11 @@ class _TargetLogProbs(torch.autograd.Function):
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """With p = softmax(logits) and a smoothing of eps over V tokens, the gradient by the logits is
-    p - eps/V, and less 1 - eps at the target.
+    """With p = softmax(logits) and a smoothing of eps over V tokens, the gradient by the logits is p - eps/V, less 1 -
+    eps at the target.
 
-    Only p goes through the products over the vocabulary. The rest is the same for all tokens or belongs to one, and is
-    taken from what they yield: three passes over the logits fewer (11% of this function).
+    Only p takes part in the products over the vocabulary. The other terms are equal for all tokens or concern one
+    token, and are added to the results of the products: three passes over the logits fewer (11% of this function).
     """
 
     @staticmethod
@@ -118,12 +119,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_rows -= (smoothing * mean_R).to(compute) + rest * weight[target_N]
             grad_weight -= share * rows_NR.sum(0, dtype=precise)
             grad_bias -= share * len(rows_NR)
-            # Not index_put_: to that several threads add in whatever order they come, and no run is like another.
+            # Not index_put_: there, threads add in whatever order they come, so that no two runs would be equal.
             grad_weight.index_add_(0, target_N, rows_NR.to(grad_weight.dtype), alpha=-rest)
             grad_bias.index_add_(0, target_N, grad_bias.new_ones(len(rows_NR)), alpha=-rest)
         ctx.save_for_backward(grad_rows, grad_weight, grad_bias)
         nll_N = -p_N.to(precise).log()
-        # Too small for the number format: their logarithm from the logits themselves.
+        # Where a probability is too small for the number format, its logarithm comes from the logits themselves.
         lost = (p_N < torch.finfo(compute).tiny).nonzero().squeeze(1)
         log_probs = linear(rows_NR[lost], weight, bias).log_softmax(-1, dtype=precise)
         nll_N[lost] = -log_probs.gather(1, target_N[lost, None]).squeeze(1)

@@ -1,4 +1,5 @@
-"""Linear maps, made ready once for all the products of a pass: taken step by step, they learn from all steps at once."""
+"""Linear maps, prepared once for all the products of a pass. Where steps are taken one by one, their gradients are
+computed for all steps at once."""
 
 from __future__ import annotations
 
@@ -17,19 +18,20 @@ T = TypeVar("T")
 
 
 class Ledger(Protocol):
-    """What the steps leave in the backward pass for the gradients of the tensors that they share."""
+    """Gathers, in the backward pass, what the steps contribute to the gradients of the tensors that they share."""
 
     def gradients(self) -> tuple[Tensor | None, ...]:
-        """Those gradients, once the last step has been; what the steps have left is given up."""
+        """The gradients, after the last step has contributed. The ledger is empty afterwards."""
         ...
 
 
 def link(ledger: Ledger, *tensors: Tensor | None) -> Tensor:
-    """What all steps that share ``tensors`` hang on: a tensor with no value of its own, that passes on in the backward
-    pass the gradients of ``ledger``, after all steps.
+    """A tensor without a value of its own that all steps which share ``tensors`` depend on. The backward pass reaches
+    it after all steps, and then gives ``tensors`` the gradients of ``ledger``.
 
-    A step then computes no more than the gradients of its own inputs. (The ledger must not hold the link: Python
-    would free neither of them before its next search for such rings, with all that a batch has left behind.)
+    So a step itself computes only the gradients of its own inputs. (The ledger must not refer to the link: in such a
+    circle of references, Python would keep both, and all that a batch has left behind, until its garbage collector next
+    runs.)
     """
     shared: Tensor = _Last.apply(ledger, *tensors)  # type: ignore[no-untyped-call]
     return shared
@@ -49,7 +51,7 @@ class _Last(torch.autograd.Function):
 
 @dataclass
 class ProductLedger:
-    """The gradient of a matrix as the sum over the steps of left^T right."""
+    """Gathers the gradient of a matrix: the sum of left^T right over the steps."""
 
     dtype: torch.dtype
     has_bias: bool
@@ -66,46 +68,46 @@ class ProductLedger:
 
 
 def joined(parts: list[Tensor]) -> Tensor:
-    """Parts one after another in the last dimension but one; a single one is not copied."""
+    """The parts one after another along the last dimension but one. A single part is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
 class Map(Protocol):
-    """A linear map whose weights many products share."""
+    """A linear map, prepared for many products."""
 
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        """x M^T + b + addend: vectors of size I, in any number of dimensions -> the same of size O."""
+        """x M^T + b + addend: vectors of size I, in any number of dimensions -> vectors of size O."""
         ...
 
 
 class StepMatrix:
-    """A matrix M, O x I, or one for each of B sentences, B x O x I, that vectors are multiplied with at every step.
+    """A matrix M, O x I, or one for each of B sentences, B x O x I, that multiplies vectors at every step.
 
-    It is cast to ``dtype``, the precision of the products, once, and its gradient is one product over all steps instead of a
-    small one each: a step costs half of its backward pass, and the sum over the steps is not rounded to bfloat16 in
-    between. Not a module: made anew for every forward pass.
+    It is cast once to ``dtype``, the precision of the products. Its gradient is one product over all steps instead of a
+    small one for each: that halves the backward pass of a step, and the sum over the steps is not rounded to bfloat16
+    on the way. Not a module: made anew for every forward pass.
     """
 
     def __init__(self, matrix: Tensor, bias_O: Tensor | None = None, dtype: torch.dtype | None = None) -> None:
         dtype = dtype or compute_dtype(matrix)
         self.plain = matrix
-        """M itself, for whatever is not a product."""
+        """M itself, for uses that are no product."""
         self.matrix = matrix.detach().to(dtype).contiguous()
         self.bias_O = None if bias_O is None else bias_O.detach().to(dtype)
         self.ledger = ProductLedger(matrix.dtype, bias_O is not None)
         self.link = link(self.ledger, matrix, bias_O)
 
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        """x M^T + b + addend: vectors of size I, in any number of dimensions -> the same of size O.
+        """x M^T + b + addend: vectors of size I, in any number of dimensions -> vectors of size O.
 
-        Where there is a matrix a sentence, R x T x I, R being B or so many times B that some rows one after another
+        Where there is a matrix for each sentence, x is R x T x I. R is B or a multiple of it: then consecutive rows
         belong to one sentence.
         """
         out: Tensor = _Product.apply(self._by_matrix(x), addend, self.link, self)  # type: ignore[no-untyped-call]
         return out if self.matrix.dim() == 2 else out.view(*x.shape[:-1], self.matrix.shape[1])
 
     def mixture(self, weights_RTO: Tensor) -> Tensor:
-        """weights M: sums of the rows of M, weighted. R x T x O -> R x T x I (R as in ``product``)."""
+        """weights M: weighted sums of the rows of M. R x T x O -> R x T x I (R as in ``product``)."""
         out: Tensor = _Mixture.apply(self._by_matrix(weights_RTO), self.link, self)  # type: ignore[no-untyped-call]
         return out.view(*weights_RTO.shape[:-1], self.matrix.shape[2])
 
@@ -114,7 +116,7 @@ class StepMatrix:
         return x if self.matrix.dim() == 2 else x.reshape(len(self.matrix), -1, x.shape[-1])
 
     def leave(self, left: Tensor, right: Tensor) -> None:
-        """One step's part of M's gradient, left^T right."""
+        """Record the part of one product in the gradient of M, left^T right, by its two factors."""
         if self.matrix.dim() == 2:
             left, right = left.flatten(0, -2), right.flatten(0, -2)
         self.ledger.left.append(left)
@@ -125,7 +127,7 @@ class StepMatrix:
         return type(self)(self.plain.index_select(0, rows), dtype=self.matrix.dtype)
 
     def pick(self, rows_RP: Tensor) -> Self:
-        """Some rows of each sentence's matrix (R as in ``product``)."""
+        """Some rows of each sentence's matrix alone (R as in ``product``)."""
         return type(self)(pick(self.plain, rows_RP), dtype=self.matrix.dtype)
 
 
@@ -169,10 +171,10 @@ class _Mixture(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """Torch's, whose product is a ``Pass``'s.
+    """Torch's linear layer, multiplied through ``Pass.map``.
 
-    ``bounded``: whether all that it is given lies in [-1, 1] where there is no dropout, as states of an LSTM or GRU do,
-    mixtures of these, and attentional vectors. ``exact``: whether it is computed in float32 or better wherever it is.
+    ``bounded``: whether its inputs all lie in [-1, 1] when there is no dropout, as states of an LSTM or GRU, mixtures
+    of these and attentional vectors do. ``exact``: whether it is always computed in float32 or better.
     """
 
     def __init__(
@@ -184,10 +186,11 @@ class Linear(nn.Linear):
 
 
 class Pass:
-    """One forward pass, or all of a search: what is made ready of the weights is made once, on first use, and shared.
+    """One forward pass, or one whole search. What is prepared of the weights is made once, on first use, and shared.
 
-    ``dtype``: what products are computed in (None: the weights' own); ``stepping``: whether steps are taken one by one even
-    where they need not be; ``in_int8``: whether maps multiply in 8-bit integers, without gradients.
+    ``dtype``: what products are computed in (None: the weights' own type). ``stepping``: whether steps are taken one by
+    one even where they could be taken together. ``in_int8``: whether maps multiply in 8-bit integers, without
+    gradients.
     """
 
     def __init__(self, dtype: torch.dtype | None = None, stepping: bool = False, in_int8: bool = False) -> None:
@@ -197,14 +200,14 @@ class Pass:
         self._made: dict[nn.Module, Any] = {}
 
     def map(self, linear: Linear) -> Map:
-        """That of a linear layer."""
+        """The map of a linear layer."""
         made: Map = self.once(
             linear, lambda: self.make(linear.weight, linear.bias, bounded=linear.bounded, exact=linear.exact)
         )
         return made
 
     def once(self, owner: nn.Module, make: Callable[[], T]) -> T:
-        """What ``make`` has made for a module: one thing each."""
+        """What ``make`` returns, called once for each ``owner``."""
         if owner not in self._made:
             self._made[owner] = make()
         made: T = self._made[owner]

@@ -1,4 +1,4 @@
-"""Matrix products, picking rows of matrices, and a tanh, by the quickest way that torch has."""
+"""Matrix products, picking rows of matrices, and a tanh, each in the quickest way that torch has."""
 
 import torch
 from torch import Tensor, nn
@@ -6,22 +6,23 @@ from torch import Tensor, nn
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether torch has oneDNN's linear map (which its own compiler uses as well)."""
 BFLOAT16 = ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-"""Whether it has it in bfloat16: not on processors without AVX-512, nor where ONEDNN_MAX_CPU_ISA keeps it from that. Torch's
-own is oneDNN's as well, but adds the bias more slowly."""
+"""Whether torch has oneDNN's linear map in bfloat16: not on processors without AVX-512, nor where ONEDNN_MAX_CPU_ISA
+forbids it. (Torch's own linear map also calls oneDNN, but adds the bias more slowly.)"""
 FLOAT32 = BFLOAT16 and torch.backends.cpu.get_cpu_capability() == "AVX512"
-"""Whether it is the quicker one in float32: torch itself asks MKL, which knows only half the vector width of AMD's processors
-with AVX-512 (measured on Zen 5: 220 against 100 GFLOP/s). With AVX2 it is MKL's that is quicker, which need not be
-compiled for each new shape either (see docs/performance.md). Elsewhere torch's own is taken as well."""
+"""Whether oneDNN's linear map is the quicker one in float32. Torch itself calls MKL, which uses only half the vector
+width of AMD's processors with AVX-512 (measured on Zen 5: 100 against oneDNN's 220 GFLOP/s). With AVX2, MKL is quicker;
+it also need not compile for each new shape (see docs/performance.md). On all other processors torch's own is used as
+well."""
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """What products with ``x`` are computed in: autocast's type where it is on, otherwise its own."""
+    """The type that products with ``x`` are computed in: autocast's where it is on, otherwise that of ``x``."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 def precise(x: Tensor) -> Tensor:
-    """``x`` in float32, or in float64 where it is so already."""
+    """``x`` in float32, or unchanged if it is in float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -31,7 +32,7 @@ def fast_tanh(x: Tensor) -> Tensor:
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W^T + b in the type that x has, whatever autocast's is; without a gradient."""
+    """x W^T + b in the type of ``x``, whatever autocast says; without a gradient."""
     if _by_onednn(x_NI):
         out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
         return out_NO
@@ -42,14 +43,14 @@ def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
 
 
 def outer(left_NO: Tensor, right_NI: Tensor) -> Tensor:
-    """left^T right, the sum of the rows' outer products, without a gradient."""
+    """left^T right: the sum of the outer products of the rows; without a gradient."""
     if left_NO.dtype == torch.float32 and _by_onednn(left_NO):
         return linear(left_NO.t(), right_NI.t())
     return left_NO.t() @ right_NI
 
 
 def _dense(x: Tensor) -> Tensor:
-    # Rows with something between them are multiplied by a reference implementation, a thousand times as slow.
+    # Rows that are not dense in memory go to a reference implementation, a thousand times as slow.
     return x if x.is_contiguous() or x.t().is_contiguous() else x.contiguous()
 
 
@@ -59,15 +60,16 @@ def _by_onednn(x: Tensor) -> bool:
 
 
 def pick(x_BSI: Tensor, positions_RP: Tensor) -> Tensor:
-    """Vectors at positions of each row's own: B x S x I -> R x P x I, in a fifth of the time of a gather.
+    """The vectors at some positions of each row: B x S x I -> R x P x I, in a fifth of the time of a gather.
 
-    R is B, or so many times B that some rows one after another pick from the same."""
+    R is B or a multiple of it: then consecutive rows pick from the same sentence.
+    """
     rows_R = torch.arange(len(positions_RP), device=x_BSI.device) // (len(positions_RP) // len(x_BSI))
     picked_NI: Tensor = x_BSI.flatten(0, 1).index_select(0, (rows_R[:, None] * x_BSI.shape[1] + positions_RP).flatten())
     return picked_NI.view(*positions_RP.shape, -1)
 
 
 def mixtures(weights_RTGS: Tensor, x_BSI: Tensor) -> Tensor:
-    """G sums of each row's vectors for each of T steps, weighted: R T x G x I (R as in ``pick``)."""
+    """G weighted sums of each row's vectors for each of T steps: R T x G x I (R as in ``pick``)."""
     by_sentence_BNS = weights_RTGS.reshape(len(x_BSI), -1, weights_RTGS.shape[-1])
     return (by_sentence_BNS @ x_BSI).view(-1, weights_RTGS.shape[2], x_BSI.shape[2])

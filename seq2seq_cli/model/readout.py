@@ -1,4 +1,4 @@
-"""From what the decoder says to the vocabulary: in training, forced scoring and search alike."""
+"""From the decoder's features to the vocabulary: the same in training, forced scoring and search."""
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class Maxout(nn.Module):
 
 
 class Projection(Linear):
-    """To the size of the embeddings, from features in [-1, 1]: F -> size."""
+    """A linear map of features in [-1, 1] to the size of the embeddings: F -> size."""
 
     def __init__(self, features_size: int, size: int) -> None:
         super().__init__(features_size, size, bias=False, bounded=True)
@@ -37,14 +37,14 @@ class Projection(Linear):
 
 
 class Readout(nn.Module):
-    """What the decoder's features say of the next token. All that is done with them, in training, forced scoring, alignment and
-    search, comes from the same ``logits``, so that these are all that one needs that wraps another.
+    """Predicts the next token from the decoder's features. Training, forced scoring, alignment and search all start
+    from the same ``logits``, so a readout that wraps another one needs nothing else of it.
 
-    A subclass may have what follows from them by a quicker way, or one that takes less memory.
+    A subclass may override the rest with something quicker or smaller in memory.
     """
 
     def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """What softmax makes p(y_t | y_<t, x) of, over the vocabulary: N x F -> N x V, in any number of dimensions."""
+        """Logits of p(y_t | y_<t, x) over the vocabulary: N x F -> N x V, in any number of dimensions."""
         raise NotImplementedError
 
     def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
@@ -52,11 +52,12 @@ class Readout(nn.Module):
         return precise(self.logits(features_NF, run)).log_softmax(-1)
 
     def target_log_probs(self, features_NF: Tensor, target_N: Tensor, run: Pass) -> Tensor:
-        """log_prob_N of each target, with a gradient of its own."""
+        """The log-probability of each target, N; each has its own gradient."""
         return self.log_probs(features_NF, run).gather(1, target_N[:, None]).squeeze(1)
 
     def cross_entropies(self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
-        """Label-smoothed cross-entropy, summed, and the negative log-likelihood of each target, which has no gradient."""
+        """Label-smoothed cross-entropy, summed, and the negative log-likelihood of each target, which has no
+        gradient."""
         log_probs_NV = self.log_probs(features_NF, run)
         nll_N = -log_probs_NV.gather(1, target_N[:, None]).squeeze(1)
         smoothed = (1 - smoothing) * nll_N.sum() - smoothing * log_probs_NV.mean(-1).sum()
@@ -64,8 +65,8 @@ class Readout(nn.Module):
 
 
 class VocabularyReadout(Readout):
-    """softmax(E r + b) over the vocabulary, r made of the decoder's features by ``hidden`` (None: they are r themselves)
-    and E the ``embedding`` of the target's pieces, or a matrix of its own.
+    """softmax(E r + b) over the vocabulary. ``hidden`` makes r of the decoder's features (None: the features are r). E
+    is the ``embedding`` of the target's pieces, or a matrix of its own.
 
     In training the first ``fresh_size`` features go through a dropout.
     """
@@ -81,7 +82,7 @@ class VocabularyReadout(Readout):
         self.dropout = Dropout(dropout)
 
     def rows(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """What the embeddings are compared with."""
+        """r, the vectors that the embeddings are compared with."""
         if self.fresh_size == features_NF.shape[-1]:
             features_NF = self.dropout(features_NF)
         elif self.training:

@@ -22,7 +22,7 @@ from seq2seq_cli.model.types import Sources, Start
 class Seq2Seq(nn.Module):
     """An encoder-decoder over token ids.
 
-    ``source_embedding``, ``target_embedding`` and the readout's may be one and the same.
+    ``source_embedding``, ``target_embedding`` and the readout's embedding may be one object.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class Seq2Seq(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in [-0.1, 0.1] (Luong, Pham & Manning 2015, 4.1), more where a matrix has n < 300 inputs, so that
-        its outputs are no smaller than they: within (3/n)^1/2, of variance 1/n (LeCun et al. 1998, 4.6). Biases zero.
+        """Draw weights uniformly from [-0.1, 0.1] (Luong, Pham & Manning 2015, 4.1). A matrix with n < 300 inputs gets
+        more, so that its outputs are no smaller than its inputs: [-b, b] with b = (3/n)^1/2, of variance 1/n (LeCun et
+        al. 1998, 4.6). Biases are zero.
 
-        Measured on Multi30k: attention forms in fewer steps than from Glorot's, orthogonal and smaller
-        embedding weights (dev BLEU after one epoch 8.1 against 5.9).
+        Measured on Multi30k: attention forms in fewer steps than with Glorot's initialisation, orthogonal matrices and
+        smaller embeddings (dev BLEU after one epoch 8.1 against 5.9).
         """
         for _, parameter in sorted(self.named_parameters(), key=lambda named: _turn(named[0])):
             if parameter.dim() > 1:
@@ -60,23 +61,25 @@ class Seq2Seq(nn.Module):
                 nn.init.zeros_(parameter)
 
     def new_pass(self, stepping: bool = False, in_int8: bool = False) -> Pass:
-        """For a forward pass or a search with this model, in the precision that products have here and now."""
+        """A pass for one forward pass or one search with this model, in the precision that products have here and
+        now."""
         return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8)
 
     def encode(self, inputs: Inputs, run: Pass) -> Sources:
-        """What there is to look at."""
+        """The encoded sources."""
         tokens_BS, mask_BS = inputs.text
         text = self.encoder(self._embed(self.source_embedding, tokens_BS), mask_BS, run)
         return {TEXT: text._replace(tokens_BS=tokens_BS)}
 
     def start(self, inputs: Inputs, run: Pass) -> Start:
-        """What the decoder's layers read, and its state before the first step."""
+        """What the decoder's layers read of the sources, and the decoder's state before the first step."""
         sources = self.encode(inputs, run)
         memories = self.decoder.prepare(sources, run)
         return Start(memories, self.decoder.begin(sources, memories, run))
 
     def forced(self, target: Target, start: Start, run: Pass, smoothing: float = 0.0) -> Forced:
-        """What is said where each step reads what ``target`` gives it (teacher forcing), a row for each one of ``start``."""
+        """Forced decoding (teacher forcing): each step reads what ``target`` gives it. ``target`` has a row for each
+        row of ``start``."""
         return Forced(
             run=run,
             decoder=self.decoder,
@@ -89,7 +92,8 @@ class Seq2Seq(nn.Module):
         )
 
     def loss(self, batch: Batch, smoothing: float) -> Loss:
-        """Sums over the real target tokens, label-smoothed by ``smoothing``; with that of the guidance where there is one."""
+        """The loss summed over the real target tokens, with labels smoothed by ``smoothing``, and the guidance where
+        attention is guided."""
         run = self.new_pass()
         forced = self.forced(batch.target, self.start(batch, run), run, smoothing)
         loss = self.criterion(forced)
@@ -99,8 +103,8 @@ class Seq2Seq(nn.Module):
 
     @torch.no_grad()
     def nll(self, batch: Batch, most_cells: int | None = None) -> Tensor:
-        """Negative log-likelihood of the real target tokens, summed; without gradients. So many steps at a time that B x T x S,
-        which memory grows with, stays within ``most_cells``, where one step does."""
+        """Negative log-likelihood of the real target tokens, summed, in nats; without gradients. Memory grows with B x
+        T x S: ``most_cells`` limits it, by taking fewer steps at a time (but at least one)."""
         run, src_BS, steps = self.new_pass(), batch.text.ids_BL, batch.target.says_BT.shape[1]
         start = self.start(batch, run)
         span = steps if most_cells is None else max(1, most_cells // src_BS.numel())
@@ -111,8 +115,8 @@ class Seq2Seq(nn.Module):
         return total
 
     def candidate_log_probs(self, inputs: Inputs, rows_R: Tensor, target: Target) -> Tensor:
-        """log_prob_R of R translations, of which each one's source is given by its row in ``inputs``, ``rows_R``; with
-        gradients. A source is encoded once. Steps that are not real are not counted."""
+        """log_prob_R of R translations, with gradients; ``rows_R`` gives the row of ``inputs`` that each one
+        translates. Each source is encoded once. Padding steps do not count."""
         run = self.new_pass()
         return self.forced(target, self.start(inputs, run).select(rows_R), run).log_probs()
 
@@ -124,13 +128,13 @@ class Seq2Seq(nn.Module):
         return embedded_BLI
 
     def parameter_count(self) -> int:
-        """Numbers learned; a shared matrix counts once."""
+        """How many numbers are learned; a shared matrix counts once."""
         return sum(math.prod(parameter.shape) for parameter in self.parameters())
 
 
 def _turn(name: str) -> int:
-    """When a parameter is drawn: in the order that there was when all of this was one module, so that a seed goes on drawing
-    the same model."""
+    """When a parameter is drawn: in the order from the time when the model was a single module, so that a seed goes on
+    giving the same model."""
     if "embedding" in name:
         return 3
     return 2 if ".bridge." in name else int(name.startswith("readout."))

@@ -21,8 +21,8 @@ AttentionState = tuple[Tensor, ...]
 
 
 class Source(NamedTuple):
-    """One thing to look at, encoded: ``states_BSE``, one a position; ``summary_BE``, of a text the two directions' final
-    states; ``mask_BS``; and the ``tokens_BS`` that were encoded."""
+    """One encoded thing to look at: ``states_BSE``, a state for each position; ``summary_BE``, for a text the final
+    states of both directions; ``mask_BS``; and the ``tokens_BS`` that were encoded."""
 
     states_BSE: Tensor
     summary_BE: Tensor
@@ -31,11 +31,11 @@ class Source(NamedTuple):
 
 
 Sources = Mapping[str, Source]
-"""By the names that they have in `inputs.Inputs`."""
+"""The sources by name, as in `inputs.Inputs`."""
 
 
 class Keys(Protocol):
-    """What the steps share of the keys, ``plain`` being the keys_BSA themselves."""
+    """What all steps share of the keys; ``plain`` are the projected keys themselves, keys_BSA."""
 
     plain: Tensor
 
@@ -48,15 +48,15 @@ class Keys(Protocol):
         ...
 
     def pick(self, positions_RP: Tensor) -> Keys:
-        """Some positions alone, of each row's own."""
+        """The keys of some positions alone; each row has its own positions."""
         ...
 
 
 class Values(Protocol):
-    """What is mixed to contexts."""
+    """What attention weights mix into contexts."""
 
     def mixture(self, weights_RTS: Tensor) -> Tensor:
-        """Their sums, weighted: R x T x S -> R x T x E (rows as in ``Memory``)."""
+        """Sums of the values, weighted: R x T x S -> R x T x E (rows as in ``Memory``)."""
         ...
 
     def select(self, rows: Tensor) -> Values: ...
@@ -65,10 +65,11 @@ class Values(Protocol):
 
 
 class Memory(NamedTuple):
-    """What attention reads, made once a source batch: the keys are projected here and never again.
+    """What attention reads of a source batch. Made once, so that the keys are projected once.
 
-    ``values`` are the encoder's states, B x S x E, or what a mechanism reads in their place. In beam search R = K B rows
-    read it, K hypotheses of each sentence one after another: mask and summary then have R rows, values and keys still B.
+    ``values`` are the encoder's states, B x S x E, or what a mechanism reads instead of them. In beam search R = K B
+    rows read it: consecutive rows are the K hypotheses of one sentence. Mask and summary then have R rows, values and
+    keys still B.
     """
 
     values: Values
@@ -82,22 +83,23 @@ class Memory(NamedTuple):
         return Memory(self.values.select(rows), self.keys.select(rows), mask_BS, summary_BE)
 
     def shared(self, readers: int) -> Memory:
-        """For ``readers`` rows of each sentence."""
+        """The same memory, read by ``readers`` rows for each sentence."""
         mask_RS, summary_RE = (x.repeat_interleave(readers, 0) for x in (self.mask_BS, self.summary_BE))
         return Memory(self.values, self.keys, mask_RS, summary_RE)
 
     def pick(self, positions_RP: Tensor) -> Memory:
-        """The memory of some positions, of each row's own."""
+        """The memory of some positions alone; each row has its own positions."""
         mask_RP = self.mask_BS.gather(1, positions_RP)
         return Memory(self.values.pick(positions_RP), self.keys.pick(positions_RP), mask_RP, self.summary_BE)
 
 
 class Look(NamedTuple):
-    """Where T steps looked in one source. ``weights_BTS`` has no source positions (S = 0) where the mechanism gives none.
+    """Where T steps looked in one source. ``weights_BTS`` has no positions (S = 0) where the mechanism gives no
+    weights.
 
-    None where a mechanism has no such thing: ``centre_BT``, the middle p_t of a local window; ``heads_BTHS``, the weights
-    of each head, of which ``weights_BTS`` are the mean; of a mechanism that looks at one position, ``chances_BTS``, how
-    likely it was to look at each, and ``baseline_BT``, what it expected of looking.
+    The other fields are None where a mechanism has no such thing. ``centre_BT``: the middle p_t of a local window.
+    ``heads_BTHS``: the weights of each head, of which ``weights_BTS`` is the mean. For a mechanism that looks at a
+    single position, ``chances_BTS``: how likely it was to look at each one; ``baseline_BT``: the reward it expected.
     """
 
     weights_BTS: Tensor
@@ -108,19 +110,21 @@ class Look(NamedTuple):
 
     @property
     def soft_BTS(self) -> Tensor:
-        """Weights that say where a model might look."""
+        """Weights over all positions where the model might have looked: the chances, if there are any, else the
+        weights."""
         return self.weights_BTS if self.chances_BTS is None else self.chances_BTS
 
     @classmethod
     def joined(cls, parts: Sequence[Look]) -> Look:
-        """Steps one after another."""
+        """The looks of consecutive steps as one."""
         if len(parts) == 1:
             return parts[0]
         fields = (None if tensors[0] is None else torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
         return cls(*fields)  # type: ignore[arg-type]
 
     def spread(self, positions_BP: Tensor, mask_BTS: Tensor) -> Look:
-        """What a single step says of the positions ``positions_BP``, as of all of ``mask_BTS``."""
+        """A look of a single step at the positions ``positions_BP`` alone, written out over all positions of
+        ``mask_BTS``."""
 
         def everywhere(weights_P: Tensor | None) -> Tensor | None:
             if weights_P is None:
@@ -139,7 +143,7 @@ Looks = Mapping[str, Look]
 
 
 class Attended(NamedTuple):
-    """What attention returns: of T steps each one's context, and where it looked for it."""
+    """What attention returns for T steps: each one's context, and where it looked."""
 
     context_BTE: Tensor
     look: Look
@@ -149,24 +153,26 @@ LayerMemories = Mapping[str, Memory]
 """What a layer reads of each source that it looks at, by its name."""
 
 SHOWN = TEXT
-"""The source that alignments and pictures show, and of which single positions are picked to be looked at alone."""
+"""The name of the source that alignments and pictures show. It is also the one of which single positions are picked, to
+be looked at alone."""
 
 
 class Memories(NamedTuple):
-    """What each layer of a decoder reads, from the bottom to the top."""
+    """What each layer of a decoder reads, the bottom layer first."""
 
     layers: tuple[LayerMemories, ...]
 
     def select(self, rows: Tensor) -> Memories:
-        """Those of the sentences ``rows``, one row each."""
+        """The memories of the sentences ``rows``, one row each."""
         return self._each(lambda _, memory: memory.select(rows))
 
     def shared(self, readers: int) -> Memories:
-        """For ``readers`` rows of each sentence."""
+        """The same memories, read by ``readers`` rows for each sentence."""
         return self._each(lambda _, memory: memory.shared(readers))
 
     def pick(self, positions_RP: Tensor) -> Memories:
-        """Those of some positions of the source SHOWN, of each row's own, and of all of the others."""
+        """The memory of some positions of the source SHOWN alone (each row has its own positions), and of all positions
+        of other sources."""
         return self._each(lambda name, memory: memory.pick(positions_RP) if name == SHOWN else memory)
 
     def _each(self, change: Callable[[str, Memory], Memory]) -> Memories:
@@ -174,7 +180,7 @@ class Memories(NamedTuple):
 
 
 class LayerOutput(NamedTuple):
-    """What a layer says of T steps, what it carries on, and where it looked."""
+    """What a layer returns for T steps: its features, what it carries on, and where it looked."""
 
     features_BTF: Tensor
     carry: Any
@@ -182,26 +188,27 @@ class LayerOutput(NamedTuple):
 
 
 class Layer(Protocol):
-    """What a decoder is a stack of. A layer owns the loop over its steps where it needs one: all of them in one call, one by
-    one and in any split say the same.
+    """One layer of a decoder. A layer that needs a loop over its steps owns that loop: the results are the same for all
+    steps in one call, one step at a time, or any split between.
 
-    ``size``: that of its features; ``fresh_size``: how many of these, from the first on, no dropout has touched. What it
-    carries from step to step is a tree of tensors with a row a sentence (`model.carry`), of which nobody else knows more.
+    ``size``: the size of its features; ``fresh_size``: how many of them, from the first on, have not been through a
+    dropout. What it carries from step to step is a tree of tensors with one row a sentence (`model.carry`); only the
+    layer itself looks into it.
     """
 
     size: int
     fresh_size: int
 
     def prepare(self, sources: Sources, run: Pass) -> LayerMemories:
-        """What it reads, made ready once for all steps."""
+        """What the layer reads of the sources, prepared once for all steps."""
         ...
 
     def begin(self, sources: Sources, memories: LayerMemories, run: Pass) -> Any:
-        """What it carries into the first step."""
+        """What the layer carries into the first step."""
         ...
 
     def pick(self, carry: Any, positions_RP: Tensor) -> Any:
-        """What it would carry where ``Memories.pick`` leaves these positions alone."""
+        """The carry that belongs to ``Memories.pick`` of the same positions."""
         ...
 
     def __call__(self, x_BTI: Tensor, memories: LayerMemories, carry: Any, start: int, run: Pass) -> LayerOutput:
@@ -210,7 +217,8 @@ class Layer(Protocol):
 
 
 class DecoderState(NamedTuple):
-    """All that step t needs of the steps before it: what each layer carries; ``step`` counts the steps taken."""
+    """All that step t needs of the steps before it: ``carries``, what each layer carries, and ``step``, the number of
+    steps taken."""
 
     carries: tuple[Any, ...]
     step: int
@@ -227,13 +235,13 @@ class Start(NamedTuple):
     state: DecoderState
 
     def select(self, rows: Tensor) -> Start:
-        """That of the sentences ``rows``, one row each."""
+        """The start of the sentences ``rows``, one row each."""
         return Start(self.memories.select(rows), self.state.select(rows))
 
 
 class DecoderOutput(NamedTuple):
-    """``features_BTF`` go through the readout to the vocabulary; ``looks``: where each layer looked, from the bottom to the
-    top."""
+    """What a decoder returns for T steps. The readout takes ``features_BTF`` to the vocabulary; ``looks`` says where
+    each layer looked, the bottom layer first."""
 
     features_BTF: Tensor
     looks: tuple[Looks, ...]
@@ -241,17 +249,17 @@ class DecoderOutput(NamedTuple):
 
     @property
     def shown(self) -> Look:
-        """The one that stands for all: at the source SHOWN, of the topmost layer that looks there."""
+        """The look that alignments and pictures show: at the source SHOWN, by the topmost layer that looks there."""
         return next(looks[SHOWN] for looks in reversed(self.looks) if SHOWN in looks)
 
 
 @runtime_checkable
 class Attention(Protocol):
-    """The contract of every mechanism. `model.attention.mechanism.Mechanism` has all of it that most share.
+    """The contract of every mechanism. `model.attention.mechanism.Mechanism` has the defaults that most share.
 
-    ``context_size`` is E; ``recurrent`` says whether step t needs step t-1's attention state, so that the mechanism is
-    given one query at a time; ``static`` that the context is the same whatever the query, so that no step waits for
-    another one's query; ``bounded`` that contexts lie in [-1, 1] as mixtures of encoder states do.
+    ``context_size`` is E. ``recurrent``: whether step t needs the attention state of step t-1; then the mechanism is
+    given one query at a time. ``static``: whether the context is the same whatever the query; then no step waits for
+    the query of another. ``bounded``: whether contexts lie in [-1, 1], as mixtures of encoder states do.
     """
 
     context_size: int
@@ -264,7 +272,7 @@ class Attention(Protocol):
     def initial_state(self, memory: Memory) -> AttentionState: ...
 
     def pick(self, state: AttentionState, positions_RP: Tensor) -> AttentionState:
-        """The state for ``Memory.pick`` of the same positions."""
+        """The state that belongs to ``Memory.pick`` of the same positions."""
         ...
 
     def __call__(

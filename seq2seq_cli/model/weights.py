@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, which hold numbers and can hold nothing else, with a checksum in their metadata."""
+"""Weights on disk: safetensors files, which can hold numbers and nothing else, with a checksum in their metadata."""
 
 import json
 from collections.abc import Mapping
@@ -18,13 +18,14 @@ from seq2seq_cli.seal import BLANK, is_whole, seal
 from seq2seq_cli.wording import shell_word
 
 CHECKSUM = "sha256"
-"""Its key in the metadata; it is that of the file with zeros in the checksum's place."""
+"""The checksum's key in the metadata. It is the checksum of the file with zeros in its own place."""
 FORMAT_KEY = "seq2seq_format"
 
 LARGEST_FILE = 4 * MOST_PARAMETERS + (64 << 20)
-"""Bytes: of the largest model, in fp32, and of what else is there."""
+"""Most bytes of a file of weights: the largest model in fp32, and some more for its header."""
 LARGEST = 1e6
-"""Of weights: those of trained models stay below 100, and with larger ones sums might overflow."""
+"""Largest weight that is accepted. Those of trained models stay below 100; with much larger ones sums might
+overflow."""
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
@@ -33,7 +34,7 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """``state`` into a sealed safetensors file, in one piece."""
+    """Write ``state`` into a sealed safetensors file, whole or not at all."""
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     data = _in_one_order(safetensors.torch.save(tensors, {CHECKSUM: BLANK, FORMAT_KEY: str(FORMAT)}))
     seal(data, _checksum_place(data))
@@ -43,8 +44,8 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
-    Raises RunError where it is missing or of a later version, DamagedError where it is not what was written. A file
-    without metadata, as versions before checksums wrote it, is taken as it is.
+    Raises RunError where it is missing or of a later version, DamagedError where its content has changed since it was
+    written. A file without metadata, from versions before checksums, is taken as it is.
     """
     try:
         data = read_bytes(path, LARGEST_FILE)
@@ -61,7 +62,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise DamagedError(f"is damaged: not readable as safetensors ({error}).", str(path)) from None
     for name, tensor in weights.items():
-        # Of integers and complex numbers, there are none. NaN fails every comparison.
+        # No weights are integers or complex numbers. NaN fails every comparison.
         if not tensor.is_floating_point() or not bool((tensor.float().abs() <= LARGEST).all()):
             raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
     check_format(_format(data), FORMAT, str(path))
@@ -69,8 +70,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _in_one_order(data: bytes) -> bytearray:
-    """``data`` with its metadata in the order of their keys: safetensors has them in any, and the same weights are to be the
-    same file."""
+    """``data`` with its metadata sorted by key: safetensors writes them in any order, and equal weights shall give
+    equal files."""
     header = parse_json(_header(data))
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     size = int.from_bytes(data[:8], "little")
@@ -80,7 +81,7 @@ def _in_one_order(data: bytes) -> bytearray:
 
 
 def _format(data: bytes) -> object:
-    """The number of the format; the first one's was not written."""
+    """The format number of a file; files of the first format do not hold it."""
     metadata = parse_json(_header(data)).get("__metadata__", {})
     number = metadata.get(FORMAT_KEY, "1")
     return int(number) if number.isdecimal() else number
@@ -99,8 +100,8 @@ def _checksum_place(data: bytes | bytearray) -> int:
 
 
 def load_best(model: nn.Module, run: Run) -> None:
-    """The best weights of ``run`` into ``model``. Raises RunError where they are missing or of another shape,
-    DamagedError with what can be used in their place where they are damaged."""
+    """Load the best weights of ``run`` into ``model``. Raises RunError where they are missing or of another shape;
+    DamagedError, naming what can be used instead, where they are damaged."""
     try:
         restore(model, read_weights(run.best), str(run.best))
     except DamagedError as problem:
@@ -122,7 +123,7 @@ def _is_readable(path: Path) -> bool:
 
 @torch.no_grad()
 def restore(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """``state`` into ``model``'s parameters. Raises RunError where names or shapes differ."""
+    """Copy ``state`` into the parameters of ``model``. Raises RunError where names or shapes differ."""
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     wanted = {name: tuple(parameter.shape) for name, parameter in parameters.items()}

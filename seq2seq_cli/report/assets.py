@@ -4,5 +4,5 @@ from importlib.resources import files
 
 
 def asset(name: str) -> str:
-    """The text of one of them, such as ``alignment.js``."""
+    """The text of a file in ``page/``, such as ``alignment.js``."""
     return (files("seq2seq_cli.report") / "page" / name).read_text(encoding="utf-8")

@@ -12,14 +12,14 @@ from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.exports import one_line
 
 LONGEST = 40
-"""Columns of the longest bar; in a narrow terminal, what the rest leaves."""
+"""Columns of the longest bar; in a narrow terminal, the columns that the other cells leave."""
 SHORTEST = 6
-"""A shorter one would tell nothing."""
+"""At least so many columns: a shorter bar would say nothing."""
 COLUMNS = ("run", "words", "sentences", "few", "bleu", "bleu_low", "bleu_high", "chrf", "chrf_low", "chrf_high")
 
 
 def length_chart(comparison: Comparison) -> Table:
-    """A rich renderable: a bar of BLEU for every length and run, the best score being the whole width."""
+    """A rich renderable with a bar of BLEU for every length and run; the best score has the longest bar."""
     caption = f"In brackets: 95% bootstrap interval. *: fewer than {FEW} sentences."
     table = Table(title="BLEU and chrF by source length", caption=caption, box=None, caption_justify="left")
     table.add_column("words\n(sentences)", no_wrap=True)
@@ -39,7 +39,7 @@ def length_chart(comparison: Comparison) -> Table:
 
 
 def length_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The same as text: names of columns, then a row for every run and length."""
+    """The same as text: the names of the columns, then a row for every run and length."""
     rows = [
         (one_line(str(evaluation.run.directory)), *_plain(scores))
         for evaluation in comparison.evaluations

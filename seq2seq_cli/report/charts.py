@@ -1,8 +1,8 @@
-"""The charts of a page: Vega-Lite specifications by Altair, drawn as SVG when the page is made.
+"""The charts of a page: Vega-Lite specifications made with Altair, rendered as SVG when the page is made.
 
-Drawn beforehand, they need no script: the page is small, prints, obeys a policy that forbids evaluation and shows them
-where scripts are off; what a point stands for is in its label. Colours are names of ``page.css``, so that light and
-dark are the style sheet's business.
+So the page needs no script for its charts: it is small, can be printed, satisfies a content security policy that
+forbids evaluation, and shows its charts where scripts are off. What a point stands for is in its label. Colours are
+names from ``page.css``, so that light and dark are left to the style sheet.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.history import History
 
 COLOURS = 7
-"""``--run-0`` to ``--run-6`` in page.css; an eighth run begins again, with another dash."""
+"""Number of colours, ``--run-0`` to ``--run-6`` in page.css. The eighth run has the first colour again, with another
+dash."""
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 2), (4, 1), (1, 3), (3, 3))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 FONT = "Arial, Liberation Sans, Helvetica, sans-serif"
-"""What Vega measures its labels in."""
+"""The font by which Vega measures its labels."""
 SHORT_NAME = 16
-"""Characters of a run's name beside which there is room for another one."""
+"""Most characters of a run's name that leave room for another name beside it."""
 WIDTH, LONG, HEIGHT = 300, 500, 190
-"""Of the axes, in CSS pixels: three charts (two of the long ones) side by side on a wide page, one on a phone."""
+"""Sizes of the axes in CSS pixels: three charts (or two of the long ones) stand side by side on a wide page, one on a
+phone."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of one run's line; ``x`` a number or a category, ``low`` to ``high`` the band where there is one."""
+    """One point of a run's line. ``x`` is a number or a category; ``low`` to ``high`` is the band, if there is one."""
 
     run: str
     x: float | str
@@ -51,8 +53,8 @@ class Point:
     high: float | None = None
     few: bool = False
 
-    def told(self, axes: Axes) -> str:
-        """In words, for those who cannot see it, and for those who point at it."""
+    def in_words(self, axes: Axes) -> str:
+        """The point in words, for people who cannot see it or who point at it."""
         x = self.x.replace("|", " ") if isinstance(self.x, str) else f"{round(self.x, 1):,}"
         band = ""
         if self.low is not None and self.high is not None:
@@ -62,7 +64,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Axes:
-    """Titles of both axes; the ends of the vertical one where they are known; the categories in their order."""
+    """The titles of both axes, the ends of the vertical axis if they are fixed, and the categories in their order."""
 
     x: str
     y: str
@@ -71,7 +73,7 @@ class Axes:
 
 
 def learning_charts(names: list[str], histories: list[History]) -> list[Chart]:
-    """Loss of training and dev and dev's BLEU, against steps and against minutes."""
+    """Losses on training text and dev, and BLEU on dev, against steps and against minutes."""
     charts = []
     for x, title in (("step", "steps"), ("minutes", "minutes of training")):
         train = [
@@ -98,11 +100,11 @@ MEASURES = (
     ("entropy_bits", "Entropy of a step", None),
     ("order_tau", "Order: tau", (-1.0, 1.0)),
 )
-"""Of ``evaluation.diagnostics``: name, title, and the ends of its scale where it has any."""
+"""Figures of ``evaluation.diagnostics``: name, title, and the ends of the scale if it has any."""
 
 
 def diagnostic_charts(names: list[str], histories: list[History]) -> list[Chart]:
-    """How attention formed, evaluation by evaluation; nothing where no run has recorded it."""
+    """How attention formed, evaluation by evaluation; no charts where no run has recorded it."""
     if not any(one.attention for history in histories for one in history.dev):
         return []
     charts = []
@@ -169,7 +171,7 @@ def _chart(
 
 
 def _key(names: list[str], dots: bool) -> alt.Legend | None:
-    # One run has nothing to be told apart from. Several are by their shapes or, without dots, by their dashes.
+    # A single run needs no key. Several are told apart by their shapes or, without dots, by their dashes.
     if len(names) == 1:
         return None
     # A shape in the key would have the line's dashes around it.
@@ -195,7 +197,7 @@ def _placed(points: Sequence[Point], axes: Axes, y: str = "y:Q") -> alt.Chart:
         across = alt.X("x:Q", title=axes.x, axis=alt.Axis(tickCount=5), scale=alt.Scale(nice=False))
     ends = alt.Scale(zero=bool(axes.categories)) if axes.ends is None else alt.Scale(domain=list(axes.ends))
     up = alt.Y(y, title=axes.y, scale=ends, axis=alt.Axis(tickCount=5))
-    values = [asdict(point) | {"told": point.told(axes)} for point in points]
+    values = [asdict(point) | {"told": point.in_words(axes)} for point in points]
     return alt.Chart(alt.InlineData(values)).encode(x=across, y=up)
 
 

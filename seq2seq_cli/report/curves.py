@@ -1,4 +1,4 @@
-"""BLEU by source length as a picture: a line a run, with its band."""
+"""BLEU by source length as a picture: a line with a band for each run."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from seq2seq_cli.report.fonts import Typeface, typeface
 from seq2seq_cli.wording import counted
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Told apart by colour-blind people too (Okabe & Ito 2008)."""
+"""Colours that colour-blind people can tell apart, too (Okabe & Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLES = ("-", "--", "-.", ":")
-"""What is left of the difference in a grey print: with as many markers, 28 runs look different."""
+"""What still differs in a grey print. Combined with as many markers, 28 runs look different."""
 SIZE = (7.0, 4.2)
 """Width and height of the axes, in inches."""
 STEP, SPREAD = 0.05, 0.6
-"""From run to run, and at most from the first to the last, in ways from length to length: intervals are not to hide
-each other."""
+"""How far the runs are shifted sideways so that their intervals do not hide each other: from one run to the next, and
+at most from the first to the last. The unit is the distance between two lengths."""
 SMALL = 7.5
-"""Points of the small print."""
+"""Size of the small print in points."""
 
 
 def save_by_length(comparison: Comparison, path: Path) -> list[str]:
-    """The picture of runs of one source text into ``path``. Returns warnings that name the scripts no font of this
-    machine has. Raises UserError for a suffix other than .png, .svg and .pdf."""
+    """Draw runs of one source text into ``path``. Returns warnings that name the scripts for which this machine has no
+    font. Raises UserError for a suffix other than .png, .svg and .pdf."""
     fonts = typeface([*comparison.names, small_print(comparison)])
     save_figure(draw_by_length(comparison, fonts), path)
     return fonts.warnings
 
 
 def draw_by_length(comparison: Comparison, fonts: Typeface) -> Figure:
-    """Lengths across, BLEU up; under each length the number of sentences, and below all how it was measured."""
+    """Lengths across, BLEU up. Under each length stands the number of sentences, and at the bottom how it was
+    measured."""
     figure = Figure(figsize=SIZE)
     axes = figure.add_axes((0, 0, 1, 1))
     runs = len(comparison.evaluations)
@@ -60,7 +61,7 @@ def draw_by_length(comparison: Comparison, fonts: Typeface) -> Figure:
 
 
 def small_print(comparison: Comparison) -> str:
-    """What a reader needs to trust or repeat the picture, in lines."""
+    """What a reader needs to trust or repeat the picture, line by line."""
     first = comparison.evaluations[0]
     told = [f"{counted(len(first.hypotheses), 'sentence')}, SHA-256 {first.test_sha256[:8]}"]
     searches = {evaluation.search for evaluation in comparison.evaluations}
@@ -78,7 +79,7 @@ def small_print(comparison: Comparison) -> str:
 
 
 def _labels(comparison: Comparison) -> list[str]:
-    """Names of the runs, and how each was decoded where they differ in it."""
+    """The names of the runs, each with how it was decoded if they differ in that."""
     searches = [evaluation.search for evaluation in comparison.evaluations]
     if len(set(searches)) == 1:
         return comparison.names

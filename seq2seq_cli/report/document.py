@@ -1,4 +1,4 @@
-"""A comparison as one page that needs nothing else: tables, charts, and sentences to look into."""
+"""A comparison as one self-contained page: tables, charts, and sentences to look into."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCRIPTS, STYLES = ("theme.js", "alignment.js", "report.js"), ("page.css", "repor
 
 @dataclass(frozen=True)
 class Column:
-    """All that the page tells of one run; ``p`` is None for the first."""
+    """Everything the page tells of one run; ``p`` is None for the first."""
 
     name: str
     evaluation: Evaluation
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Charts:
-    """Those of each section."""
+    """The charts of each section."""
 
     lengths: list[Chart]
     learning: list[Chart]
@@ -49,11 +49,11 @@ class Charts:
 
 
 def write_report(comparison: Comparison, path: Path) -> None:
-    """The page of ``comparison``, whose runs translate one source text, into ``path``. Nothing is decoded for it.
+    """Write the page of ``comparison``, whose runs translate one source text, into ``path``. Nothing is decoded for it.
 
     The sentences to look into are those whose hypotheses were kept (``compare_runs(..., keep=...)`` with
-    ``shown.chosen_rows``). The page loads nothing from anywhere: its policy forbids it. Raises UserError where
-    the file cannot be written.
+    ``shown.chosen_rows``). The page loads nothing from anywhere: its policy forbids it. Raises UserError where the file
+    cannot be written.
     """
     page = render(comparison)
     try:
@@ -63,7 +63,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
 
 
 def render(comparison: Comparison) -> str:
-    """The same as text."""
+    """The page of ``comparison`` as text."""
     columns = [
         Column(name, one, p, read_history(one.run), provenance(one))
         for name, one, p in zip(comparison.names, comparison.evaluations, comparison.significance, strict=True)
@@ -114,19 +114,19 @@ def _sentence_data(comparison: Comparison, made: Provenance, told: ShownSentence
 
 
 def _language(name: str) -> str:
-    """As HTML has languages, or nothing: a run's are suffixes of files, and may be any word."""
+    """A language code for HTML, or "": the languages of a run are suffixes of files, and may be any word."""
     return name if re.fullmatch("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", name) else ""
 
 
 def _embedded(value: object) -> Markup:
-    """``value`` as JSON that a script element can hold: nothing in it ends the element."""
+    """``value`` as JSON within a script element: nothing in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     escapes = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
     return Markup(re.sub("[<\u2028\u2029]", lambda found: escapes[found[0]], text))
 
 
 def _policy(scripts: list[Markup], styles: list[Markup]) -> str:
-    """The content security policy of a page with these and no other scripts and styles."""
+    """The content security policy of a page that has these scripts and styles and no others."""
     allowed = [" ".join(f"'sha256-{_hash(text)}'" for text in texts) for texts in (scripts, styles)]
     return f"default-src 'none'; script-src {allowed[0]}; style-src {allowed[1]}; base-uri 'none'; form-action 'none'"
 

@@ -1,4 +1,4 @@
-"""One sentence that a mechanism of a few numbers learns to look at: what its weights are like."""
+"""One sentence that a mechanism with few parameters learns to align, to show what its weights are like."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from seq2seq_cli.model.types import Attention, Look, Source
 SOURCE = ("Wenn", "es", "regnet", ",", "lese", "ich", "zu", "Hause", "ein", "Buch", ".", END)
 TARGET = ("I", "read", "a", "book", "at", "home", "when", "it", "rains", ".", END)
 LINKS = (5, 4, 8, 9, 6, 7, 0, 1, 2, 10, 11)
-"""Which source word each target word came from."""
+"""For each target word, the source word it came from."""
 SIZE = 16
 STEPS = 100
 ENOUGH = 0.7
-"""Share of the weight on the right words from which it has learned: there is still something to be seen beside them."""
+"""Learning stops when the right words have this share of the weight, so that something can still be seen beside
+them."""
 
 
 class Pupil(NamedTuple):
-    """A mechanism, and a state for each source word and a query for each target word, in place of an encoder and decoder."""
+    """A mechanism, with a state for each source word and a query for each target word in place of an encoder and a
+    decoder."""
 
     attention: Attention
     states_1SE: Tensor
     query_1TD: Tensor
 
     def look(self) -> Look:
-        """All steps."""
+        """Where all steps look."""
         states_1SE, query_1TD = self.states_1SE.tanh(), self.query_1TD.tanh()
         run = Pass()
         mask_1S, tokens_1S = torch.ones(1, len(SOURCE), dtype=torch.bool), torch.arange(len(SOURCE))[None]
@@ -46,8 +48,8 @@ class Pupil(NamedTuple):
 
 
 def example(config: AttentionConfig) -> Alignment:
-    """Where the mechanism of ``config`` looks once it has been drawn, step by step, to the words that each word of a
-    translation came from. The same at every call; some tenths of a second. (It begins with small numbers: where sparse
+    """Where the mechanism of ``config`` looks after it has been trained to look, at each word of a translation, at the
+    word it came from. The same at every call; takes some tenths of a second. (Parameters start small: where sparse
     weights are zero, nothing is learned.)"""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""A comparison as tables for other programs: CSV, LaTeX, and sentence by sentence."""
+"""A comparison as tables for other programs: CSV and LaTeX, and a table sentence by sentence."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.errors import UserError
+from seq2seq_cli.evaluation.by_sentence import ComparedSentence, SentenceBySentence
 from seq2seq_cli.evaluation.metrics import PValues
-from seq2seq_cli.evaluation.sentences import Sentence, SentenceBySentence
 from seq2seq_cli.evaluation.systems import Comparison, Evaluation
 from seq2seq_cli.wording import counted
 
 SENTENCE_FORMATS = (".tsv", ".csv", ".jsonl")
-"""Endings of the names of files that sentences are written to."""
+"""Suffixes of files that sentences can be written to."""
 METRICS = ("bleu", "chrf", "ter")
 
 _LATEX = {
@@ -28,7 +28,7 @@ _LATEX = {
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """A header, then a row a run: scores with intervals and p-values, sizes, times, settings, signatures."""
+    """A header, then a row for each run: scores with intervals and p-values, sizes, times, settings, signatures."""
     rows = [
         _csv_row(comparison, evaluation, p)
         for evaluation, p in zip(comparison.evaluations, comparison.significance, strict=True)
@@ -54,7 +54,7 @@ def _csv_row(comparison: Comparison, evaluation: Evaluation, p: PValues | None) 
 
 
 def comparison_latex(comparison: Comparison) -> str:
-    """A ``tabular`` for ``booktabs``, a row a run; how it was measured stands above it, in comments."""
+    """A ``tabular`` for ``booktabs`` with a row for each run; comments above it say how it was measured."""
     compared = len(comparison.evaluations) > 1
     heads = ["run", *(cell for metric in ("BLEU", "chrF", "TER") for cell in (metric, "$p$")[: 1 + compared])]
     heads += ["parameters", "train min", "sent/s"]
@@ -100,12 +100,12 @@ def shown_p(p: float) -> str:
 
 
 def latex_text(text: str) -> str:
-    """``text`` such that LaTeX prints it as it is."""
+    """``text`` escaped, so that LaTeX prints it unchanged."""
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
 def one_line(text: str) -> str:
-    """``text`` with a space for each control character: nothing in it ends a line, a cell or a comment."""
+    """``text`` with a space for each control character, so that nothing in it ends a line, a cell or a comment."""
     return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)
 
 
@@ -116,11 +116,11 @@ def require_sentence_format(path: Path) -> None:
 
 
 def sentence_table(told: SentenceBySentence, path: Path) -> str:
-    """A line a sentence, in the format of the suffix of ``path``.
+    """A line for each sentence, in the format of the suffix of ``path``.
 
-    In .tsv and .csv a header comes first, and three columns a run: BLEU, chrF, translation. In .csv, cells are quoted
-    where they must be, as Python's ``csv`` and spreadsheets read them; in .tsv nothing is quoted, as `read_tsv` has it, and
-    tabs within cells are blanks. Raises UserError as ``require_sentence_format``.
+    .tsv and .csv begin with a header, and have three columns for each run: BLEU, chrF, translation. In .csv, cells are
+    quoted where they must be, as Python's ``csv`` and spreadsheets read them. In .tsv nothing is quoted, as `read_tsv`
+    expects, and tabs within cells become blanks. Raises what ``require_sentence_format`` does.
     """
     require_sentence_format(path)
     if path.suffix.lower() == ".jsonl":
@@ -131,7 +131,7 @@ def sentence_table(told: SentenceBySentence, path: Path) -> str:
     return _written("excel", rows) if path.suffix.lower() == ".csv" else _tab_separated(rows)
 
 
-def _sentence_cells(sentence: Sentence) -> list[object]:
+def _sentence_cells(sentence: ComparedSentence) -> list[object]:
     runs = (cell for run in sentence.runs for cell in (run.bleu, run.chrf, run.translation))
     return [sentence.number, sentence.source_words, sentence.source, sentence.reference, *runs]
 

@@ -1,4 +1,4 @@
-"""Pictures into files: which formats, how fine, and never half of one."""
+"""Saving pictures: which formats there are, at which resolution, and never half a file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def require_format(path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """``figure`` into ``path`` in one piece, in the format of its suffix. Raises UserError as ``require_format``, and
-    where the file cannot be written."""
+    """Save ``figure`` to ``path``, whole or not at all, in the format of its suffix. Raises UserError as
+    ``require_format`` does, and where the file cannot be written."""
     require_format(path)
     try:
         with written_whole(path) as temporary:
@@ -32,6 +32,6 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def render(figure: Figure, target: Path | BinaryIO, form: str) -> None:
-    """``figure`` and all that lies outside its axes."""
+    """Draw ``figure``, with everything that lies outside its axes."""
     dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
     figure.savefig(target, format=form, dpi=dpi, bbox_inches="tight", pad_inches=0.15)

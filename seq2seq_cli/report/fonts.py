@@ -1,4 +1,4 @@
-"""Fonts of this machine that have the characters of a picture."""
+"""Fonts of this machine that have the characters which a picture needs."""
 
 import os
 import unicodedata
@@ -11,28 +11,29 @@ from matplotlib.font_manager import FontEntry, fontManager
 from matplotlib.ft2font import FT2Font
 
 BASE = "DejaVu Sans"
-"""Comes with matplotlib: Latin, Cyrillic, Greek, Arabic and many symbols."""
+"""A font that comes with matplotlib: Latin, Cyrillic, Greek, Arabic and many symbols."""
 PLACEHOLDERS = ("Last Resort", ".LastResort", "Adobe Blank", "Adobe NotDef")
-"""Fonts that claim every character and show none of them."""
+"""Fonts that claim to have every character, but show none of them."""
 BOX = "□"
 OURS = "seq2seq: "
-"""Begins the names under which single font files are registered."""
+"""Prefix of the names under which single font files are registered."""
 
 
 @dataclass(frozen=True)
 class Typeface:
-    """``families`` to look for a character in, in this order, and the characters ``missing`` from all of them."""
+    """Font ``families``, to be searched in this order for each character, and the characters ``missing`` from all of
+    them."""
 
     families: tuple[str, ...]
     missing: frozenset[str]
 
     def printable(self, text: str) -> str:
-        """``text`` with a box for each missing character; missing control characters and the like go."""
+        """``text`` with a box for each missing character; missing control characters and the like are dropped."""
         return "".join(character if character not in self.missing else _stand_in(character) for character in text)
 
     @property
     def warnings(self) -> list[str]:
-        """One a script that cannot be shown."""
+        """A warning for each script that cannot be shown."""
         scripts = sorted({_script(character) for character in self.missing if _stand_in(character)})
         return [
             f'no font on this machine has these {script} characters, drawn as "{BOX}"; '
@@ -42,7 +43,7 @@ class Typeface:
 
 
 def typeface(texts: Iterable[str]) -> Typeface:
-    """Few installed fonts that together cover ``texts`` as far as this machine can."""
+    """A few installed fonts that together have the characters of ``texts``, as far as this machine can."""
     return _cover(frozenset("".join(texts)) - {" ", "\n"})
 
 
@@ -75,7 +76,7 @@ def _register_new_fonts() -> None:
 
 @cache
 def _family_of(path: str, face: int) -> str:
-    """A family name that finds just this font: its own may find a sister file with other characters."""
+    """A family name that finds exactly this font: the font's own name may find a sister file with other characters."""
     name = f"{OURS}{os.path.basename(path)} {face}"
     fontManager.ttflist.append(FontEntry(path, face, name, weight=400, size="scalable"))
     return name
@@ -94,7 +95,7 @@ def _is_usable(entry: FontEntry) -> bool:
 
 
 def _oddity(entry: FontEntry) -> tuple[int, bool, str]:
-    """Less is closer to a plain sans-serif of regular weight."""
+    """A sort key: lower values are closer to a plain sans-serif of regular weight."""
     weight = entry.weight if isinstance(entry.weight, int) else font_manager.weight_dict[entry.weight]
     return abs(weight - 400), "Sans" not in entry.name, entry.name
 

@@ -20,14 +20,14 @@ from seq2seq_cli.report.fonts import Typeface, typeface
 from seq2seq_cli.runs import write_json
 
 CELL = 0.32
-"""Side of a cell, in inches: a line of 10-point text fits into it."""
+"""Side of a cell in inches: a line of 10-point text fits in."""
 LONGEST_WORD = 30
-"""In characters; web addresses and the like are cut."""
+"""Longest word in characters; longer ones (web addresses and the like) are cut."""
 WINDOW_COLOUR = "tab:red"
 
 
 def save_picture(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
-    """Heat map and numbers of ``alignment``: ``path`` and, beside it, the same name with ``.json``.
+    """Save the heat map of ``alignment`` to ``path`` and its numbers beside it, under the same name with ``.json``.
 
     Returns and raises what ``save_heatmap`` does.
     """
@@ -37,11 +37,11 @@ def save_picture(alignment: Alignment, path: Path, title: str, merge: bool = Tru
 
 
 def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
-    """Heat map of ``alignment`` into ``path``: source across, target down, darker is more.
+    """Save the heat map of ``alignment`` to ``path``: source across, target down, darker is more.
 
-    ``merge``: words; otherwise subword pieces. A local window is outlined, and its centre marked in each row.
-    Words stand in the order of their sentence from left to right; within a word, letters are shaped and run as
-    their script does, right to left too. Returns warnings that name the scripts no font of this machine has.
+    ``merge``: show words instead of subword pieces. A local window is outlined, and its centre marked in each row.
+    Words stand from left to right in the order of their sentence; within a word, letters are shaped and ordered as in
+    their script, also from right to left. Returns warnings that name the scripts for which this machine has no font.
     Raises UserError for a suffix other than .png, .svg and .pdf.
     """
     grid = by_words(alignment) if merge else by_pieces(alignment)
@@ -51,7 +51,7 @@ def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = Tru
 
 
 def heatmap_pixels(alignment: Alignment, title: str) -> np.ndarray:
-    """The heat map of words as H x W x 4 numbers from 0 to 1."""
+    """The heat map, by words, as H x W x 4 numbers from 0 to 1."""
     grid = by_words(alignment)
     buffer = io.BytesIO()
     render(draw(grid, title, typeface([title, *grid.source, *grid.target])), buffer, "png")
@@ -60,10 +60,10 @@ def heatmap_pixels(alignment: Alignment, title: str) -> np.ndarray:
 
 
 def save_json(alignment: Alignment, path: Path, title: str) -> None:
-    """The numbers behind a picture, piece by piece, so that nothing is lost.
+    """Save the numbers behind a picture, piece by piece, so that nothing is lost.
 
-    An object with ``title``, ``source`` (S pieces), ``target`` (T pieces) and ``weights`` (T rows of S numbers); a
-    local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``.
+    The file holds an object with ``title``, ``source`` (S pieces), ``target`` (T pieces) and ``weights`` (T rows of S
+    numbers); a local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``.
     """
     grid = by_pieces(alignment)
     record: dict[str, object] = {
@@ -78,7 +78,7 @@ def save_json(alignment: Alignment, path: Path, title: str) -> None:
 
 
 def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
-    """The picture of ``grid``; it grows with the number of words, so that long sentences stay legible."""
+    """The picture of ``grid``. It grows with the number of words, so that long sentences stay legible."""
     rows, columns = grid.weights_TS.shape
     figure = Figure(figsize=(CELL * columns, CELL * rows))
     # The axes fill the figure and all else lies outside it: saving it "tight" makes room for any label.
@@ -116,7 +116,8 @@ def _cut(word: str) -> str:
 
 
 def _outline(axes: Axes, seen_TS: np.ndarray) -> None:
-    """Lines around the cells seen: wherever two neighbours, or a cell and the margin, differ."""
+    """Draw lines around the cells that are seen: wherever one of two neighbours is seen and the other is not, or is the
+    margin."""
     padded = np.pad(seen_TS, 1)
     upright = [[(s, t), (s, t + 1)] for t, s in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])]
     level = [[(s, t), (s + 1, t)] for t, s in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])]
@@ -126,5 +127,5 @@ def _outline(axes: Axes, seen_TS: np.ndarray) -> None:
 
 
 def _shortest(numbers: np.ndarray) -> list[float]:
-    """As Python floats that print as shortly as float32 does: 0.1, not 0.10000000149011612."""
+    """Python floats that print as briefly as float32 does: 0.1, not 0.10000000149011612."""
     return [float(str(number)) for number in numbers.astype(np.float32)]

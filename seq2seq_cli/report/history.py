@@ -10,7 +10,7 @@ from seq2seq_cli.runs import Run
 
 @dataclass(frozen=True)
 class TrainLoss:
-    """Mean training loss (nats a target piece, with label smoothing) of an interval of steps that ended here."""
+    """Mean training loss (nats a target piece, with label smoothing) of an interval of steps that ended at ``step``."""
 
     step: int
     minutes: float
@@ -19,7 +19,7 @@ class TrainLoss:
 
 @dataclass(frozen=True)
 class DevScore:
-    """What an evaluation on dev found. ``attention``: its diagnostics by name, empty where none were recorded."""
+    """The scores of one evaluation on dev. ``attention``: its diagnostics by name, empty where none were recorded."""
 
     step: int
     minutes: float
@@ -30,7 +30,8 @@ class DevScore:
 
 @dataclass(frozen=True)
 class History:
-    """Both in the order they were recorded; ``spoilt`` lines could not be read."""
+    """Training losses and dev scores in the order they were recorded, and how many lines of the record could not be
+    read (``spoilt``)."""
 
     train: list[TrainLoss]
     dev: list[DevScore]
@@ -38,7 +39,7 @@ class History:
 
 
 def read_history(run: Run) -> History:
-    """The run's own record; empty where it has none."""
+    """The history that the run has recorded; empty where there is no record."""
     train, dev, spoilt = list[TrainLoss](), list[DevScore](), 0
     for line in run.metrics_lines():
         try:

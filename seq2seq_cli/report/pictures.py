@@ -13,12 +13,12 @@ from seq2seq_cli.runs import Run
 from seq2seq_cli.wording import counted
 
 SHORTEST, LONGEST = 5, 25
-"""Words of a source sentence worth a picture: enough to see, few enough to read."""
+"""Words of a source sentence that is worth a picture: enough to see something, few enough to read."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures written, and what could not be shown in them."""
+    """The pictures written, and warnings of what they cannot show."""
 
     paths: list[Path]
     warnings: list[str]
@@ -30,8 +30,8 @@ class Pictures:
 
 
 def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watch: Watch) -> Pictures:
-    """Heat maps (and their numbers as JSON) of the run's own translations of ``count`` dev sentences, taken
-    evenly over dev. ``watch``, as of a search, before each."""
+    """Save heat maps (and their numbers as JSON) of the run's own translations of ``count`` sentences, evenly spread
+    over dev. ``watch`` is called before each, as in a search."""
     chosen = pick_sentences(dev.src, count)
     found = best_of_each(translator, [dev.src[i] for i in chosen], watch=watch)
     paths, warnings = list[Path](), list[str]()
@@ -53,5 +53,5 @@ def pick_sentences(lines: list[str], count: int) -> list[int]:
 
 
 def spread(numbers: list[int], count: int) -> list[int]:
-    """Up to ``count`` of them, taken evenly."""
+    """Up to ``count`` of the numbers, evenly spread."""
     return [numbers[i * len(numbers) // count] for i in range(count)] if len(numbers) > count else numbers

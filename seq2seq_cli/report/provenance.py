@@ -1,4 +1,4 @@
-"""What made a run, as its directory records it."""
+"""How a run was made, as its directory records it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seq2seq_cli.wording import without_ways_in
 
 
 @dataclass(frozen=True)
-class Sitting:
+class SittingRecord:
     """One stretch of training: when, by which command, with which versions, on which machine."""
 
     started: str
@@ -32,16 +32,16 @@ class Provenance:
 
     settings: str
     facts: list[tuple[str, str]]
-    sittings: list[Sitting]
+    sittings: list[SittingRecord]
     source_language: str
     target_language: str
 
 
 def provenance(evaluation: Evaluation) -> Provenance:
-    """Of the run that was evaluated, and how it was decoded.
+    """The provenance of the run that was evaluated, and how it was decoded.
 
-    Pages are sent to others: of files that lie elsewhere on this machine there are the names, and not in whose folders they
-    are. ``config.toml`` and ``run.json`` have all.
+    Pages are sent to others: of files elsewhere on this machine, they give the names but not the folders, which may
+    tell whose they are. ``config.toml`` and ``run.json`` have everything.
     """
     run = evaluation.run
     record = _record(evaluation)
@@ -61,12 +61,12 @@ def provenance(evaluation: Evaluation) -> Provenance:
 
 def _settings(run: Run) -> str:
     values = read_toml(run.config) if run.config.is_file() else {}
-    return tomli_w.dumps({section: _told(settings) for section, settings in values.items()})
+    return tomli_w.dumps({section: _without_ways_in(settings) for section, settings in values.items()})
 
 
-def _told(settings: Any) -> Any:
+def _without_ways_in(settings: Any) -> Any:
     if isinstance(settings, dict):
-        return {key: _told(value) for key, value in settings.items()}
+        return {key: _without_ways_in(value) for key, value in settings.items()}
     return without_ways_in(settings) if isinstance(settings, str) else settings
 
 
@@ -88,9 +88,9 @@ def _list(record: dict[str, Any], name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _sitting(record: dict[str, Any]) -> Sitting:
+def _sitting(record: dict[str, Any]) -> SittingRecord:
     command = [without_ways_in(str(word)) for word in _list(record, "command")]
-    return Sitting(
+    return SittingRecord(
         started=str(record.get("started", "")),
         command=shlex.join(command),
         versions=", ".join(f"{name} {value}" for name, value in _items(record, "versions")),

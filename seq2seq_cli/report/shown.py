@@ -1,4 +1,4 @@
-"""Some sentences of a comparison, with all that a page shows of them: translations, differences, attention."""
+"""Some sentences of a comparison, with everything that a page shows of them: translations, differences, attention."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from seq2seq_cli.data.words import is_spaceless
+from seq2seq_cli.evaluation.by_sentence import ComparedSentence, ComparedTranslation, by_sentence
 from seq2seq_cli.evaluation.lengths import length_bins
-from seq2seq_cli.evaluation.sentences import Sentence, Translated, by_sentence
 from seq2seq_cli.evaluation.systems import Comparison
 from seq2seq_cli.report.pictures import spread
 from seq2seq_cli.report.views import TranslationView
@@ -20,7 +20,8 @@ HOW_CHOSEN = "the same number from every range of source lengths where there are
 
 @dataclass(frozen=True)
 class Mark:
-    """A stretch of text: in both, in the translation only (``added``), or in the reference only (``missing``)."""
+    """A stretch of text that is in both (``same``), only in the translation (``added``) or only in the reference
+    (``missing``)."""
 
     kind: Literal["same", "added", "missing"]
     text: str
@@ -28,7 +29,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Shown:
-    """What one run made of a sentence: its scores in points, the differences to the reference, the attention."""
+    """A run's translation of a sentence: its scores in points, its differences from the reference, its attention."""
 
     bleu: float
     chrf: float
@@ -38,7 +39,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class ShownSentence:
-    """A line of the test set, ``number`` from 1, and what each run made of it, in their order."""
+    """A line of the test set, ``number`` from 1, and the translations of all runs, in the order of the runs."""
 
     number: int
     source_words: int
@@ -62,19 +63,19 @@ class ShownSentence:
 
 @dataclass(frozen=True)
 class ShownSentences:
-    """Those chosen, and sacreBLEU's ``signatures`` of sentence BLEU and chrF."""
+    """The chosen sentences, and sacreBLEU's ``signatures`` of sentence BLEU and chrF."""
 
     sentences: list[ShownSentence]
     signatures: list[str]
 
 
 def chosen_rows(source: Sequence[str], count: int) -> list[int]:
-    """Up to ``count`` rows of ``source``, from 0, in order: as many from each bin of lengths as from every other, or
-    all it has, and from a bin evenly. Empty lines are never chosen; equal text gives equal rows."""
+    """Up to ``count`` rows of ``source``, from 0, in order: equally many from each bin of lengths (or all it has),
+    evenly spread over the bin. Empty lines are never chosen; equal text gives equal rows."""
     bins = sorted((found for found in length_bins(source) if found.last != 0), key=lambda found: len(found.rows))
     rows: list[int] = []
     for place, found in enumerate(bins):
-        # What small bins lack goes to the larger ones, which come later.
+        # What small bins cannot fill goes to the larger bins, which come later.
         share = (count - len(rows)) // (len(bins) - place)
         rows += spread(list(found.rows), share)
     return sorted(rows)
@@ -87,7 +88,7 @@ def shown_sentences(comparison: Comparison) -> ShownSentences:
     return ShownSentences([_shown(comparison, row, told.sentences[row]) for row in rows], told.signatures)
 
 
-def _shown(comparison: Comparison, row: int, sentence: Sentence) -> ShownSentence:
+def _shown(comparison: Comparison, row: int, sentence: ComparedSentence) -> ShownSentence:
     views = [
         TranslationView.of(name, sentence.source, evaluation.kept[row])
         for name, evaluation in zip(comparison.names, comparison.evaluations, strict=True)
@@ -96,13 +97,13 @@ def _shown(comparison: Comparison, row: int, sentence: Sentence) -> ShownSentenc
     return ShownSentence(sentence.number, sentence.source_words, sentence.source, sentence.reference, runs)
 
 
-def _of_run(run: Translated, view: TranslationView, reference: str) -> Shown:
+def _of_run(run: ComparedTranslation, view: TranslationView, reference: str) -> Shown:
     return Shown(run.bleu, run.chrf, differences(reference, run.translation), view)
 
 
 def differences(reference: str, translation: str) -> list[Mark]:
-    """The translation with what it has too much and too little, word by word; character by character in scripts
-    that write no spaces."""
+    """The translation and its differences from the reference, word by word; character by character in scripts that
+    write no spaces."""
     wanted, found = _words(reference), _words(translation)
     bare = [[word.rstrip() for word in side] for side in (wanted, found)]
     matcher = difflib.SequenceMatcher(a=bare[0], b=bare[1], autojunk=False)
@@ -119,7 +120,7 @@ def differences(reference: str, translation: str) -> list[Mark]:
 
 
 def _words(line: str) -> list[str]:
-    """The words, each with a space behind it, the last one too."""
+    """The words of a line, each with a space behind it, the last one too."""
     words = []
     for word in re.findall(r"\S+\s*", f"{line.rstrip()} "):
         starts = [i for i, character in enumerate(word) if i == 0 or is_spaceless(character)]

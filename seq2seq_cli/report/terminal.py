@@ -16,15 +16,15 @@ from seq2seq_cli.evaluation.alignment import Grid, by_pieces, by_words
 CELL = 3
 """Columns of a cell: 100% needs no more."""
 PALE, DEEP = (222, 235, 247), (8, 48, 107)
-"""Background of 0% and 100%."""
+"""Backgrounds of 0% and of 100%."""
 
 
 @dataclass(frozen=True)
 class TerminalHeatmap:
-    """A rich renderable: a row a target word, a numbered column a source word, the weights in percent.
+    """A rich renderable: a row for each target word, a numbered column for each source word, weights in percent.
 
-    Digits say everything, colours only repeat it, so nothing is lost where there are none. What rounds to zero is
-    a dot; what lies outside a local window is blank. A grid wider than the terminal goes on below.
+    Digits say everything and colours only repeat it, so nothing is lost where there are no colours. What rounds to zero
+    is a dot; what lies outside of a local window is blank. A grid wider than the terminal is continued below.
     """
 
     grid: Grid
@@ -63,7 +63,7 @@ class TerminalHeatmap:
 
 
 def terminal_heatmap(alignment: Alignment, merge: bool) -> TerminalHeatmap:
-    """``alignment`` for ``rich``'s ``Console.print``; ``merge``: words, otherwise subword pieces."""
+    """``alignment`` for ``rich``'s ``Console.print``. ``merge``: show words instead of subword pieces."""
     return TerminalHeatmap(by_words(alignment) if merge else by_pieces(alignment))
 
 

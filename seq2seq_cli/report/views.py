@@ -1,4 +1,4 @@
-"""A translation and its attention as a page shows it: the data that ``page/alignment.js`` builds its words from."""
+"""A translation and its attention as a page shows it: the data from which ``page/alignment.js`` builds the words."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
-"""Decimals of a weight: more than anyone reads, and half the page's size."""
+"""Decimals of a weight: more than anyone reads, at half the page's size."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """Weights of attention, a row a target word, a column a source word; None where one is not a number.
+    """Attention weights, a row for each target word, a column for each source word; None where a weight is NaN.
 
-    A local mechanism adds, for each row, its ``centres`` (p_t, in columns, 0 the first), the ``windows`` as stretches
-    (first, last column) of what was seen, and its ``radius`` D in pieces.
+    A local mechanism adds, for each row, its ``centres`` (p_t, in columns, 0 the first) and ``windows`` (stretches of
+    columns that were seen, as first and last column), and its ``radius`` D in pieces.
     """
 
     weights: list[list[float | None]]
@@ -37,8 +37,8 @@ class Head:
 
 @dataclass(frozen=True)
 class TranslationView:
-    """What one run made of one sentence, word by word, ``</s>`` the last on both sides; ``head``: where it looked, None for a
-    model without attention."""
+    """A run's translation of one sentence, word by word, ``</s>`` last on both sides. ``head``: where the model looked;
+    None for a model without attention."""
 
     run: str
     text: str
@@ -48,7 +48,7 @@ class TranslationView:
 
     @classmethod
     def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
-        """From what the run called ``run`` made of the line ``source``."""
+        """From the ``hypothesis`` of a run, called ``run``, for the line ``source``."""
         if hypothesis.alignment is None:
             target = words_of_pieces((*hypothesis.pieces, END)).texts
             return cls(run, hypothesis.text, (*source.split(), END), target, None)
@@ -56,7 +56,8 @@ class TranslationView:
         return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, hypothesis.alignment.radius))
 
     def to_json(self) -> dict[str, object]:
-        """Plain keys, in numbers that JSON has; the head in a list, ``heads``, which is empty where there is none."""
+        """Plain keys, with numbers that JSON can hold. The head is in a list, ``heads``, which is empty where there is
+        none."""
         told = {name: value for name, value in vars(self).items() if name != "head"}
         return told | {"heads": [] if self.head is None else [self.head.to_json()]}
 
@@ -74,6 +75,6 @@ def _rounded(numbers: np.ndarray) -> list[float | None]:
 
 def _stretches(seen_S: np.ndarray) -> list[tuple[int, int]]:
     columns = np.flatnonzero(seen_S).tolist()
-    # Columns without a gap between them have the same distance to their place in the list.
+    # In a stretch without a gap, column number and place in the list differ by a constant.
     stretches = [[column for _, column in run] for _, run in groupby(enumerate(columns), lambda at: at[1] - at[0])]
     return [(stretch[0], stretch[-1]) for stretch in stretches]

@@ -1,4 +1,4 @@
-"""The web application: what can be asked for, and that every answer is one."""
+"""The web application: what can be requested, and that every request gets an answer."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     422: {"model": Refusal, "description": "The request asks for what there is not, or for too much"},
     503: {"model": Refusal, "description": "Too many requests are waiting; see Retry-After"},
 }
-# The body is read by `read_json`, within limits; so it is described here.
+# FastAPI does not read the body (`read_json` does, within limits), so it must be told what the body holds.
 QUESTION = {"required": True, "content": {"application/json": {"schema": Question.model_json_schema()}}}
 
 
 def make_app(desk: Desk, only_local: bool = True) -> FastAPI:
-    """The application that serves what ``desk`` has. ``only_local``: see Guard."""
+    """The application that serves the runs of ``desk``. ``only_local``: see Guard."""
     # The documentation pages would load scripts from another server.
     app = FastAPI(title="seq2seq", version=version("seq2seq-cli"), docs_url=None, redoc_url=None)
     app.add_middleware(Guard, only_local=only_local)
@@ -77,7 +77,7 @@ async def _file(text: str, media_type: str) -> Response:
 
 
 async def _while_there(request: Request, work: Coroutine[Any, Any, bytes]) -> bytes:
-    """The result of ``work``, which is cancelled when the client goes away."""
+    """The result of ``work``, which is cancelled if the client goes away."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -107,7 +107,7 @@ async def _no_such_thing(request: Request, problem: Exception) -> Response:
 
 
 async def _bug(request: Request, problem: Exception) -> Response:
-    """Told without its inside; the server's own output has the traceback."""
+    """An answer that hides what went wrong; the traceback goes to the server's own output."""
     response = RefusedError(500, "an error within the server; its output tells which.").response()
     response.headers.update(HEADERS)  # Starlette answers this one outside of every middleware
     return response

@@ -1,4 +1,4 @@
-"""Reading a request: no more than it may hold, and not for longer than it may take."""
+"""Reading the body of a request, with limits on its size and on the time it may take."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from seq2seq_cli.serving.refusals import RefusedError
 
 
 async def read_json(request: Request) -> bytes:
-    """The body of a request that says it is JSON.
+    """The body of a request that declares it as JSON.
 
-    That is asked for because a page of another origin can send a form without asking, but not this media type.
-    Raises RefusedError: 415 for another type, 413 for too many bytes, 408 where they do not come, 400 where the
+    This media type is required because a page of another origin can send a form without asking, but not JSON. Raises
+    RefusedError: 415 for another type, 413 for too many bytes, 408 where they do not arrive in time, 400 where the
     client has gone.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

@@ -1,4 +1,4 @@
-"""From a question to its answer: what it may ask, who translates, how it is written down."""
+"""From a question to its answer: what may be asked, which worker translates, how the answer is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seq2seq_cli.wording import counted
 
 
 class Desk:
-    """Takes questions about the served runs, at most ``queue`` at a time, and has the worker answer them."""
+    """Takes questions about the served runs, at most ``queue`` at a time, and lets the worker answer them."""
 
     def __init__(self, served: Sequence[Served], worker: Worker, queue: int) -> None:
         self.served = {each.name: each for each in served}
@@ -33,9 +33,10 @@ class Desk:
         self.waiting = 0
 
     async def answer(self, question: Question) -> bytes:
-        """The answer as JSON. When it is cancelled or fails, what has not begun of it never does.
+        """The answer as JSON. If this is cancelled or fails, sentences that have not been begun are dropped.
 
-        Raises RefusedError: 422 for what is not served, contradicts itself or is too much, 503 where too many wait.
+        Raises RefusedError: 422 for a question about what is not served, that contradicts itself or asks too much; 503
+        where too many are waiting.
         """
         if self.waiting >= self.queue:
             raise RefusedError(503, f"{self.waiting} requests are waiting already. Try again soon.", limit=self.queue)
@@ -44,8 +45,8 @@ class Desk:
         try:
             runs = self._runs(question)
             _check_beam(question)
-            # Beside the event loop, as all that takes more than a moment.
-            read = await asyncio.to_thread(_read, runs, question)
+            # In a thread, like everything that would hold up the event loop.
+            read = await asyncio.to_thread(_tokenised, runs, question)
             _check_size(question, read)
             for run, sentences in zip(runs, read, strict=True):
                 jobs.append(self.worker.submit(Search(run.name, _settings(run, question)), sentences))
@@ -58,11 +59,11 @@ class Desk:
             self.waiting -= 1
 
     def health(self) -> Health:
-        """That it is alive, and how busy."""
+        """That the server is alive, and how busy it is."""
         return Health(version=version("seq2seq-cli"), waiting=self.waiting)
 
     def runs(self) -> Runs:
-        """What is served."""
+        """The runs that are served."""
         return Runs(runs=[_describe(run) for run in self.served.values()])
 
     def _runs(self, question: Question) -> list[Served]:
@@ -98,14 +99,14 @@ def _check_beam(question: Question) -> None:
 
 
 def _settings(run: Served, question: Question) -> DecodingConfig:
-    """As ``seq2seq translate`` searches with the same options."""
+    """The settings with which ``seq2seq translate`` would search, given the same options."""
     decoding = run.translator.config.decoding
     beam = question.beam or max(question.nbest, decoding.beam)
     return decoding_with(decoding, {"beam": beam, "batch_tokens": min(BATCH_TOKENS, decoding.batch_tokens)})
 
 
-def _read(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
-    """The sentences as each run reads them. Raises RefusedError where one has too many pieces."""
+def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
+    """The sentences as tokenised by each run. Raises RefusedError where one has too many pieces."""
     details = Details(best=question.nbest, alignment=question.alignment)
     read = [run.translator.sentences(question.sentences, details) for run in runs]
     for run, sentences in zip(runs, read, strict=True):
@@ -117,7 +118,7 @@ def _read(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
 
 
 def _check_size(question: Question, read: list[list[Sentence]]) -> None:
-    """Raises RefusedError where the answer could become too large. A translation can be as long as its source, or twice."""
+    """Raises RefusedError where the answer might become too large: a translation can be twice as long as its source."""
     if question.alignment:
         power, limit, of = 2, MAX_WEIGHTS, "squares of the pieces"
     else:
@@ -129,7 +130,7 @@ def _check_size(question: Question, read: list[list[Sentence]]) -> None:
 
 
 class _Answered(NamedTuple):
-    """What a run made of each sentence."""
+    """A run's hypotheses of each sentence."""
 
     run: Served
     sentences: list[Sentence]

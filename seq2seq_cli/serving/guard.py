@@ -1,4 +1,4 @@
-"""What every request and every response goes through."""
+"""What applies to every request and every response."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ HEADERS = {
 
 
 class Guard:
-    """Puts the security headers on every response, and where ``only_local`` refuses requests by any name that is not
-    this machine's: a page elsewhere can have its own name lead here (DNS rebinding), and would pass for our page."""
+    """Adds the security headers to every response. If ``only_local``, refuses requests by any name that is not this
+    machine's: a page elsewhere can let its own name lead here (DNS rebinding), and would then pass for our page."""
 
     def __init__(self, app: ASGIApp, only_local: bool) -> None:
         self.app = app
@@ -44,7 +44,8 @@ class Guard:
 
 
 def is_local(host: str) -> bool:
-    """Whether a Host header (``localhost:8000``, ``127.0.0.1``, ``[::1]:8000``) names this machine from itself."""
+    """Whether a Host header (``localhost:8000``, ``127.0.0.1``, ``[::1]:8000``) is a name by which this machine calls
+    itself."""
     name, colon, port = host.rpartition(":")
     if not colon or host.endswith("]"):
         name, port = host, ""

@@ -1,4 +1,4 @@
-"""The runs that are served: loaded, named, described."""
+"""The runs that are served: loading, names and descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seq2seq_cli.wording import short_names
 
 @dataclass(frozen=True)
 class Served:
-    """A run under the name that requests call it by. Languages are None where the run does not tell them."""
+    """A run, with the name by which requests call it. Languages are None where the run does not record them."""
 
     name: str
     translator: Translator
@@ -24,9 +24,9 @@ class Served:
 
 
 def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[Served]:
-    """The models of some runs (none named: of the newest), in their order.
+    """The models of these runs, in order; of the newest run where none is named.
 
-    Raises RunError where one is not there, damaged, or named twice.
+    Raises RunError where a run is missing, damaged, or named twice.
     """
     runs = [open_run(directory) for directory in directories] or [open_run(None)]
     for path, times in Counter(run.directory.resolve() for run in runs).items():

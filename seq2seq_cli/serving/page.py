@@ -1,4 +1,4 @@
-"""The page: files of this package and of `report`, each under its name, and nothing else."""
+"""The page: files of this package and of `report`, by name, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that are not answered as asked: why, with which status."""
+"""Requests that are refused: why, and with which HTTP status."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from seq2seq_cli.serving.limits import RETRY_SECONDS
 from seq2seq_cli.serving.messages import Refusal
 
 SHOWN = 5
-"""Problems named of one request; it may have thousands."""
+"""How many problems of a request are named; it may have thousands."""
 
 
 class RefusedError(Exception):
-    """A request that is refused: an HTTP status and what the client is told."""
+    """A refused request: an HTTP status, and what the client is told."""
 
     def __init__(self, status: int, error: str, where: str | None = None, limit: int | None = None) -> None:
         super().__init__(error)
@@ -24,13 +24,13 @@ class RefusedError(Exception):
         self.refusal = Refusal(error=error, where=where, limit=limit)
 
     def response(self) -> JSONResponse:
-        """The answer that says so."""
+        """The HTTP response of the refusal."""
         headers = {"retry-after": str(RETRY_SECONDS)} if self.status == 503 else None
         return JSONResponse(self.refusal.model_dump(exclude_none=True), self.status, headers)
 
     @classmethod
     def of_validation(cls, error: ValidationError) -> RefusedError:
-        """What pydantic found: 400 where it is no JSON, 422 where it is the wrong one."""
+        """From an error of pydantic: status 400 where the body is not JSON, 422 where it is the wrong JSON."""
         details = error.errors(include_url=False, include_input=False)
         if details[0]["type"] == "json_invalid":
             return cls(400, f"this is not JSON in UTF-8: {details[0]['ctx']['error']}.")

@@ -1,4 +1,4 @@
-"""The socket and the connections: uvicorn, with time limits on clients that are slow on purpose or by accident."""
+"""The socket and the connections: uvicorn, with time limits for clients that are slow, on purpose or by accident."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from seq2seq_cli.serving.refusals import RefusedError
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, which would wait for ever for the rest of a request and for a client to read on."""
+    """uvicorn's connection with time limits. uvicorn would wait for ever for the rest of a request, and for a client to
+    read its answer."""
 
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
@@ -64,16 +65,18 @@ class Connection(H11Protocol):
         self._unread = self.loop.call_later(WRITE_SECONDS, self._check_reader, self.transport.get_write_buffer_size())
 
     def _check_reader(self, before: int) -> None:
-        """Nothing is added while writing is paused: what is left to send shrinks as long as the client reads."""
+        """Close the connection if the client has read nothing: while writing is paused nothing is added, so what is
+        left to send shrinks as long as the client reads."""
         if self.transport.get_write_buffer_size() < before:
             self._await_reader()
         else:
             self.transport.abort()
 
     def _watch(self) -> None:
-        """Begin to count when a request is expected or arriving, stop when it is whole.
+        """Start the clock when a request is expected or arriving, stop it when the request is whole.
 
-        For its body the application has a limit of its own, and an answer; this one ends what it has refused, too.
+        The application has its own time limit for a body, and answers when it has passed. This limit also ends requests
+        that the application has refused.
         """
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             if self._deadline is not None:
@@ -91,7 +94,7 @@ class Connection(H11Protocol):
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0: a free one. Raises UserError where that cannot be."""
+    """A socket that listens on this address and port (0: any free one). Raises UserError where that is impossible."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((str(address[0]), port), family=family, backlog=CONNECTIONS)
@@ -104,18 +107,18 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(listening: socket.socket) -> bool:
-    """Whether only this machine can connect."""
+    """Whether only this machine can connect to the socket."""
     return ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def url_of(listening: socket.socket) -> str:
-    """Where a browser finds the page."""
+    """The URL at which a browser finds the page."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def new_server(app: FastAPI) -> uvicorn.Server:
-    """uvicorn for ``app``, with our limits; says nothing but errors of ours."""
+    """uvicorn for ``app``, with our limits. It logs nothing but errors of ours."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -135,10 +138,10 @@ def new_server(app: FastAPI) -> uvicorn.Server:
 
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
-    """Answer requests until a signal asks to end; what is under way is finished. Raises KeyboardInterrupt then, but for
-    SIGTERM, by which services are stopped.
+    """Answer requests until a signal asks to end; requests under way are finished. Then raises KeyboardInterrupt,
+    except after SIGTERM, by which services are stopped.
 
-    To be called in the main thread, the one that signals reach.
+    Call it in the main thread, the one that receives signals.
     """
     server, heard = new_server(app), list[int]()
 

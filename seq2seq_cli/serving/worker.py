@@ -1,4 +1,4 @@
-"""One thread that owns the models: what waits is translated together, and everyone in turn."""
+"""One thread that owns the models. Sentences that wait are translated together, and every request has its turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seq2seq_cli.decoding.sentences import Sentence
 
 
 class Searcher(Protocol):
-    """What the worker asks of a model: `Translator.search`."""
+    """What the worker needs of a model: `Translator.search`."""
 
     def search(self, sentences: Sequence[Sentence], decoding: DecodingConfig) -> list[list[Hypothesis]]:
         """The translations of each sentence."""
@@ -26,7 +26,7 @@ class Searcher(Protocol):
 
 
 class Search(NamedTuple):
-    """Which model is to search, and how. Sentences of equal searches can share a batch."""
+    """Which model searches, with which settings. Sentences whose searches are equal can share a batch."""
 
     run: str
     settings: DecodingConfig
@@ -34,7 +34,7 @@ class Search(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """Sentences of one request for one run; the first ``begun`` have been taken up."""
+    """The sentences of one request for one run. The first ``begun`` of them have been taken into a batch."""
 
     search: Search
     sentences: Sequence[Sentence]
@@ -43,11 +43,11 @@ class Job:
     answer: Future[list[list[Hypothesis]]] = field(default_factory=Future)
 
     def waiting(self) -> Iterator[Place]:
-        """The sentences that nobody has taken up yet."""
+        """The sentences that have not been taken into a batch yet."""
         return (Place(self, number) for number in range(self.begun, len(self.sentences)))
 
     def accept(self, number: int, hypotheses: list[Hypothesis]) -> None:
-        """A sentence has its translations; with the last one the job is done."""
+        """Store the translations of a sentence. With the last sentence the job is done."""
         self.found[number] = hypotheses
         if len(self.found) == len(self.sentences):
             with suppress(InvalidStateError):  # nobody waits for it any more
@@ -68,10 +68,10 @@ class Place(NamedTuple):
 class Worker:
     """Translates jobs, in one thread for all models, until it is closed.
 
-    Whatever waits when the thread is free makes the next batch: all sentences of equal searches, one of each job in
-    turn, as many as ``fit_together``. So one sentence alone is answered at once, many together fast,
-    and a request of many sentences does not hold up the small ones behind it. A job whose ``answer`` is cancelled gets
-    no further batch.
+    Whenever the thread is free, it takes the next batch from what waits: sentences of equal searches, one of each job
+    in turn, as many as ``fit_together`` allows. So a single sentence is answered at once, many together are fast, and a
+    request of many sentences does not hold up small ones behind it. A job whose ``answer`` is cancelled gets no further
+    batch.
     """
 
     def __init__(self, models: Mapping[str, Searcher]) -> None:
@@ -83,7 +83,7 @@ class Worker:
         self._thread.start()
 
     def submit(self, search: Search, sentences: Sequence[Sentence]) -> Future[list[list[Hypothesis]]]:
-        """The translations of each sentence, when they are there."""
+        """A future of the translations of each sentence."""
         job = Job(search, sentences)
         if not sentences:
             job.answer.set_result([])
@@ -97,7 +97,7 @@ class Worker:
         return job.answer
 
     def close(self) -> None:
-        """Finish the batch under way, drop what waits, end the thread."""
+        """Finish the batch under way, drop what waits, and end the thread."""
         with self._changed:
             self._closed = True
             for job in self._jobs:
@@ -110,7 +110,7 @@ class Worker:
             search = batch[0].job.search
             try:
                 found = self.models[search.run].search([place.sentence for place in batch], search.settings)
-                # Before any is accepted: were there too few, they could be another sentence's.
+                # Checked before any is accepted: if some were missing, the others might go to the wrong sentences.
                 answered = list(zip(batch, found, strict=True))
                 for (job, number), hypotheses in answered:
                     job.accept(number, hypotheses)
@@ -120,7 +120,7 @@ class Worker:
                         job.answer.set_exception(problem)
 
     def _next(self) -> list[Place]:
-        """The next batch, once there is one; none when the worker is closed."""
+        """Wait for the next batch and return it; an empty one when the worker is closed."""
         with self._changed:
             while True:
                 self._jobs = deque(job for job in self._jobs if not job.answer.done())
@@ -142,7 +142,7 @@ class Worker:
             batch.append(place)
         for job, _ in batch:
             job.begun += 1
-        # Those served now stand behind the others.
+        # Jobs that have their turn now go to the end of the queue.
         others = [job for job in self._jobs if job.search != search]
         self._jobs = deque([*others, *(job for job in alike if job.begun < len(job.sentences))])
         return batch

@@ -1,4 +1,4 @@
-"""Translations that a model draws while it learns, and what they are worth."""
+"""Translations that a model draws while it learns, and their rewards."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from seq2seq_cli.model.seq2seq import Seq2Seq
 
 
 class Drawn(NamedTuple):
-    """A translation: its pieces, and whether the model ended it itself, or had to at the greatest length."""
+    """A drawn translation: its pieces, and whether the model ended it itself (False: it was cut off at the greatest
+    length)."""
 
     tokens: tuple[int, ...]
     ended: bool
 
 
 class Candidates(NamedTuple):
-    """R translations of the sources ``rows_R`` of a batch, none twice for a source, as the ``target`` of a model, each with its
+    """R translations of the sources ``rows_R`` of a batch, each one once, as the ``target`` of a model. Each has a
     ``reward_R`` from 0 to 1 and a ``weight_R`` that its objective gives it.
 
-    ``reward``: the sum over the sentences of the mean reward of their samples; there are ``sentences`` of them."""
+    ``reward`` is the mean reward of a sentence's samples, summed over the ``sentences``.
+    """
 
     rows_R: Tensor
     target: Target
@@ -47,8 +49,8 @@ class Candidates(NamedTuple):
 
 @torch.inference_mode()
 def explored(model: Seq2Seq, batch: Batch, samples: int, greedy: bool) -> list[list[Drawn]]:
-    """For each source of the batch ``samples`` translations drawn from the model and, behind them, the greedy one where
-    it is wanted: all in one search, each source encoded once. Every piece there is can be drawn."""
+    """For each source of the batch, ``samples`` translations drawn from the model, and behind them the greedy one if
+    ``greedy``. All come from one search, and each source is encoded once. Any piece of the vocabulary can be drawn."""
     mask_BS, each = batch.text.mask_BL, samples + greedy
     device = mask_BS.device
     state = ModelState.start(model, model.new_pass(stepping=True), batch)
@@ -64,7 +66,7 @@ def explored(model: Seq2Seq, batch: Batch, samples: int, greedy: bool) -> list[l
 
 
 def references(batch: Batch) -> list[Drawn]:
-    """Those of the batch."""
+    """The references of the batch."""
     lengths = batch.target.real_BT.sum(1).tolist()
     return [
         Drawn(tuple(tokens[: length - 1]), True)
@@ -73,14 +75,14 @@ def references(batch: Batch) -> list[Drawn]:
 
 
 class Rewards:
-    """A metric of sentences, from 0 to 1, over pieces; what is equal is scored once."""
+    """A sentence metric from 0 to 1, applied to translations as pieces. Equal translations are scored once."""
 
     def __init__(self, metric: SentenceMetric, subword: Subword) -> None:
         self.metric, self.subword = metric, subword
 
     def of(self, drawn: Sequence[Sequence[Drawn]], references: Sequence[Drawn]) -> list[dict[Drawn, float]]:
-        """For each source the reward of each of its translations. What is compared are texts, the reference as its
-        pieces spell it."""
+        """For each source, the reward of each of its translations. Texts are compared; the reference is the text that
+        its pieces spell."""
         return [self._of_one(*pair) for pair in zip(drawn, references, strict=True)]
 
     def _of_one(self, drawn: Sequence[Drawn], reference: Drawn) -> dict[Drawn, float]:
@@ -92,8 +94,8 @@ class Rewards:
 
 
 def side_by_side(chosen: Sequence[tuple[int, Drawn, float, float]], reward: float, sentences: int) -> Candidates:
-    """Translations as (row of the source, itself, reward, weight). The end of one that had to end is not counted: that it
-    ended there has a probability of one."""
+    """Candidates made of (row of the source, translation, reward, weight). Where a translation was cut off, its
+    ``</s>`` does not count: ending there has a probability of one."""
     target = target_of([drawn.tokens for _, drawn, _, _ in chosen])
     forced_R = torch.tensor([not drawn.ended for _, drawn, _, _ in chosen])
     lengths_R = torch.tensor([len(drawn.tokens) for _, drawn, _, _ in chosen])

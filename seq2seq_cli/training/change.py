@@ -1,4 +1,4 @@
-"""What training has changed of the run that it started from, and whether that may be chance."""
+"""What training has changed compared with the run that it started from, and whether the change may be chance."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from seq2seq_cli.runs import write_json
 from seq2seq_cli.training.sitting import Sitting
 
 LEVEL = 0.05
-"""Of p, below which a change is called significant."""
+"""The p-value below which a change is called significant."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Scores on ``split`` of the weights that training started from and of those that it kept, decoded alike (``beam``), and
-    the paired significance of their difference."""
+    """Scores on ``split`` before and after: of the weights that training started from, and of those that it kept. Both
+    are decoded alike (``beam``); ``p`` is the paired significance of the difference."""
 
     split: str
     beam: int
@@ -34,7 +34,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """Whether training has changed anything, in words."""
         told = []
         for before, after, p in self._pairs:
             if p < LEVEL:
@@ -60,8 +60,8 @@ class Change:
 
 
 def changes(sitting: Sitting, translator: Translator, tested: Evaluation | None, watch: Watch) -> Iterator[Change]:
-    """On dev, and on test where it was ``tested``; ``translator`` has the weights that training kept. Writes them into
-    the run's ``change.json``. ``watch`` hears of each search."""
+    """The changes on dev and, if the test was run (``tested``), on test. ``translator`` has the weights that training
+    kept. Also writes them into the run's ``change.json``. ``watch`` hears how far each search has come."""
     run, dev = sitting.run, sitting.prepared.dev_lines
     start = replace(translator, model=deepcopy(translator.model))
     restore(start.model, read_weights(run.start), str(run.start))

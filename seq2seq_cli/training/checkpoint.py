@@ -1,4 +1,4 @@
-"""Checkpoints: weights to translate with, and everything that exact resumption needs."""
+"""Checkpoints: weights to translate with, and everything that an exact resumption needs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.progress import Progress
 
 LARGEST_LAST = 3 * LARGEST_FILE
-"""Bytes: weights, and Adam's two moments of each."""
+"""Most bytes of ``last``: the weights, and two moments of Adam for each."""
 
 
 class State(TypedDict):
-    """What a checkpoint holds: plain values and tensors alone, as torch loads them without running code."""
+    """The content of a checkpoint: plain values and tensors alone, which torch loads without running code."""
 
     weights: dict[str, Tensor]
     optimizer: dict[str, Any]
@@ -35,7 +35,7 @@ class State(TypedDict):
 
 
 def snapshot(learner: Learner, progress: Progress) -> State:
-    """Weights, optimiser, scaler and progress."""
+    """The state of a training: weights, optimiser, scaler and progress."""
     return State(
         weights=state_of(learner.model),
         optimizer=learner.optimizer.state_dict(),
@@ -45,7 +45,7 @@ def snapshot(learner: Learner, progress: Progress) -> State:
 
 
 def take_over(learner: Learner, state: State, where: str) -> Progress:
-    """Bring the learner to a snapshot; returns its progress. Raises RunError where it is of another shape."""
+    """Bring the learner to the state of a snapshot; returns its progress. Raises RunError where the shapes differ."""
     weights = by_todays_names(state["weights"])
     restore(learner.model, weights, where)
     learner.optimizer.load_state_dict(_in_order(state["optimizer"], list(weights), learner.model))
@@ -54,7 +54,8 @@ def take_over(learner: Learner, state: State, where: str) -> Progress:
 
 
 def _in_order(optimizer: dict[str, Any], names: list[str], model: nn.Module) -> dict[str, Any]:
-    """An optimiser's state, which numbers the parameters ``names``, for today's order of the same parameters."""
+    """The state of an optimiser whose parameters ``names`` are numbered in an older order, renumbered in today's
+    order."""
     numbers = [names.index(name) for name, _ in model.named_parameters()]
     [group], state = optimizer["param_groups"], optimizer["state"]
     return {
@@ -64,9 +65,9 @@ def _in_order(optimizer: dict[str, Any], names: list[str], model: nn.Module) -> 
 
 
 def save_last(learner: Learner, progress: Progress, path: Path) -> None:
-    """A snapshot, sealed, in one piece."""
+    """Write a snapshot to ``path``, sealed, whole or not at all."""
     state = snapshot(learner, progress)
-    # In memory first: torch tells of a full disk only as a failed assertion of its own.
+    # In memory first: torch reports a full disk only as a failed assertion of its own.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     place = buffer.tell()
@@ -79,14 +80,14 @@ def save_last(learner: Learner, progress: Progress, path: Path) -> None:
 def load_last(learner: Learner, path: Path) -> Progress:
     """Bring the learner back to a checkpoint; returns its progress.
 
-    Loads tensors and plain values only, never code. Raises DamagedError where the file is not what was written, with
-    the learner as it was; RunError where it is of another shape.
+    Loads tensors and plain values only, never code. Raises DamagedError where the file has changed since it was
+    written, and leaves the learner as it was; RunError where the shapes differ.
     """
     state = _read(path)
     try:
         return take_over(learner, state, str(path))
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        # A file with a right checksum that no training has written.
+        # The checksum is right, but no training has written this file.
         raise DamagedError(f"this checkpoint holds what no training leaves: {error!r}", str(path)) from None
 
 
@@ -105,7 +106,7 @@ def _read(path: Path) -> Any:
 
 
 class LastCheckpoint:
-    """``last`` of a run, and behind it ``previous``: the milestone before (see ``Progress.milestone``)."""
+    """``last`` of a run, and behind it ``previous``, the milestone before (see ``Progress.milestone``)."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -113,7 +114,7 @@ class LastCheckpoint:
         """Whether ``last`` is whole and a milestone."""
 
     def save(self, learner: Learner, progress: Progress) -> None:
-        """A new ``last``. The one before becomes ``previous`` where it is a milestone."""
+        """Write a new ``last``. The old one becomes ``previous`` if it is a milestone."""
         if self.is_milestone:
             os.replace(self.run.last, self.run.previous)
             self.is_milestone = False
@@ -121,10 +122,10 @@ class LastCheckpoint:
         self.is_milestone = progress.milestone
 
     def load(self, learner: Learner) -> tuple[Progress | None, list[str]]:
-        """Bring ``learner`` to where the run stopped: its progress, and what is to be told of it.
+        """Bring ``learner`` to where the run stopped; returns its progress, and notes for the user.
 
-        There is none where it was cut off before its first checkpoint. Raises DamagedError where ``last`` is damaged and
-        there is no ``previous``, or it is damaged too.
+        The progress is None if the run was cut off before its first checkpoint. Raises DamagedError where ``last`` is
+        damaged and ``previous`` is missing or damaged as well.
         """
         if self.run.last.exists():
             try:
@@ -147,7 +148,8 @@ class LastCheckpoint:
             raise DamagedError(f"{problem.what} So is {other.where}.", problem.where, hint) from None
 
     def go_back(self, learner: Learner) -> Progress | None:
-        """Bring ``learner`` back to the latest milestone on disk; its progress, or None where there is none yet."""
+        """Bring ``learner`` back to the latest milestone on disk; returns its progress, or None if there is no
+        milestone yet."""
         for path in (self.run.last, self.run.previous):
             try:
                 progress = load_last(learner, path)

@@ -1,5 +1,5 @@
-"""What follows training: the mean of the last weights, the test, what has changed, the pictures. Under a time limit it has a
-limit of its own, and what does not fit into that is left out and said."""
+"""What follows training: averaging the last weights, the test, what training has changed, pictures. Under a time limit,
+this has a limit of its own; what does not fit into it is left out, and the user is told."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from seq2seq_cli.wording import counted, shell_word
 T = TypeVar("T")
 
 HOPELESS = 2.0
-"""Nothing is begun that is expected to take so many times as long as there is: an expectation is rough."""
+"""Work is not begun if it is expected to take this many times as long as there is time: expectations are rough."""
 PROBED = 16
-"""Test lines that are translated beforehand, to tell how long all will take."""
+"""How many test lines are translated beforehand, to estimate how long all of them will take."""
 
 
 @dataclass(frozen=True)
 class Averaged:
-    """The mean of the last evaluations' weights, on dev, against the best single one; ``kept`` if better."""
+    """The mean of the weights of the last ``checkpoints`` evaluations, with its dev scores. ``kept``: whether it is
+    better than the best single checkpoint, and so kept in its place."""
 
     checkpoints: int
     scores: DevScores
@@ -44,8 +45,8 @@ class Averaged:
 
 @dataclass(frozen=True)
 class Following:
-    """What is to come after training that was under a time limit: how many ``seconds`` that may take, and how many the test
-    is expected to (None: there is no test, or no knowing). Where it is not among them, there is no time for it."""
+    """What will follow a training under a time limit, how many ``seconds`` it may take, and how many the test is
+    expected to take (None: there is no test, or no estimate). A test that is not in ``what`` does not fit in."""
 
     what: list[str]
     seconds: float
@@ -62,13 +63,13 @@ class Following:
 
     @property
     def hopeless(self) -> bool:
-        """Whether there is a test for which there is no time."""
+        """Whether there is a test but no time for it."""
         return self.test_seconds is not None and TEST not in self.what
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something for which the time limit has left no time, and the ``command`` that makes up for it."""
+    """Something that the time limit leaves no time for, and the ``command`` that makes up for it."""
 
     what: str
     command: str
@@ -81,7 +82,7 @@ MEAN, TEST, CHANGE, PICTURES = "the mean of the last weights", "the test", "what
 
 
 class Closing:
-    """What follows the training of ``sitting``, until ``deadline``; ``evaluate`` judges on dev."""
+    """What follows the training of ``sitting``, until ``deadline``; ``evaluate`` scores a model on dev."""
 
     def __init__(self, sitting: Sitting, evaluate: Evaluate, deadline: Deadline) -> None:
         self.sitting, self.evaluate, self.deadline = sitting, evaluate, deadline
@@ -89,7 +90,8 @@ class Closing:
         self.learner, self.progress = sitting.learner, sitting.progress
 
     def happenings(self, pictures: int) -> Iterator[Following | Averaged | Evaluation | Change | Pictures | LeftOut]:
-        """One after the other; of so many dev sentences the pictures."""
+        """Do one thing after the other, and yield what came of it. ``pictures`` is the number of dev sentences to be
+        drawn."""
         following = None
         if not math.isinf(self.deadline.at):
             following = self._following()
@@ -148,17 +150,18 @@ class Closing:
         return watch
 
     def _last_weights(self) -> list[Path]:
-        """Where those of the last evaluations are, if they are there."""
+        """The files of the weights of the last evaluations, those that are there."""
         progress, count = self.progress, self.config.training.average
         return [self.run.kept(n) for n in range(max(1, progress.evaluations - count + 1), progress.evaluations + 1)]
 
     def _mean_in_time(self) -> Averaged | LeftOut | None:
-        """The mean of the last weights. The other processes wait to be told whether they are to judge it with this one."""
+        """The mean of the last weights, if there is time. The other processes wait to hear whether they will evaluate
+        it with this one."""
         paths = [path for path in self._last_weights() if path.is_file()]
         there, in_time = len(paths) >= 2 and self.progress.best_score is not None, self.deadline.left >= 0
         if not self.learner.ranks.tell(there and in_time):
             return None if in_time or not there else LeftOut(MEAN, self.run.resume_command)
-        # They judge it now, and so must this process, even if time has run out since.
+        # The others evaluate it now, and so must this process, even if time has run out since.
         try:
             return self._averaged(paths)
         except OutOfTimeError:
@@ -185,7 +188,7 @@ class Closing:
         return self._in_time(lambda: evaluate_run(self.run, test, translator, self._watch(TEST)), TEST, again)
 
     def _test_seconds(self) -> float | None:
-        """About how long the test will take, going by some of its lines."""
+        """About how long the test will take, extrapolated from some of its lines."""
         test = self.prepared.test_lines
         if test is None:
             return None

@@ -1,4 +1,4 @@
-"""The same experiment with several attention kinds and seeds: which runs it takes, and which of them are done."""
+"""One experiment with several attention kinds and seeds: which runs it takes, and which of them are done."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Planned:
         return self.run.config.is_file()
 
     def check(self, overwrite: bool) -> None:
-        """Raises RunError or ConfigError where what its directory holds is no earlier part of it."""
+        """Raises RunError or ConfigError where its directory holds something other than the beginning of this very
+        run."""
         resume = self.begun and not overwrite
         check_directory(self.run, resume, overwrite)
         if resume:
@@ -51,11 +52,11 @@ class Planned:
             raise ConfigError(what, str(self.run.config), hint)
 
     def experiment(self, overwrite: bool, report: Report) -> Iterator[Happening]:
-        """Train and test it, from where it stopped."""
+        """Train and test the run, from where it stopped."""
         return experiment(self.config, self.run.directory, self.begun and not overwrite, overwrite, report)
 
     def is_done(self, prepared: Prepared) -> bool:
-        """Whether it was trained to its end, and tested. Raises DataError where it was on another text."""
+        """Whether the run was trained to its end and tested. Raises DataError where that was done on another text."""
         if not self.begun or not has_ended(self.run):
             return False
         check_same_text(self.run, prepared)
@@ -70,11 +71,11 @@ def planned_runs(
     overrides: Sequence[str],
     flags: Mapping[str, object],
 ) -> list[Planned]:
-    """The runs that compare ``attentions``, names with commas between, with ``seeds`` seeds each, kind by kind: the
-    same settings, read as ``config.load`` reads them, but for kind and seed.
+    """The runs that compare ``attentions`` (names with commas between them) with ``seeds`` seeds each, kind by kind.
+    Apart from kind and seed, all have the same settings, read as ``config.load`` reads them.
 
-    Raises ConfigError for an unknown or repeated kind, for settings that one of them does not take, and where there is
-    no test text; RunError where the directory is that of a run.
+    Raises ConfigError for an unknown or repeated kind, for settings that one of the kinds does not take, and where
+    there is no test text; RunError where the directory is that of a run.
     """
     if Run(files.directory).config.is_file():
         what = "is the directory of a run: a comparison has one of its own, with runs in it."

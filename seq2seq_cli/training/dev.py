@@ -1,4 +1,4 @@
-"""A model in training, judged on dev."""
+"""Evaluating a model on dev while it trains."""
 
 from __future__ import annotations
 
@@ -28,48 +28,50 @@ from seq2seq_cli.training.sitting import Sitting
 T = TypeVar("T")
 
 DIAGNOSED = 100
-"""Dev sentences, at most, whose alignments are measured at each evaluation."""
+"""At most how many dev sentences have their alignments measured at each evaluation."""
 WATCHED = 3
-"""Dev sentences whose alignments are looked at, at each evaluation."""
+"""How many dev sentences have their alignments drawn at each evaluation."""
 LOSS_SHARE = 0.25
-"""What the loss takes of the time of a look at dev, the rest being the search, for how much of it is done."""
+"""Share of an evaluation's time that the loss takes; the search takes the rest. It tells how much of an evaluation is
+done."""
 STAGE = "looking at dev"
 
 
 def dev_evaluator(sitting: Sitting) -> Evaluate:
-    """A function that judges a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
-    the same sentences each time. Several processes share the work, and all come to the same scores.
+    """A function that evaluates a model: its loss on dev, the BLEU of greedy search, and where it looked meanwhile, in
+    the same sentences each time. Several processes share the work and come to the same scores.
 
-    Under a time limit it raises OutOfTimeError when that is over. Where the first look would take too much of it, that one and
-    all others are at a part of dev, drawn from the seed, ``progress.dev_lines`` of them.
+    Under a time limit, the function raises OutOfTimeError when the limit is over. If the first evaluation would take
+    too much of the limit, all evaluations use only ``progress.dev_lines`` lines of dev, drawn with the seed.
     """
-    looking, training, progress = _Look(sitting), sitting.config.training, sitting.progress
+    scorer, training, progress = _DevScorer(sitting), sitting.config.training, sitting.progress
 
     def evaluate(model: Seq2Seq) -> DevScores:
         allowed = look_seconds(training, progress)
         deadline = Deadline.after(allowed)
         if progress.evaluations == 0 and progress.dev_lines is None and not math.isinf(allowed):
             try:
-                return looking.scores(model, None, Deadline.after(min(FIRST * seconds_of(training), allowed) / 2))
+                return scorer.scores(model, None, Deadline.after(min(FIRST * seconds_of(training), allowed) / 2))
             except OutOfTimeError:
-                progress.dev_lines = sitting.ranks.tell(looking.part_done())
-        return looking.scores(model, progress.dev_lines, deadline)
+                progress.dev_lines = sitting.ranks.tell(scorer.part_done())
+        return scorer.scores(model, progress.dev_lines, deadline)
 
     return evaluate
 
 
-class _Look:
-    """A look at dev, or at a part of it; how much of it is ``done``, 0 to 1."""
+class _DevScorer:
+    """Evaluates on dev, or on a part of it. ``done`` is how much of the current evaluation is done, 0 to 1."""
 
     FEWEST, LEAST, CAUTION = 20, 0.05, 0.8
-    """Of a part of dev: lines, the share where nothing was seen to be done, and how much of what was done is taken."""
+    """For evaluating on a part of dev: the fewest lines; the share of dev to take when nothing of an evaluation was
+    done in time; and how much to take of the share that was done in time."""
 
     def __init__(self, sitting: Sitting) -> None:
         self.sitting, self.training = sitting, sitting.config.training
         self.dev, self.lines = sitting.prepared.dev, sitting.prepared.dev_lines
         self.count = len(self.lines.src)
         self.tokenizer = sitting.tokenizer.name
-        # No look at dev takes more memory than an update.
+        # So that evaluating takes no more memory than an update.
         tokens = self.training.batch_tokens
         self.at_a_time = AtATime(tokens, tokens * (sitting.config.data.max_length + 1))
         self.done = 0.0
@@ -78,19 +80,21 @@ class _Look:
             raise DataError(what, sitting.prepared.corpus_name, "Cut these lines into sentences.")
 
     def part_done(self) -> int | None:
-        """How many lines there would have been time for, when a look was cut short; None where that is all of them."""
+        """The number of dev lines to evaluate from now on, after the time was too short for all: about as many
+        as were done in time. None means all."""
         lines = max(self.FEWEST, int(self.CAUTION * self.count * max(self.done, self.LEAST)))
         return lines if lines < self.count else None
 
     def scores(self, model: Seq2Seq, lines: int | None, deadline: Deadline) -> DevScores:
-        """At so many lines (None: all). Raises OutOfTimeError, in all processes, where the deadline of one has passed."""
+        """The scores on ``lines`` lines of dev (None: all). Raises OutOfTimeError in all processes where the deadline
+        of one has passed."""
         rows = self._drawn(lines)
         learner, ranks, dev = self.sitting.learner, self.sitting.ranks, self.lines
         watch = self._watch(0.0, LOSS_SHARE, len(rows), deadline)
         loss = dev_loss(model, self.dev, rows, self.at_a_time, learner, watch)
         watch = self._watch(LOSS_SHARE, 1.0, len(rows), deadline)
         mine = ranks.share(rows)
-        found = _all_in_time(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
+        found = _in_all_processes(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
         texts = ranks.gather([hypothesis.text for hypothesis in found])
         diagnosed = set(spread([i for i in rows if dev.src[i].strip()], DIAGNOSED))
         looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
@@ -112,8 +116,9 @@ class _Look:
         return watch
 
 
-def _all_in_time(ranks: Ranks, work: Callable[[], T]) -> T:
-    """What ``work`` makes in each process. Raises OutOfTimeError in all of them where one is out of time: nobody waits for it."""
+def _in_all_processes(ranks: Ranks, work: Callable[[], T]) -> T:
+    """What ``work`` makes in this process. Raises OutOfTimeError in all processes if any of them runs out of time, so
+    that nobody waits for it."""
     made, over = None, False
     try:
         made = work()
@@ -125,13 +130,13 @@ def _all_in_time(ranks: Ranks, work: Callable[[], T]) -> T:
 
 
 def is_of_a_length(dev: TokenisedSplit) -> np.ndarray:
-    """Which pairs are short enough on both sides for ``translate`` not to leave them empty."""
+    """Which pairs are short enough on both sides to be translated and scored: of at most MOST_PIECES pieces."""
     short: np.ndarray = np.maximum(dev.src_lengths, dev.tgt_lengths) <= MOST_PIECES
     return short
 
 
 def too_long(dev: TokenisedSplit) -> list[str]:
-    """What to say of the others, if there are any."""
+    """A note on the pairs that are too long, if there are any."""
     count = int((~is_of_a_length(dev)).sum())
     if not count:
         return []
@@ -143,7 +148,8 @@ def too_long(dev: TokenisedSplit) -> list[str]:
 
 
 def dev_alignments(sitting: Sitting) -> Callable[[], dict[str, Alignment]]:
-    """Where the model looks by now, in its own translations of the same few dev sentences."""
+    """A function that tells where the model looks by now, in its own translations of a few dev sentences, always the
+    same."""
     sources, model = sitting.prepared.dev_lines.src, sitting.learner.model
     chosen = pick_sentences(sources, WATCHED)
     lines = [sources[i] for i in chosen]
@@ -159,8 +165,8 @@ def dev_alignments(sitting: Sitting) -> Callable[[], dict[str, Alignment]]:
 
 
 def _translated(sitting: Sitting, model: Seq2Seq, lines: list[str], watch: Watch | None = None) -> list[Hypothesis]:
-    """The greedy translation of each line; empty ones by a model that is spoilt for now: its loss says so, and training may
-    mend it."""
+    """The greedy translation of each line. If the probabilities of the model are NaN for now, all are empty: the loss
+    shows it, and training may recover."""
     config, learner = sitting.config, sitting.learner
     translator = Translator(model, sitting.prepared.subwords, config, learner.device, learner.precision)
     try:
@@ -186,8 +192,9 @@ def dev_loss(
     learner: Learner,
     watch: Watch,
 ) -> float:
-    """Negative log-likelihood of these ``rows`` of dev, nats a target token; without pairs of more than MOST_PIECES.
-    ``learner``: on what device, how precise and in how many processes. ``watch`` as of a search."""
+    """Negative log-likelihood of these ``rows`` of dev in nats a target token; pairs of more than MOST_PIECES are left
+    out. ``learner``: on what device, how precisely and in how many processes it is computed. ``watch`` as in a
+    search."""
     among = np.asarray(rows)
     among = among[is_of_a_length(dev)[among]]
     order = among[np.lexsort((dev.src_lengths[among], dev.tgt_lengths[among]))]
@@ -203,5 +210,5 @@ def dev_loss(
             tokens += batch.target_tokens
         return total, tokens
 
-    total, all_tokens = learner.ranks.sum(*_all_in_time(learner.ranks, sums))
+    total, all_tokens = learner.ranks.sum(*_in_all_processes(learner.ranks, sums))
     return total / all_tokens if all_tokens else math.nan

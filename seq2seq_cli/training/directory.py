@@ -1,5 +1,5 @@
-"""The run directory of a training: held against others, checked before it is written to, and what is told there of how the
-run was made."""
+"""The run directory of a training: checked before it is written to, held against other processes, compared with the
+settings and text of a resumed run, and described in ``run.json``."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from seq2seq_cli.wording import shell_word
 BUDGET = ("training.epochs", "training.max_minutes", "training.patience")
 """Settings that say when training ends."""
 JUMP = 0.02
-"""Of the learning rate, from which it is told."""
+"""Relative change of the learning rate from which the user is told."""
 MAY_CHANGE = {
-    # The place of the text and of its links; that they are the same is seen from their hashes.
+    # Where the text and its links are. That their content is the same is checked by their hashes.
     *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "training.guided_alignment"),
     *(*BUDGET, "training.save_minutes"),
     *("training.device", "training.precision", "training.threads", "training.tensorboard"),
 }
-"""Settings that a resumed run may have other than before, beside those of decoding."""
+"""Settings that may be changed when a run is resumed, apart from those of decoding, which always may."""
 
 
 def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
-    """Raises RunError rather than write over a run, or resume where there is none, or one that a later version made.
+    """Raises RunError rather than overwrite a run, resume one that is not there, or resume one that a later version
+    made.
 
     A run that was cut off before its first checkpoint is resumed from its beginning.
     """
@@ -58,10 +59,10 @@ def check_directory(run: Run, resume: bool, overwrite: bool) -> None:
 
 @contextmanager
 def sole_training(run: Run) -> Iterator[None]:
-    """Hold the run directory, which is made where there is none, against other trainings; readers are free.
+    """Lock the run directory against other trainings (making it if need be); readers are not hindered.
 
-    The lock is the system's: it goes with the process that holds it, however that ends. Raises RunError where another
-    process holds it, and for what goes wrong in writing into the directory.
+    The lock belongs to the operating system: it goes with the process that holds it, however that ends. Raises RunError
+    where another process holds it, and for errors in writing into the directory.
     """
     with _writing(run):
         run.directory.mkdir(parents=True, exist_ok=True)
@@ -86,8 +87,8 @@ def _writing(run: Run) -> Iterator[None]:
 
 
 def empty(run: Run) -> None:
-    """Delete all that the run directory holds, but for the lock that this process has on it."""
-    # The configuration last: cut off before, it is still a run directory, which may be overwritten.
+    """Delete everything in the run directory except the lock, which this process holds."""
+    # The configuration last: if this is interrupted, it is still a run directory, which may be overwritten.
     for path in sorted(run.directory.iterdir(), key=lambda path: path == run.config):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -96,7 +97,7 @@ def empty(run: Run) -> None:
 
 
 def check_same_settings(run: Run, config: Config) -> None:
-    """Raises ConfigError where ``config`` would make another training of a resumed run."""
+    """Raises ConfigError where ``config`` would change the training of a resumed run."""
     fixed = [key for key in all_keys() if not key.startswith("decoding.") and key not in MAY_CHANGE]
     changed = [
         f"{one.key} was {one.before} and is now {one.after}"
@@ -108,8 +109,8 @@ def check_same_settings(run: Run, config: Config) -> None:
 
 
 def check_same_text(run: Run, prepared: Prepared) -> None:
-    """Raises DataError where training text, dev text or word links are not those that a resumed run began with, RunError
-    where ``run.json`` does not say which."""
+    """Raises DataError where training text, dev text or word links differ from those that a resumed run began with;
+    RunError where ``run.json`` does not say what these were."""
     with _reading(run, "what text this run began with"):
         before = dict(run.record()["data_sha256"])
     texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
@@ -120,12 +121,13 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
 
 
 def differences(sitting: Sitting) -> list[str]:
-    """What to say of a resumed run whose length, or way of computing, is another than before."""
+    """Notes on a resumed run whose length, or way of computing, differs from before."""
     return [*_of_the_rate(sitting), *_of_the_machine(sitting)]
 
 
 def _of_the_rate(sitting: Sitting) -> list[str]:
-    """A schedule runs over the whole of a training: where that becomes longer or shorter, the rate jumps."""
+    """A note on the learning rate: a schedule spans the whole training, so the rate jumps where training gets longer or
+    shorter."""
     run, training, progress = sitting.run, sitting.config.training, sitting.progress
     before = load(run.config).training
     if progress.step == 0 or (before.epochs, before.max_minutes) == (training.epochs, training.max_minutes):
@@ -158,13 +160,13 @@ def _of_the_machine(sitting: Sitting) -> list[str]:
 
 
 def _computing(sitting: Sitting) -> dict[str, object]:
-    """What decides, beside settings and text, which weights training comes to."""
+    """What decides, besides settings and text, on the exact weights that training arrives at."""
     learner = sitting.learner
     return {"device": str(learner.device), "precision": learner.precision.name, "threads": torch.get_num_threads()}
 
 
 def conclude(run: Run) -> None:
-    """Note in ``run.json`` that the sitting has trained, tested and drawn to the end."""
+    """Note in ``run.json`` that the sitting came to its end: trained, tested, pictures drawn."""
     with _reading(run, "which sitting has ended"):
         record = run.record()
         record["sittings"][-1]["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -172,14 +174,15 @@ def conclude(run: Run) -> None:
 
 
 def has_ended(run: Run) -> bool:
-    """Whether its last sitting came to the end. Raises RunError where ``run.json`` is missing or damaged."""
+    """Whether the last sitting of ``run`` came to its end. Raises RunError where ``run.json`` is missing or damaged."""
     with _reading(run, "whether this run has ended"):
         return "ended" in run.record()["sittings"][-1]
 
 
 @contextmanager
 def _reading(run: Run, unknown: str) -> Iterator[None]:
-    """Raises RunError where ``run.json`` is missing, damaged or lacks what is looked for: then that is not known."""
+    """Within, a ``run.json`` that is missing, damaged or incomplete raises RunError, which says what is ``unknown``
+    because of it."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, IndexError):
@@ -188,7 +191,7 @@ def _reading(run: Run, unknown: str) -> Iterator[None]:
 
 
 def describe(sitting: Sitting) -> None:
-    """Configuration, tokenizers and ``run.json``: what the run is and how it was made, sitting by sitting."""
+    """Write configuration, tokenizers and ``run.json``: what the run is and, for each sitting, how it was made."""
     run, config, prepared = sitting.run, sitting.config, sitting.prepared
     with _reading(run, "how this run was made before"):
         before = list(run.record()["sittings"]) if run.info.is_file() else []
@@ -225,7 +228,7 @@ def describe(sitting: Sitting) -> None:
 
 
 def _origin(run: Run, config: Config) -> dict[str, object]:
-    """Where the weights came from that training started with, if from another run."""
+    """Which run the first weights came from, if training started from another run."""
     name = config.objective.from_run
     if name is None:
         return {}

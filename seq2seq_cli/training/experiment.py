@@ -50,8 +50,8 @@ PICTURES = 6
 
 @dataclass(frozen=True)
 class Begun:
-    """Data ready, model built. ``notes`` are sentences worth telling the user; ``best`` is the best score of a
-    resumed run so far."""
+    """The data is ready and the model is built. ``notes`` are sentences worth telling the user; ``best`` is the best
+    score so far, of a resumed run."""
 
     run: Run
     notes: list[str]
@@ -67,7 +67,7 @@ class Begun:
 
     @classmethod
     def of(cls, sitting: Sitting, notes: list[str]) -> Begun:
-        """Of a sitting before its first step; ``notes`` on where it begins."""
+        """From a sitting before its first step; ``notes`` are those about where it begins."""
         prepared, learner, progress = sitting.prepared, sitting.learner, sitting.progress
         why = sitting.tokenizer.why
         scored_with = [f"BLEU counts the tokens of sacreBLEU's {why}."] if why else []
@@ -91,7 +91,8 @@ Happening = Begun | Event | Following | Averaged | Evaluation | Change | Picture
 
 
 def default_run(config: Config) -> Path:
-    """Where a run goes that nobody named: ``runs/CORPUS-KIND``, with the objective behind it where it starts from another."""
+    """The directory of a run that was given no name: ``runs/CORPUS-KIND``; the objective is appended if training starts
+    from another run."""
     objective = "" if config.objective.from_run is None else f"-{config.objective.kind}"
     corpus = beginning_of(find_corpus(config.data).name)
     return RUNS / f"{corpus}-{config.attention.kind}{objective}"
@@ -131,7 +132,7 @@ def experiment(
     """
     began = time.monotonic() if began is None else began
     threads = set_threads(config.training.threads)
-    # What cannot work is told before the text is prepared, which may take long.
+    # Problems are reported before the text is prepared, which may take long.
     choose_device(config.training.device)
     if config.evaluation.tokenizer != "auto":
         require_tokenizer(config.evaluation.tokenizer)
@@ -160,7 +161,7 @@ def experiment(
 
 
 def _happenings(sitting: Sitting, resume: bool, began: float) -> Iterator[Happening]:
-    """What happens from the first write into the run directory on."""
+    """What happens from the first write into the run directory onwards."""
     run, config = sitting.run, sitting.config
     sitting.ranks.note_begun()
     run.sweep()
@@ -168,7 +169,7 @@ def _happenings(sitting: Sitting, resume: bool, began: float) -> Iterator[Happen
     notes = [*sitting.resume(), *differences(sitting)] if resume else sitting.begin()
     describe(sitting)
     deadline = Deadline(began + sitting_seconds(config.training, sitting.progress))
-    # What an earlier sitting ended with does not belong to the weights that this one ends with.
+    # Scores at the end of an earlier sitting are not those of the weights that this one will end with.
     for path in (run.evaluation, run.change):
         path.unlink(missing_ok=True)
     yield Begun.of(sitting, notes)
@@ -189,13 +190,14 @@ def _happenings(sitting: Sitting, resume: bool, began: float) -> Iterator[Happen
 
 
 def _recorders(sitting: Sitting) -> list[Recorder]:
-    """The checkpoints come last: what they hold, the others have on record."""
+    """The recorders of a sitting. Checkpoints come last, so that the others have recorded everything a checkpoint
+    holds."""
     drawn = [TensorBoard(sitting, dev_alignments(sitting))] if sitting.config.training.tensorboard else []
     return [Metrics(sitting.run, sitting.progress), Log(sitting.run), *drawn, Checkpoints(sitting)]
 
 
 def _training(sitting: Sitting, evaluate: Evaluate) -> Iterator[Event]:
-    """Train to the end, going back where training diverges. An evaluation that is cut short leaves ``last`` saved."""
+    """Train to the end, going back where training diverges. If an evaluation is cut short, ``last`` is saved."""
     with sitting.interruption.held():
         on = True
         while on:
@@ -213,13 +215,14 @@ def _training(sitting: Sitting, evaluate: Evaluate) -> Iterator[Event]:
 
 
 def _updates(sitting: Sitting, evaluate: Evaluate) -> Iterator[Event | Diverged]:
-    """From where the sitting is, until training is over or diverges."""
+    """Train from where the sitting is until training is over or diverges."""
     looking = sitting.interruption.let_through(evaluate)
     return train(sitting.learner, sitting.prepared.train, sitting.config.training, sitting.progress, looking)
 
 
 def _prepared(run: Run, config: Config, resume: bool, threads: int, report: Report) -> Prepared:
-    """The text of ``config``; for a resumed run as it was, even where today's SentencePiece would do it otherwise."""
+    """The text of ``config``. For a resumed run it is tokenised as before, even if today's SentencePiece would do it
+    differently."""
     begun = resume and run.info.is_file()
     prepared = prepared_text(config, threads, report, starting_vocabulary(run, config, begun))
     if not begun:
@@ -229,8 +232,8 @@ def _prepared(run: Run, config: Config, resume: bool, threads: int, report: Repo
 
 
 def _train_along(config: Config, run: Run, threads: int, ranks: Ranks) -> None:
-    """The part of a process that is not the first, which tells it the vocabulary, once the text is prepared, and where to
-    train from. Raises Stopped where any is interrupted."""
+    """What a process other than the first does. The first tells it the vocabulary, once the text is prepared, and where
+    to train from. Raises Stopped where any process is interrupted."""
     with Interruption() as interruption:
         subwords = _vocabulary(*ranks.tell((b"", b"")))
         given = None if config.objective.from_run is None else subwords

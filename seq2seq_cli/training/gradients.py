@@ -1,4 +1,4 @@
-"""The gradient of a step, however many processes share it and however many pieces memory makes of it."""
+"""The gradient of one step, shared among processes, and computed in parts where memory is short."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from seq2seq_cli.training.learner import Learner, Replica
 
 
 class Sums(NamedTuple):
-    """Over all batches of a step: target ``tokens``, the ``loss`` that the objective tells of, target tokens with
-    links and the cross-entropy of the attention there; sentences with samples, and the sum of their ``reward``, from 0 to
-    1 each. ``parts``: batches that it was computed in."""
+    """Sums over all batches of a step: target ``tokens``, and the ``loss`` of the objective; ``guided_tokens``, target
+    tokens with links, and the ``guidance`` there, which is the cross-entropy of the attention; ``rewarded`` sentences,
+    and the sum of their ``reward``, from 0 to 1 each. ``parts``: in how many batches it was computed."""
 
     tokens: int
     loss: float
@@ -31,12 +31,12 @@ class Sums(NamedTuple):
 
 
 def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray], guided_weight: float) -> Sums:
-    """Gradients of the sum over the batches of ``group`` into the parameters, which have none before: of several
-    processes each takes an equal part of every batch, and all come to the mean of what they have.
+    """Add to the parameters, which must not have gradients yet, those of the loss summed over the batches of ``group``.
+    Several processes each take an equal part of every batch, and all get the mean of their gradients.
 
-    Where memory runs out, it begins anew with every batch halved: the sum, and so the gradient, is the same. (Other
-    dropout masks and translations are drawn.) Raises RunError where a single pair is too large, and where other processes
-    wait for this one.
+    Where memory runs out, it begins again with every batch halved; the sum, and so the gradient, stays the same (though
+    other dropout masks and translations are drawn). Raises RunError where a single pair is too large, and where memory
+    runs out while other processes wait for this one.
     """
     mine, weighs = _share(learner.ranks, group)
     while (sums := _try(learner, data, mine, guided_weight, weighs)) is None:
@@ -56,8 +56,8 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
 
 
 def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """A process's part of the batches, and what it weighs: nothing, where there are fewer pairs than processes, and it
-    takes another one's for its gradient to have a shape."""
+    """This process's part of the batches, and the weight of its gradient. Where there are fewer pairs than processes,
+    it takes a part of another one, with weight zero, so that it has a gradient at all."""
     mine = [part for batch in group if len(part := batch[ranks.turns])]
     return (mine, 1.0) if mine else ([group[0][:1]], 0.0)
 
@@ -65,7 +65,8 @@ def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], flo
 def _try(
     learner: Learner, data: TokenisedSplit, batches: list[np.ndarray], guided_weight: float, weighs: float
 ) -> Sums | None:
-    """None where memory ran out. A function of its own: with it end all references to what took the room."""
+    """None where memory ran out. A function of its own, so that returning drops all references to what filled the
+    memory."""
     try:
         return _add(learner, data, batches, guided_weight, weighs)
     except (RuntimeError, MemoryError) as problem:
@@ -75,7 +76,7 @@ def _try(
 
 
 def _is_out_of_memory(problem: RuntimeError | MemoryError) -> bool:
-    # On a processor, torch has no class for it.
+    # On a CPU, torch has no class of its own for it.
     return isinstance(problem, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(problem)
 
 
@@ -89,7 +90,7 @@ def _add(
         with learner.precision.autocast(learner.device):
             drawn = learner.objective.draw(learner.model, batch)
         with _exchanging(learner.replica, number == len(batches)):
-            # Not the same autocast as above: weights that it casts without gradients would be kept without them.
+            # Not the autocast from above: it keeps the weights that it casts, and above it cast them without gradients.
             with learner.precision.autocast(learner.device):
                 cost = learner.replica(batch, drawn, guided_weight)
             torch.autograd.backward(learner.scaler.scale(weighs * cost.minimised))
@@ -105,5 +106,5 @@ def _add(
 
 
 def _exchanging(replica: Replica | DistributedDataParallel, last: bool) -> AbstractContextManager[None]:
-    """Processes exchange their gradients once, in the last backward pass of a step."""
+    """Within, a backward pass adds up gradients; with the last one of a step, the processes exchange their sums."""
     return nullcontext() if last or isinstance(replica, Replica) else replica.no_sync()

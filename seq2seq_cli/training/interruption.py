@@ -1,4 +1,4 @@
-"""Stopping when the user or the system asks for it, and where nothing is lost by it."""
+"""Stopping when the user or the system asks for it, at a point where nothing is lost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class CutShort(signals.Stopped):
-    """The first signal came where all is in order: what training has come to can be saved. (A second one comes as a
-    plain KeyboardInterrupt, maybe amid an update.)"""
+    """The first signal came at a point where the state is consistent, so that training so far can be saved. (A second
+    signal comes as a plain KeyboardInterrupt, perhaps in the middle of an update.)"""
 
 
 class Interruption:
-    """While entered, the first of the signals that ask to end (``signals.STOPPING``) raises CutShort; but where they are
-    ``held``, it is only noted, in ``asked``, and which one it was in ``number``. A second one does what it always does.
-    """
+    """While entered, the first of the signals that ask to end (``signals.STOPPING``) raises CutShort. While signals are
+    ``held``, it is only noted: ``asked`` becomes True, and ``number`` is the signal's. A second signal does what it
+    always does."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -41,7 +41,7 @@ class Interruption:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within, what is under way is brought to its end first: the caller looks at ``asked`` in between."""
+        """Within, signals do not interrupt: the caller completes the work under way and checks ``asked`` in between."""
         self.holding = True
         try:
             yield
@@ -49,7 +49,8 @@ class Interruption:
             self.holding = False
 
     def let_through(self, work: Callable[P, T]) -> Callable[P, T]:
-        """``work``, which may take long and can be done over: a signal cuts it short even while others are held."""
+        """``work`` such that a signal cuts it short even while signals are held: for work that takes long and can be
+        repeated."""
 
         def done(*args: P.args, **kwargs: P.kwargs) -> T:
             holding, self.holding = self.holding, False

@@ -1,4 +1,4 @@
-"""What learns: a model with its optimiser and its objective, where and as precise as the settings say."""
+"""What learns: a model with its optimiser and objective, on a device, in a precision."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
 
 
 class Replica(nn.Module):
-    """The model as ``DistributedDataParallel`` wants it: its forward is the cost."""
+    """The model in the form ``DistributedDataParallel`` needs: its forward returns the cost."""
 
     def __init__(self, model: Seq2Seq, objective: Objective) -> None:
         super().__init__()
@@ -36,8 +36,8 @@ class Replica(nn.Module):
 
 
 class Learner(NamedTuple):
-    """What training changes, apart from ``Progress``. ``replica`` is the model, one of as many as there are ``ranks``:
-    each one's gradient becomes the mean of all in the backward pass."""
+    """What training changes, apart from ``Progress``. ``replica`` is this process's copy of the model. Of several
+    ``ranks`` each has one; in the backward pass, the gradient of each becomes the mean over all."""
 
     model: Seq2Seq
     replica: Replica | DistributedDataParallel
@@ -49,15 +49,15 @@ class Learner(NamedTuple):
     ranks: Ranks
 
     def become(self, other: Learner) -> None:
-        """Take over the weights of ``other``, and the state of its optimiser and scaler."""
+        """Take over the weights of ``other`` and the states of its optimiser and scaler."""
         restore(self.model, state_of(other.model), "a new model")
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.scaler.load_state_dict(other.scaler.state_dict())
 
 
 def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokenizer: str = WORDS) -> Learner:
-    """An untrained model and its optimiser, where and as precise as ``config`` says, the same for all ``ranks``; seeds
-    torch's random state. ``tokenizer``: of BLEU, where it is a reward."""
+    """An untrained model and its optimiser, on the device and in the precision of ``config``, the same in all
+    ``ranks``. Seeds torch's random state. ``tokenizer``: of BLEU, where BLEU is a reward."""
     device = choose_device(config.training.device)
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
@@ -71,7 +71,8 @@ def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokeni
 
 
 def make_objective(config: Config, subwords: Subwords, tokenizer: str) -> Objective:
-    """The objective of ``config``; rewards compare texts, which ``subwords`` make of pieces, by the tokens of ``tokenizer``."""
+    """The objective of ``config``. Rewards compare texts, which ``subwords`` make of pieces; ``tokenizer`` is the one
+    for BLEU."""
     references = CrossEntropy(config.training.label_smoothing)
     match config.objective.kind:
         case "scst":

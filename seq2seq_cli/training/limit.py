@@ -1,5 +1,5 @@
-"""The time that training may take (``training.max_minutes``): what of it is for updates and what for looks at dev, and how
-long what follows may take."""
+"""How the time that training may take (``training.max_minutes``) is divided between updates and evaluations on dev, and
+how long what follows may take. A look at dev is an evaluation on it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.training.progress import Progress
 
 UNKNOWN = 0.05
-"""Share of the limit that is kept for a look at dev before one has been timed."""
+"""Share of the limit that is reserved for a look at dev until one has been timed."""
 FIRST = 0.1
-"""Share of the limit that the first look at dev may take; where all of dev takes longer, a part is looked at."""
+"""Share of the limit that the first look at dev may take. If all of dev would take longer, a part of dev is used."""
 SAFETY = 1.25
-"""A look may take so much longer than the one before."""
+"""How many times as long as the look before a look may take."""
 MOST_KEPT = 0.25
-"""Share of the limit, at most, that is kept for looks to come."""
+"""Largest share of the limit that is reserved for looks to come."""
 AFTERWARDS, SECONDS = 0.1, 5.0
-"""Share of the limit that what follows training may take beyond it, and seconds, for what cannot be stopped halfway. A look
-may use half of both."""
+"""How long, beyond the limit, what follows training may take: a share of the limit, plus seconds for work that cannot
+be stopped halfway. A look may overrun by half of both."""
 
 
 class OutOfTimeError(Exception):
-    """The time for a piece of work was over before it was done."""
+    """Time ran out before a piece of work was done."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment of the monotonic clock by which work is to be over; the default never comes."""
+    """The moment, by the monotonic clock, at which work must be done; by default never."""
 
     at: float = math.inf
 
@@ -39,23 +39,23 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then."""
+        """Seconds until the deadline."""
         return self.at - time.monotonic()
 
     def check(self) -> None:
-        """Raises OutOfTimeError where it has passed."""
+        """Raises OutOfTimeError where the deadline has passed."""
         if self.left < 0:
             raise OutOfTimeError
 
 
 def seconds_of(config: TrainingConfig) -> float:
-    """The limit; infinite where there is none."""
+    """The limit in seconds; infinite where there is none."""
     return math.inf if config.max_minutes is None else 60 * config.max_minutes
 
 
 def updating_seconds(config: TrainingConfig, progress: Progress) -> float:
-    """How much of the limit is for updates and the looks between them: what the last look, that at the mean of the last
-    weights and the update under way are expected to take is kept."""
+    """How much of the limit is for updates and the looks between them. The rest is reserved for the last look, the look
+    at the averaged weights, and the update under way, as long as they are expected to take."""
     limit = seconds_of(config)
     if math.isinf(limit):
         return limit
@@ -65,14 +65,14 @@ def updating_seconds(config: TrainingConfig, progress: Progress) -> float:
 
 
 def look_seconds(config: TrainingConfig, progress: Progress) -> float:
-    """How long a look at dev that begins now may take."""
+    """How long a look at dev may take that begins now."""
     limit = seconds_of(config)
     return max(0.0, limit - progress.seconds) + (AFTERWARDS * limit + SECONDS) / 2
 
 
 def sitting_seconds(config: TrainingConfig, progress: Progress) -> float:
-    """How long a sitting that begins now may take with all that follows training, but for what cannot be stopped. As long as
-    it takes, where training was over before: then somebody asks for what was left out."""
+    """How long a sitting that begins now may take with all that follows training, apart from work that cannot be stopped.
+    Without a limit where training was over before: then somebody asks for what was left out."""
     limit = seconds_of(config)
     if progress.evaluations and progress.seconds >= updating_seconds(config, progress):
         return math.inf

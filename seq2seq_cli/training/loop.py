@@ -26,12 +26,12 @@ from seq2seq_cli.training.progress import Diverged, Ended, Evaluated, Event, Pro
 from seq2seq_cli.wording import counted
 
 SKIPPED_IN_A_ROW = 10
-"""Steps without a finite loss and gradient after which going on is no use."""
+"""After this many steps in a row without a finite loss and gradient, going on is no use."""
 
 
 class DevScores(NamedTuple):
-    """``loss`` in nats a target token, ``bleu`` of greedy search, and where ``attention`` lay in some of its
-    translations (None without attention, or where they are empty)."""
+    """``loss`` in nats a target token, ``bleu`` of greedy search, and diagnostics of the ``attention`` in some
+    translations (None for a model without attention, or where the translations are empty)."""
 
     loss: float
     bleu: float
@@ -39,7 +39,7 @@ class DevScores(NamedTuple):
 
 
 Evaluate = Callable[[Seq2Seq], DevScores]
-"""What judges a model on dev; it may raise OutOfTimeError."""
+"""A function that scores a model on dev; it may raise OutOfTimeError."""
 
 
 def train(
@@ -49,15 +49,16 @@ def train(
     progress: Progress,
     evaluate: Evaluate,
 ) -> Iterator[Event | Diverged]:
-    """Train until the epochs, the minutes or the patience run out (``Ended``), or until it is no use (``Diverged``).
+    """Train until the epochs, the minutes or the patience run out (``Ended``), or until going on is no use
+    (``Diverged``).
 
-    At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is the same,
-    bit for bit, as never having stopped (under a time limit that bites, the clock decides where training ends, how
-    the cosine falls and, where there is no time for all, at how many lines of dev is looked).
+    At every yield the learner and ``progress`` together are a complete checkpoint: training on from them is bit for bit
+    the same as never having stopped. The exception is a time limit that takes effect: then the clock decides where
+    training ends, how the cosine falls and, if time is short, how many lines of dev are used.
     """
     loop = _Loop(learner, data, config, progress, evaluate, _Clock(progress, learner.ranks))
-    # Python's collector would look again and again through all that was imported: 3% of the time. An earlier training of
-    # this process is not to be kept with it.
+    # Frozen, because Python's collector would otherwise search all imported objects again and again: 3% of the time.
+    # Unfrozen first, or what an earlier training in this process has left would be frozen as well.
     gc.unfreeze()
     gc.collect()
     gc.freeze()
@@ -95,7 +96,7 @@ class _Loop(NamedTuple):
         return self.progress.skipped_in_a_row >= SKIPPED_IN_A_ROW
 
     def buffer(self) -> Iterator[Stepped | Skipped | Evaluated | Unjudged]:
-        """The rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
+        """Train on the rest of one buffer. When it returns, nothing of the buffer is in memory any more."""
         config, progress = self.config, self.progress
         buffers = self.data.buffers(config.seed, progress.epoch)
         split = self.data.load(buffers[progress.buffer])
@@ -118,7 +119,7 @@ class _Loop(NamedTuple):
             yield event
 
     def reason_to_end(self) -> str:
-        """Why training is over now; empty while it is not."""
+        """Why training is over now; "" while it is not."""
         config, progress = self.config, self.progress
         if progress.stale >= config.patience:
             return f"no better on dev for {counted(config.patience, 'evaluation')}"
@@ -129,8 +130,9 @@ class _Loop(NamedTuple):
         return ""
 
     def evaluation_due(self, ending: bool) -> bool:
-        """Whether dev is to be looked at before the next step, or before the end. Read off ``progress`` alone, so that a
-        training resumed between a step and its evaluation, or amid it, makes up for it."""
+        """Whether to evaluate on dev before the next step, or before the end (``ending``). It depends on ``progress``
+        alone, so that a training that was stopped between a step and its evaluation, or during it, makes up for it when
+        resumed."""
         every, progress = self.config.evaluate_every, self.progress
         due = progress.step % every == 0 if every else progress.batch == progress.buffer == 0
         return (due or ending) and progress.evaluated_step < progress.step
@@ -143,14 +145,14 @@ class _Loop(NamedTuple):
         sums = add_gradients(learner, split, group, weight)
         rate = optim.learning_rate(config, progress, epoch_share)
         finite = math.isfinite(sums.loss)
-        # What the processes have is the mean of their gradients, not the sum.
+        # The gradients are the mean over the processes, not the sum.
         tokens = sums.tokens / learner.ranks.size
         norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite)
         took = self.clock.lap()
         progress.step_seconds = took if config.max_minutes is not None else 0.0
         progress.step += 1
         progress.batch += 1
-        # In fp16 a gradient that is not finite says that the scale of the loss is too large, and it has been lowered.
+        # In fp16 a gradient may also be infinite because the loss scale is too large; then the scaler has lowered it by now.
         if not finite or not (math.isfinite(norm) or learner.scaler.is_enabled()):
             progress.skipped += 1
             progress.skipped_in_a_row += 1
@@ -222,14 +224,15 @@ class _Loop(NamedTuple):
 
 
 def _seed(seed: int, progress: Progress, ranks: Ranks) -> None:
-    """What is random in a step depends on where it stands, and on nothing that a checkpoint would have to keep."""
+    """Seed the random numbers of a step from its place in the training alone, so that no checkpoint need keep a random
+    state."""
     place = np.random.SeedSequence((seed, progress.step, ranks.rank))
     torch.manual_seed(int(place.generate_state(1, np.uint64)[0]))
 
 
 class _Clock:
-    """Adds the time since the last lap to ``progress.seconds``; time between sittings does not count. All processes go
-    by the first one's clock."""
+    """Adds the time since the last lap to ``progress.seconds``; time between sittings does not count. All processes use
+    the clock of the first one."""
 
     def __init__(self, progress: Progress, ranks: Ranks) -> None:
         self.progress = progress
@@ -237,7 +240,7 @@ class _Clock:
         self.last = time.monotonic()
 
     def lap(self) -> float:
-        """How many seconds it took."""
+        """Begin a new lap; returns the seconds of the last one."""
         now, before = time.monotonic(), self.progress.seconds
         seconds = before + now - self.last
         self.last = now

@@ -1,4 +1,4 @@
-"""What training makes small: cross-entropy, or what a model's own translations lack in reward."""
+"""What training minimises: cross-entropy, or how much reward the model's own translations lack."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from seq2seq_cli.training.candidates import Candidates
 
 
 class Cost(NamedTuple):
-    """Of a batch, summed: what is ``minimised``, in nats; the ``loss`` that is told of, which is the same but for the
-    ``guidance`` of attention, where there is any."""
+    """Sums over a batch, in nats: what is ``minimised``, the ``loss`` that is reported, and the ``guidance`` of
+    attention, if there is any, which the first includes and the second does not."""
 
     minimised: Tensor
     loss: Tensor
@@ -21,19 +21,21 @@ class Cost(NamedTuple):
 
 
 class Objective(Protocol):
-    """``draw`` is called first, without gradients; then ``cost``, with the same batch and what was drawn."""
+    """For each batch, ``draw`` is called first, without gradients; then ``cost``, with the same batch and what was
+    drawn."""
 
     def draw(self, model: Seq2Seq, batch: Batch) -> Candidates | None:
-        """Translations of the batch's sources, from torch's random numbers; None where none are wanted."""
+        """Translations of the batch's sources, drawn with torch's random numbers; None where the objective needs
+        none."""
         ...
 
     def cost(self, model: Seq2Seq, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
-        """``guided_weight``: that of the guidance, where attention is guided."""
+        """The cost of a batch. ``guided_weight`` is the weight of the guidance, if attention is guided."""
         ...
 
 
 class CrossEntropy:
-    """That of the references, smoothed, and the guidance of attention."""
+    """The cross-entropy of the references, label-smoothed, and the guidance of attention."""
 
     def __init__(self, label_smoothing: float) -> None:
         self.label_smoothing = label_smoothing

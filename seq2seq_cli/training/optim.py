@@ -13,9 +13,9 @@ from seq2seq_cli.training.limit import updating_seconds
 from seq2seq_cli.training.progress import Progress
 
 FLOOR = 0.01
-"""Share of the peak rate that the cosine schedule ends on."""
+"""Share of the peak rate at which the cosine schedule ends."""
 AFTER_SETBACK = 0.5
-"""What each setback leaves of the rate."""
+"""Each setback multiplies the rate by this."""
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -25,9 +25,9 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 
 
 def share_done(config: TrainingConfig, progress: Progress, epoch_share: float) -> float:
-    """How much of the training is done, 0 to 1: of its epochs or, where that is more, of the time for updates.
+    """How much of the training is done, 0 to 1: of its epochs or of the time for updates, whichever is more.
 
-    ``epoch_share``: how much of the current epoch is done.
+    ``epoch_share``: how much of the current epoch is done, 0 to 1.
     """
     done = (progress.epoch + epoch_share) / config.epochs
     if config.max_minutes is not None:
@@ -36,7 +36,7 @@ def share_done(config: TrainingConfig, progress: Progress, epoch_share: float) -
 
 
 def guided_weight(config: TrainingConfig, share: float) -> float:
-    """The weight of the guidance, ``share`` of the training being done: in a straight line from first to final."""
+    """The weight of the guidance when ``share`` of the training is done: linear from the first to the final weight."""
     first, final = config.guidance
     return first + (final - first) * share
 
@@ -44,9 +44,9 @@ def guided_weight(config: TrainingConfig, share: float) -> float:
 def learning_rate(config: TrainingConfig, progress: Progress, epoch_share: float) -> float:
     """The rate of the coming step.
 
-    ``epoch_share``: how much of the current epoch is done. The cosine (Loshchilov & Hutter 2017, without
-    restarts) runs over the epochs or, where that ends sooner, over ``max_minutes``; with a time limit that
-    bites, the rate follows the clock, and two runs differ by it.
+    ``epoch_share``: how much of the current epoch is done, 0 to 1. The cosine (Loshchilov & Hutter 2017, without
+    restarts) spans the epochs or, if that ends sooner, ``max_minutes``. Under a time limit that takes effect, the rate
+    follows the clock, so two runs differ in it.
     """
     warmup = min(1.0, (progress.step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     match config.schedule:

@@ -1,4 +1,5 @@
-"""How far a training has come: everything but weights, optimiser and random state. Plain data, no torch."""
+"""How far a training has come: everything but weights, optimiser and random state; and what happens in it. Plain data,
+no torch."""
 
 from __future__ import annotations
 
@@ -10,19 +11,19 @@ from seq2seq_cli.evaluation.diagnostics import Diagnostics
 from seq2seq_cli.wording import counted
 
 MILESTONE_STEPS = 1000
-"""A step is a milestone at least this often."""
+"""There is a milestone at least every this many steps."""
 
 
 @dataclass
 class Progress:
-    """Changed by the loop alone, saved with every checkpoint.
+    """Changed by the training loop alone, saved with every checkpoint.
 
-    ``batch`` is the next step within the buffer ``buffer`` of ``epoch``, which has trained on ``pairs`` of earlier
-    buffers; ``seconds`` were spent training and evaluating, over all
-    sittings; ``evaluated_step`` is the step of the last evaluation; ``stale`` counts the evaluations since the
-    best one; ``skipped`` counts the steps that were left out because loss or gradient was not finite, and
-    ``setbacks`` how often training went back for that. ``step_seconds`` and ``look_seconds``: what the last update and the
-    last look at dev took, under a time limit; ``dev_lines``: how many lines of dev are looked at, where a time limit leaves no time for all.
+    ``batch`` is the next step within the buffer ``buffer`` of ``epoch``; earlier buffers of the epoch held ``pairs``
+    pairs. ``seconds`` were spent training and evaluating, over all sittings. ``evaluated_step`` is the step of the last
+    evaluation, and ``stale`` counts the evaluations since the best one. ``skipped`` counts the steps that were left out
+    because loss or gradient was not finite, ``setbacks`` how often training went back for that. Under a time limit,
+    ``step_seconds`` and ``look_seconds`` are how long the last update and the last evaluation took, and ``dev_lines``
+    is how many lines of dev are used if there is no time for all.
     """
 
     epoch: int = 0
@@ -47,28 +48,28 @@ class Progress:
 
     @property
     def milestone(self) -> bool:
-        """Whether training may come back to here. Which steps are milestones does not depend on the clock, so that a
-        resumed training goes back to where an unbroken one does."""
+        """Whether training may come back to here. This does not depend on the clock, so that a resumed training goes
+        back to the same steps as one that never stopped."""
         return (self.step == self.evaluated_step or self.step % MILESTONE_STEPS == 0) and not self.skipped_in_a_row
 
     @property
     def epochs_begun(self) -> int:
-        """Epochs done, and the one under way."""
+        """How many epochs have begun: those done, and the one under way."""
         return self.epoch + (self.buffer > 0 or self.batch > 0)
 
     def close_buffer(self, pairs: int, buffers: int) -> None:
-        """One of the ``buffers`` of this epoch, of so many pairs, is done."""
+        """Note that a buffer of ``pairs`` pairs is done; the epoch has ``buffers`` of them."""
         self.buffer, self.batch, self.pairs = self.buffer + 1, 0, self.pairs + pairs
         if self.buffer == buffers:
             self.epoch, self.buffer, self.pairs = self.epoch + 1, 0, 0
 
     def become(self, other: Progress) -> None:
-        """Be as ``other``."""
+        """Copy everything from ``other``."""
         for field in fields(self):
             setattr(self, field.name, getattr(other, field.name))
 
     def go_back(self, earlier: Progress) -> None:
-        """Be as ``earlier``, but for what counts over the whole of the training."""
+        """Copy everything from ``earlier`` except what counts over the whole training."""
         kept = self.seconds, self.skipped, self.setbacks + 1
         self.become(earlier)
         self.seconds, self.skipped, self.setbacks = kept
@@ -76,11 +77,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stepped:
-    """One update of the weights. ``loss``: of the objective, a target token, in nats; ``share``: how much
-    of the whole training is done, 0 to 1; ``guidance``: cross-entropy of the attention, in nats a target token with
-    links, of which there were ``guided_tokens`` (None where there were none); ``split_into``: how many batches memory
-    made of it (None where all had room); ``reward``: the mean of what was drawn for ``rewarded`` sentences, in points (None
-    where nothing was)."""
+    """One update of the weights. ``loss``: of the objective, in nats a target token. ``share``: how much of the whole
+    training is done, 0 to 1. ``guidance``: cross-entropy of the attention, in nats a target token with links, of which
+    there were ``guided_tokens`` (None where there were none). ``split_into``: into how many batches it was split for
+    lack of memory (None: it was not). ``reward``: the mean of what was drawn for ``rewarded`` sentences, in points
+    (None where nothing was drawn)."""
 
     epoch: int
     step: int
@@ -99,7 +100,8 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A step that changed nothing, because ``what`` says had no finite value; the ``skipped``-th such step."""
+    """A step that changed nothing, because ``what`` (loss or gradient) was not finite. It is the ``skipped``-th such
+    step."""
 
     epoch: int
     step: int
@@ -113,7 +115,8 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Diverged:
-    """So many steps in a row were skipped, up to this one, that going on is no use; ``setbacks`` were before."""
+    """So many steps in a row were skipped, up to ``step``, that going on is no use. ``setbacks``: how often training
+    had gone back before."""
 
     step: int
     setbacks: int
@@ -142,10 +145,10 @@ class WentBack:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One look at dev, amid or at the end of ``epoch``, 1 the first, or before it (0). ``loss``: unsmoothed, in nats a
-    target token; ``bleu``: of greedy search; ``attention``: of some of its translations, None without attention or
-    where they are empty; ``dev_lines``: how many lines were looked at, drawn once for the whole of the training, where a time
-    limit leaves no time for all."""
+    """An evaluation on dev during or after ``epoch`` (1 is the first; 0: before the first). ``loss``: unsmoothed, in
+    nats a target token. ``bleu``: of greedy search. ``attention``: diagnostics of some of its translations (None for a
+    model without attention, or where they are empty). ``dev_lines``: how many lines were used, if a time limit leaves
+    no time for all; they are drawn once for the whole training."""
 
     epoch: int
     step: int
@@ -166,8 +169,8 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Unjudged:
-    """The time limit has cut a look at dev short, so that nothing is known of the weights of ``step``; ``kept``: they are
-    kept all the same, as there are no others."""
+    """The time limit has cut an evaluation short, so that nothing is known of the weights of ``step``. ``kept``:
+    whether they are kept nevertheless, because there are no others."""
 
     epoch: int
     step: int
@@ -181,7 +184,8 @@ class Unjudged:
 
 @dataclass(frozen=True)
 class Ended:
-    """Training is over, and why. Of its steps, ``skipped`` changed nothing; ``setbacks``: how often it went back."""
+    """Training is over, for this ``reason``. ``skipped`` of its steps changed nothing, and it went back ``setbacks``
+    times."""
 
     reason: str
     steps: int
@@ -206,7 +210,7 @@ Event = Stepped | Skipped | Evaluated | Unjudged | WentBack | Ended
 @dataclass(frozen=True)
 class Interval:
     """Several updates together: the mean ``loss`` a target token, the mean ``guidance`` a target token with links, the
-    mean ``reward`` of what was drawn for a sentence, and the last one's other figures."""
+    mean ``reward`` of what was drawn for a sentence; the other figures are those of the last update."""
 
     epoch: int
     step: int
@@ -222,7 +226,7 @@ class Interval:
 
     @property
     def besides(self) -> list[str]:
-        """What there is beside the loss, in words."""
+        """The figures other than the loss, in words."""
         guidance = [] if self.guidance is None else [f"guidance {self.guidance:.3f}"]
         return guidance if self.reward is None else [*guidance, f"reward {self.reward:.2f}"]
 
@@ -235,8 +239,8 @@ class Interval:
 
 
 class Intervals:
-    """Gathers updates into an ``Interval`` every ``steps`` of them or ``seconds``, and before anything else that happens.
-    Skipped steps are in none."""
+    """Gathers updates into an ``Interval`` every ``steps`` of them or every ``seconds``, and before any other event.
+    Skipped steps are in no interval."""
 
     def __init__(self, steps: int, seconds: float = math.inf) -> None:
         self.steps, self.seconds = steps, seconds
@@ -244,7 +248,7 @@ class Intervals:
         self.since: float | None = None
 
     def add(self, event: Event) -> Interval | None:
-        """Take note of an event; the interval that it completes, if any."""
+        """Note an event; returns the interval that it completes, if any."""
         if isinstance(event, Skipped):
             return None
         if isinstance(event, WentBack):  # what was gathered is undone
@@ -265,7 +269,7 @@ class Intervals:
     def _close(self) -> Interval:
         last = self.gathered[-1]
         tokens = sum(step.target_tokens for step in self.gathered)
-        # The very first update has no beginning on record: it counts for the loss alone.
+        # Nobody knows when the very first update began: it counts for the loss, not for the speed.
         timed = self.gathered if self.since is not None else self.gathered[1:]
         elapsed = last.seconds - (self.since if self.since is not None else self.gathered[0].seconds)
         speed = sum(step.target_tokens for step in timed) / elapsed if elapsed > 0 else 0.0

@@ -37,8 +37,8 @@ class Recorder(Protocol):
 
 
 class Checkpoints:
-    """``best`` at every new best, weights of the last evaluations for averaging, and ``last``: at every milestone and
-    every ``save_minutes`` between them."""
+    """Writes ``best`` at every new best, the weights of the last evaluations for averaging, and ``last`` at every
+    milestone and every ``save_minutes`` between milestones."""
 
     def __init__(self, sitting: Sitting) -> None:
         self.sitting, self.run = sitting, sitting.run
@@ -63,8 +63,9 @@ class Checkpoints:
 
 
 class Metrics:
-    """``metrics.jsonl``: one object an evaluation, one an interval of steps, and one for what went wrong. Records of
-    what came after ``progress``, made by a sitting that was cut off or before training went back, are dropped."""
+    """Writes ``metrics.jsonl``: an object for each evaluation, one for each interval of steps, and one for each thing
+    that went wrong. At the beginning, records of what came after ``progress`` are dropped: a sitting that was cut off
+    has made them, or training before it went back."""
 
     def __init__(self, run: Run, progress: Progress) -> None:
         self.run, self.progress = run, progress
@@ -113,7 +114,7 @@ def _came_before(line: str, progress: Progress) -> bool:
 
 
 class Log:
-    """``train.log``: the same in words, with the time of day."""
+    """Writes ``train.log``: the same in words, with the time of day."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -137,8 +138,8 @@ class Log:
 
 
 class TensorBoard:
-    """The configuration, once a sitting; scalars of every evaluation and every few steps; and at every evaluation
-    pictures of the ``alignments`` of some sentences: attention as it forms."""
+    """Writes the configuration, once a sitting; scalars of every evaluation and every few steps; and at every
+    evaluation pictures of the ``alignments`` of some sentences, which show attention as it forms."""
 
     def __init__(self, sitting: Sitting, alignments: Callable[[], dict[str, Alignment]]) -> None:
         self.alignments = alignments
@@ -148,7 +149,7 @@ class TensorBoard:
             hint = "Install it with `pip install tensorboard`."
             raise UserError("the tensorboard package is not installed.", "training.tensorboard", hint) from None
         self.writer = SummaryWriter(str(sitting.run.tensorboard))
-        # As text: add_hparams would make a second run of it, and wants the results of training along with the settings.
+        # As text: add_hparams would make a second run, and wants the results of training together with the settings.
         self.writer.add_text("config", f"```toml\n{sitting.config.resolved().to_toml()}\n```", sitting.progress.step)
         self.intervals = Intervals(RECORD_EVERY)
 

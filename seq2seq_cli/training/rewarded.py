@@ -1,7 +1,8 @@
 """Objectives that reward whole translations: self-critical sequence training, and minimum risk training.
 
-Both mix w of the references' cross-entropy with 1 - w of their own. Translations are drawn, and their probabilities
-taken, without dropout: what is learned of is what the model would say. The cross-entropy keeps its dropout.
+Both mix w of the references' cross-entropy with 1 - w of a loss of their own. For that loss, translations are drawn and
+their probabilities computed without dropout: the model learns from what it would really say. The cross-entropy keeps
+its dropout.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from seq2seq_cli.training.objectives import Cost, CrossEntropy
 
 
 class Rewarded:
-    """What both have in common; ``sequence_loss`` makes one of the other."""
+    """What both objectives have in common; a subclass adds ``chosen`` and ``sequence_loss``."""
 
     greedy: bool
     """Whether the greedy translation is drawn as well."""
@@ -41,7 +42,7 @@ class Rewarded:
         return self.chosen(drawn, references(batch)).to(batch.text.ids_BL.device)
 
     def chosen(self, drawn: list[list[Drawn]], references: list[Drawn]) -> Candidates:
-        """Those that anything is learned from, with their weights."""
+        """Those translations that anything is learned from, with their weights."""
         raise NotImplementedError
 
     def cost(self, model: Seq2Seq, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
@@ -54,13 +55,13 @@ class Rewarded:
         return Cost(loss, loss)
 
     def sequence_loss(self, log_prob_R: Tensor, drawn: Candidates) -> Tensor:
-        """Summed over the sentences."""
+        """The loss of the drawn translations, summed over the sentences."""
         raise NotImplementedError
 
 
 class SelfCritical(Rewarded):
-    """-(r(y) - r(y*)) log p(y), y a sample and y* the greedy translation (Rennie et al. 2017, 3.2), the mean
-    over a sentence's samples: its gradient's expectation is minus that of the expected reward."""
+    """-(r(y) - r(y*)) log p(y), averaged over a sentence's samples; y is a sample and y* the greedy translation (Rennie
+    et al. 2017, 3.2). The expectation of its gradient is minus the gradient of the expected reward."""
 
     greedy = True
 
@@ -72,7 +73,7 @@ class SelfCritical(Rewarded):
                 advantage = (reward[sample] - reward[greedy]) * count / len(samples)
                 if advantage:
                     chosen.append((row, sample, reward[sample], advantage))
-        # Where no sample is better or worse, one stands for them all, for the loss to have a gradient: of zero.
+        # Where no sample is better or worse, one of them stays with weight zero: the loss must have a gradient, if a zero one.
         return side_by_side(chosen or [(0, drawn[0][0], 0.0, 0.0)], total, len(drawn))
 
     def sequence_loss(self, log_prob_R: Tensor, drawn: Candidates) -> Tensor:
@@ -81,8 +82,9 @@ class SelfCritical(Rewarded):
 
 class MinimumRisk(Rewarded):
     """The expected risk over a sentence's candidates, sum of (1 - r(y)) Q(y) with Q(y) = p(y)^alpha / sum p(y')^alpha
-    (Shen et al. 2016, 3): what is drawn and the reference, each once. It is divided by alpha, as its
-    gradient has that factor, for the weight of cross-entropy to mean the same whatever alpha is."""
+    (Shen et al. 2016, 3). The candidates are the samples and the reference, each different one once. The loss is
+    divided by alpha, because alpha is a factor of its gradient: so the weight of cross-entropy means the same whatever
+    alpha is."""
 
     greedy = False
 
@@ -103,7 +105,7 @@ class MinimumRisk(Rewarded):
 
 
 def expected_risk(log_prob_R: Tensor, risk_R: Tensor, rows_R: Tensor, alpha: float) -> Tensor:
-    """risk_B: of each sentence the mean of its candidates' risks, weighed by their sharpened probabilities."""
+    """risk_B: the mean risk of each sentence's candidates, weighed by their sharpened probabilities."""
     sentences = int(rows_R.max()) + 1
     sharpened_R = alpha * log_prob_R
     largest_B = sharpened_R.new_full((sentences,), -torch.inf).scatter_reduce(0, rows_R, sharpened_R.detach(), "amax")
@@ -116,7 +118,7 @@ def expected_risk(log_prob_R: Tensor, risk_R: Tensor, rows_R: Tensor, alpha: flo
 
 @contextmanager
 def without_dropout(model: Seq2Seq) -> Iterator[None]:
-    """The model as it translates, but that gradients can be had of it."""
+    """Within, the model computes as when it translates, but gradients can be taken."""
     before = model.training
     model.eval()
     for module in model.modules():

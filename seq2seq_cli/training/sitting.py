@@ -1,4 +1,4 @@
-"""A sitting: a training in one process, from where it begins or goes on until it ends or is stopped."""
+"""A sitting: the training of one process, from where it begins or resumes until it ends or is stopped."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from seq2seq_cli.training.optim import AFTER_SETBACK
 from seq2seq_cli.training.progress import Diverged, Progress, WentBack
 
 MOST_SETBACKS = 3
-"""How often training goes back to try a lower rate before it gives up."""
+"""How often training goes back, to try a lower rate, before it gives up."""
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """What all parts of a training go by: its settings and text, what learns from them, and how far it has come.
+    """What all parts of a training need: its settings and text, what learns from them, and how far it has come.
 
-    ``learner`` and ``progress`` change as training goes on; together they are a checkpoint. Of several processes each has
-    a sitting, and all come to the same; the files of ``run`` are the first one's alone. ``interruption`` hears of signals,
-    ``report`` of what takes long.
+    ``learner`` and ``progress`` change as training goes on; together they are a checkpoint. Of several processes each
+    has its own sitting, and all come to the same result, but only the first writes the files of ``run``.
+    ``interruption`` hears of signals, ``report`` of work that takes long.
     """
 
     config: Config
@@ -47,13 +47,13 @@ class Sitting:
     def untrained(
         cls, config: Config, run: Run, prepared: Prepared, ranks: Ranks, interruption: Interruption, report: Report
     ) -> Sitting:
-        """With a new model, in the first of no steps."""
+        """With a new model, before the first step."""
         learner = new_learner(config, prepared.subwords, ranks, dev_tokenizer(config, prepared).name)
         return cls(config, run, prepared, learner, Progress(), interruption, report)
 
     @cached_property
     def last(self) -> LastCheckpoint:
-        """The checkpoint that training goes on from where it is stopped."""
+        """The checkpoint that a stopped training is resumed from."""
         return LastCheckpoint(self.run)
 
     @property
@@ -62,7 +62,7 @@ class Sitting:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """As `dev_tokenizer` has it."""
+        """See `dev_tokenizer`."""
         return dev_tokenizer(self.config, self.prepared)
 
     @property
@@ -71,13 +71,14 @@ class Sitting:
         return self.ranks.any(self.interruption.asked)
 
     def begin(self) -> list[str]:
-        """Go to where training begins, with what it takes from another run; what is to be told of that."""
+        """Go to where training begins, taking weights from another run if it starts from one; returns notes for the
+        user."""
         told = start.keep_start(self.run, self.config)
         self.progress.become(start.begin(self.learner, self.run, self.config))
         return told
 
     def resume(self) -> list[str]:
-        """Go to where the run stopped; what is to be told of that. Raises what `LastCheckpoint.load` does."""
+        """Go to where the run stopped; returns notes for the user. Raises what `LastCheckpoint.load` does."""
         self.progress.become(start.begin(self.learner, self.run, self.config))
         found, told = self.last.load(self.learner)
         if found is not None:
@@ -85,11 +86,11 @@ class Sitting:
         return told
 
     def save(self) -> None:
-        """A new last checkpoint."""
+        """Write a new last checkpoint."""
         self.last.save(self.learner, self.progress)
 
     def go_back(self, diverged: Diverged) -> WentBack:
-        """Go to the latest milestone, or to the beginning. Raises RunError where that was done too often."""
+        """Go back to the latest milestone, or to the beginning. Raises RunError where that was done too often."""
         if diverged.setbacks >= MOST_SETBACKS:
             what = (
                 f"training diverges: {SKIPPED_IN_A_ROW} steps in a row, up to step {diverged.step}, had no finite loss and "
@@ -110,19 +111,19 @@ class Sitting:
         return WentBack(progress.step, diverged.step, progress.setbacks, rate_share, progress.seconds)
 
     def tell_state(self) -> None:
-        """The first process tells the others, which `hear_state`, where to train from: at the beginning, after each setback
-        and for the averaged weights, so that they need no checkpoint of their own."""
+        """The first process tells the others where to train from; they call `hear_state`. It does so at the beginning,
+        after each setback, and for the averaged weights, so that the others need no checkpoints of their own."""
         if self.ranks.size > 1:
             self.ranks.tell(snapshot(self.learner, self.progress))
 
     def hear_state(self) -> None:
-        """Go to where the first process is."""
+        """Go to where the first process is, as it tells by `tell_state`."""
         state = self.ranks.tell(snapshot(self.learner, self.progress))
         self.progress.become(take_over(self.learner, state, "the first process"))
 
 
 def prepared_text(config: Config, threads: int, report: Report = silent, subwords: Subwords | None = None) -> Prepared:
-    """The text of ``config``, tokenised, with the word links that are to guide attention, if any."""
+    """The text of ``config``, tokenised, with the word links that guide attention, if there are any."""
     guided = config.training.guided_alignment
     links = None if guided is None else GuideFile(expanded(guided), config.training.guided_from)
     return prepare(config.data, config.subword, threads, report, subwords, links)
@@ -131,12 +132,12 @@ def prepared_text(config: Config, threads: int, report: Report = silent, subword
 def with_vocabulary(
     prepared: Prepared, subwords: Subwords, config: Config, threads: int, report: Report = silent
 ) -> Prepared:
-    """``prepared``, or the same text tokenised by ``subwords`` where these are others."""
+    """``prepared``, if it is tokenised by ``subwords``; otherwise the same text tokenised by them."""
     if (subwords.src.model, subwords.tgt.model) == (prepared.subwords.src.model, prepared.subwords.tgt.model):
         return prepared
     return prepared_text(config, threads, report, subwords)
 
 
 def dev_tokenizer(config: Config, prepared: Prepared) -> Tokenizer:
-    """What cuts texts into tokens for BLEU on dev, and for rewards."""
+    """The tokenizer of sacreBLEU for BLEU on dev, and for rewards."""
     return choose_tokenizer(config.evaluation.tokenizer, prepared.tgt, prepared.dev_lines.tgt)

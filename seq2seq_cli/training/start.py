@@ -1,6 +1,6 @@
-"""Training that starts from a trained run: what is taken over from it.
+"""Training that starts from a trained run, and what it takes over from it.
 
-Its best weights are copied, so that the new run needs the old one no more.
+That run's best weights are copied, so that the new run does not need the old one later.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.progress import Progress
 
 SHAPE = ("subword", "model", "attention")
-"""Sections that say what the weights are the weights of."""
+"""Sections that decide which parameters a model has, and what they mean."""
 MAY_DIFFER = {"model.dropout"}
-"""Settings there that they do not depend on."""
+"""Settings in these sections that parameters do not depend on."""
 
 
 def load_settings(path: Path | None, overrides: Iterable[str], flags: Mapping[str, object] | None) -> Config:
-    """As ``config.load``; where objective.from_run names a run, what is not given comes from there, but for training
-    settings, whose defaults are FINE_TUNING.
+    """As ``config.load``. But where objective.from_run names a run, settings that are not given come from that run,
+    except training settings, whose defaults are then FINE_TUNING.
 
-    Raises ConfigError where what is given would not fit the run's weights, RunError where there is no such run.
+    Raises ConfigError where the given settings do not fit the run's weights, RunError where there is no such run.
     """
     return with_start(given(path, overrides, flags))
 
@@ -57,7 +57,7 @@ def with_start(here: Given) -> Config:
 
 
 def _taken_over(before: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Those settings of the run before that the ones given, ``values``, are laid over."""
+    """The settings of the earlier run that the given settings, ``values``, are laid over."""
     text = values.get("data", {})
     other_text = "train" in text or "corpus" in text
     sections = [*SHAPE, "decoding", *(() if other_text else ("data",))]
@@ -66,8 +66,7 @@ def _taken_over(before: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
 
 
 def check_start(run: Run, config: Config) -> None:
-    """Raises RunError where the run that a new one, ``run``, is to start from has no weights that can be read, or is the
-    same."""
+    """Raises RunError where the run that the new ``run`` starts from is ``run`` itself, or has no readable weights."""
     start = _starting_run(config)
     if start is None:
         return
@@ -78,13 +77,13 @@ def check_start(run: Run, config: Config) -> None:
 
 
 def starting_vocabulary(run: Run, config: Config, resume: bool) -> Subwords | None:
-    """The one that training starts with, where it starts from another run."""
+    """The vocabulary of the run that training starts from; None if it starts from none."""
     start = _starting_run(config) if not resume else run if config.objective.from_run else None
     return None if start is None else Subwords.load(start, config.subword.joint)
 
 
 def keep_start(run: Run, config: Config) -> list[str]:
-    """A copy of the weights that training starts from, into ``run``; what to say of them."""
+    """Copy the weights that training starts from into ``run``; returns notes for the user."""
     start = _starting_run(config)
     if start is None:
         return []
@@ -93,13 +92,13 @@ def keep_start(run: Run, config: Config) -> list[str]:
 
 
 def weights_digest(run: Run) -> str:
-    """SHA-256 of the file of the weights that ``run`` started from."""
+    """SHA-256 of the file with the weights that ``run`` started from."""
     return sha256(run.start)
 
 
 def begin(learner: Learner, run: Run, config: Config) -> Progress:
-    """Bring a new learner to where training begins. Weights of another run are judged on dev before the first step: where
-    nothing is better, they are the ones that are kept."""
+    """Bring a new learner to where training begins. Weights of another run are evaluated on dev before the first step:
+    if training finds nothing better, they are kept."""
     if config.objective.from_run is None:
         return Progress()
     restore(learner.model, read_weights(run.start), str(run.start))

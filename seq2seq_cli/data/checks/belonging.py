@@ -1,9 +1,9 @@
 """Whether the two sides of a text belong together: whether pairs know more of each other than of their neighbours.
 
-Which words translate each other is learned from some stretches of the text and tried on others, where two pairs exchange
-their targets: what belongs together gets less likely by it, what does not wins as often as it loses. Neighbours are
-exchanged, not any two lines, since the two sides of a text may be sorted alike and yet not belong together; and what was
-learned comes from far away, since neighbours may resemble each other.
+Which words translate each other is learned from some stretches of the text. Then, in other stretches, two pairs
+exchange their targets. If the sides belong together, the exchange makes the pairs less likely; if not, it wins as often
+as it loses. Neighbours are exchanged, not arbitrary lines, because both sides may be sorted alike without belonging
+together. And the words are learned from far away, because neighbours may resemble each other.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import numpy as np
 
 from seq2seq_cli.data.checks.chunk import Chunk
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
-from seq2seq_cli.data.checks.realign.tokens import Vocabulary
+from seq2seq_cli.data.checks.realign.tokens import WordNumbers
 
 STRETCHES = 16
-"""At least half as many are kept where the text has them."""
+"""Most stretches that are kept; at least half as many are, if the text has them."""
 STRETCH = 128
 """Pairs of a stretch ..."""
 FIRST_LOOK = 24
-"""... and those of them that are looked at first."""
+"""... and how many of them are looked at first."""
 NEAR = (1, 2, 3, 5)
-"""How far away, in pairs, those stand that exchange their targets."""
+"""Pairs that exchange their targets are so many pairs apart."""
 TRIALS = 512
 TOLD = 0.5
-"""Nats below which a trial tells nothing."""
+"""A trial whose outcome differs by fewer nats tells nothing."""
 RELATED = 0.7
-"""Share of the trials that is won where a third of the pairs are right; 0.5 where none is. Sound text wins 0.96 and
+"""Share of the trials that is won where a third of the pairs are right (0.5 where none is). Sound text wins 0.96 and
 more."""
 WORDS = 4.0
-"""Words of a line, on average, from which on they recur often enough."""
+"""From so many words a line on, on average, words recur often enough to say that sides do not belong together."""
 
 
 class Sample:
@@ -60,8 +60,8 @@ class Sample:
 
 
 class Evidence(NamedTuple):
-    """Of so many ``trials`` in which the words told anything, the exchange made the pairs less likely in ``won``.
-    ``words`` of a line on average, of the side that has fewer."""
+    """The outcome of the ``trials`` in which the words told anything: in ``won`` of them, the exchange made the pairs
+    less likely. ``words``: average words of a line, on the side that has fewer."""
 
     trials: int
     won: int
@@ -74,22 +74,24 @@ class Evidence(NamedTuple):
 
     @property
     def likely(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether nothing speaks against the sides belonging together."""
         return self.won >= RELATED * self.trials
 
     @property
     def unrelated(self) -> bool:
-        """Whether they do not, beyond doubt. Nothing is said of single words, which hardly recur."""
+        """Whether the sides do not belong together, beyond doubt. Nothing is said of texts of single words, which
+        hardly recur."""
         return bool(self.trials) and self.won / self.trials + self._doubt < RELATED and self.words >= WORDS
 
     @property
     def _doubt(self) -> float:
-        """Three standard deviations of the share that is won; neighbouring trials have a pair in common."""
+        """Three standard deviations of the share of trials won. (Neighbouring trials have a pair in common.)"""
         return float(3 * 0.5 / np.sqrt(self.trials / 2))
 
 
 def evidence(stretches: list[Chunk]) -> Evidence:
-    """What the words of a sample say for its two sides belonging together. Of most texts a part of it says enough."""
+    """What the words of a sample say about its two sides belonging together. For most texts, a part of the sample says
+    enough."""
     few = [Chunk(part.first, part.src[:FIRST_LOOK], part.tgt[:FIRST_LOOK]) for part in stretches]
     found = _evidence(few)
     return found if found.related else _evidence(stretches)
@@ -98,7 +100,7 @@ def evidence(stretches: list[Chunk]) -> Evidence:
 def _evidence(stretches: list[Chunk]) -> Evidence:
     src_lines = [line for stretch in stretches for line in stretch.src]
     tgt_lines = [line for stretch in stretches for line in stretch.tgt]
-    words = Vocabulary()
+    words = WordNumbers()
     src, tgt = words.tokens(src_lines), words.tokens(tgt_lines)
     folds = _folds([len(stretch.src) for stretch in stretches])
     one, other = _trials(src_lines, tgt_lines, folds)
@@ -116,7 +118,7 @@ def _evidence(stretches: list[Chunk]) -> Evidence:
 
 
 def _folds(sizes: list[int]) -> np.ndarray:
-    """A number for each pair: those of a stretch have the same, where there are stretches enough."""
+    """A fold number for each pair. Pairs of a stretch are in the same fold, if there are enough stretches."""
     count = sum(sizes)
     if len(sizes) >= STRETCHES // 2:
         return np.repeat(np.arange(len(sizes)), sizes)
@@ -124,7 +126,7 @@ def _folds(sizes: list[int]) -> np.ndarray:
 
 
 def _trials(src: list[str], tgt: list[str], folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of the same fold that are to exchange their targets."""
+    """The pairs that are to exchange their targets; both are in the same fold."""
     near = []
     for distance in NEAR:
         first = np.arange(max(0, len(src) - distance))

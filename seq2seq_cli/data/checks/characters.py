@@ -12,7 +12,8 @@ from seq2seq_cli.data.invisible import INVISIBLE, JOINING, NONCHARACTERS
 
 
 class Character(IntEnum):
-    """Classes of characters. Those from LATIN_CAPITAL on are letters, with the marks that belong to them."""
+    """Classes of characters. Those from LATIN_CAPITAL on are letters, and include the marks that belong to the
+    letters."""
 
     OTHER = 0
     NUL = 1
@@ -42,13 +43,13 @@ SCRIPTS = (
     "Thai", "Lao", "Tibetan", "Myanmar", "Khmer", "Armenian", "Georgian", "Ethiopic", "Thaana", "Syriac", "Mongolian",
     "Canadian_Aboriginal", "Cherokee", "Tifinagh", "Nko",
 )  # fmt: skip
-"""As Unicode names them; script n has the class FIRST_SCRIPT + n. Letters of all others are of class LETTER."""
+"""Unicode's names. Script n has the class FIRST_SCRIPT + n; letters of all other scripts are of class LETTER."""
 CLASSES = FIRST_SCRIPT + len(SCRIPTS)
 
 CAPITALS = {"Latin": Character.LATIN_CAPITAL, "Cyrillic": Character.CYRILLIC_CAPITAL, "Greek": Character.GREEK_CAPITAL}
 
 PLANES = 0x32400
-"""Code points below are looked up by their properties; above there are no letters of those scripts."""
+"""The classes of lower code points are looked up by their properties. Higher ones are no letters of these scripts."""
 
 SETS = {
     Character.NUL: r"\x00",
@@ -65,10 +66,10 @@ SETS = {
     Character.DIGIT: r"\p{Nd}",
     Character.LETTER: r"[\p{L}\p{M}\p{N}--\p{Nd}]",
 }
-"""Regular expressions of the classes that are no script, nor one of the classes below."""
+"""Regular expressions of the classes that are neither scripts nor among the classes below."""
 
 TABLES = {Character.LOST: NONCHARACTERS, Character.INVISIBLE: INVISIBLE, Character.JOINING: JOINING}
-"""Characters of a class that are told one by one."""
+"""Classes that are given by a list of their characters."""
 
 
 @cache
@@ -95,7 +96,8 @@ def classes_of_code_points() -> np.ndarray:
 
 
 class Codes(NamedTuple):
-    """Lines laid end to end: ``values``, their code points (uint32), and where each line ``ends`` (int64)."""
+    """Lines laid end to end: ``values`` are their code points (uint32), and ``ends`` says where each line ends
+    (int64)."""
 
     values: np.ndarray
     ends: np.ndarray
@@ -106,14 +108,14 @@ class Codes(NamedTuple):
         return np.diff(self.ends, prepend=0)
 
     def of_class(self, wanted: np.ndarray) -> "Codes":
-        """The characters alone whose class is True in ``wanted``."""
+        """The same lines, with only those characters whose class is True in ``wanted``."""
         chosen = wanted[classes_of_code_points()[self.values]]
         before = np.concatenate(([0], np.cumsum(chosen)))
         return Codes(self.values[chosen], before[self.ends])
 
 
 def codes_of(lines: Sequence[str]) -> Codes:
-    """The code points of lines, lone surrogates among them."""
+    """The code points of lines, including lone surrogates."""
     values = np.frombuffer("".join(lines).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     return Codes(values, np.cumsum(np.fromiter(map(len, lines), dtype=np.int64, count=len(lines))))
 

@@ -1,4 +1,4 @@
-"""What can be said of a stretch of pairs by itself: the work of one process for a fraction of a second."""
+"""What can be said of a stretch of pairs by itself: work for one process, for a fraction of a second."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from seq2seq_cli.data.checks.characters import CAPITALS, CLASSES, Character, Codes, codes_of, counts_by_class
+from seq2seq_cli.data.checks.flaws import FLAGS, REPAIRED, SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.keys import exact_keys, normalised_keys, of_pairs
-from seq2seq_cli.data.checks.kinds import FLAGS, REPAIRED, SOURCE, TARGET, Kind
 from seq2seq_cli.data.checks.languages import Languages
 from seq2seq_cli.data.checks.marks import without_marks
 from seq2seq_cli.data.checks.overlap import TestKeys
@@ -19,16 +19,17 @@ from seq2seq_cli.data.checks.repair import repaired
 from seq2seq_cli.data.checks.scripts import in_another_script, letters_by_script
 
 FEATURES = 7
-"""Of a line, beside its characters: blanks, digits, commas, questions, exclamations, quotes and colons, capitals."""
+"""Features of a line besides its characters: blanks, digits, commas, question marks, exclamation marks, quotes and
+colons, capitals."""
 
 RECORD = np.dtype([("flags", FLAGS), ("chars", "<u4", 2), ("features", "u1", (2, FEATURES))])
-"""What is kept of each pair until all are known."""
+"""What is kept of each pair until all pairs have been seen."""
 IDENTITY = np.dtype([("normalised", "<u8"), ("exact", "<u8"), ("row", "<u8")])
-"""What tells whether two pairs are the same."""
+"""Keys that are equal for equal pairs."""
 
 
 class Chunk(NamedTuple):
-    """Pairs in the order of the text, and the row (from 0) of the first."""
+    """Consecutive pairs of the text; ``first`` is the row of the first one, from 0."""
 
     first: int
     src: Sequence[str]
@@ -37,9 +38,9 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """What lines are held against: the scripts of both languages, and the test text, where there is one; which side has
-    cells in the quotation marks of CSV; the two languages, where enough was read to tell them apart; whether the text as a
-    whole has them in each other's place."""
+    """What lines are compared with. ``scripts`` of both languages; the ``test`` text, if there is one; ``quoted``:
+    which sides have cells in the quotation marks of CSV; ``languages``: both languages, if enough was read to tell them
+    apart; ``swapped``: whether the text as a whole has the languages in each other's place."""
 
     scripts: tuple[frozenset[str], frozenset[str]]
     test: TestKeys | None
@@ -49,8 +50,8 @@ class Expected:
 
 
 class Seen(NamedTuple):
-    """``records`` (RECORD) of a chunk's pairs, their ``identities`` (IDENTITY; of those that have two sides), and which
-    keys of the test text were met, as `TestKeys.met` gives them."""
+    """What was found in a chunk: ``records`` (RECORD) of its pairs; ``identities`` (IDENTITY) of the pairs that have
+    two sides; and ``met``, the keys of the test text that occur, as `TestKeys.compare` gives them."""
 
     records: np.ndarray
     identities: np.ndarray
@@ -66,19 +67,19 @@ class _Side(NamedTuple):
     wordless: np.ndarray
 
 
-class _Lines(NamedTuple):
+class _CodedLines(NamedTuple):
     lines: Sequence[str]
     codes: Codes
 
 
 _FLAGGED = {
-    Kind.NUL: Character.NUL,
-    Kind.CONTROL: Character.CONTROL,
-    Kind.BIDI: Character.BIDI,
-    Kind.SEPARATOR: Character.SEPARATOR,
-    Kind.UNDECODABLE: Character.LOST,
-    Kind.INVISIBLE: Character.INVISIBLE,
-    Kind.JOINING: Character.JOINING,
+    Flaw.NUL: Character.NUL,
+    Flaw.CONTROL: Character.CONTROL,
+    Flaw.BIDI: Character.BIDI,
+    Flaw.SEPARATOR: Character.SEPARATOR,
+    Flaw.UNDECODABLE: Character.LOST,
+    Flaw.INVISIBLE: Character.INVISIBLE,
+    Flaw.JOINING: Character.JOINING,
 }
 _INVISIBLE = [
     Character.NUL,
@@ -106,8 +107,8 @@ def look_at(chunk: Chunk, expected: Expected) -> Seen:
     src, tgt = (_side(lines[side], side, expected) for side in (SOURCE, TARGET))
     records = np.zeros(len(chunk.src), dtype=RECORD)
     flags = src.flags | tgt.flags
-    flags[swapped] |= Kind.SWAPPED.bits
-    flags[(src.exact == tgt.exact) & ~src.wordless] |= Kind.IDENTICAL.bits
+    flags[swapped] |= Flaw.SWAPPED.bits
+    flags[(src.exact == tgt.exact) & ~src.wordless] |= Flaw.IDENTICAL.bits
     met: list[np.ndarray] = []
     if expected.test is not None:
         overlap, met = expected.test.compare((src.exact, tgt.exact), (src.normalised, tgt.normalised))
@@ -120,35 +121,36 @@ def look_at(chunk: Chunk, expected: Expected) -> Seen:
     both = ~(src.wordless | tgt.wordless)
     identities["normalised"] = np.where(both, of_pairs(src.normalised, tgt.normalised), identities["exact"])
     identities["row"] = np.arange(chunk.first, chunk.first + len(records))
-    return Seen(records, identities[flags & Kind.EMPTY.bits == 0], met)
+    return Seen(records, identities[flags & Flaw.EMPTY.bits == 0], met)
 
 
-def _unswapped(chunk: Chunk, expected: Expected) -> tuple[tuple[_Lines, _Lines], np.ndarray]:
-    """Both sides, each line where it belongs, and the numbers of the pairs whose lines were exchanged for that."""
-    src, tgt = _Lines(chunk.src, codes_of(chunk.src)), _Lines(chunk.tgt, codes_of(chunk.tgt))
+def _unswapped(chunk: Chunk, expected: Expected) -> tuple[tuple[_CodedLines, _CodedLines], np.ndarray]:
+    """Both sides, with each line in its right place, and the numbers of the pairs whose lines were exchanged for
+    that."""
+    src, tgt = _CodedLines(chunk.src, codes_of(chunk.src)), _CodedLines(chunk.tgt, codes_of(chunk.tgt))
     swapped = np.array([], dtype=np.intp)
     if expected.languages is not None:
         swapped = expected.languages.swapped(src.codes, tgt.codes)
-    if expected.swapped:  # those that are not like most are right
+    if expected.swapped:  # then the pairs that are unlike most are the right ones
         swapped = np.setdiff1d(np.arange(len(chunk.src)), swapped)
     if len(swapped):
         sides = [list(chunk.src), list(chunk.tgt)]
         for row in swapped.tolist():
             sides[SOURCE][row], sides[TARGET][row] = sides[TARGET][row], sides[SOURCE][row]
-        src, tgt = (_Lines(side, codes_of(side)) for side in sides)
+        src, tgt = (_CodedLines(side, codes_of(side)) for side in sides)
     return (src, tgt), swapped
 
 
-def _side(given: _Lines, side: int, expected: Expected) -> _Side:
+def _side(given: _CodedLines, side: int, expected: Expected) -> _Side:
     lines, flags, codes = without_marks(given.lines, side, given.codes, expected.quoted[side])
     counts = counts_by_class(codes)
     for kind, character in _FLAGGED.items():
         flags[counts[:, character] > 0] |= kind.bit(side)
-    flags[codes.lengths == counts[:, _INVISIBLE].sum(1)] |= Kind.EMPTY.bit(side)
-    flags[in_another_script(letters_by_script(counts), counts, expected.scripts[side])] |= Kind.SCRIPT.bit(side)
-    flags[_not_composed(lines)] |= Kind.NORMALISATION.bit(side)
+    flags[codes.lengths == counts[:, _INVISIBLE].sum(1)] |= Flaw.EMPTY.bit(side)
+    flags[in_another_script(letters_by_script(counts), counts, expected.scripts[side])] |= Flaw.SCRIPT.bit(side)
+    flags[_not_composed(lines)] |= Flaw.NORMALISATION.bit(side)
     wrong = np.flatnonzero(flags & REPAIRED)
-    if len(wrong):  # what is the same after repair is the same
+    if len(wrong):  # lines that are equal after repair count as equal
         lines = list(lines)
         for row in wrong.tolist():
             lines[row] = repaired(lines[row])

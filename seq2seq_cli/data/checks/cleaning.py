@@ -1,4 +1,4 @@
-"""A cleaned copy of a text that was checked."""
+"""Writing a cleaned copy of a text that was checked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seq2seq_cli.data.checks.corpus import PAGE, Checked, Progress, check
-from seq2seq_cli.data.checks.kinds import FLAGS, REMOVED, REPAIRED, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.corpus import PAGE, Checked, Report, check
+from seq2seq_cli.data.checks.flaws import FLAGS, REMOVED, REPAIRED, SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.quoting import unquoted
 from seq2seq_cli.data.checks.reading import Reading
 from seq2seq_cli.data.checks.realigning import Realigned
@@ -24,7 +24,7 @@ from seq2seq_cli.runs import written_whole
 
 
 class _NothingLeftError(Exception):
-    """No pair is worth keeping: the files of the copy do not take their names."""
+    """No pair is worth keeping, so there will be no copy."""
 
 
 class Copy(NamedTuple):
@@ -41,20 +41,21 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was done: pairs removed, each under the first of its reasons; pairs of those kept that were repaired, under
-    each of theirs; lines left out that had no partner; pairs ``written`` (there are no files where it is 0). ``realigned``: where lines were paired anew
-    before that, how."""
+    """What was done. ``removed``: pairs left out, each counted once, by its first reason. ``repaired``: pairs that were
+    kept and repaired, counted once for each reason. ``unpaired``: lines without a partner, which are left out.
+    ``written``: pairs of the copy (0: there are no files). ``realigned``: how lines were paired anew before that, if
+    they were."""
 
-    removed: dict[Kind, int]
-    repaired: dict[Kind, int]
+    removed: dict[Flaw, int]
+    repaired: dict[Flaw, int]
     unpaired: int
     written: int
     realigned: Realigned | None
 
 
 def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
-    """Raises DataError where a file of the copy is one of the ``texts``, is there already and not to be overwritten, or
-    has no folder: before any work is done."""
+    """To be called before any work is done. Raises DataError where a file of the copy is a file of the ``texts``,
+    exists and may not be overwritten, or has no folder."""
     inputs = [path for text in texts for path in text.files]
     for path in copy:
         if path.exists() and any(path.samefile(given) for given in inputs):
@@ -70,23 +71,23 @@ def check_copy(copy: Copy, texts: list[ParallelText], overwrite: bool) -> None:
 
 
 def write_copy(
-    checked: Checked, languages: tuple[str, str], test: ParallelText | None, copy: Copy, progress: Progress
+    checked: Checked, languages: tuple[str, str], test: ParallelText | None, copy: Copy, progress: Report
 ) -> Cleaned:
-    """The pairs worth keeping, repaired, line by line in two files, each written whole; the lines paired anew where they
-    did not stand beside their translations. Raises DataError where it cannot be written, or the text has changed since
-    it was checked. Call it only where the text is ``mendable``."""
+    """Write the pairs worth keeping, repaired, line by line into two files, each whole or not at all. Lines that did
+    not stand beside their translations are paired anew. Call it only where the text is ``mendable``. Raises DataError
+    where the copy cannot be written, or the text has changed since it was checked."""
     realigned = checked.realigned
     if realigned is None:
         return _write(checked, copy, progress)
-    # What was found of pairs was found of wrong ones: those of the right ones are looked at again.
+    # The findings are about the wrong pairs of lines: the right pairs must be checked themselves.
     with check(realigned.text, languages, test, progress) as again:
         cleaned = _write(again, copy, progress)
     return replace(cleaned, unpaired=sum(realigned.left_out), realigned=realigned)
 
 
-def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
-    removed: Counter[Kind] = Counter()
-    mended: Counter[Kind] = Counter()
+def _write(checked: Checked, copy: Copy, progress: Report) -> Cleaned:
+    removed: Counter[Flaw] = Counter()
+    mended: Counter[Flaw] = Counter()
     written = 0
     try:
         with ExitStack() as stack:
@@ -97,7 +98,7 @@ def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
                 if flags & REMOVED:
                     removed[_first(flags & REMOVED)] += 1
                 else:
-                    mended.update(kind for kind in Kind if flags & REPAIRED & kind.bits)
+                    mended.update(kind for kind in Flaw if flags & REPAIRED & kind.bits)
                     for file, line in zip(files, _mended(pair, flags), strict=True):
                         file.write(f"{line}\n")
                     written += 1
@@ -119,13 +120,13 @@ def _write(checked: Checked, copy: Copy, progress: Progress) -> Cleaned:
 
 
 def _mended(pair: tuple[str, str], flags: int) -> tuple[str, str]:
-    """A pair as it stands in the copy."""
+    """The pair as it stands in the copy."""
     if not flags & REPAIRED:
         return pair
-    src, tgt = reversed(pair) if flags & Kind.SWAPPED.bits else pair
+    src, tgt = reversed(pair) if flags & Flaw.SWAPPED.bits else pair
     return (
-        repaired(unquoted(src, every=bool(flags & Kind.QUOTED.bit(SOURCE)))),
-        repaired(unquoted(tgt, every=bool(flags & Kind.QUOTED.bit(TARGET)))),
+        repaired(unquoted(src, every=bool(flags & Flaw.QUOTED.bit(SOURCE)))),
+        repaired(unquoted(tgt, every=bool(flags & Flaw.QUOTED.bit(TARGET)))),
     )
 
 
@@ -134,5 +135,5 @@ def _flags(checked: Checked) -> Iterator[int]:
         yield from np.fromfile(checked.flags, dtype=FLAGS, count=PAGE, offset=begin * FLAGS.itemsize).tolist()
 
 
-def _first(flags: int) -> Kind:
-    return next(kind for kind in Kind if flags & kind.bits)
+def _first(flags: int) -> Flaw:
+    return next(kind for kind in Flaw if flags & kind.bits)

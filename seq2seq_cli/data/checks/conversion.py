@@ -1,4 +1,4 @@
-"""Files that are not UTF-8 with lines that end in LF: found, and read from a copy that is."""
+"""Files that are not UTF-8 with lines that end in LF: these are found, and read from a converted copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET, Flaw
 from seq2seq_cli.data.encodings import MOST, WIDE, Encoding, detect, wide
 from seq2seq_cli.data.formats import format_of
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
@@ -22,28 +22,30 @@ from seq2seq_cli.errors import DataError
 
 BLOCK = 1 << 20
 FEWEST = 5
-"""Lines that are not UTF-8 from which on they are taken to be in one other encoding."""
+"""From so many lines that are not UTF-8 on, they are taken to be in one other encoding."""
 _END = re.compile(rb"\r\n?|\n")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What had to be done to read a file: how many ``lines`` are in another ``encoding`` (Kind.ENCODING), and end with CR
-    alone (Kind.LINE_ENDS). ``sides``: which sides of the text it holds. ``copy``: what is read in its place."""
+    """What had to be done to read the file ``path``: how many ``lines`` are in another ``encoding`` (Flaw.ENCODING),
+    and how many end with CR alone (Flaw.LINE_ENDS). ``sides``: which sides of the text the file holds. ``copy``: the
+    file that is read instead."""
 
     path: Path
     copy: Path
     sides: tuple[int, ...]
     encoding: Encoding | None
-    lines: dict[Kind, int]
+    lines: dict[Flaw, int]
 
     def named(self, said: str) -> str:
-        """What is said of the copy, as said of the file: the copy is gone when it is read."""
+        """The message ``said`` with the name of the file in place of the copy's: the copy is gone by the time the
+        message is read."""
         return said.replace(str(self.copy), str(self.path))
 
 
 def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> tuple[ParallelText, list[Conversion]]:
-    """``text`` with copies in ``folder`` in place of the files that need to be converted, and what was done to each."""
+    """``text``, where files that need converting are replaced by copies in ``folder``; and what was done to each."""
     done: list[Conversion] = []
 
     def convert(path: TextFile, sides: tuple[int, ...]) -> TextFile:
@@ -75,13 +77,13 @@ def converted(text: ParallelText, languages: tuple[str, str], folder: Path) -> t
 
 
 def _has_lines(table: Table) -> bool:
-    """Whether it is lines of text: an encoding is no part of what they say, as it is of XML."""
+    """Whether the format consists of lines of text. (A format such as XML has its own rules for encodings.)"""
     form = table.form or format_of(table.path)
     return form is None or (form.gzipped and not form.translates)
 
 
 def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> Conversion | None:
-    """A copy that can be read, and what makes it differ; None where the file can be read as it is."""
+    """A readable copy, and how it differs from the file; None where the file itself can be read."""
     found = _Survey()
     try:
         with _opened(path) as file:
@@ -106,7 +108,7 @@ def _copied(path: Path, sides: tuple[int, ...], language: str, folder: Path) -> 
 
 
 class _Survey:
-    """What the bytes of a file say of how it is to be read."""
+    """What the bytes of a file tell about how to read it."""
 
     def __init__(self) -> None:
         self._sample = bytearray()
@@ -129,7 +131,7 @@ class _Survey:
                     self._sample += line[:BLOCK] + b"\n"
 
     def encoding(self, language: str) -> Encoding | None:
-        """Of the lines that are not UTF-8, where there are enough."""
+        """The encoding of the lines that are not UTF-8, if there are enough of them."""
         return detect(bytes(self._sample), language) if self._wrong >= FEWEST else None
 
     @property
@@ -147,8 +149,8 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> dict[Kind, int]:
-    """How many lines were in another encoding, and how many CR alone ended."""
+def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Survey) -> dict[Flaw, int]:
+    """Write the copy. Returns how many lines were in another encoding, and how many ended with CR alone."""
     encoded = ended = 0
     for line, end in _lines(_blocks(file, encoding)):
         if encoding is not None and (encoding.codec in WIDE or not _is_utf8(line)):
@@ -158,18 +160,18 @@ def _write(file: BinaryIO, out: BinaryIO, encoding: Encoding | None, found: _Sur
             ended += 1
             end = b"\n"
         out.write(line + end)
-    return {Kind.ENCODING: encoded, Kind.LINE_ENDS: ended}
+    return {Flaw.ENCODING: encoded, Flaw.LINE_ENDS: ended}
 
 
 def _blocks(file: BinaryIO, encoding: Encoding | None) -> Iterator[bytes]:
-    """The bytes of a file, as a rule parted behind line ends; as UTF-8 where all of it is UTF-16 or UTF-32."""
+    """The bytes of a file in blocks that usually end with a line; as UTF-8 where the whole file is UTF-16 or UTF-32."""
     decoder = codecs.getincrementaldecoder(encoding.codec)("replace") if encoding and encoding.codec in WIDE else None
     while block := file.read(BLOCK) + file.readline(LONGEST):
         yield block if decoder is None else decoder.decode(block).encode("utf-8", "replace")
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Each line and its end, whichever it is."""
+    """Each line, and the line end that it has."""
     rest = b""
     for block in blocks:
         block, begin = rest + block, 0

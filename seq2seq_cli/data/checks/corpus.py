@@ -1,4 +1,4 @@
-"""A whole text checked: every pair once, then what only all of them together can tell."""
+"""Checking a whole text: every pair once, then what only all pairs together can tell."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from seq2seq_cli.data.checks.characters import codes_of, counts_by_class
 from seq2seq_cli.data.checks.chunk import RECORD, Chunk, Expected
 from seq2seq_cli.data.checks.conversion import Conversion, converted
 from seq2seq_cli.data.checks.duplicates import Duplicates
-from seq2seq_cli.data.checks.kinds import FLAGS, SOURCE, TARGET, Kind
+from seq2seq_cli.data.checks.flaws import FLAGS, SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.languages import Languages
-from seq2seq_cli.data.checks.lengths import Lengths, Limits
+from seq2seq_cli.data.checks.lengths import LengthLimits, Lengths
 from seq2seq_cli.data.checks.overlap import TestKeys
 from seq2seq_cli.data.checks.quoting import all_quoted
 from seq2seq_cli.data.checks.reading import Reading
@@ -33,21 +33,21 @@ from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.errors import DataError
 
 PAIRS, CHARACTERS = 4096, 1 << 20
-"""A chunk ends with the pair that fills the one or the other."""
+"""A chunk ends with the pair that completes either number."""
 PAGE = 1 << 18
-"""Records held at a time."""
+"""How many records are in memory at a time."""
 EXAMPLES = 3
 LEARNED_FROM = 4
-"""Chunks, the first of a text, that tell its two languages apart."""
+"""How many chunks, at the beginning of a text, its two languages are learned from."""
 
-Progress = Callable[[str, int, int], None]
-"""Hears (stage, done, total), in pairs; total is 0 where it is not known yet."""
+Report = Callable[[str, int, int], None]
+"""A callback that hears of the stage, how much of it is done, and how much there is, in pairs (0: not known yet)."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A pair that was found: its row (from 0), the text of both sides, whether each is concerned, and the row of the
-    pair that it repeats."""
+    """A pair with a finding: its row (from 0), the text of both sides, whether each side is concerned, and the row of
+    the pair that it repeats, if it does."""
 
     row: int
     texts: tuple[str, str]
@@ -57,9 +57,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Finding:
-    """How many pairs are of one kind, on which side, and the first of them."""
+    """How many pairs have a finding of one kind, how many on each side, and the first of them as examples."""
 
-    kind: Kind
+    kind: Flaw
     pairs: int
     sides: tuple[int, int]
     examples: list[Example]
@@ -67,12 +67,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in a text of so many ``pairs``, whose sides have ``lines``; one finding a kind.
+    """What was found in a text of ``pairs`` pairs, whose sides have ``lines``; there is one finding for each kind.
 
-    ``text``: as it is read, with copies of files that had to be converted for that; ``where``: what people know it by.
-    ``test_pairs`` of the test text, of which ``test_met`` have a side in the text; 0 without one. ``flags``: a file with
-    the flags of every pair (FLAGS), there as long as `check` is. ``realigned``: where lines do not stand beside their
-    translations, what pairing them anew came to.
+    ``text``: the text as it is read, with copies of files that had to be converted; ``where``: its name for people.
+    ``test_pairs``: pairs of the test text, of which ``test_met`` have a side that occurs in the text (0 without a test
+    text). ``flags``: a file with the flags of every pair (FLAGS), which exists within `check`. ``realigned``: the
+    result of pairing lines anew, if they do not stand beside their translations.
     """
 
     text: ParallelText
@@ -81,7 +81,7 @@ class Checked:
     lines: tuple[int, int]
     findings: list[Finding]
     blocks: list[Block]
-    limits: Limits
+    limits: LengthLimits
     test_pairs: int
     test_met: int
     flags: Path
@@ -91,26 +91,26 @@ class Checked:
     @property
     def unrelated(self) -> bool:
         """Whether the two sides do not belong together."""
-        return any(finding.pairs for finding in self.findings if finding.kind is Kind.UNRELATED)
+        return any(finding.pairs for finding in self.findings if finding.kind is Flaw.UNRELATED)
 
     @property
     def swapped(self) -> bool:
         """Whether the text as a whole has the two languages in each other's place."""
-        return any(2 * finding.pairs > self.pairs for finding in self.findings if finding.kind is Kind.SWAPPED)
+        return any(2 * finding.pairs > self.pairs for finding in self.findings if finding.kind is Flaw.SWAPPED)
 
     @property
     def mendable(self) -> bool:
-        """Whether a cleaned copy would be better than the text."""
+        """Whether a cleaned copy would be better than the text itself."""
         return not self.unrelated and (self.realigned is None or self.realigned.trusted)
 
     @property
     def unpaired(self) -> int:
-        """Lines that have no partner."""
+        """How many lines have no partner."""
         return abs(self.lines[0] - self.lines[1])
 
     @property
     def damaged(self) -> bool:
-        """Whether anything was found that is never right."""
+        """Whether anything was found that is always wrong."""
         return bool(self.unpaired) or any(finding.pairs for finding in self.findings if finding.kind.row.damage)
 
 
@@ -119,13 +119,13 @@ def check(
     text: ParallelText,
     languages: tuple[str, str],
     test: ParallelText | None,
-    progress: Progress,
+    progress: Report,
 ) -> Iterator[Checked]:
-    """Check a training text, against a test text where there is one.
+    """While entered, the result of checking a training text, against a test text if there is one.
 
-    Takes as much memory for a long text as for a short one, beside 64 bytes a pair of the test text, and 63 bytes a
-    pair of the temporary folder; of files that are to be converted, and of texts whose lines are to be paired anew, a
-    copy there. Raises DataError where there is no text to be read, or no room.
+    Memory does not grow with the text, except for 64 bytes a pair of the test text. The temporary folder takes 63 bytes
+    a pair, and copies of files that must be converted and of texts whose lines are paired anew. Raises DataError where
+    there is no text to read, or no room.
     """
     conversions: list[Conversion] = []
     of_test: list[Conversion] = []
@@ -148,8 +148,9 @@ def check(
 
 
 def _of_files(finding: Finding, conversions: list[Conversion], count: int) -> Finding:
-    """What is found of whole files and not of single pairs, of which there are ``count``: a header is a line, too."""
-    if finding.kind not in (Kind.ENCODING, Kind.LINE_ENDS):
+    """``finding`` with what concerns whole files instead of single pairs. It counts lines, of which a header is one
+    too, but at most ``count``, the number of pairs."""
+    if finding.kind not in (Flaw.ENCODING, Flaw.LINE_ENDS):
         return finding
     src, tgt = (
         sum(done.lines[finding.kind] for done in conversions if side in done.sides) for side in (SOURCE, TARGET)
@@ -158,14 +159,14 @@ def _of_files(finding: Finding, conversions: list[Conversion], count: int) -> Fi
 
 
 class _Check:
-    """The work of `check`: its files, and what is counted on the way."""
+    """The work of `check`: its files, and its counts."""
 
     def __init__(
         self,
         text: ParallelText,
         languages: tuple[str, str],
         test: ParallelText | None,
-        progress: Progress,
+        progress: Report,
         folder: Path,
     ) -> None:
         self.reading = Reading(text)
@@ -179,7 +180,7 @@ class _Check:
         self.lengths = Lengths()
         self.sample = Sample()
         self.met = [np.zeros(len(keys), dtype=bool) for keys in self.test.keys] if self.test else []
-        self.repeated: dict[Kind, dict[int, int]] = {Kind.DUPLICATE: {}, Kind.DUPLICATE_NORMALISED: {}}
+        self.repeated: dict[Flaw, dict[int, int]] = {Flaw.DUPLICATE: {}, Flaw.DUPLICATE_NORMALISED: {}}
 
     def run(self, processes: int) -> Checked:
         with Duplicates(self.folder) as duplicates:
@@ -189,9 +190,9 @@ class _Check:
         limits = self.lengths.limits()
         sides, rows = self._conclude(count, limits, blocks)
         if unrelated:
-            sides[Kind.UNRELATED], rows[Kind.UNRELATED] = (count, count, count), self._first_rows(count)
+            sides[Flaw.UNRELATED], rows[Flaw.UNRELATED] = (count, count, count), self._first_rows(count)
         examples = self._examples(rows)
-        findings = [Finding(kind, sides[kind][2], (sides[kind][0], sides[kind][1]), examples[kind]) for kind in Kind]
+        findings = [Finding(kind, sides[kind][2], (sides[kind][0], sides[kind][1]), examples[kind]) for kind in Flaw]
         met = self.test.lines_met(self.met) if self.test else 0
         tested = len(self.test) if self.test else 0
         text = self.reading.text
@@ -211,7 +212,7 @@ class _Check:
         )
 
     def _alignment(self, count: int) -> tuple[list[Block], Realigned | None, bool]:
-        """Blocks of lines that do not stand beside their translations, what pairing them anew came to, and whether the
+        """Blocks of lines that do not stand beside their translations, the result of pairing them anew, and whether the
         two sides have nothing to do with each other."""
         lines = self.reading.lines
         extra = abs(lines[SOURCE] - lines[TARGET])
@@ -228,11 +229,11 @@ class _Check:
         if not extra:
             found = self._confirmed(found)
         elif not realigned.trusted:
-            found = []  # that lines have no partner is all that is known
+            found = []  # nothing is known but that some lines have no partner
         return (found, realigned, False) if found or extra else ([], None, False)
 
     def _confirmed(self, blocks: list[Block]) -> list[Block]:
-        """Those that have other partners, or whose pairs know no more of each other than strangers do."""
+        """Those blocks whose lines have other partners, or whose pairs know no more of each other than strangers do."""
         lost = [block for block in blocks if block.offset is None]
         if not lost:
             return blocks
@@ -251,13 +252,13 @@ class _Check:
 
     @staticmethod
     def _first_rows(count: int) -> list[tuple[int, int]]:
-        return [(row, Kind.UNRELATED.bits) for row in range(min(count, EXAMPLES))]
+        return [(row, Flaw.UNRELATED.bits) for row in range(min(count, EXAMPLES))]
 
     def _stage(self, name: str, total: int) -> Callable[[int], None]:
         return lambda done: self.progress(name, done, total)
 
     def _look(self, processes: int, duplicates: Duplicates) -> int:
-        """Every pair once; the number of them."""
+        """Look at every pair once; returns their number."""
         chunks = _chunks(self.reading.pairs())
         first = list(islice(chunks, LEARNED_FROM))
         count = 0
@@ -278,14 +279,14 @@ class _Check:
             yield chunk
 
     def _expected(self, first: list[Chunk]) -> Expected:
-        """What the text is held against, learned from its beginning."""
+        """What lines are compared with, learned from the beginning of the text."""
         src, tgt = ([line for chunk in first for line in (chunk.src, chunk.tgt)[side]] for side in (SOURCE, TARGET))
         quoted = all_quoted(first[0].src), all_quoted(first[0].tgt)
         swapped = look_swapped(src, tgt, self.languages)
         return Expected(self._scripts(first[0], swapped), self.test, quoted, Languages.of(src, tgt), swapped)
 
     def _scripts(self, chunk: Chunk, swapped: bool) -> tuple[frozenset[str], frozenset[str]]:
-        """What both languages are written in: by their codes, else by what the text begins with."""
+        """The scripts of both languages: according to their codes or, failing that, to the beginning of the text."""
         src, tgt = (
             scripts_of(language) or common_scripts(letters_by_script(counts_by_class(codes_of(lines))))
             for language, lines in zip(
@@ -298,7 +299,8 @@ class _Check:
         return np.fromfile(self.records, dtype=RECORD, count=end - begin, offset=begin * RECORD.itemsize)
 
     def _find_duplicates(self, count: int, duplicates: Duplicates) -> None:
-        """A byte a pair: 0, or the kind of its repetition; and the first rows with those that they repeat."""
+        """Write a byte for each pair: 0, or the kind of its repetition. Also note the first rows, and the rows that
+        they repeat."""
         with open(self.repeats, "w+b") as file:
             file.truncate(count)
             for kind, rows, repeated in duplicates.found():
@@ -311,12 +313,12 @@ class _Check:
                 self.repeated[kind] = dict(sorted(known)[:EXAMPLES])
 
     def _conclude(
-        self, count: int, limits: Limits, blocks: list[Block]
-    ) -> tuple[dict[Kind, tuple[int, int, int]], dict[Kind, list[tuple[int, int]]]]:
-        """The flags of all pairs, into their file. For each kind: how many pairs have it on the source side, the target
-        side and any; and the first rows of them, with their flags."""
-        totals = np.zeros((len(Kind), 3), dtype=np.int64)
-        rows: dict[Kind, list[tuple[int, int]]] = {kind: [] for kind in Kind}
+        self, count: int, limits: LengthLimits, blocks: list[Block]
+    ) -> tuple[dict[Flaw, tuple[int, int, int]], dict[Flaw, list[tuple[int, int]]]]:
+        """Write the flags of all pairs into their file. Returns, for each kind, how many pairs have it on the source
+        side, on the target side and on any side; and the first of these rows, with their flags."""
+        totals = np.zeros((len(Flaw), 3), dtype=np.int64)
+        rows: dict[Flaw, list[tuple[int, int]]] = {kind: [] for kind in Flaw}
         with open(self.flags, "wb") as file:
             for begin in range(0, count, PAGE):
                 end = min(begin + PAGE, count)
@@ -326,17 +328,17 @@ class _Check:
                 for kind in self.repeated:
                     flags[repeats == kind] |= kind.bits
                 for block in blocks:
-                    flags[max(0, block.first - begin) : max(0, block.last + 1 - begin)] |= Kind.SHIFTED.bits
+                    flags[max(0, block.first - begin) : max(0, block.last + 1 - begin)] |= Flaw.SHIFTED.bits
                 file.write(flags.astype(FLAGS).tobytes())
-                for kind in Kind:
+                for kind in Flaw:
                     src, tgt, both = (flags & bits != 0 for bits in (kind.bit(SOURCE), kind.bit(TARGET), kind.bits))
                     totals[kind] += [src.sum(), tgt.sum(), both.sum()]
                     wanted = np.flatnonzero(both)[: EXAMPLES - len(rows[kind])].tolist()
                     rows[kind] += [(begin + row, int(flags[row])) for row in wanted]
-        return {kind: (int(totals[kind][0]), int(totals[kind][1]), int(totals[kind][2])) for kind in Kind}, rows
+        return {kind: (int(totals[kind][0]), int(totals[kind][1]), int(totals[kind][2])) for kind in Flaw}, rows
 
-    def _examples(self, rows: dict[Kind, list[tuple[int, int]]]) -> dict[Kind, list[Example]]:
-        """The text of those rows, for which the corpus is read again as far as the last of them."""
+    def _examples(self, rows: dict[Flaw, list[tuple[int, int]]]) -> dict[Flaw, list[Example]]:
+        """The text of these rows. For that, the text is read again up to the last of them."""
         wanted = {row for found in rows.values() for row, _ in found}
         texts: dict[int, tuple[str, str]] = {}
         if wanted:
@@ -361,7 +363,7 @@ class _Check:
 
 
 def _clipped(block: Block, count: int) -> Block:
-    """A block as far as its lines have any beside them."""
+    """The block without its lines that have no line beside them."""
     return replace(block, last=min(block.last, count - 1))
 
 

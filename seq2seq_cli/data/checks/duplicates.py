@@ -1,4 +1,4 @@
-"""Pairs that stand in a text more than once, found through files so that memory does not grow with the text."""
+"""Pairs that occur in a text more than once, found by way of files, so that memory does not grow with the text."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import IO, Self
 import numpy as np
 
 from seq2seq_cli.data.checks.chunk import IDENTITY
-from seq2seq_cli.data.checks.kinds import Kind
+from seq2seq_cli.data.checks.flaws import Flaw
 
 PARTS = 128
-"""Files that pairs are parted into by their keys: all that are the same are in one. Each is held in memory in turn;
-of a thousand million pairs that takes 200 MB."""
+"""How many files the pairs are distributed to by their keys, so that equal pairs are in one file. One file at a time is
+in memory; for a thousand million pairs that takes 200 MB."""
 
 
 class Duplicates:
-    """Write the identities of all pairs first, then ask for those that repeat another one."""
+    """First ``add`` the identities of all pairs, then ask by ``found`` which repeat another one."""
 
     def __init__(self, folder: Path) -> None:
         self._paths = [folder / f"identities-{number}" for number in range(PARTS)]
@@ -41,21 +41,22 @@ class Duplicates:
         for file in self._files:
             file.close()
 
-    def found(self) -> Iterator[tuple[Kind, np.ndarray, np.ndarray]]:
-        """Kind, the rows that repeat an earlier one, and the first row that they repeat; a part at a time."""
+    def found(self) -> Iterator[tuple[Flaw, np.ndarray, np.ndarray]]:
+        """A kind, the rows that repeat an earlier row, and for each the first row that it repeats; for one part of the
+        pairs at a time."""
         self._close()
         for path in self._paths:
             part = np.fromfile(path, dtype=IDENTITY)
             path.unlink()
             again, first = _repeats(part["exact"])
-            yield Kind.DUPLICATE, part["row"][again], part["row"][first]
+            yield Flaw.DUPLICATE, part["row"][again], part["row"][first]
             rest = np.delete(part, again)
             again, first = _repeats(rest["normalised"])
-            yield Kind.DUPLICATE_NORMALISED, rest["row"][again], rest["row"][first]
+            yield Flaw.DUPLICATE_NORMALISED, rest["row"][again], rest["row"][first]
 
 
 def _repeats(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The places whose key stood before, and for each the first place that has it."""
+    """The places whose key occurred before, and for each the first place with that key."""
     order = np.argsort(keys, kind="stable")
     begins = np.flatnonzero(np.concatenate(([True], np.diff(keys[order]) != 0)))[: len(keys)]
     first = np.repeat(order[begins], np.diff(np.append(begins, len(keys))))

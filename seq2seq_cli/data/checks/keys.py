@@ -1,4 +1,4 @@
-"""64-bit hashes of lines: of the text as it is, and of its letters and digits alone."""
+"""64-bit hashes of lines: of the exact text, and of its letters and digits alone."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from xxhash import xxh3_64_intdigest
 from seq2seq_cli.data.checks.characters import CLASSES, Character, Codes, codes_of
 
 NOTHING = 0
-"""The key of a line with nothing to compare."""
+"""The key of a line without anything to compare."""
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
-"""An odd number of well-spread bits, so that (a, b) and (b, a) differ."""
+"""An odd number of well-spread bits, by which (a, b) and (b, a) get different keys."""
 
 _WORD = np.arange(CLASSES) >= Character.DIGIT
 
@@ -30,7 +30,8 @@ def exact_keys(codes: Codes) -> np.ndarray:
 
 
 def normalised_keys(lines: Sequence[str]) -> np.ndarray:
-    """A key for the letters and digits of each line, case and compatibility forms folded (NFKC): uint64."""
+    """A key for each line from its letters and digits alone, with case and compatibility forms (NFKC) folded:
+    uint64."""
     text = "\n".join(lines)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)

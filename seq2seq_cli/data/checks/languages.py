@@ -1,8 +1,8 @@
-"""Which of the two languages of a text a line is written in, learned from the text itself.
+"""In which of the two languages of a text a line is written, learned from the text itself.
 
-A line is told by its trigrams of characters: how much more often each stands on the one side than on the other. Most
-lines are where they belong, and a line that is not is one against all those (Cavnar & Trenkle 1994, with the logarithm of
-the ratio of likelihoods for their distance).
+A line is recognised by its trigrams of characters: by how much more often each of them occurs on one side than on the
+other. Most lines are on the right side, so they outvote a line that is not (Cavnar & Trenkle 1994, but with the
+log-likelihood ratio instead of their distance).
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.checks.characters import Codes, codes_of
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET
 
 SIZE = 1 << 16
-"""Trigrams are told apart by a hash of so many values."""
+"""Trigrams are distinguished by a hash with so many values."""
 SMOOTHING = 1.0
 FEWEST = 50
-"""Pairs from which on two languages are learned."""
+"""From so many pairs on, two languages are learned."""
 EACH, BOTH = 2.0, 12.0
-"""Nats that each line, and both together, must say for the other language."""
+"""How many nats must speak for the other language: from each of the two lines, and from both together."""
 ROUNDS = 4
 
 
 @dataclass(frozen=True)
 class Languages:
-    """``ratios``: of each hash, the logarithm of how much more often it stands in the source than in the target."""
+    """``ratios``: for each hash, the logarithm of how much more often it occurs in the source than in the target."""
 
     ratios: np.ndarray
 
     @classmethod
     def of(cls, src: Sequence[str], tgt: Sequence[str]) -> Languages | None:
-        """Those of a sample of pairs; None where it is too small. Pairs of it that turn out to be swapped are turned
-        round, and all is learned again without their contradiction."""
+        """The languages of a sample of pairs; None where it is too small. Pairs of the sample that turn out to be
+        swapped are swapped back, and everything is learned again without their contradiction."""
         if len(src) < FEWEST:
             return None
         sides = codes_of(src), codes_of(tgt)
@@ -51,13 +51,13 @@ class Languages:
         return found
 
     def swapped(self, src: Codes, tgt: Codes) -> np.ndarray:
-        """Numbers of the pairs whose sides stand in each other's place."""
+        """Numbers of the pairs whose sides are in each other's place."""
         of_source, of_target = self._said(src), -self._said(tgt)
         wrong = (of_source < -EACH) & (of_target < -EACH) & (of_source + of_target < -BOTH)
         return np.flatnonzero(wrong)
 
     def _said(self, codes: Codes) -> np.ndarray:
-        """What each line says for being one of the source's, in nats."""
+        """How many nats speak for each line being in the source language."""
         sums = np.concatenate(([0.0], np.cumsum(self.ratios[_hashes(codes)], dtype=np.float64)))
         begins, last = codes.ends - codes.lengths, len(sums) - 1
         ends = np.maximum(codes.ends - 2, begins)  # without those trigrams that cross a line's end
@@ -66,7 +66,7 @@ class Languages:
 
 
 def _counts(codes: Codes, rows: np.ndarray | None = None) -> np.ndarray:
-    """How often each hash is met, in these rows (True) or in all."""
+    """How often each hash occurs in these rows (True), or in all."""
     hashes = _hashes(codes)
     if rows is not None:
         hashes = hashes[np.repeat(rows, codes.lengths)[: len(hashes)]]

@@ -1,4 +1,4 @@
-"""HTML and XML in lines of text: entities turned into what they stand for, tags left out."""
+"""HTML and XML in lines of text: entities are replaced by what they stand for, tags are left out."""
 
 import html
 import re
@@ -17,26 +17,26 @@ _BLOCKS = (
 )
 _INLINE = "b big em font i nobr pad s small span strike strong sub sup tt u wbr"
 _PARTING = frozenset(_BLOCKS.split())
-"""Elements that part words; all others stand within them."""
+"""Elements that separate words; all others stand within words."""
 _PLAIN = (_PARTING | frozenset(_INLINE.split())) - {"option", "title"}
-"""Elements that are meant wherever they stand alone. <title>, <link> or <name> may be a placeholder."""
+"""Elements that are markup even without a closing tag. (<title>, <link> or <name> may be a placeholder.)"""
 _BLANKS = re.compile(" {2,}")
 _CLOSING = re.compile(r"</([A-Za-z][\w:.-]*)")
 _QUOTED = re.compile("= *[\"']")
 _ESCAPED = re.compile("&(?:amp;|#0*38;|#x0*26;)+", re.IGNORECASE)
-"""However often an ampersand was escaped."""
+"""An ampersand that was escaped any number of times."""
 DEEPEST = 16
-"""Layers of markup in markup that are looked through."""
+"""At most so many layers of markup within markup are removed."""
 
 
 def may_have_markup(text: str) -> bool:
-    """Quick to answer; False only where there is none."""
+    """A quick check; False only where there is certainly none."""
     return "<" in text or ("&" in text and ";" in text)
 
 
 def without_markup(line: str) -> str:
-    """``line`` without the tags, with what the entities stand for. What only looks alike stays: ``a < b``, ``<name>``,
-    ``AT&T``."""
+    """``line`` without its tags, and with entities replaced by what they stand for. What only looks like markup stays:
+    ``a < b``, ``<name>``, ``AT&T``."""
     for _ in range(DEEPEST):  # &amp;lt;b&amp;gt; is a tag that was escaped twice
         if not may_have_markup(line):
             break

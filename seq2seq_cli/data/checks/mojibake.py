@@ -1,4 +1,4 @@
-"""UTF-8 that was once read as another encoding."""
+"""UTF-8 that was at some time read as another encoding."""
 
 import re
 from functools import cache
@@ -8,7 +8,7 @@ import numpy as np
 from seq2seq_cli.data.checks.characters import Codes
 
 HALVES = "ÃÂ"
-"""Begin most of it, even where what followed them was lost."""
+"""Most mojibake begins with one of these, even if what followed it was lost."""
 _SUSPECT = re.compile(f"[^\\x00-\\x7f]{{2}}|[{HALVES}]")
 _ENCODINGS = ("latin-1", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "iso-8859-2", "mac_roman", "cp437")
 
@@ -27,7 +27,7 @@ def _bytes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def may_be_mojibake(codes: Codes) -> np.ndarray:
-    """The numbers of lines that may hold some: those with what would be two bytes of one character."""
+    """The numbers of lines that may hold mojibake: those with two characters that would be two bytes of one."""
     values = codes.values
     places = np.flatnonzero(values[:-1] >= 0x80)
     if not len(places):
@@ -40,7 +40,7 @@ def may_be_mojibake(codes: Codes) -> np.ndarray:
 
 
 def unmixed(line: str) -> str:
-    """``line`` as it was before it was read wrongly, once or more often; else the same."""
+    """``line`` as it was before it was read wrongly, once or several times; unchanged if it was not."""
     if line.isascii() or not _SUSPECT.search(line):
         return line
     from ftfy import TextFixerConfig, fix_encoding

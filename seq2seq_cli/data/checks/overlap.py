@@ -1,4 +1,4 @@
-"""Lines of the training text that the test text holds too."""
+"""Lines that the training text has in common with the test text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.checks.characters import codes_of
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET, Flaw
 from seq2seq_cli.data.checks.keys import NOTHING, exact_keys, normalised_keys
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET, Kind
 from seq2seq_cli.data.checks.repair import repaired
 
-_LOOKED_FOR = tuple((kind, side) for kind in (Kind.OVERLAP, Kind.OVERLAP_NORMALISED) for side in (SOURCE, TARGET))
+_LOOKED_FOR = tuple((kind, side) for kind in (Flaw.OVERLAP, Flaw.OVERLAP_NORMALISED) for side in (SOURCE, TARGET))
 
 
 @dataclass(frozen=True)
 class TestKeys:
-    """The different keys of a test text, sorted, for each of ``_LOOKED_FOR``; and for each of its lines the number of
-    its key among them. Takes 64 bytes a pair of the test text."""
+    """Keys that stand for the lines of a test text. ``keys``: for each flaw and side in ``_LOOKED_FOR``, the distinct
+    keys, sorted. ``numbers``: for each flaw and side, the index of every line's key in ``keys``. Takes 64 bytes a pair
+    of the test text."""
 
     keys: tuple[np.ndarray, ...]
     numbers: tuple[np.ndarray, ...]
@@ -27,7 +28,7 @@ class TestKeys:
 
     @classmethod
     def of(cls, chunks: Iterable[tuple[Sequence[str], Sequence[str]]]) -> TestKeys:
-        """Those of a text that comes in chunks of source and target lines."""
+        """The keys of a text that comes in chunks of source and target lines."""
         parts: list[list[np.ndarray]] = []
         for both in chunks:
             sides = [[repaired(line) for line in lines] for lines in both]
@@ -41,21 +42,23 @@ class TestKeys:
     def compare(
         self, exact: tuple[np.ndarray, np.ndarray], normalised: tuple[np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Flags for lines with those keys, by side; and the numbers of the keys that were met. What is the same exactly
-        is not said to be so normalised."""
+        """Compare the lines of a training text, given by their keys on each side, with the test text. Returns the
+        flags of each pair of lines and, for each flaw and side in ``_LOOKED_FOR``, the indices of the test text's keys
+        that occur. A line that is equal exactly is not flagged as equal after normalisation as well."""
         flags = np.zeros(len(exact[0]), dtype=np.uint64)
         met = []
         for (kind, side), known, keys in zip(_LOOKED_FOR, self.keys, (*exact, *normalised), strict=True):
             places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
             same = (known[places] == keys) & (keys != NOTHING)
             met.append(np.unique(places[same]))
-            if kind is Kind.OVERLAP_NORMALISED:
-                same &= flags & Kind.OVERLAP.bits == 0
+            if kind is Flaw.OVERLAP_NORMALISED:
+                same &= flags & Flaw.OVERLAP.bits == 0
             flags[same] |= kind.bit(side)
         return flags, met
 
     def lines_met(self, met: Sequence[np.ndarray]) -> int:
-        """How many of the test text's pairs have a side that was met; ``met``: True for each key met."""
+        """How many pairs of the test text have a line that occurs in the training text. ``met``: for each flaw and side
+        in ``_LOOKED_FOR``, which of its ``keys`` occur there, as a mask."""
         seen = np.zeros(len(self), dtype=bool)
         for numbers, of_key in zip(self.numbers, met, strict=True):
             seen |= of_key[numbers]

@@ -1,4 +1,4 @@
-"""Text that may be damaged, read to its end all the same."""
+"""Reading text that may be damaged to its end nevertheless."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET
 from seq2seq_cli.data.pairs import Joined, LineFiles, ParallelText, Referenced
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import read_lines
@@ -15,14 +15,15 @@ from seq2seq_cli.errors import DataError
 
 @dataclass
 class Reading:
-    """A text to be checked. What is not UTF-8 comes as U+FFFD; where one file has more lines, those without a partner
-    are counted and left out. When `pairs` has ended, ``lines`` says how many each side has."""
+    """A text to be checked. What is not UTF-8 is read as U+FFFD. Where one file has more lines than the other, those
+    without a partner are counted and left out. After `pairs` has ended, ``lines`` is the number of lines of each
+    side."""
 
     text: ParallelText
     lines: tuple[int, int] = (0, 0)
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """As those of the text. Raises DataError where it cannot be read at all, or holds no pair."""
+        """The pairs of the text. Raises DataError where it cannot be read at all, or has no pair."""
         some = False
         for pair in self._pairs():
             some = True
@@ -31,7 +32,7 @@ class Reading:
             raise DataError("there are no pairs here.", self.text.where)
 
     def side(self, side: int) -> Iterator[str]:
-        """All lines of one side, those without a partner as well."""
+        """All lines of one side, including those without a partner."""
         if isinstance(self.text, LineFiles):
             yield from read_lines((self.text.src, self.text.tgt)[side], _pass)
         elif isinstance(self.text, Joined | Referenced):
@@ -62,7 +63,7 @@ class Reading:
 
 
 def parts_of(text: ParallelText) -> tuple[ParallelText, ...]:
-    """The texts that a text consists of: mostly itself alone."""
+    """The texts that a text consists of: usually only itself."""
     return tuple(chain.from_iterable(map(parts_of, text.parts))) if isinstance(text, Joined | Referenced) else (text,)
 
 
@@ -71,4 +72,4 @@ def _rows(text: ParallelText) -> Iterator[tuple[str, str]]:
 
 
 def _pass(problem: DataError) -> None:
-    """U+FFFD in the line says it."""
+    """Ignore the problem: the U+FFFD in the line shows it."""

@@ -1,4 +1,4 @@
-"""A text whose lines do not stand beside their translations, paired anew as far as it is out of step."""
+"""Pairing anew the lines of a text that do not stand beside their translations, as far as the text is out of step."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from seq2seq_cli.data.checks.shifts import Block
 from seq2seq_cli.data.pairs import LineFiles
 
 MARGIN = 1000
-"""Lines before and behind a suspicious block that are looked at as well: where a block begins is known roughly."""
+"""So many lines before and behind a suspicious block are included: where a block begins is known only roughly."""
 TAIL = 3000
-"""Lines at the end that are looked at where one file has more and no block tells where: it may be too near the end."""
+"""So many lines at the end are paired anew where one file has more lines and no block says where: the place may be too
+near the end to be found."""
 UNCLEAR = 20
-"""Lines in a row without a translation, on both sides, that are a block of their own."""
+"""So many lines in a row without a translation, on both sides, are a block of their own."""
 SHORTEST = 3
-"""Pairs of a block, where both files have the same number of lines."""
+"""Fewest pairs of a block where both files have equally many lines."""
 CONFIDENT = 0.9
-"""Mean probability of the pairs below which they are not to be trusted ..."""
+"""The new pairs are trusted if their mean probability is at least this ..."""
 SMALL, SURE = 100, 0.97
-"""In fewer lines than that, where hardly a word recurs, it must be as high as this; ..."""
+"""... (or, in fewer lines than the first number, where hardly a word recurs, at least the second number) ..."""
 COVERED = 0.5
-"""... and share of the lines of the shorter side that must have found a partner."""
+"""... and if at least this share of the lines of the shorter side has found a partner."""
 
 
 class Region(NamedTuple):
-    """Rows from ``begin`` to ``end`` (not included) of both sides; None: to the end of each."""
+    """Rows ``begin`` to ``end`` (exclusive) of both sides; None: to the end of each."""
 
     begin: int
     end: int | None
@@ -43,9 +44,10 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class Realigned:
-    """``text``: the pairs as they should be, in two files. Of its pairs, those whose lines had stood beside each other,
-    those whose had not, and those of several lines of a side; the lines left out on each side. ``confidence``: how
-    probable those are, on average, that had not stood beside each other. ``trusted``: whether the text may stand for the one it is made of."""
+    """``text``: the pairs as they should be, in two files. ``kept``: pairs whose lines had stood beside each other;
+    ``moved``: pairs whose lines had not; ``merged``: pairs with several lines of a side; ``left_out``: lines left out,
+    by side. ``confidence``: the mean probability of the moved pairs. ``trusted``: whether ``text`` may replace the
+    original."""
 
     text: LineFiles
     kept: int
@@ -58,7 +60,7 @@ class Realigned:
 
 
 def regions_of(blocks: list[Block], lines: tuple[int, int], doubtful: bool) -> list[Region]:
-    """Where a text may be out of step. ``doubtful``: anywhere."""
+    """Where a text may be out of step. ``doubtful``: it may be so anywhere."""
     count = min(lines)
     if doubtful:
         return [Region(0, None)]
@@ -76,7 +78,8 @@ def regions_of(blocks: list[Block], lines: tuple[int, int], doubtful: bool) -> l
 
 
 def realign(reading: Reading, regions: list[Region], folder: Path, progress: Callable[[int], None]) -> Realigned:
-    """Pair the lines of ``regions`` anew, into two files in ``folder``; all others stay as they are."""
+    """Pair the lines of ``regions`` anew and write all pairs into two files in ``folder``; lines outside of the regions
+    stay as they are."""
     work = _Work(reading, folder)
     with (
         open(work.text.src, "w", encoding="utf-8", newline="\n") as src,
@@ -161,8 +164,8 @@ class _Work:
 
 
 def _blocks(pairs: np.ndarray, begin: int, end: int, shortest: int) -> list[Block]:
-    """The rows from ``begin`` to ``end`` (not included) that do not stand beside their translations, as blocks of the same
-    offset; and those that have found none."""
+    """The rows ``begin`` to ``end`` (exclusive) that do not stand beside their translations, as blocks with one offset
+    each; and those that have found no translation."""
     if not len(pairs):
         return [Block(begin, end - 1, None, 0.0)] if end > begin else []
     offsets = pairs["tgt"] - pairs["src"]

@@ -1,4 +1,4 @@
-"""Which scripts a language is written in, and which lines are in another one."""
+"""In which scripts a language is written, and which lines are in another script."""
 
 import re
 
@@ -42,23 +42,24 @@ LANGUAGES = {
     "Mongolian": "mn",
     "Canadian_Aboriginal": "cr iu oj",
 }
-"""The languages (ISO 639-1) written in each script; those with several stand in several rows."""
+"""The languages (ISO 639-1) written in each script; a language with several scripts stands in several rows."""
 
 FEW, MANY = 3, 20
-"""So many letters of a wrong script are too many; of Latin, which names and numbers of parts are written in everywhere,
-so many."""
+"""So many letters of a wrong script are too many; of Latin, in which names and part numbers are written everywhere, so
+many are."""
 COMMON = 0.1
-"""Share of a text's letters that makes a script one of its own, where the language is not known."""
+"""Where the language is unknown, a script with this share of a text's letters is one of its own."""
 
 
 def scripts_of(language: str) -> frozenset[str]:
-    """The scripts of a language code: "ru", "zh-TW", "pt_BR"; none where the code is not of ISO 639-1."""
+    """The scripts of a language code such as "ru", "zh-TW" or "pt_BR"; none where the code is not in ISO 639-1."""
     found = re.fullmatch(r"([a-z]{2})([-_].*)?", language.lower())
     return frozenset(script for script, codes in LANGUAGES.items() if found and found[1] in codes.split())
 
 
 def letters_by_script(counts: np.ndarray) -> np.ndarray:
-    """Letters of each line in each script, capitals among them: lines x scripts, of `counts_by_class`' rows."""
+    """How many letters of each script each line has, capitals included: lines x scripts, from the rows of
+    `counts_by_class`."""
     letters = counts[:, FIRST_SCRIPT:].copy()
     for script, character in CAPITALS.items():
         letters[:, SCRIPTS.index(script)] += counts[:, character]
@@ -66,13 +67,13 @@ def letters_by_script(counts: np.ndarray) -> np.ndarray:
 
 
 def common_scripts(letters: np.ndarray) -> frozenset[str]:
-    """The scripts that a tenth or more of a text's letters are of."""
+    """The scripts that have a tenth or more of a text's letters."""
     totals = letters.sum(0)
     return frozenset(SCRIPTS[number] for number in np.flatnonzero(totals > COMMON * totals.sum()))
 
 
 def in_another_script(letters: np.ndarray, counts: np.ndarray, expected: frozenset[str]) -> np.ndarray:
-    """Which lines are mostly in other scripts than ``expected``. No line is where nothing is expected."""
+    """Which lines are mostly in scripts other than ``expected``. None are if nothing is expected."""
     if not expected:
         return np.zeros(len(letters), dtype=bool)
     right = np.array([script in expected for script in SCRIPTS])

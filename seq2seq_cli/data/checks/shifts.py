@@ -1,9 +1,10 @@
 """Blocks of lines that do not translate each other, found from sizes and marks alone.
 
-Length, words, digits, commas and the like of a line and of its translation go together; those of a line and another's
-translation do not. The features of both sides of pairs are taken to be one normal distribution, those of strangers two
-independent ones, and the logarithm of the ratio of these likelihoods is how much a pair speaks for being one. Where a
-neighbour k lines on does better than the line itself, the differences add up to a block (CUSUM; Page 1954).
+Length, words, digits, commas and the like of a line correlate with those of its translation, and not with those of
+another line's translation. The features of both sides of true pairs are modelled by one normal distribution, those of
+unrelated lines by two independent ones. The log-likelihood ratio of the two models is the evidence that a pair is a
+true one. Where a neighbour k lines on has more evidence than the line itself, the differences add up to a block (CUSUM;
+Page 1954).
 """
 
 from __future__ import annotations
@@ -14,40 +15,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.data.checks.chunk import FEATURES
-from seq2seq_cli.data.checks.kinds import SOURCE, TARGET
+from seq2seq_cli.data.checks.flaws import SOURCE, TARGET
 
 REACH = 20
-"""How many lines away the right translation is looked for, in both directions."""
+"""How many lines away, in both directions, the right translation is looked for."""
 FARTHEST = 100_000
-"""Of the difference between two files' lines, which is looked at as well."""
+"""It is also looked for at the difference between the two files' numbers of lines, up to this."""
 CLIP = 4.0
-"""The most that one pair can say, in nats."""
+"""Most evidence of a single pair, in nats."""
 ENOUGH = 40.0
-"""What a block must add up to, in nats: among 1e8 places and 40 neighbours, chance gets there once in 1e7 texts."""
+"""The sum that makes a block, in nats: with 1e8 places and 40 neighbours, it is reached by chance in one of 1e7
+texts."""
 DRIFT = 0.25
-"""What a pair that no neighbour fits must say beyond that, in nats: some texts are freer than others."""
+"""The further evidence in nats that a pair must give where no neighbour fits: some texts are translated more freely
+than others."""
 FEWEST = 50
-"""Pairs below which nothing is said."""
+"""With fewer pairs, nothing is said."""
 INFORMATIVE = 0.1
-"""Nats that a pair says on average in a text where anything can be said."""
+"""Average evidence of a pair, in nats, in a text of which anything can be said."""
 
 ZERO = 1e-9
 
 BLOCK = 1 << 15
 SAMPLES = 16
-"""Stretches of BLOCK pairs, evenly spaced, that the distribution is estimated from."""
+"""The distribution is estimated from so many stretches of BLOCK pairs, evenly spaced."""
 SHRINKAGE = 0.02
-"""Of correlations towards none: Ledoit & Wolf 2004, with the constant chosen by hand."""
+"""By how much correlations are shrunk towards zero: Ledoit & Wolf 2004, but with a constant chosen by hand."""
 
 LOG = np.log1p(np.arange(256)).astype(np.float32)
 
 Read = Callable[[int, int], np.ndarray]
-"""The records of the rows from .. to."""
+"""Returns the records of the rows from .. to."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows ``first`` to ``last`` (from 0, both included). The translation of source line n is target line n +
+    """Rows ``first`` to ``last`` (from 0, both inclusive). The translation of source line n is target line n +
     ``offset``; None where no neighbour fits."""
 
     first: int
@@ -69,14 +72,14 @@ class _Model:
         return values
 
     def alone(self, values: np.ndarray, side: int) -> np.ndarray:
-        """What one side adds to the logarithm whatever stands on the other."""
+        """What the features of one side contribute to the log-likelihood ratio, whatever the other side is."""
         said: np.ndarray = ((values @ self.own[side]) * values).sum(1)
         return said
 
 
 def suspicious_blocks(read: Read, count: int, extra: int, progress: Callable[[int], None]) -> list[Block]:
-    """All that the sizes and marks of a text of ``count`` pairs have against it; several may speak of the same rows.
-    ``extra``: how many lines more one of the files has; 0: none.
+    """All blocks that the sizes and marks of a text of ``count`` pairs speak against; several blocks may concern the
+    same rows. ``extra``: how many lines more one of the files has (0: none).
 
     Memory does not depend on ``count``.
     """
@@ -109,8 +112,8 @@ def _features(records: np.ndarray, side: int) -> np.ndarray:
 
 
 def _fitted(read: Read, count: int, offsets: list[int]) -> _Model | None:
-    """The distribution of pairs, at the offset where they have most in common: a text may be shifted as a whole.
-    None where two sides have next to nothing in common."""
+    """The distribution of true pairs, at the offset where the sides correlate most: the text may be shifted as a whole.
+    None where the two sides have next to nothing in common."""
     size = FEATURES + 1
     whole = count <= SAMPLES * BLOCK
     begins = range(0, count, BLOCK) if whole else np.linspace(0, count - BLOCK, SAMPLES).astype(int).tolist()
@@ -142,8 +145,8 @@ def _fitted(read: Read, count: int, offsets: list[int]) -> _Model | None:
 
 
 def _ratios(model: _Model, x: np.ndarray, y: np.ndarray, start: int, offsets: Iterable[int]) -> dict[int, np.ndarray]:
-    """For each offset: what each row of ``x`` and the row of ``y`` that far from its own (``start`` + its number) say
-    for being a pair. Rows without such a neighbour say what they say with their own."""
+    """For each offset, the evidence that each row of ``x`` and the row of ``y`` at that distance from its own place
+    (``start`` + its number) are a true pair. A row without such a neighbour gets the evidence of its own pair."""
     projected, alone_x, alone_y = x @ model.cross, model.alone(x, SOURCE), model.alone(y, TARGET)
     said: dict[int, np.ndarray] = {}
     rows = np.arange(len(x)) + start
@@ -158,7 +161,7 @@ def _ratios(model: _Model, x: np.ndarray, y: np.ndarray, start: int, offsets: It
 
 
 class _Sum:
-    """A sum that never falls below zero; where it has risen above ENOUGH, there was a block."""
+    """A sum that never falls below zero. Where it rises above ENOUGH, there is a block."""
 
     def __init__(self) -> None:
         self._level = 0.0
@@ -167,7 +170,7 @@ class _Sum:
         self._found: list[tuple[int, int, float]] = []
 
     def add(self, steps: np.ndarray, first: int) -> None:
-        """The next steps, of the rows from ``first`` on."""
+        """Add the next steps, for the rows from ``first`` on."""
         raw = self._level + np.cumsum(steps, dtype=np.float64)
         levels = raw - np.minimum(np.minimum.accumulate(raw), 0)
         ends = [*(np.flatnonzero(levels <= ZERO) + 1).tolist(), len(levels)]
@@ -192,6 +195,6 @@ class _Sum:
         self._start, self._peak = next_row, (0.0, next_row)
 
     def ended(self) -> Iterator[tuple[int, int, float]]:
-        """First and last row and sum of each block, when all rows were added."""
+        """First row, last row and sum of each block, after all rows have been added."""
         self._close(0)
         yield from self._found

@@ -1,4 +1,4 @@
-"""Chunks looked at by several processes, their results in order."""
+"""Several processes look at chunks; the results come in order."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from seq2seq_cli.data.checks.chunk import Chunk, Expected, Seen, look_at
 from seq2seq_cli.signals import STOPPING
 
 FEW = 4
-"""Chunks that are looked at sooner than processes have started."""
+"""So many chunks are looked at sooner than new processes would have started."""
 AHEAD = 2
-"""Chunks a process that wait for it or for those before them."""
+"""How many chunks for each process may be waiting, for it or for the result of an earlier chunk."""
 
 _expected: list[Expected] = []
 
 
 def looked_at(chunks: Iterable[Chunk], expected: Expected, processes: int) -> Iterator[Seen]:
-    """`look_at` of each chunk, in order. No more than a few chunks are held at any time."""
+    """`look_at` of each chunk, in order. Only a few chunks are in memory at any time."""
     iterator = iter(chunks)
     first = list(islice(iterator, FEW + 1))
     if len(first) <= FEW or processes < 2:
@@ -43,7 +43,7 @@ def looked_at(chunks: Iterable[Chunk], expected: Expected, processes: int) -> It
 
 
 def _begin(expected: Expected) -> None:
-    for number in STOPPING:  # the parent's to answer, where a terminal or a scheduler sends them to all
+    for number in STOPPING:  # where a terminal or a scheduler sends these to all processes, the parent handles them
         signal.signal(number, signal.SIG_IGN)
     _expected.append(expected)
 

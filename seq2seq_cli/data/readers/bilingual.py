@@ -1,4 +1,4 @@
-"""Sentence pairs of translators' XML: TMX, XLIFF 1.2 and 2.0, and the test sets of WMT."""
+"""Sentence pairs from translators' XML: TMX, XLIFF 1.2 and 2.0, and the test sets of WMT."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from seq2seq_cli.data.text import TextFile
 from seq2seq_cli.errors import DataError
 
 CODES = frozenset(("bpt", "ept", "ph", "it", "ut", "sc", "ec", "cp", "x", "bx", "ex", "note", "prop"))
-"""Elements within a text that hold no text: a document's own formatting, and remarks."""
+"""Elements within a text whose content is no text: formatting of the original document, and remarks."""
 UNTRANSLATED = frozenset(("new", "needs-translation", "initial"))
-"""States of an XLIFF target that is a copy of the source, or nothing."""
+"""States of an XLIFF target that is empty or a copy of the source."""
 
 
 def read_xml(file: TextFile, asked: Asked) -> Iterator[Row]:
-    """The units of a file by language; what it is, is seen from its outermost element."""
+    """The units of a file, with texts by language. The outermost element tells the format."""
     events = events_of(file)
     outermost = next(event for event in events if event.begins)
     name = outermost.begins.lower()
@@ -54,7 +54,7 @@ def _xliff(outermost: Event, events: Iterator[Event], where: str) -> Iterator[Ro
 
 
 def _translated(inside: list[Event], source: str, target: str) -> dict[str, str]:
-    """Source and target of a unit; the source alone where it has not been translated."""
+    """Source and target of a unit; only the source where the unit has not been translated."""
     texts, states = dict[str, str](), {inside[0].attributes.get("state")}
     elsewhere = 0
     for number, part in enumerate(inside):
@@ -88,14 +88,14 @@ def _wmt(outermost: Event, events: Iterator[Event], where: str) -> Iterator[Row]
 
 @dataclass(frozen=True)
 class _Side:
-    """The segments of a document in one language, as one translator has them, and where they stand."""
+    """The segments of a document in one language by one translator, with their lines."""
 
     lines: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
 
 def _segments(document: Event, sides: Mapping[str, list[_Side]], where: str) -> Iterator[Row]:
-    """A row a segment; its cells are lists, of as many texts as there are versions in a language."""
+    """A row for each segment. Its cells are lists with as many texts as there are versions in a language."""
     name = document.attributes.get("id", "")
     lengths = [(len(side.texts), language) for language, several in sides.items() for side in several]
     if len({length for length, _ in lengths}) > 1:
@@ -110,7 +110,7 @@ def _segments(document: Event, sides: Mapping[str, list[_Side]], where: str) -> 
 
 
 def text_within(inside: list[Event], begin: int) -> str:
-    """The text of the element that begins at ``begin``, without that of `CODES`."""
+    """The text of the element that begins at ``begin``, without the content of `CODES`."""
     found, depth, hidden = list[str](), 0, 0
     for number in range(begin, len(inside)):
         event = inside[number]

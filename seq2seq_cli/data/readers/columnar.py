@@ -10,7 +10,7 @@ from seq2seq_cli.data.text import TextFile
 from seq2seq_cli.errors import DataError
 
 BATCH = 64
-"""Rows held at a time: each may be as long as it likes."""
+"""How many rows are in memory at a time: there is no limit to the length of a row."""
 
 
 def read_parquet(file: TextFile, asked: Asked) -> Iterator[Row]:

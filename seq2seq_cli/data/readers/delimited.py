@@ -1,4 +1,4 @@
-"""Rows of cells with a separator between them: .tsv, .csv, and lines with bars."""
+"""Rows of cells with a separator between them: .tsv, .csv, and lines with vertical bars."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 BARS = "|||"
 NO_HEADER = "Where the first line is no header, name columns by number: --src 1 --tgt 2."
 SAMPLE, LONGEST_SAMPLED = 20, 20_000
-"""Lines from which a separator is told, and characters of each."""
+"""The lines from which a separator is told, and how many characters of each are used."""
 
 _LANGUAGE = re.compile(r"(?i:[a-z]{2,3}([-_]\w{2,8})?|source|target)")
 
 
 class Cells(NamedTuple):
-    """A row as it stands, and its line, from 1."""
+    """A row of cells and the number of its line, from 1."""
 
     line: int
     cells: list[str]
@@ -37,7 +37,7 @@ def read_tsv(file: TextFile, asked: Asked) -> Iterator[Row]:
 
 
 def read_bars(file: TextFile, asked: Asked) -> Iterator[Row]:
-    """A pair a line, ``|||`` between source and target."""
+    """A pair for each line, with ``|||`` between source and target."""
     for number, line in enumerate(read_lines(file, asked.excuse), start=1):
         sides = line.split(BARS)
         if len(sides) != 2:
@@ -47,17 +47,17 @@ def read_bars(file: TextFile, asked: Asked) -> Iterator[Row]:
 
 
 def separator_of_lines(file: TextFile) -> str | None:
-    """What stands in most of the first lines of a plain text file: a tab, or ``|||``; or None."""
+    """The separator in most of the first lines of a plain text file: a tab, ``|||``, or None."""
     lines = [line for line in islice(read_lines(file, _pass), SAMPLE) if line.strip()]
     return next((mark for mark in ("\t", BARS) if 2 * sum(mark in line for line in lines) > len(lines)), None)
 
 
 def _pass(problem: DataError) -> None:
-    """A later reading tells."""
+    """Ignore a problem that a later reading will report."""
 
 
 def read_csv(file: TextFile, asked: Asked) -> Iterator[Row]:
-    """Cells that may be quoted, as the csv module reads them. The separator is told from the first lines."""
+    """Cells that may be quoted, as Python's csv module reads them. The separator is told from the first lines."""
     csv.field_size_limit(LONGEST)  # Python's own limit would refuse a paragraph that any other form may hold
     form = _form(file, asked)
     if form.separator != ",":
@@ -68,7 +68,8 @@ def read_csv(file: TextFile, asked: Asked) -> Iterator[Row]:
 
 
 class _Form(NamedTuple):
-    """How a .csv is written: its separator, whether a blank follows it, and lines before the first row."""
+    """How a .csv is written: its separator, whether a blank follows it, and how many lines come before the first
+    row."""
 
     separator: str
     blanks: bool
@@ -91,7 +92,8 @@ def _csv_rows(file: TextFile, asked: Asked, form: _Form) -> Iterator[Cells]:
 
 
 def _unreadable(file: TextFile, begin: int, end: int, error: csv.Error) -> DataError:
-    """What is wrong with the row in the lines from ``begin`` to ``end``: in more than one, a quote was left open."""
+    """The error for the row in the lines from ``begin`` to ``end``. If it has more than one line, a quote was left
+    open."""
     inside, opened, closed = False, end, 0
     for number, line in enumerate(islice(read_lines(file, _pass), begin - 1, end), start=begin):
         if line.count('"') % 2:
@@ -104,8 +106,8 @@ def _unreadable(file: TextFile, begin: int, end: int, error: csv.Error) -> DataE
 
 
 def _form(file: TextFile, asked: Asked) -> _Form:
-    """The separator with which the first row has the columns asked for; else the one that parts the first rows alike, and
-    into most."""
+    """The separator by which the first row has the columns asked for; failing that, the one that splits the first rows
+    into equally many cells, and into the most."""
     lines = [f"{line[:LONGEST_SAMPLED]}\n" for line in islice(read_lines(file, _pass), SAMPLE)]
     said = re.fullmatch('"?sep=([,;|:\t])"?\n', lines[0]) if lines else None  # as spreadsheets write it, and read it
     skipped = 1 if said else 0
@@ -122,13 +124,13 @@ def _form(file: TextFile, asked: Asked) -> _Form:
 
 
 def _sampled(lines: list[str], separator: str) -> Iterator[list[str]]:
-    """The rows up to the first that is none: which one that is, is told when all are read."""
+    """The rows up to the first one that cannot be read. Which one that is will be reported when all rows are read."""
     with suppress(csv.Error):
         yield from (row for row in csv.reader(lines, delimiter=separator) if row)
 
 
 def _named(file: TextFile, asked: Asked, rows: Iterator[Cells]) -> Iterator[Row]:
-    """``rows`` by the names that the first one gives, or by number."""
+    """``rows`` with their cells named by the first row, or by number."""
     rows = (row for row in rows if row.cells)
     first = next(rows, None)
     if first is None:
@@ -171,7 +173,7 @@ def _check_names(file: TextFile, asked: Asked, first: Cells, header: list[str]) 
 
 
 def _may_be_name(cell: str) -> bool:
-    """Whether a column may be called so, as hardly any sentence is."""
+    """Whether ``cell`` looks like the name of a column, as hardly any sentence does."""
     return 0 < len(cell) <= 40 and len(cell.split()) <= 3 and cell[-1] not in ".?!…。？！"
 
 

@@ -1,4 +1,4 @@
-"""Messages and their translations of a gettext .po file."""
+"""Messages and their translations from a gettext .po file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from seq2seq_cli.data.text import TextFile, open_bytes
 from seq2seq_cli.errors import DataError
 
 LARGEST = 64 << 20
-"""Bytes of a file, which polib reads whole."""
+"""Most bytes of a file, since polib reads it as a whole."""
 
 _CHARSET = re.compile(rb"charset=([\w.:-]{1,40})")
-# What str.splitlines, by which polib reads, takes for line ends; in its place stands what no text may hold.
+# polib reads by str.splitlines, which takes these for line ends; they are replaced by characters that no text may hold.
 _SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _HIDDEN = {ord(mark): 0xFDD0 + number for number, mark in enumerate(_SEPARATORS)}
 _SHOWN = {hidden: mark for mark, hidden in _HIDDEN.items()}
 
 
 def read_po(file: TextFile, asked: Asked) -> Iterator[Row]:
-    """Each message, and its plural, by language. Untranslated, fuzzy and obsolete ones have their source alone."""
+    """Each message and its plural, by language. Untranslated, fuzzy and obsolete messages have only their source."""
     with open_bytes(file) as binary:
         content = binary.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise DataError(f"larger than {LARGEST >> 20} MiB.", str(file), "Part it.")
     try:
-        # The line before it: what polib is given is never the name of a file.
+        # With a line before the content, polib cannot take it for the name of a file.
         messages = polib.pofile("#\n" + _decoded(content, file).translate(_HIDDEN))
     except DataError:
         raise
@@ -65,7 +65,7 @@ def _decoded(content: bytes, file: TextFile) -> str:
 
 
 def _languages(messages: polib.POFile, asked: Asked) -> tuple[str, str]:
-    """Of the messages and of their translations. Where the file does not say them, those asked for."""
+    """The languages of the messages and of their translations. Where the file does not name them, those asked for."""
     said = str(messages.metadata.get("Language", ""))[:40].strip()
     source = str(messages.metadata.get("X-Source-Language", ""))[:40].strip()
     if source or not said:

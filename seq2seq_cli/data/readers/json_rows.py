@@ -17,11 +17,11 @@ from seq2seq_cli.files import parse_json
 
 DEEPEST = 200
 SAMPLE = 1 << 16
-"""Bytes from which the form is told."""
+"""How many bytes are read to tell the form."""
 
 
 def read_json(file: TextFile, asked: Asked) -> Iterator[Row]:
-    """Each object by its names; each list by the numbers of its values, from 1."""
+    """Each object with its values by name; each list with its values by number, from 1."""
     place = _place_in(file)
     return _lines(file, asked) if place is None else _items(file, place)
 
@@ -47,15 +47,15 @@ def _cells(row: object, numbered: bool, where: str) -> Mapping[str, object]:
 
 
 class _Place(NamedTuple):
-    """Where the objects are in a file that is JSON as a whole: within so many lists and objects; in an object, as the list
-    called ``key``."""
+    """Where the objects are in a file that is one JSON value: nested within ``level`` lists and objects; ``key`` is the
+    name of the list, if it is in an object."""
 
     level: int
     key: str | None = None
 
 
 def _place_in(file: TextFile) -> _Place | None:
-    """None where there is a value a line."""
+    """Where the objects are; None where each line holds a value."""
     with open_bytes(file) as binary:
         begin = _as_utf8(binary).read(SAMPLE).removeprefix(BOM).lstrip()
     first, _, more = begin.partition(b"\n")
@@ -72,7 +72,7 @@ def _place_in(file: TextFile) -> _Place | None:
 
 
 def _place_in_object(file: TextFile) -> _Place:
-    """Of the first list of objects in an object, or of the object itself."""
+    """The place of the first list of objects within an object, or else of the object itself."""
     with open_bytes(file) as binary:
         key = before = None
         depth = 0
@@ -98,11 +98,12 @@ def _items(file: TextFile, place: _Place) -> Iterator[Row]:
                 where = f"{file}: object {number}"
                 yield where, _cells(row, isinstance(row, list), where)
         except (ijson.JSONError, ValueError) as error:
-            raise DataError(f"not JSON behind object {number}: {_told(error)}.", str(file)) from None
+            raise DataError(f"not JSON behind object {number}: {_reason(error)}.", str(file)) from None
 
 
 def _values(stream: _Bounded, place: _Place, where: str) -> Iterator[object]:
-    """The values at a place. Not ijson's own ``items``, which nests as deep as the file does, and takes the square of it."""
+    """The values at a place. Not by ijson's own ``items``, which nests as deeply as the file does, and takes time with
+    the square of the depth."""
     depth, key, builder = 0, None, None
     for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True):
         key = value if event == "map_key" and depth == 1 else key
@@ -121,17 +122,17 @@ def _values(stream: _Bounded, place: _Place, where: str) -> Iterator[object]:
 
 
 def _step(event: str) -> int:
-    """How much deeper what comes next stands."""
+    """The change of nesting depth after ``event``."""
     return event.startswith("start_") - event.startswith("end_")
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     said = str(error.args[0]) if error.args else type(error).__name__
     return said.strip().partition("\n")[0].rstrip(".")
 
 
 class _Bounded:
-    """A stream that ends in an error where an object takes too much of it: ``taken``, in bytes."""
+    """A stream that raises an error where a single object takes too many bytes; ``taken`` counts them."""
 
     def __init__(self, binary: BinaryIO, where: str) -> None:
         self.stream, self.where, self.taken, self.begun = _as_utf8(binary), where, 0, False

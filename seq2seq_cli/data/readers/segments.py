@@ -19,8 +19,8 @@ MOST_DOCUMENTS = 1_000_000
 
 
 class Segment(NamedTuple):
-    """A piece of text, the document it is of and its name there, and its line, from 1. ``version``: how many documents of
-    that name, or references within it, the file has before."""
+    """A segment: its document, its name there, its text, and its line, from 1. ``version``: how many documents of that
+    name, or references within it, come before it in the file."""
 
     document: str
     name: str
@@ -30,8 +30,8 @@ class Segment(NamedTuple):
 
 
 def read_segments(file: TextFile) -> Iterator[Segment]:
-    """The segments of a file, in order, what systems have said (``<hyp>``) left out. Raises DataError where one is not
-    ended, or too long, or there are more documents than any test set has."""
+    """The segments of a file, in order, without the output of systems (``<hyp>``). Raises DataError where a segment is
+    not closed or too long, or there are more documents than any test set has."""
     document, name, begun = "", "", 0
     version, references, versions = 0, 0, Counter[str]()
     parts, size, hidden = list[str](), 0, False

@@ -1,4 +1,5 @@
-"""XML as a stream of what begins, ends and stands in it, with limits: nothing is fetched, and no entity declared."""
+"""XML as a stream of events: elements that begin and end, and text. With limits: nothing is fetched, and no entity may
+be declared."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from seq2seq_cli.errors import DataError
 CHUNK = 1 << 16
 DEEPEST = 200
 MOST_EVENTS = 200_000
-"""In one unit: a sentence with its translations, or a document of a test set."""
+"""Most events in one unit, which is a sentence with its translations, or a document of a test set."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """An element that begins (``attributes`` by local name), or ends, or text (``text``), in ``line``, from 1."""
+    """An element that begins (``attributes`` by local name) or ends, or a piece of ``text``; ``line`` counts from 1."""
 
     line: int
     begins: str = ""
@@ -28,13 +29,13 @@ class Event:
 
 
 def events_of(file: TextFile) -> Iterator[Event]:
-    """The events of a file, its names without their namespaces.
+    """The events of a file; names are without their namespaces.
 
-    Raises DataError, naming the line, where it is not XML, declares entities (which could be made to fill memory, or to
-    name files), or is nested deeper than 200.
+    Raises DataError, naming the line, where it is not XML, declares entities (which could fill memory, or name files),
+    or is nested deeper than 200.
     """
     # Not translate-toolkit, which reads whole files into memory and is under the GPL; nor lxml, which builds trees.
-    source = _Source(str(file))
+    source = _Parser(str(file))
     with open_bytes(file) as binary:
         while chunk := binary.read(CHUNK):
             yield from source.feed(chunk)
@@ -42,7 +43,7 @@ def events_of(file: TextFile) -> Iterator[Event]:
 
 
 def unit(begin: Event, events: Iterator[Event], where: str) -> list[Event]:
-    """``begin`` and all that follows up to its end. Raises DataError where that is too much for a unit of text."""
+    """``begin`` and all events up to its end. Raises DataError where these are too many for a unit of text."""
     found, depth, size = [begin], 1, 0
     while depth:
         event = next(events)
@@ -54,8 +55,8 @@ def unit(begin: Event, events: Iterator[Event], where: str) -> list[Event]:
     return found
 
 
-class _Source:
-    """An expat parser whose handlers note what they hear."""
+class _Parser:
+    """An expat parser whose handlers collect events."""
 
     def __init__(self, where: str) -> None:
         self.where, self.heard, self.depth, self.fed, self.text = where, list[Event](), 0, 0, 0
@@ -99,7 +100,8 @@ class _Source:
         self.heard.append(Event(self.parser.CurrentLineNumber, text=text))
 
     def _skipped(self, name: str, is_parameter: bool) -> None:
-        """One that a document type elsewhere, which is not fetched, may declare: HTML's are known."""
+        """An entity that is not declared here; a document type elsewhere, which is not fetched, may declare it. HTML's
+        entities are known."""
         if not is_parameter:
             self._characters(html.unescape(f"&{name};"))
 

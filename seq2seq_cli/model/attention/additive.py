@@ -1,9 +1,9 @@
-"""The energies of the additive score without a tanh, and with a backward pass of their own.
+"""The energies of the additive score, computed without a tanh and with a hand-written backward pass.
 
-With r = 1/(1 + e^(2q) e^(2k)), tanh(q + k) is 1 - 2r and its derivative 4r(1 - r). The exponentials are taken of the
-query and of the keys alone, once; for each pair of them there is left a product, a sum and a reciprocal. On a CPU that
-is a tenth of the time of a tanh, and there is one for each target step, source position and hidden unit, as many as
-there are logits: training of "bahdanau" is 15% faster by it.
+With r = 1/(1 + e^(2q) e^(2k)), tanh(q + k) is 1 - 2r and its derivative 4r(1 - r). The exponentials are taken once, of
+queries and keys by themselves; each pair of a query and a key then costs a product, a sum and a reciprocal. On a CPU
+that is a tenth of the time of a tanh. There is one such pair for each target step, source position and hidden unit, as
+many numbers as there are logits: training of "bahdanau" is 15% faster by it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from seq2seq_cli.model.maps import link
 from seq2seq_cli.model.products import mixtures, pick
 
 LIMIT = 40.0
-"""Queries and keys count as no larger than this, so that their exponentials are finite in float32. A tanh is 1 to seven
-digits at 9."""
+"""Queries and keys are clamped to at most this, so that their exponentials are finite in float32. (From 9 on, a tanh is
+1 to seven digits.)"""
 
 BLOCK = 2**18
-"""Reciprocals made at a time, where a sentence has no more, 1 MiB in float32: in a search of five they were 30 MiB a
-step, far more than a processor's cache, and took three times as long."""
+"""How many reciprocals are made at a time, 1 MiB in float32 (more where a single sentence has more). In a search with a
+beam of five they would be 30 MiB a step, far more than a processor's cache holds, and take three times as long."""
 
 
 @dataclass
 class AdditiveLedger:
-    """The gradient of the keys is 4v times ``slope_sum_BSA``."""
+    """Gathers, step by step, the gradients of the keys k and of v in v^T tanh(q + k). The gradient of k is
+    ``slope_sum_BSA`` times 4v."""
 
     keys_BSA: Tensor
     vector_A: Tensor
@@ -37,8 +38,8 @@ class AdditiveLedger:
     vector_gradient_A: Tensor | None = None
 
     def add(self, part: slice, gradient_BTS: Tensor, r_BTSA: Tensor) -> Tensor:
-        """What a part of the sentences has to say, given the gradient of its energies; returns that of its queries.
-        ``r_BTSA`` is written over."""
+        """Add what some sentences (``part``) contribute, from the gradient of their energies; returns the gradient of
+        their queries. ``r_BTSA`` is overwritten."""
         if self.slope_sum_BSA is None or self.vector_gradient_A is None:
             self.slope_sum_BSA, self.vector_gradient_A = map(torch.zeros_like, (self.keys_BSA, self.vector_A))
         self.vector_gradient_A += gradient_BTS.sum() - 2 * (gradient_BTS.flatten() @ r_BTSA.flatten(0, 2))
@@ -54,10 +55,8 @@ class AdditiveLedger:
 
 
 class AdditiveKeys:
-    """The projected keys k of a batch, for v^T tanh(q + k) at each step.
-
-    ``grown_BSA``: e^(2k), where it is there already.
-    """
+    """The projected keys k of a batch, for v^T tanh(q + k) at each step. ``grown_BSA``: e^(2k), if it is computed
+    already."""
 
     def __init__(self, keys_BSA: Tensor, vector_A: Tensor, grown_BSA: Tensor | None = None) -> None:
         self.plain, self.vector_A = keys_BSA, vector_A
@@ -66,7 +65,8 @@ class AdditiveKeys:
         self.link = link(self.ledger, keys_BSA, vector_A)
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
-        """v^T tanh(q + k), R x T x S. R is B, or so many times B that some rows one after another share their keys."""
+        """v^T tanh(q + k), R x T x S. R is B or a multiple of it: then consecutive rows share the keys of one
+        sentence."""
         by_keys_BTA = queries_RTA.reshape(len(self.plain), -1, queries_RTA.shape[-1])
         energies: Tensor = _Energies.apply(by_keys_BTA, self.link, self)  # type: ignore[no-untyped-call]
         return energies.view(*queries_RTA.shape[:-1], self.plain.shape[1])
@@ -77,12 +77,12 @@ class AdditiveKeys:
         return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
 
     def pick(self, positions_RP: Tensor) -> AdditiveKeys:
-        """Some positions of each sentence alone (R as in ``energies``)."""
+        """The keys of the given positions of each sentence alone (R as in ``energies``)."""
         grown_RPA = pick(self.grown_BSA, positions_RP)
         return AdditiveKeys(pick(self.plain, positions_RP), self.vector_A, grown_RPA)
 
     def mixed(self, weights_RTGS: Tensor) -> AdditiveKeys:
-        """G mixtures of them for each query, in a row of its own: R T rows."""
+        """G mixtures of the keys for each query; each query becomes a row of its own: R T rows."""
         return AdditiveKeys(mixtures(weights_RTGS, self.plain), self.vector_A)
 
 
@@ -91,7 +91,7 @@ def _grow(x: Tensor) -> Tensor:
 
 
 def _reciprocals(queries_BTA: Tensor, grown_BSA: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """r of each query and key, B x T x S x A, few sentences at a time."""
+    """r for each query and key, B x T x S x A, yielded for a few sentences at a time."""
     one, grown_queries_BTA = queries_BTA.new_ones(()), _grow(queries_BTA)
     whole, of_one = len(queries_BTA), queries_BTA.shape[1] * grown_BSA.shape[1:].numel()
     span = max(1, BLOCK // max(1, of_one)) if queries_BTA.device.type == "cpu" else whole
@@ -114,7 +114,7 @@ class _Energies(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient_BTS):  # type: ignore[no-untyped-def]
-        # Made again: to keep those of all steps is no faster, and takes up to 400 MiB.
+        # Computed again: keeping the reciprocals of all steps is no faster, and takes up to 400 MiB.
         by_queries_BTA = torch.empty_like(ctx.saved_tensors[0])
         for part, r_BTSA in _reciprocals(*ctx.saved_tensors):
             by_queries_BTA[part] = ctx.ledger.add(part, gradient_BTS[part], r_BTSA)

@@ -23,40 +23,40 @@ class ChannelKeys:
         self.plain, self.energy_EA = keys_BSA, energy_EA
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
-        """E x R x T x S: channels first, so that one product makes them with their positions side by side."""
+        """E x R x T x S: channels come first, so that one product makes them, with the positions side by side."""
         by_keys_BN1A = queries_RTA.reshape(len(self.plain), -1, 1, queries_RTA.shape[-1])
         inner_BNSA = fast_tanh(by_keys_BN1A + self.plain[:, None])
         energies_EX = self.energy_EA @ inner_BNSA.flatten(0, 2).T
         return energies_EX.view(-1, *queries_RTA.shape[:2], self.plain.shape[1])
 
     def select(self, rows: Tensor) -> ChannelKeys:
-        """Those of the sentences ``rows``."""
+        """The keys of the sentences ``rows``."""
         return ChannelKeys(self.plain.index_select(0, rows), self.energy_EA)
 
     def pick(self, positions_RP: Tensor) -> ChannelKeys:
-        """Some positions of each sentence."""
+        """The keys of some positions of each sentence."""
         return ChannelKeys(pick(self.plain, positions_RP), self.energy_EA)
 
 
 class ChannelValues:
-    """Encoder states, each dimension of which is mixed by weights of its own."""
+    """The encoder states; each of their dimensions is mixed by weights of its own."""
 
     def __init__(self, states_BSE: Tensor) -> None:
         self.plain, self.by_channel_EBS = states_BSE, states_BSE.permute(2, 0, 1).contiguous()
 
     def mixture(self, weights_ERTS: Tensor) -> Tensor:
-        """R x T x E."""
+        """The contexts, R x T x E: dimension e of the states is summed with the weights ``weights_ERTS[e]``."""
         channels, rows, steps, positions = weights_ERTS.shape
         weights_EBNS = weights_ERTS.view(channels, len(self.plain), -1, positions)
         mixed_EBN = (weights_EBNS * self.by_channel_EBS.unsqueeze(2)).sum(-1)
         return mixed_EBN.view(channels, rows, steps).permute(1, 2, 0)
 
     def select(self, rows: Tensor) -> ChannelValues:
-        """Those of the sentences ``rows``."""
+        """The states of the sentences ``rows``."""
         return ChannelValues(self.plain.index_select(0, rows))
 
     def pick(self, positions_RP: Tensor) -> ChannelValues:
-        """Some positions of each sentence."""
+        """The states of some positions of each sentence."""
         return ChannelValues(pick(self.plain, positions_RP))
 
 

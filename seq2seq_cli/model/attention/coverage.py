@@ -1,4 +1,4 @@
-"""Coverage: how much of each position was attended to already is an input of its score (Tu et al. 2016, 3.1.1)."""
+"""Coverage: a position's score also sees how much that position was attended to before (Tu et al. 2016, 3.1.1)."""
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ def build(parts: Parts) -> "CoverageAttention":
 
 
 class CoverageAttention(ScoredAttention):
-    """e_t(s) = v^T tanh(W_1 q + W_2 h_s + w_c C_t(s)), C_t(s) = sum_{j<t} a_j(s) (See, Liu & Manning 2017, 2.3; Tu
-    et al. 2016, 3.1.1, for a coverage of one number and a fertility of one).
+    """e_t(s) = v^T tanh(W_1 q + W_2 h_s + w_c C_t(s)), C_t(s) = sum_{j<t} a_j(s) (See, Liu & Manning 2017, 2.3; Tu et
+    al. 2016, 3.1.1, where coverage is one number and every fertility is one).
 
     The state is C_t, B x S. w_c begins as zeros, so that training begins from the additive score.
     """
@@ -46,6 +46,6 @@ class CoverageAttention(ScoredAttention):
         covered_BK1S = covered_RS.view(sentences, rows // sentences, positions)
         inner_BKSA = keys.plain[:, None] + covered_BK1S[..., None] * self.coverage_A
         inner_BKSA = inner_BKSA + scene.queries_BTA.view(sentences, rows // sentences, 1, -1)
-        # v^T tanh(x) as `products.fast_tanh` has it, with all of it that is the same everywhere taken out of the product.
+        # v^T tanh(x) = 2 v^T sigmoid(2x) - sum(v), as in `products.fast_tanh`: the constant part stays out of the product.
         halves_BKS = torch.sigmoid(2 * inner_BKSA) @ keys.vector_A
         return (2 * halves_BKS - keys.vector_A.sum()).view(rows, 1, positions)

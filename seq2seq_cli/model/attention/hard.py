@@ -21,8 +21,9 @@ def build(parts: Parts) -> HardAttention:
 
 
 class HardAttention(ScoredAttention):
-    """c_t = h_s at one position s, the likeliest by the normalised scores, a_t(s): ``chances_BTS``. ``weights_BTS`` is
-    one there and zero elsewhere. An argmax has no gradient: each subclass has a way to learn."""
+    """c_t = h_s at a single position s: the likeliest one by the normalised scores a_t(s), which are the
+    ``chances_BTS``. ``weights_BTS`` is one at s and zero elsewhere. An argmax has no gradient: each subclass has its
+    own way to learn."""
 
     def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:
         chances_BTS = self.weigh(energies_BTS, scene.view)
@@ -31,29 +32,30 @@ class HardAttention(ScoredAttention):
         return Attended(context_BTE, Look(weights_BTS, chances_BTS=chances_BTS))
 
     def choose(self, chances_BTS: Tensor) -> Tensor:
-        """One where the model looks, and zero elsewhere."""
+        """The weights: one where the model looks, zero elsewhere."""
         return nn.functional.one_hot(chances_BTS.argmax(-1), chances_BTS.shape[-1]).to(chances_BTS.dtype)
 
     def learned(self, weights_BTS: Tensor, chances_BTS: Tensor) -> Tensor:
-        """The weights, with the gradient that they are to have."""
+        """The same weights, with the gradient that this mechanism gives them."""
         return weights_BTS
 
 
 class StraightThroughAttention(HardAttention):
-    """Backwards the chances stand in for the weights (Bengio, Léonard & Courville 2013: the straight-through estimator)."""
+    """In the backward pass the chances stand in for the weights (the straight-through estimator: Bengio, Léonard &
+    Courville 2013)."""
 
     def learned(self, weights_BTS: Tensor, chances_BTS: Tensor) -> Tensor:
         return weights_BTS + (chances_BTS - chances_BTS.detach())
 
 
 class MarginalAttention(HardAttention):
-    """Learns by the exact marginal over the positions, `criteria.marginal`: exact as no later step knows where this one
-    looked."""
+    """Learns by the exact marginal likelihood over the positions, see `criteria.marginal`. It is exact because no later
+    step knows where this one looked."""
 
 
 class ReinforcedAttention(HardAttention):
-    """Learns from positions drawn by their chances, by `criteria.reinforce`. The baseline b_t = w . q_t + b does not teach
-    the query."""
+    """Learns from positions drawn at random with the chances as probabilities, see `criteria.reinforce`. The baseline
+    is b_t = w . q_t + b; its loss gives the query no gradient."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)

@@ -27,16 +27,17 @@ def build(parts: Parts) -> HierarchicalAttention:
 
 @runtime_checkable
 class MixableKeys(Keys, Protocol):
-    """Keys of which mixtures are made."""
+    """Keys that mixtures can be made of."""
 
     def mixed(self, weights_RTGS: Tensor) -> Keys:
-        """G mixtures for each query, in a row of its own: R T rows."""
+        """G mixtures of the keys for each query; each query becomes a row of its own: R T rows."""
         ...
 
 
 @dataclass
 class LevelKeys:
-    """The keys of the words; what those of the segments are mixed of; and the number of each word's segment, B x S."""
+    """Keys of both levels: ``words``, the keys of the words; ``segments``, a key for each word of which the keys of the
+    segments are mixed; ``number_BS``, the number of the segment that each word is in."""
 
     words: Keys
     segments: Keys
@@ -46,15 +47,15 @@ class LevelKeys:
         self.plain = self.words.plain
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
-        """Of the words."""
+        """The energies of the words, R x T x S."""
         return self.words.energies(queries_RTA)
 
     def select(self, rows: Tensor) -> LevelKeys:
-        """Those of the sentences ``rows``."""
+        """The keys of the sentences ``rows``."""
         return LevelKeys(self.words.select(rows), self.segments.select(rows), self.number_BS.index_select(0, rows))
 
     def pick(self, positions_RP: Tensor) -> LevelKeys:
-        """Some positions of each sentence."""
+        """The keys of some positions of each sentence."""
         number_RP = pick(self.number_BS[..., None], positions_RP).squeeze(-1)
         return LevelKeys(self.words.pick(positions_RP), self.segments.pick(positions_RP), number_RP)
 
@@ -66,7 +67,7 @@ class LevelKeys:
 
 
 class LevelScore(Score):
-    """Two scores side by side: of words and of segments, each with queries and keys of its own."""
+    """Two scores side by side: one of the words, one of the segments, each with queries and keys of its own."""
 
     def __init__(self, word: Score, segment: Score) -> None:
         super().__init__()
@@ -86,12 +87,14 @@ class LevelScore(Score):
 
 
 class HierarchicalAttention(ScoredAttention):
-    """Within each segment g the words' weights a_t(s | g), normalised scores of the words, make a summary
-    u_g = sum_s a_t(s | g) h_s; the segments' weights b_t(g) are normalised scores of the summaries;
-    c_t = sum_g b_t(g) u_g, so that the weight of a word is b_t(g) a_t(s | g) (Yang et al. 2016, 2.2; with weights that
-    depend on the decoder's state Nallapati et al. 2016, 2.4).
+    """Attention over the words of each segment, and over the segments (Yang et al. 2016, 2.2; with weights that depend
+    on the decoder's state Nallapati et al. 2016, 2.4).
 
-    Keys are linear in what they are keys of: the key of u_g is the mixture of its words' keys.
+    Within segment g, the normalised scores of the words are a_t(s | g), and the segment's summary is
+    u_g = sum_s a_t(s | g) h_s. The normalised scores of the summaries are b_t(g), and c_t = sum_g b_t(g) u_g. So the
+    weight of a word is b_t(g) a_t(s | g).
+
+    A key is a linear map of what it is the key of, so the key of u_g is the mixture of its words' keys.
     """
 
     def __init__(self, parts: Parts, splitter: nn.Module) -> None:
@@ -113,7 +116,7 @@ class HierarchicalAttention(ScoredAttention):
         words_BTA, segments_BTA = scene.queries_BTA.chunk(2, -1)
         members_BTGS = keys.members(view)
         some_BTG = members_BTGS.any(-1)
-        # A segment of which nothing is seen has the first word for one, and a weight of zero.
+        # A segment of which nothing is seen counts the first position as its word (a softmax needs one), and gets no weight.
         members_BTGS = members_BTGS | (_first_of(members_BTGS) & ~some_BTG[..., None])
         energies_BTS = self.score.word(words_BTA, memory._replace(keys=keys.words))
         within_BTGS = self.normaliser(energies_BTS.unsqueeze(2), members_BTGS)

@@ -6,7 +6,8 @@ from seq2seq_cli.model.types import AttentionState, Memory
 
 
 class Mechanism(nn.Module):
-    """Nothing is carried from step to step. See ``Attention`` for what each means."""
+    """The defaults: nothing is carried from step to step. `model.types.Attention` says what each attribute and method
+    means."""
 
     context_size: int
     recurrent = False

@@ -15,12 +15,12 @@ def build(parts: Parts) -> "MemoryAttention":
 
 
 class MemoryAttention(ScoredAttention):
-    """c_t = [sum_s a_t(s) h_s; sum_k w_t(k) m_k], w_t = softmax_k(q . m_k), and then
-    m_k <- m_k (1 - w_t(k) f_t) + w_t(k) u_t, f_t = sigmoid(W_f q) erasing and u_t = sigmoid(W_u q) adding (memories that
-    are read: Weston, Chopra & Bordes 2015; erase and add: Graves, Wayne & Danihelka 2014, 3.2; in a translating decoder,
-    with these gates: Meng et al. 2018).
+    """The context is what is read of the source and what is read of M memory slots m_k: c_t = [sum_s a_t(s) h_s; sum_k
+    w_t(k) m_k], w_t = softmax_k(q . m_k). Each slot is then written to: m_k <- m_k (1 - w_t(k) f_t) + w_t(k) u_t, where
+    f_t = sigmoid(W_f q) erases and u_t = sigmoid(W_u q) adds. (Memories that are read: Weston, Chopra & Bordes 2015;
+    erase and add: Graves, Wayne & Danihelka 2014, 3.2; in a translating decoder, with these gates: Meng et al. 2018.)
 
-    The state is the slots m_k, B x M x D, as many as ``slots``, which begin as learned.
+    The state is the slots, B x M x D, M being ``slots``. Their first values are learned.
     """
 
     recurrent = True

@@ -19,7 +19,7 @@ def build(parts: Parts) -> MultiHeadAttention:
 
 
 class Heads:
-    """Vectors B x S x A, head i having the i-th part of each."""
+    """Vectors B x S x A; head i has the i-th of ``heads`` equal parts of each vector."""
 
     def __init__(self, plain_BSA: Tensor, heads: int) -> None:
         self.plain, self.heads = plain_BSA, heads
@@ -27,35 +27,36 @@ class Heads:
         self.matrix = StepMatrix(split_BHSI.flatten(0, 1), dtype=plain_BSA.dtype)
 
     def select(self, rows: Tensor) -> Self:
-        """Those of the sentences ``rows``."""
+        """The vectors of the sentences ``rows``."""
         return type(self)(self.plain.index_select(0, rows), self.heads)
 
     def pick(self, positions_RP: Tensor) -> Self:
-        """Some positions of each sentence."""
+        """The vectors of some positions of each sentence."""
         return type(self)(pick(self.plain, positions_RP), self.heads)
 
     def folded(self, x_RTHI: Tensor) -> Tensor:
-        """A row for each sentence and head, of all who read that sentence."""
+        """Rows by sentence and head, R x T x H x I -> one row for each sentence and head, which holds the steps of all
+        rows that read the sentence."""
         by_sentence_BNHI = x_RTHI.reshape(len(self.plain), -1, self.heads, x_RTHI.shape[3])
         return by_sentence_BNHI.transpose(1, 2).flatten(0, 1)
 
     def unfolded(self, x_NTI: Tensor, rows: int) -> Tensor:
-        """The reverse of it, R x T x H x I."""
+        """The reverse of ``folded``: R x T x H x I."""
         by_sentence_BHNI = x_NTI.view(-1, self.heads, *x_NTI.shape[1:])
         return by_sentence_BHNI.transpose(1, 2).reshape(rows, -1, self.heads, x_NTI.shape[2])
 
 
 class HeadKeys(Heads):
-    """K W_i^K, scaled."""
+    """The keys h_s W_i^K of each head, scaled."""
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
-        """R x T x H x S."""
+        """The energies of each head, R x T x H x S."""
         split_RTHI = queries_RTA.unflatten(2, (self.heads, -1))
         return self.unfolded(self.matrix.product(self.folded(split_RTHI)), len(queries_RTA))
 
 
 class HeadValues(Heads):
-    """V W_i^V."""
+    """The values h_s W_i^V of each head."""
 
     def mixture(self, weights_RTHS: Tensor) -> Tensor:
         """The heads' mixtures, concatenated: R x T x A."""
@@ -76,8 +77,9 @@ class HeadScore(ProjectedScore):
 
 
 class MultiHeadAttention(ScoredAttention):
-    """head_i = Attention(q W_i^Q, H W_i^K, H W_i^V), a scaled dot inside; c = [head_1; ...; head_h] W^O, as large as an
-    encoder state (Vaswani et al. 2017, 3.2.2). The queries' size is shared among the heads."""
+    """head_i = Attention(q W_i^Q, H W_i^K, H W_i^V) with a scaled dot product inside; c = [head_1; ...; head_h] W^O,
+    which has the size of an encoder state (Vaswani et al. 2017, 3.2.2). The heads share the size of the queries
+    evenly."""
 
     bounded = False
 

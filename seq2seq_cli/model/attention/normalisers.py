@@ -1,5 +1,5 @@
-"""Normalisers: from energies to weights, at the positions where the mask is True; exactly zero elsewhere, whatever stands
-there. Multiplying energies by a mask would not do: exp(0) = 1."""
+"""Normalisers: from energies to weights. Weights are exactly zero where the mask is False, whatever the energy there
+is. (Multiplying energies by the mask would not do: exp(0) = 1.)"""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Softmax(nn.Module):
-    """exp(e / T) over its sum, T the ``temperature``."""
+    """exp(e / T) over its sum; T is the ``temperature``."""
 
     def __init__(self, temperature: float) -> None:
         super().__init__()
@@ -37,7 +37,8 @@ class Entmax15(nn.Module):
 
 
 class TopK(nn.Module):
-    """Softmax over the ``count`` largest energies; where fewer are seen, over all of them. Of equal ones the first."""
+    """Softmax over the ``count`` largest energies, or over all positions seen where these are fewer. Of equal energies
+    the first ones count."""
 
     def __init__(self, count: int, temperature: float) -> None:
         super().__init__()

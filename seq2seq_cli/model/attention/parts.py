@@ -1,4 +1,4 @@
-"""What mechanisms are made of, as a configuration chooses it."""
+"""What mechanisms are made of: score, window and normaliser, as a configuration chooses them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWind
 
 
 class Parts(NamedTuple):
-    """The settings, the sizes of queries and encoder states, and the pieces that end a segment. Every call makes new
-    modules."""
+    """The settings of the attention, the sizes of its queries and of the encoder states, and the ids of the pieces that
+    end a segment. Every call of a method makes new modules."""
 
     config: AttentionConfig
     query_size: int

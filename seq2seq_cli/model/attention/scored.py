@@ -28,9 +28,9 @@ class Scene(NamedTuple):
 
 
 class ScoredAttention(Mechanism):
-    """c_t = sum_s a_t(s) h_s, a_t the normalised scores of the positions that the window shows.
+    """c_t = sum_s a_t(s) h_s, where a_t is the normalised scores of the positions that the window shows.
 
-    A mechanism that does one of it otherwise overrides ``attend`` or, where it carries a state, ``step``.
+    A mechanism that departs from this overrides ``attend`` or, where it carries a state, ``step``.
     """
 
     def __init__(self, parts: Parts, score: Score | None = None) -> None:
@@ -45,7 +45,7 @@ class ScoredAttention(Mechanism):
         return Memory(self.values(encoded.states_BSE, run), keys, encoded.mask_BS, encoded.summary_BE)
 
     def values(self, states_BSE: Tensor, run: Pass) -> Values:
-        """What is mixed: the encoder's states."""
+        """What the weights mix; here the encoder's states."""
         states_BSE = precise(states_BSE)
         return StepMatrix(states_BSE, dtype=states_BSE.dtype)
 
@@ -62,7 +62,7 @@ class ScoredAttention(Mechanism):
         return attended._replace(look=attended.look._replace(centre_BT=view.centre_BT)), state
 
     def step(self, scene: Scene, state: AttentionState) -> tuple[Attended, AttentionState]:
-        """What is seen, and the state after it."""
+        """The context and weights of these steps, and the state after them."""
         view = scene.view
         near_BP = view.near()
         if near_BP is None:
@@ -71,15 +71,15 @@ class ScoredAttention(Mechanism):
         return attended._replace(look=attended.look.spread(near_BP, view.mask_BTS)), state
 
     def attend(self, scene: Scene) -> Attended:
-        """What is seen of the memory."""
+        """The context and weights of these steps, which need no state."""
         return self.read(self.score(scene.queries_BTA, scene.memory), scene)
 
     def read(self, energies_BTS: Tensor, scene: Scene) -> Attended:
-        """The mixture of the values by these energies."""
+        """The mixture of the values, weighed by these energies."""
         weights_BTS = self.weigh(energies_BTS, scene.view)
         return Attended(scene.memory.values.mixture(weights_BTS), Look(weights_BTS))
 
     def weigh(self, energies_BTS: Tensor, view: View) -> Tensor:
-        """Energies to weights, within the window."""
+        """Weights from energies, within the window."""
         weights_BTS: Tensor = self.normaliser(energies_BTS, view.mask_BTS)
         return weights_BTS if view.factor_BTS is None else weights_BTS * view.factor_BTS

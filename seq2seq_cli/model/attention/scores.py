@@ -1,4 +1,4 @@
-"""Scores: how well a source position fits the query. Each projects its keys once a source batch."""
+"""Scores: how well a source position fits the query. The keys are projected once a source batch."""
 
 import math
 
@@ -18,15 +18,17 @@ class ProductKeys(StepMatrix):
         return self.product(queries_RTA)
 
     def mixed(self, weights_RTGS: Tensor) -> "ProductKeys":
-        """G mixtures of them for each query, in a row of its own: R T rows."""
+        """G mixtures of the keys for each query; each query becomes a row of its own: R T rows."""
         return ProductKeys(mixtures(weights_RTGS, self.plain), dtype=self.matrix.dtype)
 
 
 class Score(nn.Module):
-    """``keys``: states_BSE -> keys_BSA, and ``shared``: keys_BSA -> ``memory.keys``, once a source batch; ``queries``:
-    query_BTD -> queries_BTA, and ``forward``: queries_BTA and memory -> energies_BTS, at every step.
+    """A score in four parts. Once a source batch: ``keys``, states_BSE -> keys_BSA, and ``shared``, keys_BSA -> the
+    ``keys`` of a memory. At every step: ``queries``, query_BTD -> queries_BTA, and ``forward``, queries_BTA and memory
+    -> energies_BTS.
 
-    The projections, maps of ``run``, are apart from the energies, which are computed in float32 (see ``ScoredAttention``).
+    The projections are maps of ``run``, perhaps of low precision. The energies are separate from them because they are
+    computed in float32 (see ``ScoredAttention``).
     """
 
     def keys(self, states_BSE: Tensor, run: Pass) -> Tensor:
@@ -103,10 +105,10 @@ class AdditiveScore(ProjectedScore):
 
 
 class LocationScore(Score):
-    """(W_a q)_s, one learned row a source position, whatever stands there (Luong, Pham & Manning 2015, 3.1).
+    """(W_a q)_s: one learned row of W_a for each source position, whatever stands there (Luong, Pham & Manning 2015,
+    3.1).
 
-    The table has ``max_positions`` rows: later positions of a longer source get minus infinity and are never
-    attended to.
+    W_a has ``max_positions`` rows. Later positions of a longer source get minus infinity and are never attended to.
     """
 
     def __init__(self, query_size: int, max_positions: int) -> None:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 
 class SplitAtMarks(nn.Module):
-    """After each piece that ends a segment, the ids ``ends`` (`data.subword.Subword.ending`); several of these in a row
-    are not split from each other, and ``</s>`` stays with what comes before it."""
+    """Splits behind each piece that ends a segment; ``ends`` are the ids of these pieces
+    (`data.subword.Subword.ending`). Several such pieces in a row end one segment together, and ``</s>`` belongs to the
+    last segment."""
 
     def __init__(self, ends: Sequence[int]) -> None:
         super().__init__()
@@ -18,14 +19,14 @@ class SplitAtMarks(nn.Module):
         """The number of each position's segment, B x S."""
         ends_BS = torch.isin(tokens_BS, self.get_buffer("ends_E"))
         follows_BS = nn.functional.pad(ends_BS[:, 1:], (0, 1))
-        # Real positions from here on, this one among them: after the last but one there is only </s>.
+        # How many real positions there are from each one on, itself included: behind the last but one there is only </s>.
         left_BS = mask_BS.flip(1).cumsum(1).flip(1)
         splits_BS = ends_BS & ~follows_BS & (left_BS > 2)
         return splits_BS.cumsum(1) - splits_BS.long()
 
 
 class SplitByLength(nn.Module):
-    """After each ``length`` pieces; ``</s>`` stays with what comes before it."""
+    """Splits behind every ``length`` pieces; ``</s>`` belongs to the last segment."""
 
     def __init__(self, length: int) -> None:
         super().__init__()

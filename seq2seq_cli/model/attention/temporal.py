@@ -1,4 +1,5 @@
-"""Temporal attention: what was scored high before is scored down (Sankaran et al. 2016; Paulus, Xiong & Socher 2017)."""
+"""Temporal attention: positions that scored high at earlier steps are scored down (Sankaran et al. 2016; Paulus, Xiong
+& Socher 2017)."""
 
 import math
 
@@ -16,11 +17,11 @@ def build(parts: Parts) -> "TemporalAttention":
 
 
 class TemporalAttention(ScoredAttention):
-    """e'_t(s) = exp(e_t(s)) / sum_{j<t} exp(e_j(s)), at the first step exp(e_t(s)); the weights are e'_t(s) over their sum
-    (Paulus, Xiong & Socher 2017, 2.1).
+    """e'_t(s) = exp(e_t(s)) / sum_{j<t} exp(e_j(s)), at the first step exp(e_t(s)); the weights are e'_t(s) divided by
+    their sum (Paulus, Xiong & Socher 2017, 2.1).
 
-    The normaliser is given log e'_t(s), which is no large number. The state is the log of the sum below, B x S, of all
-    positions whether or not they were seen; minus infinity where nothing was summed.
+    The normaliser is given log e'_t(s), which stays small. The state is the logarithm of the sum in the denominator, B
+    x S. It counts all positions, seen or not, and is minus infinity where nothing was summed yet.
     """
 
     recurrent = True
@@ -36,7 +37,8 @@ class TemporalAttention(ScoredAttention):
         (past_BS,) = state
         energies_BS = self.score(scene.queries_BTA, scene.memory).squeeze(1)
         tempered_BS = energies_BS - past_BS.masked_fill(past_BS.isneginf(), 0)
-        # A location past the table has an energy of minus infinity, at every step: the gradient of a sum of two such is none.
+        # A location past the table has an energy of minus infinity at every step, and logaddexp of two of these has NaN
+        # for a gradient.
         never_BS = energies_BS.isneginf()
         past_BS = torch.logaddexp(past_BS, energies_BS.masked_fill(never_BS, 0)).masked_fill(never_BS, -math.inf)
         return self.read(tempered_BS[:, None], scene), (past_BS,)

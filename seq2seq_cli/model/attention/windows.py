@@ -11,12 +11,13 @@ from seq2seq_cli.model.maps import Linear, Pass
 from seq2seq_cli.model.types import Memory
 
 MANY = 4
-"""Times the width of a window from which on a source is long enough for picking the window out of it."""
+"""The window is picked out of the source only where the source is at least this many windows long."""
 
 
 class View(NamedTuple):
-    """``mask_BTS`` (or one that broadcasts to it) is True at the positions seen; ``factor_BTS`` multiplies the
-    normalised weights (None: one); ``centre_BT`` is the middle of a window of that ``radius`` (None: no middle)."""
+    """What a query may see. ``mask_BTS`` (or one that broadcasts to it) is True at the positions seen. ``factor_BTS``
+    multiplies the normalised weights (None: they stay as they are). ``centre_BT`` is the middle of a local window and
+    ``radius`` its half width (None: the window is global)."""
 
     mask_BTS: Tensor
     factor_BTS: Tensor | None = None
@@ -24,8 +25,8 @@ class View(NamedTuple):
     radius: int = 0
 
     def near(self) -> Tensor | None:
-        """The positions that a single step's window may show, B x (2 radius + 1); None where these are not much fewer
-        than all."""
+        """The positions that the window of a single step may show, B x (2 radius + 1). None for several steps, for a
+        global window, and where the source is shorter than MANY windows."""
         positions, width = self.mask_BTS.shape[-1], 2 * self.radius + 1
         if self.centre_BT is None or self.centre_BT.shape[1] > 1 or positions < MANY * width:
             return None
@@ -33,7 +34,7 @@ class View(NamedTuple):
         return first_B1 + torch.arange(width, device=first_B1.device)
 
     def pick(self, positions_BP: Tensor) -> View:
-        """The view of these positions of a single step."""
+        """The view of a single step, of these positions alone."""
         positions_B1P = positions_BP[:, None]
         factor_B1P = None if self.factor_BTS is None else self.factor_BTS.gather(2, positions_B1P)
         return self._replace(mask_BTS=self.mask_BTS.gather(2, positions_B1P), factor_BTS=factor_B1P)
@@ -65,11 +66,11 @@ class LocalMonotonicWindow(nn.Module):
 
 
 class LocalPredictiveWindow(nn.Module):
-    """local-p: p_t = (S - 1) sigmoid(v_p^T tanh(W_p q)); each weight in [p_t - D, p_t + D] is multiplied by
-    exp(-(s - p_t)^2 / (2 sigma^2)), sigma = D / 2 (Luong, Pham & Manning 2015, 3.2, equations 9 and 10).
+    """local-p: p_t = (S - 1) sigmoid(v_p^T tanh(W_p q)); each weight in [p_t - D, p_t + D] is multiplied by exp(-(s -
+    p_t)^2 / (2 sigma^2)), sigma = D / 2 (Luong, Pham & Manning 2015, 3.2, equations 9 and 10).
 
-    The paper has S where S - 1 stands here: positions count from 0, and p_t stays within the source. The Gaussian is
-    what gives p_t a gradient; with it the weights no longer sum to one.
+    The paper has S instead of S - 1: here positions count from 0, and p_t stays within the source. p_t has a gradient
+    only through the Gaussian, and because of the Gaussian the weights do not sum to one.
     """
 
     def __init__(self, query_size: int, radius: int) -> None:

@@ -1,4 +1,5 @@
-"""The likelihood of a target of which each step looks at one source position, whichever it may be."""
+"""The likelihood of a target when each step looks at a single source position, summed over all positions it may look
+at."""
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from seq2seq_cli.model.types import DecoderOutput
 
 
 def marginal_cross_entropy(forced: Forced) -> Loss:
-    """Label-smoothed cross-entropy of p(y_t) = sum_s a_t(s) p(y_t | s), a_t(s) the chances of the decoder's attention and
-    p(y_t | s) what the step says where it sees position s alone (Wu, Shapiro & Cotterell 2018). S readouts a target token.
+    """Label-smoothed cross-entropy of p(y_t) = sum_s a_t(s) p(y_t | s) (Wu, Shapiro & Cotterell 2018): a_t(s) are the
+    chances of the decoder's attention, and p(y_t | s) is what the step predicts when it sees position s alone. It costs
+    S readouts a target token.
 
-    No step may need to know where those before it looked.
+    Only for decoders in which no step needs to know where earlier steps looked.
     """
     chances_BTS = forced.output.shown.chances_BTS
     assert chances_BTS is not None
@@ -41,10 +43,11 @@ def marginal_cross_entropy(forced: Forced) -> Loss:
 
 
 def _cross_entropies(forced: Forced, features_PTF: Tensor, chances_PT: Tensor, target_T: Tensor) -> Tensor:
-    """Smoothed and plain, of some steps of a sentence, each from P positions."""
-    # A pass of its own: what is computed again for the gradient leaves nothing behind for that of a later one.
+    """Smoothed and plain cross-entropies of some steps of one sentence, each step with P positions to look at."""
+    # A pass of its own: its maps are made anew when the backward pass computes this again, so that no call leaves anything
+    # for the gradient of another.
     log_probs_PTV = forced.readout.log_probs(features_PTF, Pass(forced.run.dtype))
-    # A chance of zero has a logarithm that is no number, nor has its gradient.
+    # A chance of zero has no finite logarithm, and no finite gradient of it.
     log_chances_PT = precise(chances_PT).clamp(min=torch.finfo(chances_PT.dtype).tiny).log()
     log_probs_TV = (log_probs_PTV + log_chances_PT[..., None]).logsumexp(0)
     nll = -log_probs_TV.gather(1, target_T[:, None]).sum()

@@ -5,11 +5,12 @@ from seq2seq_cli.model.loss import Loss
 
 
 def reinforced(forced: Forced) -> Loss:
-    """Cross-entropy given the positions that the attention has drawn, and what teaches it to draw:
-    d log p(y | s) + sum_t (R_t - b_t) d log a_t(s_t), R_t = sum_{j>=t} log p(y_j | s) (Xu et al. 2015, 4.1, with what
-    followed a choice for its reward). The baseline b_t learns to foresee R_t by least squares.
+    """Cross-entropy given the positions that the attention has drawn, plus the term that teaches it to draw better: its
+    gradient is that of log p(y | s) + sum_t (R_t - b_t) log a_t(s_t), where the reward R_t = sum_{j>=t} log p(y_j | s)
+    is the log-likelihood of all that followed the choice (Xu et al. 2015, 4.1). The baseline b_t learns to predict R_t
+    by least squares.
 
-    Where nothing is drawn, as in evaluation, it is the cross-entropy alone.
+    In evaluation nothing is drawn, and this is the cross-entropy alone.
     """
     if not forced.decoder.training:
         return forced.cross_entropy()
@@ -20,7 +21,7 @@ def reinforced(forced: Forced) -> Loss:
     log_prob_BT = nll_N.new_zeros(forced.target.real_BT.shape).masked_scatter(forced.target.real_BT, -nll_N)
     return_BT = log_prob_BT.flip(1).cumsum(1).flip(1)
     surprise_N = (return_BT - look.baseline_BT).masked_select(forced.target.real_BT)
-    # Padding steps draw as well, and nothing follows from them.
+    # Padding steps draw as well; these draws are left out.
     chosen_N = (look.chances_BTS * look.weights_BTS).sum(-1).masked_select(forced.target.real_BT).log()
     estimate = -(surprise_N.detach() * chosen_N).sum() + surprise_N.square().sum() / 2
     return Loss(smoothed + estimate, nll_N.sum())

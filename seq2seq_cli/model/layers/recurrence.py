@@ -19,14 +19,16 @@ States = tuple[Tensor, ...]
 
 
 class LayerMaps(NamedTuple):
-    """Of what a layer reads (None: nothing that was not known before), and of its own state."""
+    """The maps of one layer of the RNN: ``read`` multiplies what the layer reads (None in the lowest layer where all of
+    its input is known beforehand), ``keep`` its own state."""
 
     read: Map | None
     keep: Map
 
 
 class StepMaps(NamedTuple):
-    """Those of a recurrence whose steps are taken one by one: of what is known of all steps, and of each layer."""
+    """The maps of a recurrence that is taken step by step: ``known`` multiplies the inputs that are known for all steps
+    beforehand."""
 
     known: Map
     layers: tuple[LayerMaps, ...]
@@ -38,10 +40,10 @@ RNN = {"lstm": nn.LSTM, "gru": nn.GRU}
 class Recurrence(nn.Module):
     """A unidirectional LSTM or GRU of one or more layers over [x_t; extra_t].
 
-    ``inputs`` prepares what is known of all steps at once (x), before the steps are taken; ``forward`` takes
-    U of them: inputs_BUI and extra_BUX with the state so far -> outputs_BUD and the new state. Where steps are taken one by
-    one, U is 1, and the product W x moves out of the loop over steps. ``stepwise``: whether they always are;
-    ``bounded``: whether extra_t lies in [-1, 1].
+    First ``inputs`` prepares x, which is known for all steps. Then ``forward`` takes U steps: inputs_BUI, extra_BUX and
+    the state so far -> outputs_BUD and the new state. Where steps are taken one by one, U is 1, and the product W x has
+    moved out of the loop. ``stepwise``: whether steps are always taken one by one; ``bounded``: whether extra_t lies in
+    [-1, 1].
     """
 
     def __init__(self, config: ModelConfig, extra_size: int, stepwise: bool, bounded: bool = True) -> None:
@@ -65,7 +67,7 @@ class Recurrence(nn.Module):
         return self.stepwise or run.stepping
 
     def inputs(self, embedded_BTE: Tensor, run: Pass) -> Tensor:
-        """What of the steps' inputs can be computed for all of them at once."""
+        """What ``forward`` needs of the embedded tokens, computed for all steps at once."""
         return self._maps(run).known.product(embedded_BTE) if self.by_steps(run) else embedded_BTE
 
     def _maps(self, run: Pass) -> StepMaps:
@@ -118,21 +120,23 @@ class Recurrence(nn.Module):
 
 
 def lstm_step(gates_BG: Tensor, c_BD: Tensor) -> tuple[Tensor, Tensor]:
-    """One LSTM step from the sum of both products (Hochreiter & Schmidhuber 1997; gates in torch's order): h, of the
-    type of the gates, and c, of its own. ``gates_BG`` may be written over."""
+    """One LSTM step (Hochreiter & Schmidhuber 1997) from the sum of the products of input and state, ``gates_BG``
+    (gates in torch's order). Returns h, in the type of the gates, and c, in the type of ``c_BD``. ``gates_BG`` may be
+    overwritten."""
     h_BD, new_c_BD = _LSTMStep.apply(gates_BG, c_BD)  # type: ignore[no-untyped-call]
     return h_BD, new_c_BD
 
 
 class _LSTMStep(torch.autograd.Function):
-    """By hand in both directions: 20 small operations a step instead of 50, 2% of a training step."""
+    """Written by hand in both directions: 20 small operations a step instead of 50, which saves 2% of a training
+    step."""
 
     @staticmethod
     def forward(ctx, gates_BG, c_BD):  # type: ignore[no-untyped-def]
-        # Autograd would not have its views written over; without it (in search) the copy is 7% of the time.
+        # Autograd forbids overwriting a view; in search there is no autograd, and a copy would take 7% of the time.
         gates = gates_BG.to(c_BD.dtype, copy=ctx.needs_input_grad[0])
         i, f, g, o = gates.chunk(4, -1)
-        # g by a tanh as `fast_tanh` has it, its sigmoid in one with the others.
+        # tanh(g) = 2 sigmoid(2g) - 1, as in `fast_tanh`, so that one sigmoid does all four gates.
         g.mul_(2)
         gates.sigmoid_()
         g.mul_(2).sub_(1)
@@ -159,7 +163,7 @@ class _LSTMStep(torch.autograd.Function):
 
 
 def gru_step(read_BG: Tensor, kept_BG: Tensor, h_BD: Tensor) -> Tensor:
-    """One GRU step from the products of the input and of the state (Cho et al. 2014; gates in torch's order)."""
+    """One GRU step (Cho et al. 2014) from the products of the input and of the state (gates in torch's order)."""
     x_r, x_z, x_n = read_BG.chunk(3, -1)
     h_r, h_z, h_n = kept_BG.chunk(3, -1)
     z = torch.sigmoid(x_z + h_z)

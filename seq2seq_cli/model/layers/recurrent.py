@@ -1,4 +1,4 @@
-"""The layer of the papers: a recurrence and an attention, and where the context enters."""
+"""The decoder layer of the papers: a recurrence, an attention, and where the context enters."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from seq2seq_cli.model.types import Attention, AttentionState, LayerMemories, La
 
 
 class RecurrentCarry(NamedTuple):
-    """``hidden`` and ``cell`` hold one B x D tensor a layer of the RNN (``cell`` is () for a GRU); ``feed_BF`` is what
-    joins the next step's input (no columns where nothing does); ``attention``, what the mechanism carries."""
+    """What is carried from step to step. ``hidden`` and ``cell`` hold one B x D tensor for each layer of the RNN
+    (``cell`` is () for a GRU). ``feed_BF`` joins the next step's input (it has no columns where nothing does).
+    ``attention`` is the state of the mechanism."""
 
     hidden: States
     cell: States
@@ -25,7 +26,7 @@ class RecurrentCarry(NamedTuple):
     attention: AttentionState
 
 
-class Block(NamedTuple):
+class StepsOutput(NamedTuple):
     """What U steps yield: their outputs, where they looked, and what they carry on."""
 
     outputs_BUF: Tensor
@@ -34,10 +35,11 @@ class Block(NamedTuple):
 
 
 class RecurrentLayer(nn.Module):
-    """An RNN that attends to the text; a subclass says where the context enters, in ``block``.
+    """An RNN that attends to the text. A subclass says where the context enters, by its ``block``.
 
-    ``size``: that of the features; ``fresh_size``: how many of them, from the first on, no dropout has touched. Where
-    step t needs step t-1 the steps are taken one by one; where not, in one call, unless the pass is of single steps.
+    ``size``: the size of the features. ``fresh_size``: how many of them, from the first on, have not been through a
+    dropout. Where step t needs step t-1, the steps are taken one by one; otherwise in one call, unless the pass is
+    stepping.
     """
 
     size: int
@@ -75,17 +77,18 @@ class RecurrentLayer(nn.Module):
         return LayerOutput(self.features(joined(outputs), x_BTI), carry, {TEXT: Look.joined(looks)})
 
     def features(self, outputs_BTF: Tensor, x_BTI: Tensor) -> Tensor:
-        """What the layer says, from the outputs of its steps and what it has read."""
+        """The features of the layer, from the outputs of its steps and the embedded tokens it has read."""
         return outputs_BTF
 
-    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> Block:
-        """U steps of which none needs another's output."""
+    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
+        """U steps, none of which needs the output of another."""
         raise NotImplementedError
 
 
 class AttendBefore(RecurrentLayer):
-    """c_t from the query s_{t-1}; s_t = RNN([y_{t-1}; c_t], s_{t-1}); the features are [s_t; c_t; y_{t-1}] (Bahdanau, Cho &
-    Bengio 2015, 3.1 and A.2.2, where s_t of equation 4 is written s_{t-1})."""
+    """The context enters before the RNN: c_t comes from the query s_{t-1}, s_t = RNN([y_{t-1}; c_t], s_{t-1}), and the
+    features are [s_t; c_t; y_{t-1}] (Bahdanau, Cho & Bengio 2015, 3.1 and A.2.2; their equation 4 has s_{t-1} where s_t
+    stands here)."""
 
     def __init__(self, config: ModelConfig, attention: Attention, encoder_size: int) -> None:
         stepwise = attention.recurrent or not attention.static
@@ -100,19 +103,20 @@ class AttendBefore(RecurrentLayer):
     def features(self, outputs_BTF: Tensor, x_BTI: Tensor) -> Tensor:
         return torch.cat([outputs_BTF, x_BTI], -1)
 
-    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> Block:
-        # A static attention ignores the query, so that U > 1 steps may share the last one known.
+    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
+        # U > 1 only where the attention is static: it ignores the query, so all steps may be given the last known one.
         query_BUD = carry.hidden[-1][:, None].expand(-1, inputs_BUI.shape[1], -1)
         attended, carried = self.attention(query_BUD, memory, carry.attention, start, run)
         context_BUE = attended.context_BTE.to(query_BUD.dtype)
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, context_BUE, carry.hidden, carry.cell, run)
         after = RecurrentCarry(hidden, cell, carry.feed_BF, carried)
-        return Block(torch.cat([top_BUD, context_BUE], -1), attended.look, after)
+        return StepsOutput(torch.cat([top_BUD, context_BUE], -1), attended.look, after)
 
 
 class AttendAfter(RecurrentLayer):
-    """h_t = RNN(y_{t-1}, h_{t-1}); c_t from the query h_t; the features are the attentional vector
-    h~_t = tanh(W_c [c_t; h_t]) (Luong, Pham & Manning 2015, 3). With input feeding h~_{t-1} joins the RNN's input (3.3)."""
+    """The context enters after the RNN: h_t = RNN(y_{t-1}, h_{t-1}), c_t comes from the query h_t, and the features are
+    the attentional vector h~_t = tanh(W_c [c_t; h_t]) (Luong, Pham & Manning 2015, 3). With input feeding, h~_{t-1}
+    joins the RNN's input (3.3)."""
 
     def __init__(self, config: ModelConfig, attention: Attention, encoder_size: int, input_feeding: bool) -> None:
         feed_size = config.hidden_size if input_feeding else 0
@@ -123,11 +127,11 @@ class AttendAfter(RecurrentLayer):
         self.size = self.fresh_size = config.hidden_size
         self.bridge = Bridge(config, encoder_size)
 
-    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> Block:
+    def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
         feed_BUF = carry.feed_BF[:, None].expand(-1, inputs_BUI.shape[1], -1)
         top_BUD, hidden, cell = self.recurrence(inputs_BUI, feed_BUF, carry.hidden, carry.cell, run)
         attended, carried = self.attention(top_BUD, memory, carry.attention, start, run)
         joined_BUX = torch.cat([attended.context_BTE.to(top_BUD.dtype), top_BUD], -1)
         attentional_BUD = torch.tanh(run.map(self.combine).product(joined_BUX))
         after = RecurrentCarry(hidden, cell, attentional_BUD[:, -1, : self.feed_size], carried)
-        return Block(attentional_BUD, attended.look, after)
+        return StepsOutput(attentional_BUD, attended.look, after)

@@ -1,4 +1,4 @@
-"""Two texts that were one line by line, paired anew."""
+"""Pairing anew two texts that were once line by line."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, Priors, Scores, Side, beads_of
+from seq2seq_cli.data.checks.realign.beads import BEAD, BLOCK, Band, BeadScores, Priors, Side, beads_of
 from seq2seq_cli.data.checks.realign.lexicon import Lexicon
-from seq2seq_cli.data.checks.realign.tokens import Vocabulary
+from seq2seq_cli.data.checks.realign.tokens import WordNumbers
 
 SLACK = 64
-"""Lines beyond the difference of the two texts' that the drift between them may come to, at first ..."""
+"""How far the texts may drift apart, in lines, beyond the difference of their lengths: at first ..."""
 WIDEST = 512
-"""... at most; and ..."""
+"""... at most; ..."""
 NARROW = 24
-"""... when words are known."""
+"""... and once words are known."""
 PASSES = 8
 GROWTH = 1.02
-"""Passes end where the sure beads have not grown by this factor."""
+"""Passes end when the number of sure beads has not grown by this factor."""
 SURE = 0.7
-"""Probability of beads that words are learned from ..."""
+"""Least probability of the beads that words are learned from ..."""
 KEPT = 0.9
-"""... and of those that are pairs."""
+"""... and of the beads that become pairs."""
 FILLED = 3
-"""Lines that may stand between two pairs, as many on both sides, and be taken for pairs whatever they hold ..."""
+"""Between two pairs, so many lines, equally many on both sides, are taken for pairs whatever they hold ..."""
 DOUBTFUL = 0.3
-"""... and what share of more of them may be likelier otherwise where they had stood beside each other; else half of it.
-Of those that are none, half are."""
+"""... and more lines are, if at most this share of them would be likelier with exchanged partners. Half of that is
+allowed where the lines had not stood beside each other before. (Among lines that are no pairs, half would be
+likelier.)"""
 ENOUGH = 250
-"""Lines from which on words are known well enough for any of that."""
+"""From so many lines on, words are known well enough for all that."""
 APART, FEWEST = 4, 8
-"""More lines than the one, on both sides, part pairs; so many must stand together."""
+"""More than APART unpaired lines on both sides separate groups of pairs; a group needs FEWEST pairs."""
 
 
 def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int) -> np.ndarray:
-    """The pairs (`BEAD`) of two texts that begin together, and where ``closed`` end together. ``beside``: by how much the
-    number of a target line is higher than that of the source line it has stood beside.
+    """The pairs (`BEAD`) of two texts that begin together and, if ``closed``, end together. ``beside``: target line
+    number minus source line number of the lines that had stood beside each other.
 
-    At first by lengths, names and numbers alone; then by the words that the surest pairs have in common.
+    First by lengths, names and numbers alone; then by the words that the surest pairs have in common.
     """
-    words = Vocabulary()
+    words = WordNumbers()
     sides = [Side(words.tokens(lines), np.array([len(line) for line in lines], dtype=np.int64)) for lines in (src, tgt)]
     source, target = sides
     nothing = Lexicon.empty(target.words, len(words))
@@ -49,7 +50,7 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int)
     beads = np.zeros(0, dtype=BEAD)
     known, priors = 1, Priors.at_first()
     for number in range(PASSES):
-        scores = Scores(source, target, books, priors)
+        scores = BeadScores(source, target, books, priors)
         beads = beads_of(scores, len(src), len(tgt), band, closed)
         single = (beads["src_lines"] == 1) & (beads["tgt_lines"] == 1)
         sure = beads[(beads["probability"] > SURE) & single]
@@ -62,15 +63,15 @@ def realigned(src: Sequence[str], tgt: Sequence[str], closed: bool, beside: int)
             for part in (sure[odd], sure[~odd])
         )  # type: ignore[assignment]
         band = _around(sure, len(src), len(tgt), closed)
-    # That they had stood beside each other makes pairs more likely, where most of them do.
+    # Lines that had stood beside each other are more likely to be pairs, where most lines are.
     stood = single & (beads["tgt"] - beads["src"] == beside) & (len(src) >= ENOUGH)
     kept = beads[(beads["probability"] > KEPT) | stood]
-    return _together(_filled(kept, scores, beside) if len(src) >= ENOUGH else kept)
+    return _without_strays(_filled(kept, scores, beside) if len(src) >= ENOUGH else kept)
 
 
-def _filled(beads: np.ndarray, scores: Scores, beside: int) -> np.ndarray:
-    """The beads, and pairs of the lines between two of them that are as many on both sides: where they are few, or where
-    they look like pairs all together."""
+def _filled(beads: np.ndarray, scores: BeadScores, beside: int) -> np.ndarray:
+    """The beads, and in between pairs of lines where both sides have equally many: where these are few, or together
+    look like pairs."""
     if not len(beads):
         return beads
     src_end, tgt_end = (beads[side] + beads[f"{side}_lines"] for side in ("src", "tgt"))
@@ -89,8 +90,9 @@ def _filled(beads: np.ndarray, scores: Scores, beside: int) -> np.ndarray:
     return whole[np.argsort(whole["src"], kind="stable")]
 
 
-def _together(pairs: np.ndarray) -> np.ndarray:
-    """The pairs without those few that stand alone among lines without a partner: there, chance finds some."""
+def _without_strays(pairs: np.ndarray) -> np.ndarray:
+    """The pairs without small groups that stand alone among lines without a partner: such groups are found by
+    chance."""
     if not len(pairs):
         return pairs
     gaps = [pairs[side][1:] - pairs[side][:-1] - pairs[f"{side}_lines"][:-1] for side in ("src", "tgt")]
@@ -100,13 +102,13 @@ def _together(pairs: np.ndarray) -> np.ndarray:
 
 
 def _straight(rows: int, columns: int, closed: bool) -> Band:
-    """Around the straight line."""
+    """A band around the straight line from beginning to end."""
     around = min(SLACK + abs(rows - columns), WIDEST)
     return _banded(np.arange(rows + 1) * (columns / max(rows, 1) if closed else 1.0), around)
 
 
 def _around(sure: np.ndarray, rows: int, columns: int, closed: bool) -> Band:
-    """Around what is known already; wider where nothing is known for long."""
+    """A band around what is known already; wider where nothing is known for a long stretch."""
     at = np.concatenate(([0], sure["src"], [rows]))
     end = columns if closed else int(sure["tgt"][-1] + rows - sure["src"][-1])
     to = np.concatenate(([0], sure["tgt"], [end]))
@@ -116,7 +118,7 @@ def _around(sure: np.ndarray, rows: int, columns: int, closed: bool) -> Band:
 
 
 def _banded(middle: np.ndarray, around: int) -> Band:
-    """So many target lines on both sides of the ``middle`` of each source line (and of the end)."""
+    """A band of ``around`` target lines on both sides of the ``middle`` for each source line (and for the end)."""
     first, last = (
         middle[::BLOCK],
         middle[np.minimum(np.arange(BLOCK - 1, len(middle) + BLOCK - 1, BLOCK), len(middle) - 1)],

@@ -1,9 +1,9 @@
 """Which lines translate which, by dynamic programming over beads (Gale & Church 1993; Moore 2002).
 
-A bead is a few lines of one text that translate a few of the other: 1-1, 2-1, 1-2, 2-2, or 1-0 and 0-1 for a line without
-a translation. What it says is how much likelier its lines are as translations of each other than by themselves, from
-their lengths and words. Forward and backward sums over all ways to part two texts into beads give each bead's
-probability, so that what is doubtful is known to be.
+A bead is a few lines of one text that translate a few lines of the other: 1-1, 2-1, 1-2, 2-2, or 1-0 and 0-1 for a line
+without a translation. Its score is how much likelier its lines are as translations of each other than by themselves,
+judged by their lengths and words. Forward and backward sums over all ways to divide two texts into beads give the
+probability of each bead, so that doubtful beads can be recognised.
 """
 
 from __future__ import annotations
@@ -16,49 +16,51 @@ from seq2seq_cli.data.checks.realign.lexicon import Lexicon
 from seq2seq_cli.data.checks.realign.tokens import Tokens
 
 BEAD = np.dtype([("src", "<i8"), ("tgt", "<i8"), ("src_lines", "u1"), ("tgt_lines", "u1"), ("probability", "<f4")])
-"""First line and number of lines on each side."""
+"""The first line and the number of lines on each side."""
 
 SHAPES = ((1, 1), (2, 1), (1, 2), (2, 2))
 BLOCK = 64
-"""Source lines that are compared with the same target lines. Those of every other block are scored by the words of the
-others: what a line says is not learned from itself."""
+"""How many source lines are compared with the same target lines. Every other block is scored by the words learned from
+the other blocks, so that no line is judged by what was learned from itself."""
 UNSEEN = np.array([8.0, 0.3, 0.3, 0.1, 0.3])
-"""Beads of each shape, and lines alone, that are counted beside those seen."""
+"""How many beads of each shape, and lines alone, are added to the counts."""
 RAREST = 0.003
-"""Nothing is taken to be rarer: words come less independently of each other than is reckoned with."""
+"""Nothing is taken to be rarer than this: words depend on each other more than the model assumes."""
 LOST = 4
-"""More lines than that without a partner, on both sides at once, are no pairs that were missed."""
+"""More than so many lines without a partner, on both sides at once, are not taken for pairs that were missed."""
 NEIGHBOURS = 3
 TOLD = 0.5
-"""Nats below which an exchange with one of so many neighbours tells nothing."""
+"""An exchange with one of several neighbours that differs by fewer nats tells nothing."""
 SURE = 0.5
-"""Probability above which beads exclude each other."""
+"""Above this probability, beads exclude each other."""
 WORDS = 0.5
-"""Weight of what the words say: they do not come independently of each other."""
+"""Weight of the score of the words, which is less than one because words depend on each other."""
 SPREAD, SPREAD_SHORT = 0.01, 2.0
-"""Variance of the logarithm of a translation's length, and what is added to it over the characters of the source."""
+"""Variance of the logarithm of a translation's length; and what is added to it, divided by the characters of the
+source."""
 SMOOTHING = 5.0
 """Characters added to every length."""
 CLIP = (-8.0, 3.0)
-"""What lengths may say, in nats."""
+"""The range of the score of lengths, in nats."""
 NEVER = np.float32(-1e30)
 
 
 @dataclass(frozen=True)
 class Priors:
-    """Logarithms of how often beads of each of SHAPES are met, and lines ``alone``: 1-0, and as often 0-1."""
+    """Logarithms of the frequencies of beads of each of SHAPES, and of lines ``alone``: of 1-0, and equally of 0-1."""
 
     shapes: np.ndarray
     alone: float
 
     @classmethod
     def at_first(cls) -> Priors:
-        """Where nothing is known of a text but that it is out of step."""
+        """For a text of which nothing is known except that it is out of step."""
         return cls(np.log([0.8, 0.04, 0.04, 0.01]), float(np.log(0.05)))
 
     @classmethod
     def of(cls, beads: np.ndarray) -> Priors:
-        """As often as among these; lines alone are those that one side has more between two of them."""
+        """The frequencies among these beads. Lines alone are those that one side has more than the other between two
+        beads."""
         counts = [np.sum((beads["src_lines"] == src) & (beads["tgt_lines"] == tgt)) for src, tgt in SHAPES]
         gaps = [np.diff(beads[side]) - beads[f"{side}_lines"][:-1] for side in ("src", "tgt")]
         lost = np.minimum(*gaps)
@@ -70,7 +72,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class Side:
-    """Lines of one text: their words and their lengths in characters (int64)."""
+    """The lines of one text: their words, and their lengths in characters (int64)."""
 
     words: Tokens
     chars: np.ndarray
@@ -81,8 +83,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Band:
-    """Where is looked: source lines of the block n (BLOCK lines) are compared with ``width`` target lines from
-    ``lows[n]`` on, which never falls. A way ends behind the last line: so many blocks as ``rows // BLOCK + 1``."""
+    """Which lines are compared: the source lines of block n (BLOCK lines) with ``width`` target lines from ``lows[n]``
+    on. ``lows`` never falls. As a way ends behind the last line, there are ``rows // BLOCK + 1`` blocks."""
 
     lows: np.ndarray
     width: int
@@ -91,19 +93,21 @@ class Band:
         return int(self.lows[row // BLOCK])
 
 
-class Scores:
-    """What beads say that begin at a source line, for every target line of the band, in nats."""
+class BeadScores:
+    """Scores the beads of two texts. The score of a bead, in nats, is how much likelier its lines are as translations
+    of each other than by themselves."""
 
     def __init__(self, src: Side, tgt: Side, lexicons: tuple[Lexicon, Lexicon], priors: Priors) -> None:
         self._src, self._tgt, self._lexicons = src, tgt, lexicons
         self.priors = priors
-        both = min(len(src), len(tgt))  # behind that, one side may go on without the other
+        both = min(len(src), len(tgt))  # beyond this, one side may continue without the other
         self._rate = np.log((tgt.chars[:both].sum() + 1) / (src.chars[:both].sum() + 1))
         two = tgt.chars[:-1] + tgt.chars[1:] if len(tgt) > 1 else tgt.chars
         self._usual = [_normal(np.log(chars + SMOOTHING)) for chars in (tgt.chars, two)]
 
     def of(self, begin: int, end: int, low: int, width: int) -> np.ndarray:
-        """Of source lines of one block: lines x SHAPES x target lines, NEVER where there are none."""
+        """The scores for the source lines of one block: lines x SHAPES x target lines; NEVER where a bead would reach
+        past the end."""
         told = np.full((end - begin, len(SHAPES), width), NEVER, dtype=np.float32)
         high = min(low + width, len(self._tgt))
         if high <= low:
@@ -129,7 +133,7 @@ class Scores:
         return told
 
     def doubts(self, row: int, column: int, many: int) -> float:
-        """Of so many pairs in a row, the share of those that would be likelier if they exchanged their targets with a
+        """Of ``many`` pairs in a row, the share that would be likelier if they exchanged their targets with a
         neighbour."""
         doubted = tried = 0
         while many:
@@ -154,8 +158,9 @@ class Scores:
         return said
 
     def _odds(self, book: Lexicon, begin: int, end: int, low: int, high: int) -> tuple[np.ndarray, ...]:
-        """For source lines: how much likelier their words together make each word that these target lines have (lines x
-        words), and how many they are; those words; and which of the target lines have each (words x lines)."""
+        """For source lines: how much likelier their words together make each word of these target lines (lines x
+        words), and how many source words there are; those target words; and which of the target lines have each (words
+        x lines)."""
         src, own, src_lines = _different(self._src.words, begin, end)
         tgt, theirs, tgt_lines = _different(self._tgt.words, low, high)
         occurs = np.zeros((len(tgt), high - low), dtype=np.float32)
@@ -178,7 +183,8 @@ class Scores:
 
 
 def _different(words: Tokens, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The different words of some lines, sorted; for each occurrence its number among them, and its line."""
+    """The distinct words of some lines, sorted; and for each occurrence the number of its word among them, and its
+    line."""
     first = words.ends[begin - 1] if begin else 0
     ids = words.ids[first : words.ends[end - 1]]
     found, number = np.unique(ids, return_inverse=True)
@@ -189,14 +195,14 @@ def _normal(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.var() + 0.02)
 
 
-def beads_of(scores: Scores, rows: int, columns: int, band: Band, closed: bool) -> np.ndarray:
-    """The beads (BEAD) that are likelier than not, in order, of texts of so many lines. ``closed``: both end together;
-    else one may go on without the other."""
+def beads_of(scores: BeadScores, rows: int, columns: int, band: Band, closed: bool) -> np.ndarray:
+    """The beads (BEAD) that are likelier than not, in order, of two texts of so many lines. ``closed``: whether both
+    end together; otherwise one may go on without the other."""
     blocks = [(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK)]
     told = np.concatenate([scores.of(begin, end, band.low(begin), band.width) for begin, end in blocks])
     forward = _swept(told, columns, band, scores.priors.alone)
     backward = _swept_back(told, columns, band, closed, scores.priors.alone)
-    total = backward[0, 0]  # every way begins there
+    total = backward[0, 0]  # the sum over all ways, as every way begins there
     found = []
     for number, (lines, width) in enumerate(SHAPES):
         for begin, end in blocks:
@@ -216,7 +222,7 @@ def beads_of(scores: Scores, rows: int, columns: int, band: Band, closed: bool) 
 
 
 def _moved(values: np.ndarray, by: int) -> np.ndarray:
-    """``values``, each ``by`` places on."""
+    """``values``, each moved on by ``by`` places."""
     if by == 0:
         return values
     moved = np.full_like(values, NEVER)
@@ -249,7 +255,7 @@ def _swept(told: np.ndarray, columns: int, band: Band, alone: float) -> np.ndarr
 
 
 def _swept_back(told: np.ndarray, columns: int, band: Band, closed: bool, alone: float) -> np.ndarray:
-    """The same from each place to the end."""
+    """The same over all ways from each place to the end."""
     rows = len(told)
     slope = alone * np.arange(band.width)
     swept = np.full((rows + 1, band.width), NEVER, dtype=np.float64)

@@ -11,24 +11,26 @@ from seq2seq_cli.data.checks.realign.tokens import Tokens
 
 ITERATIONS = 4
 DISCOUNT = 0.5
-"""Of each expected count: two words that met once know nothing of each other (absolute discounting)."""
+"""Subtracted from each expected count, because two words that met only once know nothing of each other (absolute
+discounting)."""
 EXPLAINED = 0.6
-"""Share of a line's words that stand there for a word of the other side."""
+"""Share of a line's words that stand for a word of the other side."""
 DOUBT = 3.0
-"""Lines with a word after which half of that is known of it."""
+"""After so many lines with a word, half of this is learned from the lines."""
 SAME = 0.3
-"""Probability that a word which is not known yet, a name or a number, is the same in the translation."""
+"""Probability that an unknown word, such as a name or a number, is the same in the translation."""
 KNOWN = 5
-"""Lines with a word from which on it is known."""
+"""A word is known from so many lines with it on."""
 STRONGEST = 1000.0
-"""How much likelier a word makes another one, at most."""
+"""At most how many times likelier a word makes another word."""
 ENTRIES = 1 << 22
-"""Meetings of words that are learned from at most: bounds memory and time."""
+"""From at most so many meetings of words is learned; this bounds memory and time."""
 
 
 class Meetings(NamedTuple):
-    """Every word of a source line with every word of a target line: their numbers, and the number of the target word's
-    place among all of them."""
+    """Every word of a source line with every word of its target line: ``src`` and ``tgt`` are the numbers of both
+    words, ``place`` is the place of the target word among all target words, and ``pair`` the number of the pair of
+    lines."""
 
     src: np.ndarray
     tgt: np.ndarray
@@ -37,7 +39,7 @@ class Meetings(NamedTuple):
 
     @classmethod
     def of(cls, src: Tokens, tgt: Tokens, rows: np.ndarray, columns: np.ndarray) -> Meetings:
-        """Of source lines ``rows`` with target lines ``columns``."""
+        """The meetings in pairs of source lines ``rows`` and target lines ``columns``."""
         many_src, many_tgt = src.counts[rows], tgt.counts[columns]
         sizes = many_src * many_tgt
         pair = np.repeat(np.arange(len(rows)), sizes)
@@ -52,9 +54,10 @@ class Meetings(NamedTuple):
 
 @dataclass(frozen=True)
 class Lexicon:
-    """``keys``: source x size + target word, sorted; ``odds``: how much likelier the source word makes the target word
-    than it is anyway. ``seen``: lines with each source word. ``usual``: how often a target word is each word.
-    ``explained``: the chance that each target word stands for one of the source's, as far as is known."""
+    """``keys``: source word x size + target word, sorted. ``odds``: for each key, how much likelier the source word
+    makes the target word than it is anyway. ``seen``: how many lines have each source word. ``usual``: the frequency of
+    each word in the target. ``explained``: the chance that each target word stands for a source word, as far as is
+    known."""
 
     size: int
     keys: np.ndarray
@@ -65,7 +68,7 @@ class Lexicon:
 
     @classmethod
     def learned(cls, src: Tokens, tgt: Tokens, rows: np.ndarray, columns: np.ndarray, size: int) -> Lexicon:
-        """From source lines ``rows`` and target lines ``columns`` that translate each other. ``size``: of the
+        """Learned from source lines ``rows`` and target lines ``columns`` that translate each other. ``size``: of the
         vocabulary."""
         fit = np.cumsum(src.counts[rows] * tgt.counts[columns]) <= ENTRIES
         met = Meetings.of(src, tgt, rows[fit], columns[fit])
@@ -87,7 +90,7 @@ class Lexicon:
 
     @classmethod
     def empty(cls, tgt: Tokens, size: int) -> Lexicon:
-        """One that knows nothing but that names and numbers stay the same."""
+        """A lexicon that knows nothing except that names and numbers stay the same."""
         nothing = np.zeros(0, dtype=np.int64)
         unknown = np.zeros(size, dtype=np.int64)
         return cls(size, nothing, nothing.astype(np.float32), unknown, _usual(tgt, size), np.zeros(size))
@@ -100,7 +103,7 @@ class Lexicon:
         return odds
 
     def scores(self, src: Tokens, tgt: Tokens, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """How much likelier each source line makes the words of a target line than they are anyway, in nats."""
+        """In nats, how much likelier each source line makes the words of its target line than they are anyway."""
         met = Meetings.of(src, tgt, rows, columns)
         places = np.minimum(np.searchsorted(self.keys, wanted := met.src * self.size + met.tgt), len(self.keys) - 1)
         odds = (
@@ -118,7 +121,7 @@ class Lexicon:
         return np.bincount(pair, said, minlength=len(rows))
 
     def said(self, odds: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """What each target word says, in nats, that the source line makes so much likelier on average."""
+        """The score in nats of each target word, given how much likelier the source line makes it on average."""
         chance = self.explained[words]
         chance = np.where(odds > 0, np.maximum(chance, SAME), chance)
         said: np.ndarray = np.log(1 - chance + chance * odds)
@@ -126,11 +129,11 @@ class Lexicon:
 
 
 def _usual(tgt: Tokens, size: int) -> np.ndarray:
-    """How often a target word is each word; none never."""
+    """The frequency of each word in the target; never zero."""
     often = np.bincount(tgt.ids, minlength=size) + 0.5
     return np.asarray(often / often.sum())
 
 
 def _lines_with(words: np.ndarray, pair: np.ndarray, size: int) -> np.ndarray:
-    """In how many pairs each word is met."""
+    """How many pairs of lines have each word."""
     return np.bincount(np.unique(pair * size + words) % size, minlength=size)

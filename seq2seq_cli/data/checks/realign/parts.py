@@ -1,4 +1,4 @@
-"""Texts of any length paired anew, a part at a time, so that memory does not grow with them."""
+"""Pairing texts of any length anew, a part at a time, so that memory does not grow with the text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from seq2seq_cli.data.checks.realign.aligner import SLACK, WIDEST, realigned
 from seq2seq_cli.data.checks.realign.beads import BEAD
 
 PART = 8192
-"""Source lines paired at a time."""
+"""How many source lines are paired at a time."""
 OVERLAP = 1024
-"""Of them, those that the next part begins with at the latest."""
+"""How many lines at the end of a part may be paired once more, as the beginning of the next part."""
 
 
 class Part:
-    """Lines from ``src_first`` and ``tgt_first`` on (from 0), and the ``pairs`` (BEAD) found among them, in order."""
+    """Lines from ``src_first`` and ``tgt_first`` on (from 0), and the ``pairs`` (BEAD) among them, in order."""
 
     def __init__(self, src: list[str], tgt: list[str], src_first: int, tgt_first: int, pairs: np.ndarray) -> None:
         self.src, self.tgt, self.src_first, self.tgt_first, self.pairs = src, tgt, src_first, tgt_first, pairs
@@ -29,9 +29,10 @@ class Part:
 
 
 def parts(src: Iterator[str], tgt: Iterator[str], extra: int, progress: Callable[[int], None]) -> Iterator[Part]:
-    """The pairs of two texts that begin together; those that have the same number of lines (``extra`` is 0) end together.
+    """The pairs of two texts that begin together; if they have equally many lines (``extra`` is 0), they also end
+    together.
 
-    ``extra``: how many lines more the target has than the source; below 0, fewer.
+    ``extra``: how many lines more the target has than the source; negative: fewer.
     """
     ahead = min(abs(extra), WIDEST - SLACK) + SLACK
     held: tuple[list[str], list[str]] = ([], [])
@@ -58,7 +59,7 @@ def parts(src: Iterator[str], tgt: Iterator[str], extra: int, progress: Callable
         yield Part(held[0][: until[0]], held[1][: until[1]], first[0], first[1], pairs[pairs["src"] < until[0]])
         skip = [0, 0]
         if _lost(pairs, held) and not jumped and abs(extra) > WIDEST:
-            jumped = True  # all that one side has more may stand in one place
+            jumped = True  # all extra lines of one side may be in one place
             skip[extra > 0] = abs(extra)
         for side, lines in enumerate((src, tgt)):
             gone = until[side] + skip[side]
@@ -70,11 +71,11 @@ def parts(src: Iterator[str], tgt: Iterator[str], extra: int, progress: Callable
 
 
 def _lost(pairs: np.ndarray, held: tuple[list[str], list[str]]) -> bool:
-    """Whether the two sides have parted long before they end."""
+    """Whether the two sides have lost each other long before they end."""
     end = int(pairs["src"][-1]) if len(pairs) else 0
     return min(len(held[0]), len(held[1])) - end > OVERLAP
 
 
 def joined(lines: list[str]) -> str:
-    """Lines as one, with a blank between words."""
+    """The lines as a single one, with a blank between them."""
     return " ".join(line.strip() for line in lines) if len(lines) > 1 else lines[0]

@@ -1,4 +1,4 @@
-"""Lines as numbers of words, the same for both languages."""
+"""Lines as numbers of words; both languages share the numbering."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NamedTuple
 import numpy as np
 
 STEM = 6
-"""Letters that a word is told by: endings differ more than stems."""
+"""How many letters of a word count: endings differ more than stems."""
 MOST = 64
-"""Different words of a line that are looked at."""
+"""How many distinct words of a line are used."""
 
 _UNSPACED = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Thai, Lao, Tibetan, Burmese, Khmer, kana, Han: words are not parted, so each character is one."""
+"""Thai, Lao, Tibetan, Burmese, Khmer, kana, Han: there are no spaces between words, so each character counts as one."""
 _TOKEN = re.compile(rf"[^\W\d_{_UNSPACED}]+|\d+|[^\s]")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
 class Tokens(NamedTuple):
-    """The different words of each line, laid end to end, and where each line ends."""
+    """The distinct words of each line, laid end to end, and where each line ends."""
 
     ids: np.ndarray
     ends: np.ndarray
@@ -32,7 +32,7 @@ class Tokens(NamedTuple):
 
     @property
     def counts(self) -> np.ndarray:
-        """Different words of each line."""
+        """How many distinct words each line has."""
         return np.diff(self.ends, prepend=0)
 
     def of(self, row: int) -> np.ndarray:
@@ -40,8 +40,8 @@ class Tokens(NamedTuple):
         return self.ids[self.ends[row - 1] if row else 0 : self.ends[row]]
 
 
-class Vocabulary:
-    """Gives each word its number; the same word of both languages has the same."""
+class WordNumbers:
+    """Gives each word a number, the same in both languages."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What becomes of the words of a command before it runs: several files behind one option, and ``~``."""
+"""What happens to the arguments of a command before it runs: several files behind one option, and ``~``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from seq2seq_cli.files import expanded
 
 TEXT_OPTIONS = ("--train", "--dev", "--test")
 PANELS = 100
-"""Columns of a terminal from which on help is shown in tables."""
+"""From so many columns of a terminal on, help is shown in tables."""
 
 
 class Command(TyperCommand):
-    """A command whose text options take the files of a text one by one: ``--train A.de B.en`` is
-    ``--train A.de --train B.en``, which is all that Click knows."""
+    """A command whose text options accept several files: ``--train A.de B.en`` is turned into ``--train A.de --train
+    B.en``, the only form that Click knows."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         has_arguments = any(param.param_type_name == "argument" for param in self.params)
@@ -32,7 +32,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands whose help is whole in a narrow terminal, too."""
+    """A group of commands whose help can be read in a narrow terminal, too."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         with _plain_where_narrow(self):
@@ -41,7 +41,8 @@ class Group(TyperGroup):
 
 @contextmanager
 def _plain_where_narrow(command: Command | Group) -> Iterator[None]:
-    """Within, help is lines of text where there are fewer columns than PANELS: tables cut the names of options there."""
+    """Within, if there are fewer columns than PANELS, help is lines of text: in tables, names of options would be
+    cut."""
     before = command.rich_markup_mode
     if shutil.get_terminal_size().columns < PANELS:
         command.rich_markup_mode = None
@@ -52,10 +53,11 @@ def _plain_where_narrow(command: Command | Group) -> Iterator[None]:
 
 
 def gathered(words: Sequence[str], has_arguments: bool) -> Iterator[str]:
-    """``words`` with the name of a text option repeated before each further value.
+    """``words`` with the name of a text option repeated before each of its further values.
 
-    The values of an option end at the next option. Where the command has arguments of its own (runs, a text), only
-    files are taken, and none unless the first value is one: ``--test P/test runs/x`` names a test text and a run.
+    The values of an option end at the next option. If the command has arguments of its own (runs, a text), only files
+    are taken as values, and further ones only if the first value is a file: ``--test P/test runs/x`` names a test text
+    and a run.
     """
     option, more = "", False
     rest = iter(words)
@@ -84,8 +86,8 @@ def _is_file(word: str) -> bool:
 
 
 def with_paths_expanded(function: Callable[..., None]) -> Callable[..., None]:
-    """A command that sees no ``~`` in a path: bash leaves it in ``--run=~/x``. Raises UserError where there is no such
-    user."""
+    """The command with ``~`` in its paths expanded, since bash leaves it in ``--run=~/x``. Raises UserError where there
+    is no such user."""
 
     @functools.wraps(function)
     def command(**given: Any) -> None:

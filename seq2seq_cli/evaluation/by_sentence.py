@@ -10,8 +10,8 @@ from seq2seq_cli.evaluation.systems import Comparison
 
 
 @dataclass(frozen=True)
-class Translated:
-    """What one run made of a sentence, and its sentence BLEU and chrF in points."""
+class ComparedTranslation:
+    """A run's translation of a sentence, with its sentence BLEU and chrF in points."""
 
     run: str
     bleu: float
@@ -20,14 +20,14 @@ class Translated:
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """One line of the test set, ``number`` from 1, and what each run made of it, in their order."""
+class ComparedSentence:
+    """One line of the test set, ``number`` from 1, and the translations of all runs, in the order of the runs."""
 
     number: int
     source_words: int
     source: str
     reference: str
-    runs: list[Translated]
+    runs: list[ComparedTranslation]
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -37,7 +37,7 @@ class Sentence:
 class SentenceBySentence:
     """The whole test set, and sacreBLEU's ``signatures`` of sentence BLEU and chrF."""
 
-    sentences: list[Sentence]
+    sentences: list[ComparedSentence]
     signatures: list[str]
 
 
@@ -49,10 +49,10 @@ def by_sentence(comparison: Comparison) -> SentenceBySentence:
         scores = sentence_scores(evaluation.hypotheses, lines.references, evaluation.tokenizer.name)
         run = str(evaluation.run.directory)
         rows = zip(scores.bleu, scores.chrf, evaluation.hypotheses, strict=True)
-        columns.append([Translated(run, *row) for row in rows])
+        columns.append([ComparedTranslation(run, *row) for row in rows])
         signatures = scores.signatures
     sentences = [
-        Sentence(number, word_count(source), source, reference, list(runs))
+        ComparedSentence(number, word_count(source), source, reference, list(runs))
         for number, (source, reference, *runs) in enumerate(zip(lines.src, lines.tgt, *columns, strict=True), start=1)
     ]
     return SentenceBySentence(sentences, signatures)

@@ -1,4 +1,4 @@
-"""The table of what is looked for: names, meanings, and what a cleaned copy does about each."""
+"""The table of what is looked for: names, meanings, and what a cleaned copy does about each flaw."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,16 +7,18 @@ from typing import Literal
 import numpy as np
 
 Remedy = Literal["removed", "repaired", "realigned", "refused", "kept"]
-"""What a cleaned copy does: lacks the pair, mends it, pairs the lines anew, is not written at all, keeps it."""
+"""What a cleaned copy does: it lacks the pair, has it repaired, has the lines paired anew, is not written at all, or
+keeps the pair."""
 
 SOURCE, TARGET = 0, 1
 
 FLAGS = np.dtype("<u8")
-"""What the flags of a pair are kept in."""
+"""The type of the flags of a pair."""
 
 
-class Kind(IntEnum):
-    """Numbered as in ``TABLE``. A pair's flags have two bits for each: the source's, then the target's."""
+class Flaw(IntEnum):
+    """What may be wrong with a pair, numbered as in ``TABLE``. The flags of a pair have two bits for each flaw: for the
+    source side, then for the target side."""
 
     UNDECODABLE = 0
     NUL = 1
@@ -47,7 +49,7 @@ class Kind(IntEnum):
     JOINING = 26
 
     def bit(self, side: int) -> int:
-        """The flag of this kind on one side."""
+        """The flag of this flaw on one side."""
         return 1 << (2 * self + side)
 
     @property
@@ -62,7 +64,9 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """What people read of a kind. ``damage``: never right, where the others may be; it decides the exit status."""
+    """What people read about a flaw: its ``name``, its ``meaning``, and the ``remedy`` in a cleaned copy.
+    ``damage``: whether a pair with this flaw is always wrong; with other flaws a pair may be right. That decides the
+    exit status."""
 
     name: str
     meaning: str
@@ -100,6 +104,6 @@ TABLE = (
     Row("joining", "joiners, variation selectors and the like: not seen either, but they spell", "kept", False),
 )  # fmt: skip
 
-REMOVED = sum(kind.bits for kind in Kind if kind.row.remedy in ("removed", "realigned"))
-"""Flags of pairs that a cleaned copy lacks; those of shifted blocks stand in it with other partners."""
-REPAIRED = sum(kind.bits for kind in Kind if kind.row.remedy == "repaired")
+REMOVED = sum(kind.bits for kind in Flaw if kind.row.remedy in ("removed", "realigned"))
+"""Flags of the pairs that a cleaned copy lacks. (Lines of shifted blocks are in it, with other partners.)"""
+REPAIRED = sum(kind.bits for kind in Flaw if kind.row.remedy == "repaired")
