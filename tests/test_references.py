@@ -57,6 +57,15 @@ def test_their_order_does_not_matter_and_one_twice_is_one() -> None:
     assert bleu(SYSTEM, twice, "13a") == pytest.approx(bleu(SYSTEM, FIRST, "13a"))
 
 
+def test_bleu_counts_the_orders_that_any_reference_has() -> None:
+    """Those of the first may all be shorter than four tokens."""
+    short = ["the dog", "we walk"]
+    for streams in ([short, SECOND], [SECOND, short]):
+        score = score_system(SYSTEM, list(zip(*streams, strict=True)), "13a", bootstrap=2).bleu
+        assert score.value == pytest.approx(BLEU().corpus_score(SYSTEM, streams).score)
+        assert "eff:no" in score.signature
+
+
 def test_every_translation_has_as_many() -> None:
     with pytest.raises(DataError, match="as many references"):
         bleu(SYSTEM, [BOTH[0], FIRST[1]], "13a")
