@@ -20,11 +20,13 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.corpora import find_test, open_test, open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.metrics import bleu, paired, score_system, sentence_scores
+from seq2seq_cli.evaluation.testset import FoundTests
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import _change
 
@@ -187,6 +189,17 @@ def test_columns_and_suffixes_of_references(tmp_path: Path) -> None:
     built_in = find_test(from_dict({"data": {"test": str(tmp_path / "Q"), "references": ["en2"]}}).data)
     assert built_in is not None
     assert Lines.read(built_in).references == BOTH
+
+
+def test_runs_that_differ_in_references_are_read_apart(tmp_path: Path) -> None:
+    """What is read once for several runs is the same text with the same references."""
+    for name, lines in zip(("P.xx", "P.yy", "P.yy2"), (["a b", "c d"], FIRST, SECOND), strict=True):
+        write_lines(tmp_path / name, lines)
+    data = {"test": str(tmp_path / "P"), "train": "t", "dev": "d", "src": "xx", "tgt": "yy"}
+    texts, run = FoundTests(), Run(tmp_path / "run")
+    found = [texts.of(DataConfig.model_validate(data | more), run) for more in ({}, {"references": ["yy2"]}, {})]
+    assert [test.lines.references for test in found] == [FIRST, BOTH, FIRST]
+    assert found[0] is found[2]
 
 
 def test_references_that_translate_other_sentences_are_refused(tmp_path: Path) -> None:
