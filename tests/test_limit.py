@@ -21,8 +21,8 @@ from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
-from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training import closing, limit, loop, optim
+from seq2seq_cli.training import experiment as experiment_module
 from seq2seq_cli.training.closing import Averaged, Closing, Following, LeftOut
 from seq2seq_cli.training.experiment import Happening, experiment
 from seq2seq_cli.training.limit import Deadline, OutOfTimeError, look_seconds, sitting_seconds, updating_seconds
