@@ -24,7 +24,12 @@ class Room:
 
 @pytest.mark.parametrize(
     ("words", "room"),
-    [([], Room(None, None)), (["--width", "3"], Room(3)), (["--door", "a", "--door", "b"], Room(None, ["a", "b"])), (["--light", "lamp"], Room(None, None, "lamp"))],
+    [
+        ([], Room(None, None)),
+        (["--width", "3"], Room(3)),
+        (["--door", "a", "--door", "b"], Room(None, ["a", "b"])),
+        (["--light", "lamp"], Room(None, None, "lamp")),
+    ],
 )
 def test_a_command_gets_the_record_that_its_options_fill(words: list[str], room: Room) -> None:
     got = list[tuple[str, Room, bool]]()

@@ -75,7 +75,7 @@ def test_what_is_taken_over(beginner: Run, tiny_corpus: TinyCorpus) -> None:
         (["objective.kind=rl"], "'cross-entropy', 'scst' or 'mrt'"),
         (["objective.samples=3"], 'samples given, which the objective "cross-entropy" has no use for'),
         (["objective.kind=scst", "objective.from_run=x", "objective.alpha=1"], 'alpha given, which the objective "scst"'),
-        (["objective.kind=mrt", "objective.from_run=x", "objective.cross_entropy_weight=1"], "less than 1"),
+        (["objective.kind=mrt", "objective.from_run=x", "objective.cross_entropy_weight=1"], "must be below 1"),
         (["objective.kind=mrt", "objective.from_run=x", "objective.reward=ter"], "'bleu' or 'chrf'"),
         (
             ["objective.kind=scst", "objective.from_run=x", "training.guided_alignment=y"],

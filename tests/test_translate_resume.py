@@ -64,7 +64,7 @@ def test_all_that_decides_a_translation_is_noted_of_it(trained_run: Run, tmp_pat
         {"source": other}, {"precision": "bf16"}, {"decoding": DecodingConfig(beam=3)}, {"sampling": Sampling(seed=3)},
         {"best": 2}, {"numbered": True}, {"pieces": True}, {"replace_unknown": True},
     ):  # fmt: skip
-        [name] = [name for name, value in noted(**more).items() if value != plain[name]]  # type: ignore[arg-type]
+        [name] = [name for name, value in noted(**more).items() if value != plain[name]]
         changed.add(name)
     assert changed == {"input text", "precision", "settings"}
 
