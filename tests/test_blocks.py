@@ -19,11 +19,17 @@ from seq2seq_cli.cli.blocks import with_blocks
 class Room:
     width: Annotated[int | None, typer.Option(min=1)] = None
     doors: Annotated[list[str] | None, typer.Option("--door")] = None
+    light: Annotated[str, typer.Option()] = "sun"
 
 
 @pytest.mark.parametrize(
     ("words", "room"),
-    [([], Room(None, None)), (["--width", "3"], Room(3)), (["--door", "a", "--door", "b"], Room(None, ["a", "b"]))],
+    [
+        ([], Room(None, None)),
+        (["--width", "3"], Room(3)),
+        (["--door", "a", "--door", "b"], Room(None, ["a", "b"])),
+        (["--light", "lamp"], Room(None, None, "lamp")),
+    ],
 )
 def test_a_command_gets_the_record_that_its_options_fill(words: list[str], room: Room) -> None:
     got = list[tuple[str, Room, bool]]()
@@ -37,7 +43,7 @@ def test_a_command_gets_the_record_that_its_options_fill(words: list[str], room:
         got.append((name, room, loud))
 
     command = with_blocks(build)
-    assert list(inspect.signature(command).parameters) == ["name", "width", "doors", "loud"]
+    assert list(inspect.signature(command).parameters) == ["name", "width", "doors", "light", "loud"]
     house = typer.Typer()
     house.command()(command)
     assert CliRunner().invoke(house, ["kitchen", *words, "--loud"]).exit_code == 0

@@ -279,7 +279,7 @@ def test_mistakes_with_a_run(terminal: Terminal, trained_run: Run, tmp_path: Pat
     one.write_text("ta\n")
     two.write_text("la\nro\n")
     scored = terminal.refused("score", *run, one, two)
-    assert f"{one} and {two}: 1 line in one file but 2 in the other. They look shifted from line" in scored
+    assert f"{one} and {two}: 1 line in one file but 2 in the other. Here the one ends:" in scored
 
 
 def odd_lines() -> list[bytes]:

@@ -61,6 +61,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         (["attention.input_feeding=true"], 'input_feeding belongs to the wiring "after"'),
         (["attention.kind=luong-general", "attention.size=3"], "size belongs to the additive score"),
         (["attention.max_positions=9"], "max_positions belongs to the location score"),
+        (
+            ["attention.normaliser=sparsemax", "attention.temperature=2"],
+            "temperature belongs to the normalisers softmax",
+        ),
+        (["attention.top_k=3"], "top_k belongs to the normaliser top-k; this one is softmax"),
+        (["attention.kind=hierarchical", "attention.segment_length=3"], 'segment_length belongs to split = "length"'),
         (["model.tying=all", "subword.joint=false"], 'model.tying = "all" needs one vocabulary'),
         (["data.dev=x"], "dev given without train"),
         (["data.train=x", "data.src=de"], "so dev and tgt must be given as well"),

@@ -23,6 +23,7 @@ from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.report.history import read_history
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import loop
+from seq2seq_cli.training.checkpoint import LastCheckpoint
 from seq2seq_cli.training.experiment import Happening, experiment
 from seq2seq_cli.training.gradients import Sums, add_gradients
 from seq2seq_cli.training.learner import Learner
@@ -313,6 +314,22 @@ def test_counters_come_back(tmp_path: Path) -> None:
     progress = Progress(step=9, skipped=3, setbacks=1, seconds=5.0, best_score=2.0)
     progress.go_back(Progress(step=4, skipped=1, setbacks=0, seconds=2.0, best_score=1.0))
     assert asdict(progress) == asdict(Progress(step=4, skipped=3, setbacks=2, seconds=5.0, best_score=1.0))
+
+
+def test_the_latest_milestone_outlives_the_checkpoints_behind_it(lesson: Lesson, tmp_path: Path) -> None:
+    """Whether the same sitting writes them or one that is resumed."""
+    learner, milestone = lesson.learner(), Progress(step=3, evaluated_step=3)
+    for is_resumed in (False, True):
+        run = Run(tmp_path / str(is_resumed))
+        run.checkpoints.mkdir(parents=True)
+        last = LastCheckpoint(run)
+        last.save(learner, milestone)
+        if is_resumed:
+            last = LastCheckpoint(run)
+            assert last.load(learner) == (milestone, [])
+        for step in (4, 5, 6):
+            last.save(learner, Progress(step=step, evaluated_step=3))
+        assert last.go_back(learner) == milestone
 
 
 def test_the_optimiser_starts_anew_at_the_beginning(lesson: Lesson) -> None:

@@ -17,6 +17,7 @@ from corpora import TinyCorpus
 from learners import CPU, Lesson, differing
 
 from seq2seq_cli.config.loading import from_dict, load
+from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
@@ -190,7 +191,10 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
     searches: list[list[str]] = []
 
-    def search(self: Translator, searched: list[Sentence], *_: object, **__: object) -> list[list[Hypothesis]]:
+    def search(
+        self: Translator, searched: list[Sentence], decoding: DecodingConfig, **_: object
+    ) -> list[list[Hypothesis]]:
+        assert decoding.beam == 1 < lesson.config.decoding.beam
         searches.append([sentence.line for sentence in searched])
         return found
 

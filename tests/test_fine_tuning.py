@@ -5,6 +5,8 @@ import json
 import shutil
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -13,14 +15,19 @@ from corpora import TinyCorpus
 from learners import differing
 
 from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import SubwordConfig
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.prepare import Prepared
+from seq2seq_cli.data.subword import Subwords, train_subword
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.evaluation.metrics import PValues, Score, Scores
 from seq2seq_cli.model.weights import read_weights
 from seq2seq_cli.runs import Run
+from seq2seq_cli.training import sitting
 from seq2seq_cli.training.change import Change
 from seq2seq_cli.training.experiment import Happening, default_run, experiment
 from seq2seq_cli.training.progress import Evaluated, Stepped
+from seq2seq_cli.training.sitting import with_vocabulary
 from seq2seq_cli.training.start import load_settings
 
 
@@ -90,6 +97,14 @@ def test_settings_that_make_no_sense(overrides: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_dict(values)
     assert said in str(caught.value)
+
+
+def test_text_is_tokenised_anew_where_either_vocabulary_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (train_subword([text], SubwordConfig(type="char", vocab_size=9)) for text in ("ab ba", "cd dc"))
+    prepared, anew = (cast(Prepared, SimpleNamespace(subwords=Subwords(one, one))) for _ in range(2))
+    monkeypatch.setattr(sitting, "prepared_text", lambda *_: anew)
+    for src, tgt, found in ((one, one, prepared), (other, one, anew), (one, other, anew), (other, other, anew)):
+        assert with_vocabulary(prepared, Subwords(src, tgt), Config(), threads=1) is found
 
 
 def test_what_cannot_be_started_from(beginner: Run, tmp_path: Path, terminal: Terminal) -> None:

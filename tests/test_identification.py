@@ -68,6 +68,22 @@ def test_the_other_corpus_is_as_it_should_be() -> None:
     ]
 
 
+ENGLISH = [f"He has bought {number} books for his friends and for himself." for number in range(1400)]
+HEBREW = [f"הוא קנה {number} ספרים לחבריו ולעצמו." for number in range(1400)]
+
+
+def test_the_sample_is_of_all_of_a_text() -> None:
+    """Not of its beginning, which has more parts than are looked at."""
+    begin, rest = slice(400), slice(400, None)
+    assert look_swapped(HEBREW[begin] + ENGLISH[rest], ENGLISH[begin] + HEBREW[rest], ("he", "en"))
+    assert not look_swapped(ENGLISH[begin] + HEBREW[rest], HEBREW[begin] + ENGLISH[rest], ("he", "en"))
+
+
+def test_an_older_code_of_a_language() -> None:
+    assert look_swapped(ENGLISH[:60], HEBREW[:60], ("iw", "en"))
+    assert not look_swapped(HEBREW[:60], ENGLISH[:60], ("iw", "en"))
+
+
 def test_two_scripts(tmp_path: Path, terminal: Terminal) -> None:
     english = [f"He has bought {number} books for his friends and for himself." for number in range(60)]
     russian = [f"Он купил {number} книг для своих друзей и для себя." for number in range(60)]

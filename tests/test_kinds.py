@@ -57,6 +57,7 @@ def test_options_reach_their_parts() -> None:
         assert parts(kind, radius=3).window.radius == 3
     assert parts("bahdanau").score.get_parameter("query.weight").shape == (8, 8)
     assert parts("bahdanau", size=5).score.get_parameter("query.weight").shape == (5, 8)
+    assert parts("channel").score.get_parameter("query.weight").shape == (128, 8)  # its own, whatever the state's
     assert len(parts("luong-location").score.get_parameter("position.weight")) == 128
     assert len(parts("luong-location", max_positions=9).score.get_parameter("position.weight")) == 9
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from corpora import TinyCorpus
@@ -16,13 +16,14 @@ from torch import Tensor
 
 from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
+from seq2seq_cli.training import closing, limit, loop, optim
 from seq2seq_cli.training import experiment as experiment_module
-from seq2seq_cli.training import limit, loop, optim
-from seq2seq_cli.training.closing import Averaged, Following, LeftOut
+from seq2seq_cli.training.closing import Averaged, Closing, Following, LeftOut
 from seq2seq_cli.training.experiment import Happening, experiment
 from seq2seq_cli.training.limit import Deadline, OutOfTimeError, look_seconds, sitting_seconds, updating_seconds
 from seq2seq_cli.training.progress import Ended, Evaluated, Progress, Unjudged
@@ -186,6 +187,24 @@ def test_how_long_the_test_takes_is_known_beforehand(
         began = machine.now
         expected = event.test_seconds or 0.0 if isinstance(event, Following) else expected
     assert 0.5 < expected / took < 2
+
+
+def test_how_long_the_test_takes_goes_by_its_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of a test may be longer than those that are tried."""
+    lines, deadline = ["ab"] * 39 + ["x" * 1000], SimpleNamespace(left=500.0)
+
+    def best_of_each(translator: object, some: list[str], watch: object) -> None:
+        assert len(some) < len(lines)
+        deadline.left -= 0.25 * sum(map(len, some))
+
+    monkeypatch.setattr(closing, "best_of_each", best_of_each)
+    told = SimpleNamespace(
+        prepared=SimpleNamespace(test_lines=Lines(lines, lines)),
+        deadline=deadline,
+        _translator=lambda: None,
+        _watch=lambda what: None,
+    )
+    assert Closing._test_seconds(cast(Closing, told)) == pytest.approx(0.25 * (39 * 2 + 1000))
 
 
 def test_a_part_of_dev_that_is_all_of_it_is_none(machine: Machine, tmp_path: Path) -> None:

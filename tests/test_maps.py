@@ -7,7 +7,7 @@ import torch
 from models import tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
-from seq2seq_cli.model.maps import StepMatrix
+from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
 
 
 def tensors(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -96,6 +96,25 @@ def test_a_matrix_a_sentence() -> None:
 
     torch.testing.assert_close(chain(x_BTI, matrix_BOI, False), chain(x_BTI, matrix_BOI, True))
     assert torch.autograd.gradcheck(lambda x, matrix: chain(x, matrix, False), (x_BTI, matrix_BOI))
+
+
+def test_what_is_taken_of_it_has_its_precision() -> None:
+    """Also under autocast, in which search re-orders what attention reads in float32."""
+    steps = StepMatrix(torch.zeros(2, 3, 4), dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert steps.select(torch.tensor([1, 1])).matrix.dtype == torch.float32
+        assert steps.pick(torch.tensor([[2], [0]])).matrix.dtype == torch.float32
+        assert StepMatrix(torch.zeros(2, 3, 4)).matrix.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("in_int8", [False, True])
+def test_a_layer_that_is_to_be_exact_is_so_in_every_pass(in_int8: bool) -> None:
+    torch.manual_seed(0)
+    x, linear = torch.randn(5, 4), Linear(4, 3, exact=True)
+    with torch.no_grad():
+        said = Pass(torch.bfloat16, in_int8=in_int8).map(linear).product(x)
+        torch.testing.assert_close(said, nn.functional.linear(x, linear.weight, linear.bias))
+        assert Pass(torch.bfloat16).map(Linear(4, 3)).product(x).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("kind", ["bahdanau", "luong-general", "none"])

@@ -15,6 +15,7 @@ from models import (
     tiny_config,
     tiny_model,
     tiny_sentences,
+    vocabulary_of,
 )
 from torch import Tensor, nn
 
@@ -178,6 +179,20 @@ def test_samples_depend_on_the_seed_alone() -> None:
         torch.manual_seed(seed)
         drawn.append(explored(tiny.model, tiny.batch, 20, greedy=False))
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(("bias", "lengths"), [(-1e6, [4, 2, 6]), (1e6, [0, 0, 0])])
+def test_a_translation_has_to_end_at_the_greatest_length_of_its_own_source(
+    bias: float, lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "longest_translation", lambda pieces: pieces + 1)
+    model, sentences = tiny_model(tiny_config("bahdanau")), tiny_sentences((4, 2, 6))
+    with torch.no_grad():
+        vocabulary_of(model).bias_V[EOS] = bias
+    batch = sentences.batch(sentences.reads_BT, torch.ones_like(sentences.reads_BT, dtype=torch.bool))
+    drawn = explored(model, batch, 4, greedy=True)
+    assert [[len(one.tokens) for one in some] for some in drawn] == [[length] * 5 for length in lengths]
+    assert {one.ended for some in drawn for one in some} == {bias > 0}
 
 
 @pytest.mark.parametrize("alpha", [0.005, 0.5, 3.0])

@@ -154,13 +154,21 @@ def test_it_is_made_once(prepared: Prepared, data: DataConfig, tmp_path: Path, m
     assert texts(again.train, again.subwords) == texts(prepared.train, prepared.subwords)
     shorter = prepare(data.model_copy(update={"max_length": 3}), SUBWORD)
     assert texts(shorter.train, again.subwords) == [("ab", "ba"), ("c", "c")]
+    # The test text is not tokenised, whichever it is.
+    write_pairs(tmp_path / "test", DEV)
+    Path(tmp_path / "test.en2").write_text("x\n" * len(DEV), encoding="utf-8")
+    tested = prepare(data.model_copy(update={"test": str(tmp_path / "test"), "references": ["en2"]}), SUBWORD)
+    assert tested.directory == prepared.directory
 
 
 def test_another_text_or_setting_is_made_anew(prepared: Prepared, data: DataConfig, tmp_path: Path) -> None:
     other_setting = prepare(data, SubwordConfig(type="char", vocab_size=31))
     write_pairs(Path(str(data.train)), [*TRAIN[:-1], ("c", "b")])  # as long as before, and within the same second
     other_text = prepare(data, SUBWORD)
-    assert len({prepared.directory, other_setting.directory, other_text.directory}) == 3
+    write_pairs(Path(str(data.dev)), DEV[::-1])
+    other_dev = prepare(data, SUBWORD)
+    assert len({one.directory for one in (prepared, other_setting, other_text, other_dev)}) == 4
+    assert texts(other_dev.dev, other_dev.subwords)[-1] == DEV[0]
     assert texts(other_text.train, other_text.subwords)[-1] == ("c", "b")
     assert texts(prepared.train, prepared.subwords)[-1] == ("c", "c")
 

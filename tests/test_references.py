@@ -22,11 +22,13 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.corpora import find_test, open_test, open_text
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, bleu, paired, score_system, sentence_scores
+from seq2seq_cli.evaluation.testset import FoundTests
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.change import _change
 
@@ -59,6 +61,15 @@ def test_their_order_does_not_matter_and_one_twice_is_one() -> None:
     assert chance[0] == chance[1]
     twice = list(zip(FIRST, FIRST, strict=True))
     assert bleu(SYSTEM, twice, "13a") == pytest.approx(bleu(SYSTEM, FIRST, "13a"))
+
+
+def test_bleu_counts_the_orders_that_any_reference_has() -> None:
+    """Those of the first may all be shorter than four tokens."""
+    short = ["the dog", "we walk"]
+    for streams in ([short, SECOND], [SECOND, short]):
+        score = score_system(SYSTEM, list(zip(*streams, strict=True)), "13a").bleu
+        assert score.value == pytest.approx(BLEU().corpus_score(SYSTEM, streams).score)
+        assert "eff:no" in score.signature
 
 
 def test_every_translation_has_as_many() -> None:
@@ -185,6 +196,17 @@ def test_columns_and_suffixes_of_references(tmp_path: Path) -> None:
     built_in = find_test(from_dict({"data": {"test": str(tmp_path / "Q"), "references": ["en2"]}}).data)
     assert built_in is not None
     assert Lines.read(built_in).references == BOTH
+
+
+def test_runs_that_differ_in_references_are_read_apart(tmp_path: Path) -> None:
+    """What is read once for several runs is the same text with the same references."""
+    for name, lines in zip(("P.xx", "P.yy", "P.yy2"), (["a b", "c d"], FIRST, SECOND), strict=True):
+        write_lines(tmp_path / name, lines)
+    data = {"test": str(tmp_path / "P"), "train": "t", "dev": "d", "src": "xx", "tgt": "yy"}
+    texts, run = FoundTests(), Run(tmp_path / "run")
+    found = [texts.of(DataConfig.model_validate(data | more), run) for more in ({}, {"references": ["yy2"]}, {})]
+    assert [test.lines.references for test in found] == [FIRST, BOTH, FIRST]
+    assert found[0] is found[2]
 
 
 def test_references_that_translate_other_sentences_are_refused(tmp_path: Path) -> None:

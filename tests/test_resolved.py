@@ -188,6 +188,26 @@ def test_what_was_set_is_not_given_up(tmp_path: Path) -> None:
     assert load(path, [], {"attention.kind": "local-m"}).attention.radius == 4
 
 
+@pytest.mark.parametrize("radius", [4, 10])
+def test_a_default_that_is_set_is_one_no_more(run_file: Path, radius: int) -> None:
+    """Whether to another value or to its own: who changes other settings later does not lose it."""
+    chosen = load(run_file, [f"attention.radius={radius}"])
+    assert "attention.radius" not in chosen.defaults
+    assert "attention.temperature" in chosen.defaults
+    run_file.write_text(chosen.to_toml(), encoding="utf-8")
+    assert load(run_file, [], {"attention.kind": "local-m"}).attention.radius == radius
+
+
+def test_no_setting_of_a_section_is_left_open() -> None:
+    guided = load(None, ["training.guided_alignment=links", "training.guided_final_weight=0.25"]).resolved().training
+    assert (guided.guided_weight, guided.guided_final_weight) == (guided.guidance.first, 0.25)
+    rewarded = load(None, ["objective.kind=mrt", "objective.from_run=x"]).resolved().objective
+    assert {name: getattr(rewarded, name) for name in rewarded.own} == {
+        name: getattr(Rewarding(), name) for name in rewarded.own
+    }
+    assert load(None, []).resolved().data.corpus is not None
+
+
 @pytest.mark.parametrize("written", ['"attention.size"', '[["attention.size"]]', '["attention.sise"]', "[1]", "{}"])
 def test_a_list_of_defaults_that_is_none(tmp_path: Path, written: str) -> None:
     path = tmp_path / "config.toml"

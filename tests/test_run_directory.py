@@ -22,8 +22,9 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.weights import read_weights
-from seq2seq_cli.runs import Run
+from seq2seq_cli.runs import Run, write_json
 from seq2seq_cli.training.checkpoint import load_last
+from seq2seq_cli.training.directory import conclude, has_ended
 from seq2seq_cli.training.experiment import experiment
 from seq2seq_cli.training.progress import Evaluated
 
@@ -131,6 +132,20 @@ def test_of_two_that_begin_at_once_the_later_one_is_refused(quick: Config, tmp_p
     changed = quick.model_copy(update={"subword": quick.subword.model_copy(update={"vocab_size": 55})})
     with pytest.raises(RunError, match="exists already"):
         list(experiment(changed, run.directory, False, False, meanwhile))
+
+
+@pytest.mark.parametrize(
+    ("sittings", "ended"),
+    [([{}], False), ([{"ended": "1"}], True), ([{"ended": "1"}, {}], False), ([{}, {"ended": "2"}], True)],
+)
+def test_a_run_has_ended_where_its_last_sitting_has(
+    sittings: list[dict[str, str]], ended: bool, tmp_path: Path
+) -> None:
+    run = Run(tmp_path)
+    write_json(run.info, {"sittings": sittings})
+    assert has_ended(run) is ended
+    conclude(run)
+    assert has_ended(run)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import Terminal
@@ -17,6 +18,7 @@ from corpora import sentences, write_lines
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.decoding import every_line, stream
 from seq2seq_cli.decoding.every_line import LineGroup, Matter, Remark
+from seq2seq_cli.decoding.files import Ends
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Sampling, Translator
@@ -33,6 +35,38 @@ def test_groups_of_a_file_are_always_the_same(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(stream, "WAITING", 3)
     assert list(stream.groups_of("abcdefg")) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
     assert list(stream.groups_of([])) == []
+
+
+def test_numbers_of_lines_go_on_from_group_to_group(
+    terminal: Terminal, trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "WAITING", 2)
+    write_lines(tmp_path / "in", sentences(5, seed=4))
+    terminal.ok("translate", "--run", trained_run.directory, tmp_path / "in", "-o", tmp_path / "out", "--nbest", 2)
+    rows = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
+    assert [int(row.partition("\t")[0]) for row in rows] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_all_that_decides_a_translation_is_noted_of_it(trained_run: Run, tmp_path: Path) -> None:
+    text, other = tmp_path / "in", tmp_path / "other"
+    write_lines(text, ["ta"])
+    write_lines(other, ["nu"])
+
+    def noted(source: Path = text, precision: str = "fp32", **wanted: Any) -> dict[str, object]:
+        found = Ends(source, tmp_path / "out").unfinished(
+            trained_run, precision, Wanted(**{"decoding": DecodingConfig(beam=2), **wanted})
+        )
+        assert found is not None
+        return found.description
+
+    plain, changed = noted(), set[str]()
+    for more in (
+        {"source": other}, {"precision": "bf16"}, {"decoding": DecodingConfig(beam=3)}, {"sampling": Sampling(seed=3)},
+        {"best": 2}, {"numbered": True}, {"pieces": True}, {"replace_unknown": True},
+    ):  # fmt: skip
+        [name] = [name for name, value in noted(**more).items() if value != plain[name]]
+        changed.add(name)
+    assert changed == {"input text", "precision", "settings"}
 
 
 def unfinished(tmp_path: Path, numbered: bool = False) -> Unfinished:

@@ -17,6 +17,7 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.kinds.attentions import KINDS, find
@@ -226,6 +227,17 @@ def test_samples_come_from_their_seed(translator: Translator) -> None:
     assert hot != greedy
     assert drawn(1, top_k=1) == greedy
     assert drawn(5, temperature=0.001) == greedy
+
+
+def test_what_is_drawn_for_a_line_goes_by_its_number_and_not_by_the_lines_around_it(translator: Translator) -> None:
+    def drawn(found: list[Sentence]) -> list[tuple[str, ...]]:
+        return [one[0].pieces for one in translator.search(found, sampling=Sampling(temperature=3.0))]
+
+    lines = translator.sentences([LINES[0]] * 3 + LINES[:5])
+    together = drawn(lines)
+    assert len(set(together[:3])) > 1
+    assert [drawn([line])[0] for line in lines] == together
+    assert drawn(translator.sentences(LINES[2:5], first=5)) == together[5:]
 
 
 def test_a_sample_scores_what_it_is(translator: Translator) -> None:

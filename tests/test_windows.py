@@ -68,6 +68,14 @@ def test_local_p_places_its_window_by_each_sentences_own_length() -> None:
     assert seen(view.mask_BTS) == [[[2, 3, 4, 5]], [[0, 1, 2]]]
 
 
+def test_local_p_tells_neighbours_apart_in_every_precision() -> None:
+    """Next to 496 bfloat16 has 498."""
+    with torch.no_grad():
+        view = three_quarters(2)(QUERIES_B1D[:1], memory_of(664), 0, Pass(torch.bfloat16))
+    assert view.centre_BT is not None
+    assert view.centre_BT.dtype == torch.float32
+
+
 def test_local_p_weighs_by_a_gaussian_of_half_the_radius() -> None:
     # sigma = 4/2 = 2, so the factor is exp(-(s - p)^2 / 8); p = 3: squares 9, 4, 1, 0, 1
     view = three_quarters(4)(QUERIES_B1D[:1], memory_of(5), 0, Pass())

@@ -79,6 +79,15 @@ def test_everyone_has_a_turn(shop: Shop) -> None:
     assert shop.x.asked[1:] == [["m0", "f0", "o0", "m1"], ["m2", "f1", "m3", "m4"], ["m5", "m6", "m7"]]
 
 
+def test_one_who_asks_for_another_search_waits_for_one_batch_of_many(shop: Shop) -> None:
+    many = shop.submit([f"m{i}" for i in range(9)])
+    other = shop.submit(["o"], settings=DecodingConfig(beam=2, batch_tokens=100))
+    shop.let_go()
+    assert (heard(other), len(heard(many))) == (["o"], 9)
+    assert [len(batch) for batch in shop.x.asked[1:]] == [4, 1, 4, 1]
+    assert shop.x.asked[2] == ["o"]
+
+
 def test_long_sentences_make_small_batches(shop: Shop) -> None:
     search = Search("x", FOUR_AT_A_TIME)
     answers = [
