@@ -120,12 +120,12 @@ def _show(checked: Checked, languages: tuple[str, str]) -> None:
     if found or checked.unpaired:
         console.table(_table(checked, found))
     else:
-        console.result(counted(checked.pairs, "pair"))
+        console.result(f"{counted(checked.pairs, 'pair')}: nothing is the matter with them")
     for line in _details(checked, languages):
         console.result(line)
     kinds = [one.kind.row.name for one in checked.findings if not one.pairs]
     names = [name for name in kinds if checked.test_pairs or not name.startswith("overlap")]
-    console.result(f"\nnot found: {', '.join(names)}")
+    console.result(f"\nlooked for and not found: {', '.join(names)}")
 
 
 def _table(checked: Checked, found: list[Finding]) -> Table:
