@@ -22,7 +22,9 @@ from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.ranks import ALONE, Ranks, joined
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import experiment as experiment_module
+from seq2seq_cli.training import loop
 from seq2seq_cli.training.experiment import Begun, experiment
+from seq2seq_cli.training.progress import Progress
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 """Meets over the loopback device."""
@@ -197,6 +199,15 @@ def test_two_processes_translate_and_score_in_order(trained_run: Run, tmp_path: 
         command("score", source, tmp_path / f"{name}.best", "-o", scores, "--run", trained_run.directory)
         shown[name] = [output.read_text(encoding="utf-8"), scores.read_text(encoding="utf-8")]
     assert shown["one"] == shown["two"]
+
+
+def test_what_is_random_is_another_in_each_step_and_process() -> None:
+    """Processes that dropped the same would learn from fewer cases than they are."""
+    seeds = set()
+    for seed, step, rank in ((1, 4, 0), (2, 4, 0), (1, 5, 0), (1, 4, 1), (1, 4, 0)):
+        loop._seed(seed, Progress(step=step), Ranks(rank, size=2))
+        seeds.add(torch.initial_seed())
+    assert len(seeds) == 4
 
 
 @pytest.mark.parametrize("items", [0, 1, 5, 6])
