@@ -115,6 +115,7 @@ def test_no_terminal_breaks_a_name_or_a_number(width: int, monkeypatch: pytest.M
 
 
 def test_a_pipe_is_as_wide_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     name = "long-" * 60
     console.table(comparison_table(comparison(evaluation(name, WORSE))))
     assert any(name in line and "1,234" in line for line in capsys.readouterr().out.splitlines())
