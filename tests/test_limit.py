@@ -18,6 +18,7 @@ from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.state import ModelState
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import Run
@@ -201,10 +202,29 @@ def test_how_long_the_test_takes_goes_by_its_characters(monkeypatch: pytest.Monk
     told = SimpleNamespace(
         prepared=SimpleNamespace(test_lines=Lines(lines, lines)),
         deadline=deadline,
-        _translator=lambda: None,
         _watch=lambda what: None,
     )
-    assert Closing._test_seconds(cast(Closing, told)) == pytest.approx(0.25 * (39 * 2 + 1000))
+    assert Closing._test_seconds(cast(Closing, told), cast(Translator, None)) == pytest.approx(0.25 * (39 * 2 + 1000))
+
+
+def test_loading_the_model_is_no_part_of_the_expected_time(
+    corpus: TinyCorpus, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is loaded again only where its weights are others since."""
+    loads, load = count(), Translator.load
+
+    def slow(run: Path, device: str, precision: str) -> Translator:
+        next(loads)
+        machine.now += 3.0
+        return load(run, device, precision)
+
+    monkeypatch.setattr(Translator, "load", slow)
+    machine.row = 0.0001
+    happened = list(experiment(limited(corpus), tmp_path / "run"))
+    expected = only(happened, Following).test_seconds
+    assert expected is not None
+    assert expected < 3
+    assert next(loads) == 1 + sum(isinstance(event, Averaged) and event.kept for event in happened)
 
 
 def test_a_part_of_dev_that_is_all_of_it_is_none(machine: Machine, tmp_path: Path) -> None:

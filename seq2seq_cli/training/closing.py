@@ -92,14 +92,16 @@ class Closing:
     def happenings(self, pictures: int) -> Iterator[Following | Averaged | Evaluation | Change | Pictures | LeftOut]:
         """Do one thing after the other, and yield what came of it. ``pictures`` is the number of dev sentences to be
         drawn."""
-        following = None
+        translator = following = None
         if not math.isinf(self.deadline.at):
-            following = self._following()
+            translator = self._translator()
+            following = self._following(translator)
             yield following
         averaged = self._mean_in_time()
         if averaged is not None:
             yield averaged
-        translator = self._translator()
+        if translator is None or (isinstance(averaged, Averaged) and averaged.kept):
+            translator = self._translator()
         tested = None
         if self.prepared.test_lines is not None:
             told = self._tested(translator, following)
@@ -123,9 +125,9 @@ class Closing:
     def _translator(self) -> Translator:
         return Translator.load(self.run.directory, str(self.learner.device), "fp32")
 
-    def _following(self) -> Following:
+    def _following(self, translator: Translator) -> Following:
         kept = [path for path in self._last_weights() if path.is_file()]
-        expected = self._test_seconds()
+        expected = self._test_seconds(translator)
         left = max(0.0, self.deadline.left)
         there = {
             MEAN: len(kept) >= 2,
@@ -187,7 +189,7 @@ class Closing:
             return LeftOut(TEST, again)
         return self._in_time(lambda: evaluate_run(self.run, test, translator, self._watch(TEST)), TEST, again)
 
-    def _test_seconds(self) -> float | None:
+    def _test_seconds(self, translator: Translator) -> float | None:
         """About how long the test will take, extrapolated from some of its lines."""
         test = self.prepared.test_lines
         if test is None:
@@ -195,7 +197,7 @@ class Closing:
         some = [test.src[row] for row in spread(list(range(len(test.src))), PROBED)]
         began = self.deadline.left
         try:
-            best_of_each(self._translator(), some, watch=self._watch(TEST))
+            best_of_each(translator, some, watch=self._watch(TEST))
         except OutOfTimeError:
             return None
         return (began - self.deadline.left) * sum(map(len, test.src)) / max(1, sum(map(len, some)))
