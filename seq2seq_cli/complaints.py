@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import Repr
 from typing import Any
 
 from seq2seq_cli.errors import suggestion
@@ -38,6 +39,25 @@ def complaint(detail: Mapping[str, Any]) -> str:
         return f"must be {given['expected']}.{f' {near}' if near else ''}"
     said: str = detail["msg"].removeprefix("Value error, ")
     return said.replace("Input should be", "must be")
+
+
+def of_value(name: str, detail: Mapping[str, Any]) -> str:
+    """The same, after the ``name`` of the setting ("" for all of them together) and its value."""
+    message = complaint(detail)
+    if detail["type"] in ("value_error", "missing") or "input" not in detail:
+        return f"{name}: {message}" if name else message
+    return f"{name} = {_shortened(detail['input'])}: {message}"
+
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+
+
+def _shortened(value: object) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _plain(end: Any) -> Any:

@@ -17,6 +17,7 @@ from models import tiny_config
 
 from seq2seq_cli import contract
 from seq2seq_cli.config.loading import from_dict, load
+from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.kinds.attentions import GROUP, KINDS, find, installed, kinds
 from seq2seq_cli.kinds.installed import offers
@@ -157,6 +158,18 @@ def test_an_alias_may_not_be_another_packages_name(site: Path) -> None:
         find("yours")
 
 
+def config_of_a_mechanism(site: Path, source: str) -> Config:
+    """Of a package whose mechanism is built as the ``source`` of its module says."""
+    install(
+        site,
+        "seq2seq-mine",
+        {"mine_row": row(more='module="mine_parts"'), "mine_parts": source},
+        {"mine": "mine_row:KIND"},
+    )
+    look_again()
+    return tiny_config("mine")
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -168,14 +181,7 @@ def test_an_alias_may_not_be_another_packages_name(site: Path) -> None:
     ],
 )
 def test_a_mechanism_that_cannot_be_built(site: Path, source: str, said: str) -> None:
-    install(
-        site,
-        "seq2seq-mine",
-        {"mine_row": row(more='module="mine_parts"'), "mine_parts": source},
-        {"mine": "mine_row:KIND"},
-    )
-    look_again()
-    config = tiny_config("mine")
+    config = config_of_a_mechanism(site, source)
     with pytest.raises(ConfigError) as caught:
         build(config, 9, 9)
     assert "the package seq2seq-mine " in str(caught.value)
@@ -185,14 +191,7 @@ def test_a_mechanism_that_cannot_be_built(site: Path, source: str, said: str) ->
 
 def test_a_users_mistake_that_a_package_finds_is_told_as_it_is(site: Path) -> None:
     source = "from seq2seq_cli.errors import ConfigError\ndef build(parts):\n    raise ConfigError('too small.')"
-    install(
-        site,
-        "seq2seq-mine",
-        {"mine_row": row(more='module="mine_parts"'), "mine_parts": source},
-        {"mine": "mine_row:KIND"},
-    )
-    look_again()
-    config = tiny_config("mine")
+    config = config_of_a_mechanism(site, source)
     with pytest.raises(ConfigError, match=r"^too small\.$"):
         build(config, 9, 9)
 

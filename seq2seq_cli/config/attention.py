@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from seq2seq_cli.complaints import complaint
+from seq2seq_cli.complaints import of_value
 from seq2seq_cli.config.sections import Positive, Section, Size, settled
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window, find, row_of
@@ -175,8 +175,7 @@ def _undeclared(detail: Any, known: list[str]) -> str:
     key = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
         return f"{key} is unknown. {suggestion(key, known) or 'Known: ' + ', '.join(known) + '.'}"
-    message = complaint(detail).removesuffix(".")
-    return f"{key} = {detail['input']!r}: {message}" if key and "input" in detail else message
+    return of_value(key, detail).removesuffix(".")
 
 
 def _means_nothing(name: str, row: Kind) -> str:

@@ -10,12 +10,11 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from reprlib import Repr
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from seq2seq_cli.complaints import complaint
+from seq2seq_cli.complaints import of_value
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import DEFAULTS, Config, all_keys, value_of
 from seq2seq_cli.errors import ConfigError, suggestion
@@ -209,17 +208,6 @@ def _parse_value(text: str) -> object:
         return text
 
 
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
-
-
-def _shortened(value: object) -> str:
-    try:
-        return _SHORT.repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-
-
 def _explain(detail: Any, where: str | None, names: Mapping[str, str]) -> str:
     place = [str(part) for part in detail["loc"]]
     key = ".".join(place)
@@ -229,7 +217,4 @@ def _explain(detail: Any, where: str | None, names: Mapping[str, str]) -> str:
     if detail["type"] == "extra_forbidden":
         known = all_keys() if len(place) > 1 else list(Config.model_fields)
         return f"{prefix}{told} is unknown. {suggestion(key, known) or 'See `seq2seq config show` for all there are.'}"
-    message = complaint(detail)
-    if detail["type"] in ("value_error", "missing") or "input" not in detail:
-        return f"{prefix}{told}: {message}" if key else f"{prefix}{message}"
-    return f"{prefix}{told} = {_shortened(detail['input'])}: {message}"
+    return f"{prefix}{of_value(told, detail)}"
