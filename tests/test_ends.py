@@ -20,7 +20,7 @@ from learners import Lesson
 from typer.models import OptionInfo
 
 from seq2seq_cli.cli.app import app
-from seq2seq_cli.cli.options import decoding_settings
+from seq2seq_cli.cli.opening import decoding_settings
 from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION, DecodingConfig
 from seq2seq_cli.config.whole import Config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, opening, options
 from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
@@ -83,12 +83,12 @@ def align(
     from seq2seq_cli.evaluation.linking import check_method, pharaoh
     from seq2seq_cli.runs import open_run
 
-    options.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
-    options.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
+    checks.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
+    checks.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
     method = symmetrize or "grow-diag-final-and"
     check_method(method)
-    options.check_paths([source, target, gold], {"-o": output, "--soft": soft})
-    options.refuse_int8(precision)
+    checks.check_paths([source, target, gold], {"-o": output, "--soft": soft})
+    checks.refuse_int8(precision)
     set_threads(threads)
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
@@ -96,12 +96,12 @@ def align(
     wanted = None if gold is None else read_gold(gold, sizes, gold_from, notes.append)
     for note in notes:
         console.notice(note)
-    opened, backward = options.chosen_run(run), None
-    forward = options.load_attending(opened, device, precision)
+    opened, backward = opening.chosen_run(run), None
+    forward = opening.load_attending(opened, device, precision)
     if reverse_run is not None:
         reverse = open_run(reverse_run)
         check_reverse(opened, reverse)
-        backward = options.load_attending(reverse, device, precision)
+        backward = opening.load_attending(reverse, device, precision)
     long = overlong_pairs(forward, lines.src, lines.tgt)
     if backward is not None:
         long |= overlong_pairs(backward, lines.tgt, lines.src)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks
 
 if TYPE_CHECKING:
     from seq2seq_cli.kinds.attentions import Kind
@@ -40,7 +40,7 @@ def _list_all() -> None:
     from seq2seq_cli import console
     from seq2seq_cli.kinds.attentions import RESERVED, kinds
 
-    options.warn_of_packages(RESERVED)
+    checks.warn_of_packages(RESERVED)
     rows = [(", ".join(kind.names), kind.formula, kind.wiring, kind.paper, kind.cost) for kind in kinds()]
     if not sys.stdout.isatty():
         for row in rows:

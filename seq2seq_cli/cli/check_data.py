@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, options
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -63,15 +63,15 @@ def check_data(
     from seq2seq_cli.data.corpora import find_corpus, open_test, open_text
     from seq2seq_cli.errors import ConfigError
 
-    options.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
-    options.refuse(not test, {"--reference": references}, "needs --test")
+    checks.refuse(fix is None, {"--overwrite": overwrite or None}, "needs --fix")
+    checks.refuse(not test, {"--reference": references}, "needs --test")
     notes: list[str] = []
     if not text:
-        options.refuse(True, {"--src": src, "--tgt": tgt}, "needs a text of your own")
+        checks.refuse(True, {"--src": src, "--tgt": tgt}, "needs a text of your own")
         found = find_corpus(DataConfig(corpus=corpus), notes.append)
         pairs, against, languages = found.train, found.test, (found.src, found.tgt)
     else:
-        options.refuse(True, {"--corpus": corpus}, "is the built-in text, and you name your own")
+        checks.refuse(True, {"--corpus": corpus}, "is the built-in text, and you name your own")
         src, tgt = languages_in(text) or (src, tgt) if (src, tgt) == (None, None) else (src, tgt)
         if src is None or tgt is None or src == tgt:
             raise ConfigError("two languages are needed.", "command line", "Name them as --src and --tgt.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options, streams
+from seq2seq_cli.cli import checks, options, streams
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def compare(
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)
-    options.warn_of_packages(attentions)
+    checks.warn_of_packages(attentions)
     plan = planned_runs(attentions, seeds, files, settings.config, settings.changes, texts.flags | training.flags)
     for planned in plan:
         planned.check(overwrite)

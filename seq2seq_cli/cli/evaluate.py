@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, options
 
 
 def evaluate(
@@ -57,9 +57,7 @@ def evaluate(
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
     files.check(asked.test)
-    options.refuse(
-        files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output"
-    )
+    checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
     terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, opening, options
 
 
 def plot(
@@ -44,13 +44,13 @@ def plot(
     from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
 
-    translator = options.load_attending(options.chosen_run(run), device, "fp32")
-    sentence, target = options.text_argument(sentence, "SENTENCE"), options.text_argument(target, "--target")
+    translator = opening.load_attending(opening.chosen_run(run), device, "fp32")
+    sentence, target = checks.text_argument(sentence, "SENTENCE"), checks.text_argument(target, "--target")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
     scoring = Scoring(head=None if head is None else head - 1)
     if target is None:
-        settings = options.decoding_settings(translator.config, beam=beam)
+        settings = opening.decoding_settings(translator.config, beam=beam)
         hypothesis = translator.search(translator.sentences([sentence], BEST), settings)[0][0]
         if head is not None:
             ids = translator.subwords.tgt.ids(list(hypothesis.pieces))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, options
 
 
 def report(
@@ -40,8 +40,8 @@ def report(
     from seq2seq_cli.report.shown import chosen_rows
     from seq2seq_cli.runs import open_run
 
-    options.check_paths(files_of(asked.test or []), {"--output": output})
-    options.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
+    checks.check_paths(files_of(asked.test or []), {"--output": output})
+    checks.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
     terms = asked.terms(len(runs or []), one_source=True)
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]

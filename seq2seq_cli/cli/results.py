@@ -39,7 +39,7 @@ class ResultFiles:
 
     def check(self, test: list[str] | None) -> None:
         """Raises UserError for a file that cannot be written, or that would overwrite a file of the test set."""
-        from seq2seq_cli.cli.options import check_paths
+        from seq2seq_cli.cli.checks import check_paths
 
         if self.sentences is not None:
             from seq2seq_cli.report.exports import require_sentence_format

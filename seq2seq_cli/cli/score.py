@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, opening, options
 from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
@@ -49,12 +49,12 @@ def score(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.ranks import joined
 
-    options.check_paths([source, target], {"-o": output})
-    options.refuse_int8(precision)
+    checks.check_paths([source, target], {"-o": output})
+    checks.refuse_int8(precision)
     set_threads(threads)
     text = Lines.read(LineFiles(source, target))
-    translator = Translator.load(options.chosen_run(run).directory, device, precision)
-    alpha = options.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
+    translator = Translator.load(opening.chosen_run(run).directory, device, precision)
+    alpha = opening.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
     long = overlong_pairs(translator, text.src, text.tgt, pieces)
     scoring = Scoring(alpha, text=False, alignment=False)
     with joined() as ranks:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import checks, opening, options
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ def translate(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
 
-    options.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
-    options.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
-    options.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
+    checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
+    checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
+    checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads)
-    opened = options.chosen_run(run)
+    opened = opening.chosen_run(run)
     translator = Translator.load(opened.directory, device, precision)
     best = nbest or 1
-    decoding = options.decoding_settings(
+    decoding = opening.decoding_settings(
         translator.config,
         beam=beam if beam is not None else max(best, translator.config.decoding.beam),
         length_penalty=length_penalty,
@@ -103,7 +103,7 @@ def translate(
         max_length=max_length,
         batch_tokens=batch_tokens,
     )
-    options.check_paths([source], {"-o": output})
+    checks.check_paths([source], {"-o": output})
     if best > decoding.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {decoding.beam}.", "--nbest")
     if replace_unk and not translator.config.attention.row.attends:

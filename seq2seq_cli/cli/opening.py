@@ -1,0 +1,44 @@
+"""The run that a command is about, opened as its options say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seq2seq_cli.config.sections import DecodingConfig
+    from seq2seq_cli.config.whole import Config
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.runs import Run
+
+
+def chosen_run(directory: Path | None) -> Run:
+    """The run that was named, or else the newest, whose name is then printed. Raises RunError as ``open_run`` does."""
+    from seq2seq_cli import console
+    from seq2seq_cli.ranks import first_of_its_job
+    from seq2seq_cli.runs import open_run
+
+    run = open_run(directory)
+    if directory is None and first_of_its_job():
+        console.notice(f"run: {run.directory} (the newest)")
+    return run
+
+
+def load_attending(run: Run, device: str, precision: str) -> Translator:
+    """The model of a run. Raises RunError where it has no attention to look at."""
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.errors import RunError
+
+    translator = Translator.load(run.directory, device, precision)
+    if not translator.config.attention.row.attends:
+        hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
+        raise RunError(f"attention kind {translator.config.attention.kind} gives no weights.", str(run.directory), hint)
+    return translator
+
+
+def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
+    """A run's decoding settings with the given options laid over them. Raises ConfigError for values that no settings
+    file may hold either."""
+    from seq2seq_cli.config.loading import decoding_with
+
+    return decoding_with(config.decoding, given)
