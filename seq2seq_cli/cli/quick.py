@@ -1,7 +1,7 @@
 """What makes a command start and end quickly: Python's garbage collector looks for nothing where there is nothing to find.
 
-Loading torch makes half a million objects that stay until the end. The collector goes through them again and again while
-they become more, a tenth of the time that loading takes, and once more when the process ends, another third.
+Loading torch makes a quarter of a million objects that stay until the end. The collector goes through them again and again
+while they become more (0.1 of the 1.3 s that `import torch` takes), and once more when the process ends (0.4 s).
 """
 
 from __future__ import annotations
