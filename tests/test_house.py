@@ -7,7 +7,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from commands import Terminal
 
+from seq2seq_cli.cli import quick
 from seq2seq_cli.runs import Run
 
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
@@ -109,20 +111,25 @@ def test_functions_fit_a_screen() -> None:
                 assert (node.end_lineno or 0) - first.lineno < 60, f"{path}: {node.name}"
 
 
-def loaded(packages: set[str], arguments: list[str]) -> str:
-    """Which of these packages a command loads, in a process of its own."""
+def after(arguments: list[str], told: str) -> str:
+    """What the expression ``told`` comes to when a command has run, in a process of its own."""
     program = f"""
-import sys
+import gc, sys
 from seq2seq_cli.cli.app import main
 sys.argv = ["seq2seq", *{arguments!r}]
 try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-print(sorted({packages!r} & set(sys.modules)))
+print({told})
 """
     done = subprocess.run([sys.executable, "-c", program], input="ta\n", capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[-1]
+
+
+def loaded(packages: set[str], arguments: list[str]) -> str:
+    """Which of these packages a command loads."""
+    return after(arguments, f"sorted({packages!r} & set(sys.modules))")
 
 
 @pytest.mark.slow
@@ -133,7 +140,45 @@ def test_light_commands_leave_heavy_packages_alone(arguments: list[str]) -> None
     assert loaded(HEAVY, arguments) == "[]"
 
 
+UNNEEDED = {"torch._dynamo", "sympy", "pyarrow", "datasets", "sacrebleu", "matplotlib", "altair"}
+"""What no search needs: torch's compiler, which takes longer to load than a line takes to translate; and what only training
+texts, scores and pictures need."""
+
+
 @pytest.mark.slow
-def test_a_search_leaves_what_it_does_not_need_alone(trained_run: Run) -> None:
-    """torch's compiler takes longer to load than a line takes to translate."""
-    assert loaded({"torch", "torch._dynamo"}, ["translate", "--run", str(trained_run.directory)]) == "['torch']"
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["translate"],
+        ["plot", "ta"],
+        ["score", "{text}", "{text}"],
+        ["align", "--source", "{text}", "--target", "{text}"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_search_leaves_what_it_does_not_need_alone(trained_run: Run, tmp_path: Path, arguments: list[str]) -> None:
+    text = tmp_path / "text"
+    text.write_text("ta\n", encoding="utf-8")
+    given = [argument.format(text=text) for argument in arguments]
+    assert loaded({"torch"} | UNNEEDED, [*given, "--run", str(trained_run.directory)]) == "['torch']"
+
+
+@pytest.mark.slow
+def test_what_torch_has_loaded_is_hidden_from_the_collector_which_works_again(trained_run: Run) -> None:
+    told = "gc.isenabled() and gc.get_freeze_count() > 100_000"
+    assert after(["translate", "--run", str(trained_run.directory)], told) == "True"
+
+
+def test_a_run_that_is_not_there_is_told_before_torch_is_loaded(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text"
+    text.write_text("ta\n", encoding="utf-8")
+    monkeypatch.setattr(quick, "load_torch", lambda: pytest.fail("loaded"))
+    for arguments in (
+        ["translate"],
+        ["plot", "ta"],
+        ["score", text, text],
+        ["align", "--source", text, "--target", text],
+    ):
+        assert "there is no such run directory" in terminal.refused(*arguments, "--run", tmp_path / "none")

@@ -19,8 +19,9 @@ from seq2seq_cli.data.cache import STALE_SECONDS, cache_root, cached
 from seq2seq_cli.data.epochs import TrainingText
 from seq2seq_cli.data.pairs import LineFiles
 from seq2seq_cli.data.prepare import Prepared, prepare
+from seq2seq_cli.data.ragged import RaggedIds
 from seq2seq_cli.data.subword import UNK, Subwords
-from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit, TokenisedText, write_shards
+from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText, write_shards
 from seq2seq_cli.errors import BrokenOffError, DataError
 
 SUBWORD = SubwordConfig(type="char", vocab_size=30)

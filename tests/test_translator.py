@@ -402,3 +402,10 @@ def test_a_text_is_no_list_of_lines(translator: Translator) -> None:
     ):
         with pytest.raises(DataError, match="where a list of lines is meant"):
             call()
+
+
+def test_loading_a_model_draws_no_random_numbers(trained_run: Run) -> None:
+    """Drawing weights that are read from a file next would take as long as reading them."""
+    before = torch.get_rng_state()
+    Translator.load(trained_run.directory, precision="fp32")
+    assert torch.equal(torch.get_rng_state(), before)

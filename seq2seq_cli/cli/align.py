@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import checks, opening, options
+from seq2seq_cli.cli import checks, opening, options, quick
 from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
@@ -74,6 +74,12 @@ def align(
 
         seq2seq align --run runs/x --reverse-run runs/y --source P/test.de --target P/test.en --gold test.gold
     """
+    checks.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
+    checks.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
+    checks.check_paths([source, target, gold], {"-o": output, "--soft": soft})
+    checks.refuse_int8(precision)
+    opened = opening.chosen_run(run)
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
@@ -83,12 +89,8 @@ def align(
     from seq2seq_cli.evaluation.linking import check_method, pharaoh
     from seq2seq_cli.runs import open_run
 
-    checks.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
-    checks.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
     method = symmetrize or "grow-diag-final-and"
     check_method(method)
-    checks.check_paths([source, target, gold], {"-o": output, "--soft": soft})
-    checks.refuse_int8(precision)
     set_threads(threads)
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
@@ -96,7 +98,7 @@ def align(
     wanted = None if gold is None else read_gold(gold, sizes, gold_from, notes.append)
     for note in notes:
         console.notice(note)
-    opened, backward = opening.chosen_run(run), None
+    backward = None
     forward = opening.load_attending(opened, device, precision)
     if reverse_run is not None:
         reverse = open_run(reverse_run)

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from seq2seq_cli import signals
-from seq2seq_cli.cli import streams
+from seq2seq_cli.cli import quick, streams
 from seq2seq_cli.cli.align import align
 from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
 from seq2seq_cli.cli.attentions import attentions
@@ -86,6 +86,7 @@ def main() -> None:
     """Run a command. Exit status: 0 done; 1 a bug (with its traceback); 2 an error that the user can mend; 3
     (check-data) damage was found; 128 plus the signal's number where a signal ended it (130 for Ctrl-C); 141 nobody
     reads the output any more."""
+    quick.end_quickly()
     streams.open_closed()
     try:
         # All commands end in the same way: half-written files are removed, and the user is told how to go on.

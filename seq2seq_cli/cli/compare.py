@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import checks, options, streams
+from seq2seq_cli.cli import checks, options, quick, streams
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def compare(
 
         seq2seq compare --attentions none,bahdanau --seeds 3 --corpus bible-es-en --max-minutes 30 --run runs/bible
     """
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import comparison_table, print_lengths
     from seq2seq_cli.device import set_threads

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import checks, options
+from seq2seq_cli.cli import checks, options, quick
 
 
 def evaluate(
@@ -49,6 +49,7 @@ def evaluate(
 
         seq2seq eval runs/x runs/y --test P/test --plot lengths.pdf --latex table.tex --sentences all.tsv
     """
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import ResultFiles, comparison_table, print_lengths
     from seq2seq_cli.device import set_threads

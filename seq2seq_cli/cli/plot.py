@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import checks, opening, options
+from seq2seq_cli.cli import checks, opening, options, quick
 
 
 def plot(
@@ -36,15 +36,16 @@ def plot(
 
         seq2seq plot --run runs/multi-head "Ein Hund schläft." --head 2
     """
+    opened = opening.chosen_run(run)
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.text import clean
     from seq2seq_cli.decoding.sentences import BEST
     from seq2seq_cli.decoding.translator import Scoring
     from seq2seq_cli.errors import DataError
-    from seq2seq_cli.report.heatmaps import save_picture
     from seq2seq_cli.report.terminal import terminal_heatmap
 
-    translator = opening.load_attending(opening.chosen_run(run), device, "fp32")
+    translator = opening.load_attending(opened, device, "fp32")
     sentence, target = checks.text_argument(sentence, "SENTENCE"), checks.text_argument(target, "--target")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
@@ -62,6 +63,8 @@ def plot(
         console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))
         console.notice(hypothesis.text)
         return
+    from seq2seq_cli.report.heatmaps import save_picture
+
     for warning in save_picture(hypothesis.alignment, output, hypothesis.text, merge=not pieces):
         console.warn(warning)
     console.notice(f"{hypothesis.text}\nwritten to {output} and {output.with_suffix('.json')}")

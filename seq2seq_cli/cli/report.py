@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import checks, options
+from seq2seq_cli.cli import checks, options, quick
 
 
 def report(
@@ -32,6 +32,7 @@ def report(
 
         seq2seq report runs/none runs/bahdanau --test P/test -o bottleneck.html
     """
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import files_of
     from seq2seq_cli.device import set_threads

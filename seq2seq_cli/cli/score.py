@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import checks, opening, options
+from seq2seq_cli.cli import checks, opening, options, quick
 from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
@@ -42,6 +42,10 @@ def score(
 
         seq2seq translate input.txt --pieces -o out.pieces; seq2seq score input.txt out.pieces --pieces
     """
+    checks.check_paths([source, target], {"-o": output})
+    checks.refuse_int8(precision)
+    opened = opening.chosen_run(run)
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
@@ -49,11 +53,9 @@ def score(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.ranks import joined
 
-    checks.check_paths([source, target], {"-o": output})
-    checks.refuse_int8(precision)
     set_threads(threads)
     text = Lines.read(LineFiles(source, target))
-    translator = Translator.load(opening.chosen_run(run).directory, device, precision)
+    translator = Translator.load(opened.directory, device, precision)
     alpha = opening.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
     long = overlong_pairs(translator, text.src, text.tgt, pieces)
     scoring = Scoring(alpha, text=False, alignment=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq_cli.cli import options
+from seq2seq_cli.cli import options, quick
 
 if TYPE_CHECKING:
     import socket
@@ -47,6 +47,7 @@ def serve(
         curl http://127.0.0.1:8000/translate -H 'Content-Type: application/json' -d '{"sentences": ["Guten Tag!"]}'
     """
     _require_web()
+    quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.serving import server

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import options, streams
+from seq2seq_cli.cli import options, quick, streams
 from seq2seq_cli.wording import shell_word
 
 BEGAN = time.monotonic()
@@ -72,6 +72,7 @@ def train(
         **texts.flags,
         **training.flags,
     }
+    quick.load_torch()
     from seq2seq_cli.training.experiment import default_run, experiment
     from seq2seq_cli.training.start import load_settings
 

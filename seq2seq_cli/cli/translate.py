@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seq2seq_cli.cli import checks, opening, options
+from seq2seq_cli.cli import checks, opening, options, quick
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -82,17 +82,18 @@ def translate(
 
         echo "Guten Morgen!" | seq2seq translate --beam 5 --nbest 3
     """
+    checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
+    checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
+    checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
+    opened = opening.chosen_run(run)
+    quick.load_torch()
     from seq2seq_cli.decoding.files import Ends
     from seq2seq_cli.decoding.translator import Sampling, Translator
     from seq2seq_cli.decoding.wanted import Wanted
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.errors import ConfigError
 
-    checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
-    checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
-    checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     set_threads(threads)
-    opened = opening.chosen_run(run)
     translator = Translator.load(opened.directory, device, precision)
     best = nbest or 1
     decoding = opening.decoding_settings(

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from seq2seq_cli.data.ragged import RaggedIds
 from seq2seq_cli.data.subword import BOS, EOS, PAD
-from seq2seq_cli.data.tokenised import RaggedIds, TokenisedSplit
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
+
+if TYPE_CHECKING:  # a search makes batches too, and needs none of what reads a training text
+    from seq2seq_cli.data.tokenised import TokenisedSplit
 
 POOL_TOKENS = 300_000
 """How many target positions are shuffled together before they are sorted by length. Larger pools need less padding;

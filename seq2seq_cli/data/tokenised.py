@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq_cli.data.guidance import PieceLinks
+from seq2seq_cli.data.ragged import RaggedIds
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.runs import written_whole
 
@@ -26,13 +27,6 @@ SMALL = 1 << 16
 """Ids of a vocabulary of at most so many pieces fit into two bytes."""
 SLICE = 10_000
 """Lines tokenised together. As lists of Python's numbers, ids take 50 times as much room as on disk."""
-
-
-class RaggedIds(NamedTuple):
-    """Rows of piece ids laid end to end in ``values``; ``lengths`` (int32) are the lengths of the rows."""
-
-    values: np.ndarray
-    lengths: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Translator:
         subwords = Subwords.load(run, config.subword.joint)
         chosen = choose_device(device, "--device")
         ends = subwords.src.ending(config.attention.segment_marks)
-        model = build(config, len(subwords.src), len(subwords.tgt), ends)
+        model = build(config, len(subwords.src), len(subwords.tgt), ends, drawn=False)
         load_best(model, run)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
 

@@ -1,6 +1,7 @@
 """From a configuration to a module. Nothing else builds models."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -33,8 +34,11 @@ CRITERIA: Mapping[Estimator | None, Criterion] = {"marginal": marginal_cross_ent
 """What training minimises, for the estimators that need more than cross-entropy."""
 
 
-def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int] = ()) -> Seq2Seq:
-    """The model of ``config``, with parameters drawn from torch's current random state.
+def build(
+    config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends: Sequence[int] = (), drawn: bool = True
+) -> Seq2Seq:
+    """The model of ``config``, with parameters drawn from torch's current random state; or, where ``drawn`` is False, with
+    anything in them: for a model whose weights are loaded next.
 
     ``src_vocabulary`` and ``tgt_vocabulary`` are numbers of pieces; ``segment_ends`` are the ids of the source pieces
     that end with one of ``config.attention.segment_marks``. Raises ConfigError where the model would have more than
@@ -47,7 +51,8 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
     if parameters > MOST_PARAMETERS:
         raise ConfigError(f"{what}; at most {MOST_PARAMETERS:,} are built.", "model", hint)
     try:
-        return _build(config, src_vocabulary, tgt_vocabulary, segment_ends)
+        with nullcontext() if drawn else _Undrawn():
+            return _build(config, src_vocabulary, tgt_vocabulary, segment_ends)
     except RuntimeError as error:
         if "allocate" not in str(error):
             raise
@@ -55,16 +60,20 @@ def build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_ends
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves embeddings undrawn while parameters are only counted: on the meta device ``normal_`` would load torch's
-    compiler, which takes more than a second at the start of every command."""
+    """Leaves parameters undrawn: where they are loaded from a file next, drawing them takes as long as loading them; and
+    where they are only counted, on the meta device, ``normal_`` would load torch's compiler, which takes more than a second
+    at the start of every command."""
+
+    DRAWING = ("normal_", "uniform_", "kaiming_uniform_")
 
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
-        if func.__name__ == "normal_":
+        if func.__name__ in self.DRAWING:
             drawn: Tensor = args[0] if args else given["tensor"]
-            return drawn
+            if drawn.is_meta or isinstance(drawn, nn.Parameter):
+                return drawn
         return func(*args, **given)
 
 
