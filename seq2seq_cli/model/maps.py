@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.model.int8 import Int8Matrix
-from seq2seq_cli.model.products import compute_dtype, linear, outer, padded, pick
+from seq2seq_cli.model.products import Matrix, compute_dtype, outer, padded, pick
 
 T = TypeVar("T")
 
@@ -93,6 +93,7 @@ class StepMatrix:
         self.plain = matrix
         """M itself, for uses that are no product."""
         self.matrix = matrix.detach().to(dtype).contiguous()
+        self.multiplier = Matrix(self.matrix)
         self.bias_O = None if bias_O is None else bias_O.detach().to(dtype)
         self.ledger = ProductLedger(matrix.dtype, bias_O is not None)
         self.link = link(self.ledger, matrix, bias_O)
@@ -135,7 +136,7 @@ class _Product(torch.autograd.Function):
         ctx.steps, ctx.has_addend, ctx.shape = steps, addend is not None, x.shape
         if steps.matrix.dim() == 2:
             x = padded(x.flatten(0, -2))
-            out = _rows_of(linear(x, steps.matrix, steps.bias_O), ctx.shape)
+            out = _rows_of(steps.multiplier.product(x, steps.bias_O), ctx.shape)
         else:
             out = x @ steps.matrix.mT
         ctx.save_for_backward(x)
@@ -145,14 +146,13 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (x,) = ctx.saved_tensors
-        matrix = ctx.steps.matrix
-        if matrix.dim() == 2:
+        if ctx.steps.matrix.dim() == 2:
             by_out = padded(gradient.flatten(0, -2))
             ctx.steps.leave(by_out, x)
-            by_x = _rows_of(linear(by_out, matrix.t()), ctx.shape)
+            by_x = _rows_of(ctx.steps.multiplier.back(by_out), ctx.shape)
         else:
             ctx.steps.leave(gradient, x)
-            by_x = gradient @ matrix
+            by_x = gradient @ ctx.steps.matrix
         return by_x, gradient if ctx.has_addend else None, None, None
 
 
