@@ -167,7 +167,7 @@ class Compiled(TorchDispatchMode):
     """The shapes of what oneDNN is given to multiply."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.shapes: set[tuple[torch.Size, torch.Size]] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -158,7 +158,8 @@ class _Product(torch.autograd.Function):
 
 def _rows_of(out_NO: Tensor, shape: torch.Size) -> Tensor:
     """Of the products of padded rows, those of the vectors that came in that ``shape``, in the same one."""
-    return out_NO[: shape[:-1].numel()].unflatten(0, shape[:-1])
+    out: Tensor = out_NO[: shape[:-1].numel()].unflatten(0, shape[:-1])
+    return out
 
 
 class _Mixture(torch.autograd.Function):
