@@ -135,12 +135,12 @@ def _flop_per_token(learner: Learner, pairs: TokenisedSplit, batches: list[np.nd
 def _without_onednn() -> Iterator[None]:
     was = torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
-    was_used, products.FLOAT32 = products.FLOAT32, False
+    chosen, products.CHOSEN = products.CHOSEN, products.CHOSEN._replace(onednn_fp32=False)
     try:
         yield
     finally:
         torch._C._set_mkldnn_enabled(was)
-        products.FLOAT32 = was_used
+        products.CHOSEN = chosen
 
 
 def main(

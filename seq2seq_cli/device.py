@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,12 +11,9 @@ import torch
 from seq2seq_cli.config.sections import MOST_THREADS
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
+from seq2seq_cli.processor import choices
 from seq2seq_cli.waiting import watch_waits
 from seq2seq_cli.wording import counted
-
-ISAS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
-"""Instruction sets to which ONEDNN_MAX_CPU_ISA can limit oneDNN, the smallest first. Larger ones include everything
-that is asked for here."""
 
 FEW_THREADS, CROWDED = 16, 4
 """So many threads may be used on any machine; and so many for each core."""
@@ -63,7 +59,7 @@ def choose_precision(name: str, device: torch.device) -> Precision:
         if torch.cuda.get_device_capability(device)[0] >= 8:
             return Precision("bf16", "this GPU computes it natively")
         return Precision("fp16", "this GPU has no bf16")
-    if device.type == "cpu" and _cpu_computes_bf16():
+    if device.type == "cpu" and choices().bf16:
         return Precision("bf16", "this processor computes it natively")
     return Precision("fp32", f"this {device.type} does not compute bf16 natively")
 
@@ -72,7 +68,7 @@ def choose_search_precision(name: str, device: torch.device) -> Precision:
     """The same for decoding; "auto" is int8 where that is native, since it is the quickest. Raises ConfigError also
     where int8 is asked for but not native."""
     _check(name, ("auto", "int8", *DTYPES), "--precision")
-    if name in ("auto", "int8") and _computes_int8(device):
+    if name in ("auto", "int8") and device.type == "cpu" and choices().int8:
         return Precision("int8", "this processor computes it natively" if name == "auto" else "as asked")
     if name == "int8":
         raise ConfigError(f"this {device.type} does not compute int8 natively.", "--precision", 'Use "auto".')
@@ -84,28 +80,6 @@ def _check(name: str, known: Iterable[str], key: str) -> None:
     if name not in known:
         hint = suggestion(name, known) or f"Known: {', '.join(known)}."
         raise ConfigError(f'"{name}" is unknown.', key, hint)
-
-
-def _cpu_computes_bf16() -> bool:
-    """Whether bf16 products are faster than fp32 ones here: with AVX-512 BF16 or AMX. (Emulated ones are slower.)"""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    native = any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
-    return native and _onednn_may_use("AVX512_CORE_BF16")
-
-
-def _computes_int8(device: torch.device) -> bool:
-    """Whether ``device`` is a processor that multiplies 8-bit integers natively (VNNI), and torch has oneDNN's product
-    of them."""
-    native = device.type == "cpu" and bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
-    # Without VNNI, sums of two products saturate at 16 bits: the results would be wrong, not just slow.
-    return native and hasattr(torch.ops.onednn, "qlinear_pointwise") and _onednn_may_use("AVX512_CORE_VNNI")
-
-
-def _onednn_may_use(isa: str) -> bool:
-    """Whether the environment lets oneDNN use this instruction set. (torch.cpu reports what the processor has, whatever
-    the environment says.)"""
-    cap = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
-    return cap.upper() not in ISAS[: ISAS.index(isa)]
 
 
 def _are(cores: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli.model.attention import additive
+from seq2seq_cli.model import products
 from seq2seq_cli.model.attention.additive import LIMIT, AdditiveKeys
 
 
@@ -26,10 +26,10 @@ def step_by_step(queries_BTA: Tensor, keys_BSA: Tensor, vector_A: Tensor) -> Ten
     return torch.cat(energies_B1S, 1)
 
 
-@pytest.fixture(params=[additive.BLOCK, 60, 1], ids=["at once", "one sentence at a time", "less than one"])
+@pytest.fixture(params=[products.CHOSEN.energies, 60, 1], ids=["at once", "one sentence at a time", "less than one"])
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few sentences at a time: three steps of one have 3 x 4 x 5 reciprocals."""
-    monkeypatch.setattr(additive, "BLOCK", request.param)
+    monkeypatch.setattr(products, "CHOSEN", products.CHOSEN._replace(energies=request.param))
 
 
 @pytest.mark.usefixtures("blocks")

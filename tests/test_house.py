@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 FLOORS = (
     ("errors", "wording"),
     ("complaints", "files", "kinds"),
-    ("config", "cores", "ranks", "runs", "seal", "signals", "waiting"),
+    ("config", "cores", "processor", "ranks", "runs", "seal", "signals", "waiting"),
     ("device", "inputs"),
     ("data", "model"),
     ("contract", "decoding"),

@@ -114,6 +114,15 @@ def test_every_epoch_has_its_own_plan(lesson: Callable[..., Lesson], monkeypatch
     assert seen == [rows.tolist() for epoch in range(3) for rows in plan(pairs, 150, 5, epoch)]
 
 
+def test_a_place_behind_the_last_batch_is_the_end_of_the_buffer(lesson: Callable[..., Lesson]) -> None:
+    """A version that cuts batches in another way may have left it."""
+    three = lesson(seed=5)
+    progress = Progress(batch=10_000)
+    steps = [event for event in three.train(three.learner(), progress, scripted(1, 2)) if isinstance(event, Stepped)]
+    assert {step.epoch for step in steps} == {1, 2}
+    assert progress.epoch == 3
+
+
 def test_dev_is_looked_at_without_dropout(lesson: Callable[..., Lesson]) -> None:
     three, training = lesson(), list[bool]()
     learner = three.learner()

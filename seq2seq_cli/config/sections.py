@@ -197,7 +197,8 @@ class TrainingConfig(Section):
     """Stop training after this long, looks at dev included and the preparation of the text not; the cosine schedule lands
     inside it. What follows training takes a tenth of it more at most; what does not fit is left out and said."""
     batch_tokens: Positive = 1500
-    """Target positions a batch may hold, padding included."""
+    """Target positions a batch may hold, padding included. (It may hold a little less than would fit: the number
+    of its rows is rounded down, for speed.)"""
     accumulate: Positive = 1
     """Batches whose gradients are added up before each step."""
     optimizer: Literal["adam", "adamw"] = "adam"

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.model import ModelConfig
+from seq2seq_cli.model import products
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.layers.recurrence import RNN, gru_step, lstm_step
 from seq2seq_cli.model.maps import Map, Pass
@@ -72,7 +73,7 @@ class Encoder(nn.Module):
 
 def _states(rnn: nn.Module, inputs_BSI: Tensor, run: Pass) -> Tensor:
     """The states of one direction of a layer, B x S x H."""
-    if run.in_int8:  # in other formats oneDNN's own layers are as fast or faster
+    if run.in_int8 and products.CHOSEN.layers_by_steps:  # in other formats oneDNN's own layers are as fast or faster
         return run.once(rnn, lambda: SteppedLayer(rnn, run))(inputs_BSI)
     states_BSH: Tensor = rnn(inputs_BSI)[0]
     return states_BSH

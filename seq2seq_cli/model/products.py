@@ -3,16 +3,37 @@
 import torch
 from torch import Tensor, nn
 
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""Whether torch has oneDNN's linear map (which its own compiler uses as well)."""
-BFLOAT16 = ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-"""Whether torch has oneDNN's linear map in bfloat16: not on processors without AVX-512, nor where ONEDNN_MAX_CPU_ISA
-forbids it. (Torch's own linear map also calls oneDNN, but adds the bias more slowly.)"""
-FLOAT32 = BFLOAT16 and torch.backends.cpu.get_cpu_capability() == "AVX512"
-"""Whether oneDNN's linear map is the quicker one in float32. Torch itself calls MKL, which uses only half the vector
-width of AMD's processors with AVX-512 (measured on Zen 5: 100 against oneDNN's 220 GFLOP/s). With AVX2, MKL is quicker;
-it also need not compile for each new shape (see docs/performance.md). On all other processors torch's own is used as
-well."""
+from seq2seq_cli.processor import choices
+
+CHOSEN = choices()
+"""How products are computed here. Tests put others in its place."""
+
+UNIT = 16
+"""oneDNN is given a multiple of UNIT rows (fewer: a power of two; many: see `room`). It compiles a product anew for each
+number of rows: half a millisecond and half a megabyte, and eight milliseconds on a processor with AMX, where a small
+product takes a tenth of one."""
+
+SUMMED = 8
+"""At most one in so many rows of zeros is added to those that are summed over (`outer`)."""
+
+
+MANY = 512
+"""More rows than this are not those of a step."""
+
+
+def room(rows: int, unit: int = UNIT, share: int = 16) -> int:
+    """How many rows oneDNN is given instead of ``rows``: a multiple of ``unit``, or of a larger power of two where that
+    adds at most one row in ``share``."""
+    if rows <= unit:
+        return 1 << max(0, rows - 1).bit_length()
+    unit = max(unit, 1 << (rows // share).bit_length() - 1) if rows > MANY else unit
+    return -(-rows // unit) * unit
+
+
+def padded(x_NI: Tensor, unit: int = UNIT, share: int = 16) -> Tensor:
+    """``x``, with rows of zeros behind it where oneDNN would otherwise compile a product for its number of rows."""
+    missing = room(len(x_NI), unit, share) - len(x_NI) if _by_onednn(x_NI) else 0
+    return nn.functional.pad(x_NI, (0, 0, 0, missing)) if missing else x_NI
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -34,8 +55,7 @@ def fast_tanh(x: Tensor) -> Tensor:
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """x W^T + b in the type of ``x``, whatever autocast says; without a gradient."""
     if _by_onednn(x_NI):
-        out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
-        return out_NO
+        return _onednn_linear(padded(x_NI), weight_OI, bias_O)[: len(x_NI)]
     if compute_dtype(x_NI) == x_NI.dtype:
         return nn.functional.linear(x_NI, weight_OI, bias_O)
     with torch.autocast(x_NI.device.type, enabled=False):
@@ -44,19 +64,65 @@ def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
 
 def outer(left_NO: Tensor, right_NI: Tensor) -> Tensor:
     """left^T right: the sum of the outer products of the rows; without a gradient."""
+    left_NO, right_NI = padded(left_NO, share=SUMMED), padded(right_NI, share=SUMMED)
     if left_NO.dtype == torch.float32 and _by_onednn(left_NO):
-        return linear(left_NO.t(), right_NI.t())
+        return _onednn_linear(left_NO.t(), right_NI.t())
     return left_NO.t() @ right_NI
+
+
+def _onednn_linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
+    return out_NO
 
 
 def _dense(x: Tensor) -> Tensor:
     # Rows that are not dense in memory go to a reference implementation, a thousand times as slow.
-    return x if x.is_contiguous() or x.t().is_contiguous() else x.contiguous()
+    return x if x.is_mkldnn or x.is_contiguous() or x.t().is_contiguous() else x.contiguous()
 
 
 def _by_onednn(x: Tensor) -> bool:
-    has_it = FLOAT32 if x.dtype == torch.float32 else BFLOAT16 and x.dtype == torch.bfloat16
+    has_it = CHOSEN.onednn_fp32 if x.dtype == torch.float32 else CHOSEN.onednn_bf16 and x.dtype == torch.bfloat16
     return has_it and x.device.type == "cpu" and x.numel() > 0
+
+
+class Matrix:
+    """A matrix M, O x I, that vectors are multiplied by again and again; without gradients.
+
+    For products of few rows, as steps have, it is packed as oneDNN reads it, where that pays (``Choices.packed``): once
+    for the products with M and once for those with its transpose.
+    """
+
+    def __init__(self, matrix_OI: Tensor) -> None:
+        self.plain_OI = matrix_OI
+        self._packed: Tensor | None = None
+        self._packed_back: Tensor | None = None
+
+    def product(self, x_NI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+        """x M^T + b."""
+        if not self._packs(x_NI):
+            return linear(x_NI, self.plain_OI, bias_O)
+        rows_NI = padded(x_NI)
+        if self._packed is None:
+            self._packed = _pack(self.plain_OI, len(rows_NI))
+        return _onednn_linear(rows_NI, self._packed, bias_O)[: len(x_NI)]
+
+    def back(self, gradient_NO: Tensor) -> Tensor:
+        """The gradient of x, from that of x M^T."""
+        if not self._packs(gradient_NO):
+            return linear(gradient_NO, self.plain_OI.t())
+        rows_NO = padded(gradient_NO)
+        if self._packed_back is None:
+            self._packed_back = _pack(self.plain_OI.t(), len(rows_NO))
+        return _onednn_linear(rows_NO, self._packed_back)[: len(gradient_NO)]
+
+    def _packs(self, x: Tensor) -> bool:
+        return CHOSEN.packed and len(x) <= MANY and _by_onednn(x)
+
+
+def _pack(matrix_OI: Tensor, rows: int) -> Tensor:
+    """The matrix as oneDNN likes to read it in products of so many rows."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix_OI.contiguous(), rows)
+    return packed
 
 
 def pick(x_BSI: Tensor, positions_RP: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from seq2seq_cli.config.whole import Config, all_keys, changed_settings
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.files import expanded
+from seq2seq_cli.model.products import CHOSEN
 from seq2seq_cli.runs import FORMAT, Run, unwritable, versions, write_bytes, write_json
 from seq2seq_cli.training.optim import learning_rate
 from seq2seq_cli.training.sitting import Sitting
@@ -151,7 +152,8 @@ def _of_the_machine(sitting: Sitting) -> list[str]:
     now = _computing(sitting)
     try:
         before = sitting.run.record()["sittings"][-1]["machine"]
-        changed = [f"{name} {value} (before: {before[name]})" for name, value in now.items() if before[name] != value]
+        known = {name: before[name] for name in now if name in before}  # an earlier version noted less
+        changed = [f"{name} {now[name]} (before: {value})" for name, value in known.items() if now[name] != value]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return []
     if not changed:
@@ -162,7 +164,12 @@ def _of_the_machine(sitting: Sitting) -> list[str]:
 def _computing(sitting: Sitting) -> dict[str, object]:
     """What decides, besides settings and text, on the exact weights that training arrives at."""
     learner = sitting.learner
-    return {"device": str(learner.device), "precision": learner.precision.name, "threads": torch.get_num_threads()}
+    return {
+        "device": str(learner.device),
+        "precision": learner.precision.name,
+        "threads": torch.get_num_threads(),
+        **({"products": str(CHOSEN)} if learner.device.type == "cpu" else {}),
+    }
 
 
 def conclude(run: Run) -> None:

@@ -17,6 +17,7 @@ from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.device import choose_device, set_threads
 from seq2seq_cli.evaluation.metrics import require_tokenizer
 from seq2seq_cli.evaluation.systems import Evaluation
+from seq2seq_cli.model.products import CHOSEN
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import RUNS, Run, beginning_of
@@ -71,6 +72,7 @@ class Begun:
         prepared, learner, progress = sitting.prepared, sitting.learner, sitting.progress
         why = sitting.tokenizer.why
         scored_with = [f"BLEU counts the tokens of sacreBLEU's {why}."] if why else []
+        how = f", {CHOSEN}" if learner.device.type == "cpu" else ""
         return cls(
             run=sitting.run,
             notes=[*prepared.notes, *scored_with, *too_long(prepared.dev), *notes],
@@ -79,7 +81,7 @@ class Begun:
             vocabulary=len(prepared.subwords.tgt),
             parameters=learner.model.parameter_count(),
             device=str(learner.device),
-            precision=f"{learner.precision.name} ({learner.precision.reason})",
+            precision=f"{learner.precision.name} ({learner.precision.reason}){how}",
             threads=torch.get_num_threads(),
             resumed_at=progress.step,
             best=progress.best_score,

@@ -15,16 +15,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model import products
 from seq2seq_cli.model.maps import link
 from seq2seq_cli.model.products import mixtures, pick
 
 LIMIT = 40.0
 """Queries and keys are clamped to at most this, so that their exponentials are finite in float32. (From 9 on, a tanh is
 1 to seven digits.)"""
-
-BLOCK = 2**18
-"""How many reciprocals are made at a time, 1 MiB in float32 (more where a single sentence has more). In a search with a
-beam of five they would be 30 MiB a step, far more than a processor's cache holds, and take three times as long."""
 
 
 @dataclass
@@ -94,7 +91,7 @@ def _reciprocals(queries_BTA: Tensor, grown_BSA: Tensor) -> Iterator[tuple[slice
     """r for each query and key, B x T x S x A, yielded for a few sentences at a time."""
     one, grown_queries_BTA = queries_BTA.new_ones(()), _grow(queries_BTA)
     whole, of_one = len(queries_BTA), queries_BTA.shape[1] * grown_BSA.shape[1:].numel()
-    span = max(1, BLOCK // max(1, of_one)) if queries_BTA.device.type == "cpu" else whole
+    span = max(1, products.CHOSEN.energies // max(1, of_one)) if queries_BTA.device.type == "cpu" else whole
     for first in range(0, whole, span):
         part = slice(first, first + span)
         yield part, torch.addcmul(one, grown_queries_BTA[part, :, None], grown_BSA[part, None]).reciprocal_()
