@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +101,11 @@ def plan(texts: Sequence[str], test: Sequence[str], run: Path, trained: bool, co
             yield Job(results.COMMAND, "training_command", (*short, "--threads=1", f"--processes={cores}"), cores)
 
 
+def beside_opennmt(environment: Path, texts: Sequence[str]) -> Job:
+    """Both in turn, on one core."""
+    return Job(results.PEERS, "opennmt", (f"--environment={environment}", "--threads=1", *texts), 1, again=False)
+
+
 @dataclass(frozen=True)
 class Sitting:
     """Runs jobs until ``deadline``, by the clock of time.monotonic."""
@@ -159,6 +165,10 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.1, help="For all of it.")] = 10.0,
     cores: Annotated[int, typer.Option(min=1, help="The most cores that a measurement uses.")] = 2,
     by: Annotated[str, typer.Option(help="A command that starts every measurement, e.g. chrt -r 5.")] = "",
+    opennmt: Annotated[
+        Path | None,
+        typer.Option(help="Also train beside OpenNMT-py 3.5.1, in the environment in this folder; five minutes more."),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this section of the results; repeatable.")] = None,
     keep: Annotated[bool, typer.Option(help="Write them to benchmarks/results/PROCESSOR.json.")] = False,
     as_json: common.JsonOption = False,
@@ -166,10 +176,11 @@ def main(
     """Measure all of it."""
     deadline = time.monotonic() + 60 * minutes
     allowed = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(cores))
-    flags = [f"--{key.partition('.')[2]}={value}" for key, value in texts.flags.items() if value is not None]
     tested = [] if test is None else [f"--test={test}"]
     with tempfile.TemporaryDirectory() as scratch:
-        planned = plan(flags, tested, run or Path(scratch) / "run", run is not None, min(cores, len(allowed)))
+        planned = plan(texts.options, tested, run or Path(scratch) / "run", run is not None, min(cores, len(allowed)))
+        if opennmt is not None:
+            planned = chain(planned, [beside_opennmt(opennmt, texts.options)])
         jobs = [job for job in planned if not only or job.section.name in only]
         done = Sitting(jobs, deadline, tuple(shlex.split(by)), allowed).measure()
     found = results_of(jobs, done)

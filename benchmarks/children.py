@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from seq2seq_cli.errors import UserError
 
@@ -33,15 +34,22 @@ class FailedError(UserError):
     """A measurement whose process failed, or took too long."""
 
 
-def python(arguments: Sequence[str], place: Place = ANYWHERE, most_seconds: float | None = None) -> str:
-    """The standard output of ``python ARGUMENTS`` in a new process, as it was when that ended. Raises FailedError."""
+class Told(NamedTuple):
+    """What a process has said on its standard output, and on standard error."""
+
+    out: str
+    err: str
+
+
+def program(command: Sequence[str], place: Place = ANYWHERE, most_seconds: float | None = None) -> Told:
+    """Run a command in a new process, to its end. Raises FailedError."""
     with _confined(place.cores):
         process = subprocess.Popen(
-            [*place.by, sys.executable, *arguments],
+            [*place.by, *command],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **place.environment},
             start_new_session=True,
         )  # fmt: skip
-    called = " ".join(["python", *arguments])
+    called = " ".join(command)
     try:
         out, said = process.communicate(timeout=most_seconds)
     except subprocess.TimeoutExpired:
@@ -53,7 +61,12 @@ def python(arguments: Sequence[str], place: Place = ANYWHERE, most_seconds: floa
             process.communicate()
     if process.returncode:
         raise FailedError(f"ended with status {process.returncode}.", called, said[-LAST_WORDS:].strip())
-    return out
+    return Told(out, said)
+
+
+def python(arguments: Sequence[str], place: Place = ANYWHERE, most_seconds: float | None = None) -> str:
+    """The standard output of ``python ARGUMENTS``, likewise."""
+    return program([sys.executable, *arguments], place, most_seconds).out
 
 
 def module(name: str, *arguments: str, place: Place = ANYWHERE, most_seconds: float | None = None) -> str:

@@ -67,6 +67,11 @@ class Texts:
         given = {"corpus": self.corpus, "train": self.train_text, "dev": self.dev, "src": self.src, "tgt": self.tgt}
         return {f"data.{name}": value for name, value in given.items()}
 
+    @property
+    def options(self) -> list[str]:
+        """As they are given to a command."""
+        return [f"--{key.partition('.')[2]}={value}" for key, value in self.flags.items() if value is not None]
+
 
 @dataclass(frozen=True)
 class Training:

@@ -67,10 +67,9 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Speed of the command."""
-    given = {"attention": attention, "max-minutes": minutes, "corpus": texts.corpus, "train": texts.train_text,
-             "dev": texts.dev, "test": test, "src": texts.src, "tgt": texts.tgt, "threads": threads,
+    given = {"attention": attention, "max-minutes": minutes, "test": test, "threads": threads,
              "processes": processes if processes > 1 else None}  # fmt: skip
-    flags = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    flags = [*texts.options, *(f"--{name}={value}" for name, value in given.items() if value is not None)]
     flags += [f"--set={setting}" for setting in overrides or ()]
     with tempfile.TemporaryDirectory() as scratch:
         trained(flags, keep or Path(scratch) / "run")

@@ -12,8 +12,9 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import against, children, compiling, results, tables, train_speed, training_command
+from benchmarks import against, children, compiling, opennmt, results, tables, train_speed, training_command
 from benchmarks import all as everything
+from benchmarks.common import Texts
 from benchmarks.processor import Processor, facts_of, libraries_of
 from benchmarks.results import Figure, Measured, Results
 from seq2seq_cli.cli.blocks import with_blocks
@@ -175,6 +176,7 @@ def test_every_kept_file_has_the_name_of_its_processor() -> None:
 @pytest.mark.parametrize("trained", [True, False])
 def test_every_measurement_is_one_that_its_command_can_make(cores: int, trained: bool, tmp_path: Path) -> None:
     jobs = list(everything.plan(["--corpus=tatoeba-de-en"], ["--test=x"], tmp_path, trained, cores))
+    jobs.append(everything.beside_opennmt(tmp_path, ["--corpus=tatoeba-de-en"]))
     assert {job.section.name for job in jobs} >= {"rates", "training", "decoding", "start-up", "compiling"}
     assert max(job.cores for job in jobs) == cores
     for job in jobs:
@@ -290,6 +292,23 @@ def test_updates_are_taken_until_the_time_is_over(monkeypatch: pytest.MonkeyPatc
     assert train_speed.take(updates(), 100, 5) == (3, 30, 6.0)
     assert train_speed.take(updates(), 100, 0) == (1, 10, 2.0)
     assert train_speed.take(updates(), 3).tokens_per_second == 5
+
+
+def test_their_log_tells_their_speed() -> None:
+    log = "[x INFO] Step {}/   50; acc: 17.8; ppl: 471.3; bsz: 1659/1666/97; 1270/{} tok/s;     65 sec;"
+    assert opennmt.speed_in(["Building model...", log.format(25, 1338), log.format(50, "1275.5")]) == 1275.5
+    with pytest.raises(DataError, match="update 50"):
+        opennmt.speed_in([log.format(25, 1338)])
+
+
+def test_an_environment_without_their_command_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no bin/onmt_train"):
+        opennmt.main(tmp_path, Texts())
+
+
+def test_texts_are_given_on_as_they_were() -> None:
+    assert Texts(train_text="a b", src="de").options == ["--train=a b", "--src=de"]
+    assert Texts().options == []
 
 
 def test_caps_are_those_of_both_libraries() -> None:
