@@ -40,7 +40,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("luong-general", ()),
     ("luong-general", ("--set=attention.input_feeding=false",)),
 )
-TRAINING_SECONDS = 7
+TRAINING_SECONDS = 6
 """Of one measurement of training, after as many to warm up at most."""
 
 
@@ -79,7 +79,7 @@ def plan(texts: Sequence[str], test: Sequence[str], run: Path, trained: bool, co
     for threads in counts:
         yield Job(results.RATES, "matrix_rates", (f"--threads={threads}",), threads)
     bf16 = choose_precision("auto", choose_device("cpu")).name == "bf16"
-    limits = ("--steps=40", "--warm-up=12", f"--most-seconds={TRAINING_SECONDS}")
+    limits = ("--steps=40", "--warm-up=10", f"--most-seconds={TRAINING_SECONDS}")
     for threads in counts:
         for precision in ("bf16", "fp32") if bf16 else ("fp32",):
             for kind, settings in KINDS:

@@ -31,7 +31,7 @@ from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
 from seq2seq_cli.training.sitting import prepared_text
 
-COUNTED = 8
+COUNTED = 4
 """Batches over which FLOPs and loading are counted."""
 
 
