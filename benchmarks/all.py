@@ -33,6 +33,7 @@ from benchmarks.results import Results, Section
 from seq2seq_cli import console
 from seq2seq_cli.config.whole import all_keys
 from seq2seq_cli.device import choose_device, choose_precision
+from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.runs import write_text
 
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -40,6 +41,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("luong-general", ()),
     ("luong-general", ("--set=attention.input_feeding=false",)),
 )
+KNOWN = f"Known: {', '.join(results.SECTIONS)}."
 TRAINING_SECONDS = 6
 """Of one measurement of training, after as many to warm up at most."""
 
@@ -174,6 +176,9 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Measure all of it."""
+    for name in only or ():
+        if name not in results.SECTIONS:
+            raise ConfigError(f'"{name}" is unknown.', "--only", suggestion(name, results.SECTIONS) or KNOWN)
     deadline = time.monotonic() + 60 * minutes
     allowed = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(cores))
     tested = [] if test is None else [f"--test={test}"]

@@ -18,7 +18,7 @@ from seq2seq_cli.device import set_threads
 from seq2seq_cli.training.learner import new_learner
 from seq2seq_cli.training.sitting import prepared_text
 
-WARM_UP = 4
+WARM_UP = 3
 
 
 def learning(settings: list[str]) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from benchmarks.common import Texts
 from benchmarks.processor import Processor, facts_of, libraries_of
 from benchmarks.results import Figure, Measured, Results
 from seq2seq_cli.cli.blocks import with_blocks
-from seq2seq_cli.errors import DataError, RunError
+from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.training.progress import Stepped
 
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -242,6 +242,29 @@ def test_a_process_that_takes_too_long_is_ended() -> None:
     assert time.monotonic() - begin < 30
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the system does not say")
+def test_what_a_process_has_started_ends_with_it(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    for seconds in (0.5, 2, 8, 32):  # a busy machine may not have come to it in the first
+        with pytest.raises(children.FailedError, match="took more than"):
+            children.program(["sh", "-c", f"sleep 60 & echo $! > {started}; wait"], most_seconds=seconds)
+        if started.exists() and started.read_text(encoding="ascii"):
+            break
+    number = int(started.read_text(encoding="ascii"))
+    deadline = time.monotonic() + 30
+    while lives(number) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not lives(number)
+
+
+def lives(number: int) -> bool:
+    """Whether there is such a process, and not just the trace that one leaves until it is waited for."""
+    try:
+        return ") Z " not in Path(f"/proc/{number}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
 def test_a_process_has_its_place() -> None:
     program = "import os; print(os.environ['PLACED'], *(sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [0]))"
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
@@ -292,6 +315,12 @@ def test_updates_are_taken_until_the_time_is_over(monkeypatch: pytest.MonkeyPatc
     assert train_speed.take(updates(), 100, 5) == (3, 30, 6.0)
     assert train_speed.take(updates(), 100, 0) == (1, 10, 2.0)
     assert train_speed.take(updates(), 3).tokens_per_second == 5
+
+
+def test_a_section_that_is_none_is_an_error() -> None:
+    with pytest.raises(ConfigError, match='"start_up" is unknown') as problem:
+        everything.main(Texts(), only=["rates", "start_up"])
+    assert problem.value.hint == 'Did you mean "start-up"?'
 
 
 def test_their_log_tells_their_speed() -> None:
