@@ -88,7 +88,7 @@ def plan(texts: Sequence[str], test: Sequence[str], run: Path, trained: bool, co
                 how = (f"--attention={kind}", *settings, f"--precision={precision}", f"--threads={threads}")
                 yield Job(results.TRAINING, "train_speed", (*how, *limits, *texts), threads)
     for threads in counts:
-        some = ("--limit=500", "--singles=60", "--precision=auto", *test)
+        some = ("--limit=1000", "--singles=100", "--precision=auto", *test)
         yield Job(results.DECODING, "decode_speed", (f"--run={run}", f"--threads={threads}", *some), threads)
     yield Job(results.START_UP, "start_up", (f"--run={run}", "--threads=1", "--rounds=3"), 1)
     compiled = ("--attention=bahdanau", "--threads=1", "--steps=30", "--most-seconds=40")
