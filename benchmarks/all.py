@@ -28,13 +28,14 @@ import typer
 
 from benchmarks import common, results, tables
 from benchmarks.children import FailedError, Place, module
+from benchmarks.opennmt import require_installed
 from benchmarks.processor import this_processor
 from benchmarks.results import Results, Section
 from seq2seq_cli import console
 from seq2seq_cli.config.whole import all_keys
 from seq2seq_cli.device import choose_device, choose_precision
 from seq2seq_cli.errors import ConfigError, suggestion
-from seq2seq_cli.runs import write_text
+from seq2seq_cli.runs import open_run, write_text
 
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bahdanau", ()),
@@ -179,6 +180,10 @@ def main(
     for name in only or ():
         if name not in results.SECTIONS:
             raise ConfigError(f'"{name}" is unknown.', "--only", suggestion(name, results.SECTIONS) or KNOWN)
+    if run is not None:
+        open_run(run)
+    if opennmt is not None:
+        require_installed(opennmt)
     deadline = time.monotonic() + 60 * minutes
     allowed = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(cores))
     tested = [] if test is None else [f"--test={test}"]

@@ -75,6 +75,13 @@ class Ours:
 PAIRS = (Ours("bahdanau", "mlp"), Ours("luong-general", "general"), Ours("luong-general", "general", feeding=False))
 
 
+def require_installed(environment: Path) -> None:
+    """Raises RunError where OpenNMT-py is not there."""
+    if not (environment / "bin" / "onmt_train").is_file():
+        hint = "Name the folder that OpenNMT-py is installed in."
+        raise RunError("there is no bin/onmt_train.", str(environment), hint)
+
+
 def write_pieces(text: ParallelText, subwords: Sequence[Subword], folder: Path, name: str) -> None:
     """The pieces of a text, as words in the files NAME.src and NAME.tgt."""
     for side, subword, lines in zip(("src", "tgt"), subwords, zip(*text.pairs(), strict=True), strict=True):
@@ -146,10 +153,7 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Target tokens a second, theirs and ours in turn."""
-    if not (environment / "bin" / "onmt_train").is_file():
-        raise RunError(
-            "there is no bin/onmt_train.", str(environment), "Name the folder that OpenNMT-py is installed in."
-        )
+    require_installed(environment)
     native = choose_precision("auto", choose_device("cpu")).name
     speeds: dict[tuple[Ours, str], list[float]] = {
         (ours, name): [] for name in dict.fromkeys((native, "fp32")) for ours in PAIRS

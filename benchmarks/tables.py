@@ -18,6 +18,7 @@ import typer
 
 from benchmarks import results
 from benchmarks.common import command
+from benchmarks.processor import Processor
 from benchmarks.results import FOLDER, Figure, Measured, Results, read
 from seq2seq_cli import console
 from seq2seq_cli.errors import DataError
@@ -135,8 +136,14 @@ def _range(figure: Figure, form: str) -> str:
     return "" if low == high else f" ({low} to {high})"
 
 
+def _called(processor: Processor) -> str:
+    numbers = (("family", processor.family), ("model", processor.model_number))
+    told = [str(processor.model or NOTHING), *(f"{name} {number}" for name, number in numbers if number is not None)]
+    return ", ".join(told)
+
+
 FACTS: Mapping[str, Callable[[Results], object]] = {
-    "called": lambda it: it.processor.model,
+    "called": lambda it: _called(it.processor),
     "cores": lambda it: it.processor.cores,
     "instructions": lambda it: it.processor.instructions and " ".join(it.processor.instructions),
     "torch, oneDNN, MKL": lambda it: ", ".join(

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -331,8 +332,14 @@ def test_their_log_tells_their_speed() -> None:
 
 
 def test_an_environment_without_their_command_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no bin/onmt_train"):
-        opennmt.main(tmp_path, Texts())
+    for command in (partial(opennmt.main, tmp_path), partial(everything.main, opennmt=tmp_path)):
+        with pytest.raises(RunError, match="no bin/onmt_train"):
+            command(texts=Texts())
+
+
+def test_a_run_that_is_none_is_an_error_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="run"):
+        everything.main(Texts(), run=tmp_path)
 
 
 def test_texts_are_given_on_as_they_were() -> None:
