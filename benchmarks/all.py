@@ -8,7 +8,8 @@ Each measurement runs in a process of its own, on a core of its own (or two). Al
 left, all have another one. Every figure is the median of these, with the lowest and the highest. To translate, a run is
 needed: `--run R`, or one is trained first, for a minute and a half.
 
-Stay away from the machine meanwhile. Where others use it too, `--by "chrt -r 5"` starts every measurement with priority.
+What is not measured again, by `--only` or for want of time, stays as it is in that file, with the commit it is of. Stay away
+from the machine meanwhile. Where others use it too, `--by "chrt -r 5"` starts every measurement with priority.
 """
 
 from __future__ import annotations
@@ -173,7 +174,9 @@ def main(
         typer.Option(help="Also train beside OpenNMT-py 3.5.1, in the environment in this folder; five minutes more."),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this section of the results; repeatable.")] = None,
-    keep: Annotated[bool, typer.Option(help="Write them to benchmarks/results/PROCESSOR.json.")] = False,
+    keep: Annotated[
+        bool, typer.Option(help="Write them to benchmarks/results/PROCESSOR.json, over what was measured before.")
+    ] = False,
     as_json: common.JsonOption = False,
 ) -> None:
     """Measure all of it."""
@@ -197,7 +200,7 @@ def main(
     if keep:
         path = results.FOLDER / f"{found.processor.file_name}.json"
         path.parent.mkdir(exist_ok=True)
-        write_text(path, results.written(found))
+        write_text(path, results.written(results.merged(found, results.read(path)) if path.exists() else found))
         console.notice(f"written to {path}")
     console.result(results.written(found) if as_json else tables.markdown([found]))
     if any(it.failed for it in done):

@@ -79,13 +79,15 @@ class Figure(BaseModel):
 
 
 class Measured(BaseModel):
-    """Figures ``of`` one thing, by name; ``section`` is one of SECTIONS."""
+    """Figures ``of`` one thing, by name; ``section`` is one of SECTIONS. ``commit``: of which they are, where that is another
+    one than that of the other results."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     section: str
     of: dict[str, str]
     figures: dict[str, Figure]
+    commit: str | None = None
 
     @field_validator("section")
     @classmethod
@@ -122,6 +124,18 @@ def gathered(section: Section, records: Iterable[Mapping[str, object]]) -> list[
 def _numbers(records: Iterable[Mapping[str, object]], name: str) -> list[float]:
     values = (record[name] for record in records)
     return [float(value) for value in values if isinstance(value, int | float)]
+
+
+def merged(new: Results, old: Results) -> Results:
+    """The new ones, with those of the old that were not measured again, which name their commit."""
+    again = [(it.section, it.of) for it in new.measured]
+    rest = [it for it in old.measured if (it.section, it.of) not in again]
+    commits = [it.commit or old.processor.commit for it in rest]
+    named = [
+        it.model_copy(update={"commit": None if commit == new.processor.commit else commit})
+        for it, commit in zip(rest, commits, strict=True)
+    ]
+    return new.model_copy(update={"measured": (*new.measured, *named)})
 
 
 def read(path: Path) -> Results:

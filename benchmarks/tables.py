@@ -128,6 +128,8 @@ def cell(measured: Measured | None, shown: Shown) -> str:
     parts = [form.format(figure.median) for figure, form in given]
     if shown.with_range and given:
         parts[0] += _range(*given[0])
+    if measured.commit is not None:
+        parts.append(f"at {measured.commit}")
     return ", ".join(parts) or NOTHING
 
 
@@ -169,9 +171,9 @@ def markdown(machines: Sequence[Results]) -> str:
 
 
 def _rows(machines: Sequence[Results], shown: Shown) -> Iterator[tuple[str, list[str]]]:
-    """What any of the machines has measured, in the order of the first that has."""
+    """What any of the machines has measured, in the order of the one that has most."""
     by_label = [{label(it): it for it in machine.measured if it.section == shown.section.name} for machine in machines]
-    for name in dict.fromkeys(name for found in by_label for name in found):
+    for name in dict.fromkeys(name for found in sorted(by_label, key=len, reverse=True) for name in found):
         yield name, [cell(found.get(name), shown) for found in by_label]
 
 

@@ -110,6 +110,19 @@ def test_machines_stand_side_by_side() -> None:
     assert "| `bahdanau`, fp32, 2 threads | - | 900, 44%, 990 MiB |" in lines
 
 
+def test_what_is_not_measured_again_stays_with_its_commit() -> None:
+    old = machine("One", [step(4000, 50), step(1000, 40, "fp32")]).model_copy(
+        update={"processor": Processor(name="One", commit="aaaaaaa")}
+    )
+    new = machine("One", [step(6000, 70)]).model_copy(update={"processor": Processor(name="One", commit="bbbbbbb")})
+    found = results.merged(new, old)
+    assert found.measured[:1] == new.measured
+    assert [(it.of["precision"], it.commit) for it in found.measured] == [("bf16", None), ("fp32", "aaaaaaa")]
+    assert "| `bahdanau`, fp32, 1 thread | 1,000, 40%, 990 MiB, at aaaaaaa |" in tables.markdown([found])
+    assert results.merged(found, old) == found
+    assert results.merged(old, old) == old
+
+
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=5))
 def test_a_file_of_results_holds_what_was_measured(values: list[float]) -> None:
     measured = Measured(section="start-up", of={"command": "x"}, figures={"seconds": Figure.of(values)})
