@@ -9,7 +9,7 @@ A later machine is one more column: `python -m benchmarks.all --keep`, then the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,18 +32,25 @@ NOTHING = "-"
 @dataclass(frozen=True)
 class Shown:
     """One table: its title, a sentence that says what a cell holds, and of each thing measured the figures, with how they
-    are written. ``with_range``: whether the first figure's lowest and highest follow it."""
+    are written. ``with_range``: whether the first figure's lowest and highest follow it; ``across``: what measured things may differ in and stand in one cell,
+    in the order in which they were measured."""
 
     section: results.Section
     title: str
     explained: str
     figures: Mapping[str, str]
     with_range: bool = True
+    across: frozenset[str] = frozenset()
 
 
 TABLES = (
     Shown(
-        results.RATES, "Matrix products", "GFLOP/s of rows x inputs x outputs.", {"gflop_per_second": "{:,.0f}"}, False
+        results.RATES,
+        "Matrix products",
+        "GFLOP/s of 2,048 rows x 2,048 x 2,048, then of 16, 32, 64, 96 and 160 rows x 768 x 2,048.",
+        {"gflop_per_second": "{:,.0f}"},
+        with_range=False,
+        across=frozenset({"rows", "inputs", "outputs"}),
     ),
     Shown(
         results.TRAINING,
@@ -104,26 +111,18 @@ WORDS: dict[str, Callable[[str], str]] = {
     "neighbours": lambda value: f"beside {value}",
     "beam": lambda value: "greedy" if value == "1" else f"beam {value}",
     "batch": lambda value: "one by one" if value == "1" else "in batches",
-    "rows": "{} x".format,
-    "inputs": "{} x".format,
 }
 """How what tells one measurement from another is called in the first column; otherwise as it is."""
-JOINED = {"rows", "inputs"}
 
 
-def label(measured: Measured) -> str:
-    """What was measured, in words."""
-    told = ""
-    for key, value in measured.of.items():
-        word = WORDS.get(key, str)(value)
-        told += word and word + (" " if key in JOINED else ", ")
-    return told.removesuffix(", ")
+def label(measured: Measured, across: Collection[str] = ()) -> str:
+    """What was measured, in words, without what it may differ in."""
+    words = (WORDS.get(key, str)(value) for key, value in measured.of.items() if key not in across)
+    return ", ".join(filter(None, words))
 
 
-def cell(measured: Measured | None, shown: Shown) -> str:
+def cell(measured: Measured, shown: Shown) -> str:
     """Its figures."""
-    if measured is None:
-        return NOTHING
     given = [(measured.figures[name], form) for name, form in shown.figures.items() if name in measured.figures]
     parts = [form.format(figure.median) for figure, form in given]
     if shown.with_range and given:
@@ -172,9 +171,14 @@ def markdown(machines: Sequence[Results]) -> str:
 
 def _rows(machines: Sequence[Results], shown: Shown) -> Iterator[tuple[str, list[str]]]:
     """What any of the machines has measured, in the order of the one that has most."""
-    by_label = [{label(it): it for it in machine.measured if it.section == shown.section.name} for machine in machines]
+    by_label: list[dict[str, list[str]]] = []
+    for machine in machines:
+        by_label.append({})
+        for it in machine.measured:
+            if it.section == shown.section.name:
+                by_label[-1].setdefault(label(it, shown.across), []).append(cell(it, shown))
     for name in dict.fromkeys(name for found in sorted(by_label, key=len, reverse=True) for name in found):
-        yield name, [cell(found.get(name), shown) for found in by_label]
+        yield name, [" / ".join(found.get(name, [NOTHING])) for found in by_label]
 
 
 def _table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:

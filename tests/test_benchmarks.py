@@ -110,6 +110,13 @@ def test_machines_stand_side_by_side() -> None:
     assert "| `bahdanau`, fp32, 2 threads | - | 900, 44%, 990 MiB |" in lines
 
 
+def test_rates_of_all_shapes_stand_in_one_cell() -> None:
+    record = {"precision": "bf16", "library": "oneDNN", "weights": "packed", "threads": 2, "inputs": 8, "outputs": 8}
+    rows = [record | {"rows": rows, "gflop_per_second": rate} for rows, rate in ((2048, 900.0), (16, 300.4))]
+    found = Results(processor=Processor(name="One"), measured=tuple(results.gathered(results.RATES, rows)))
+    assert "| bf16, oneDNN, packed, 2 threads | 900 / 300 |" in tables.markdown([found]).splitlines()
+
+
 def test_what_is_not_measured_again_stays_with_its_commit() -> None:
     old = machine("One", [step(4000, 50), step(1000, 40, "fp32")]).model_copy(
         update={"processor": Processor(name="One", commit="aaaaaaa")}
