@@ -11,6 +11,7 @@ Python and its packages. ``--isa`` caps the instruction sets of both, as on a le
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import common
+from benchmarks.steps_of import WARM_UP
 from seq2seq_cli import console
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.kinds.attentions import KINDS
@@ -71,17 +73,19 @@ class Checkout:
         told: dict[str, Any] = json.loads(answer)
         return told
 
-    def begin(self, settings: Sequence[str]) -> None:
-        """Make a model. Raises RunError where it is not this checkout's."""
-        code = Path(self.ask({"settings": list(settings)})["of"])
+    def begin(self, settings: Sequence[str]) -> float:
+        """Make a model. Returns the seconds of one of its first steps. Raises RunError where it is not this checkout's."""
+        told = self.ask({"settings": list(settings)})
+        code = Path(told["of"])
         if self.folder.resolve() not in code.resolve().parents:
             raise RunError(
                 f"its code was not used, but {code.parents[1]}.", str(self.folder), "Is it a whole checkout?"
             )
+        return float(told["seconds"] / WARM_UP)
 
-    def speed(self, seconds: float) -> float:
-        """Target tokens a second, over so many seconds."""
-        told = self.ask({"seconds": seconds})
+    def speed(self, steps: int) -> float:
+        """Target tokens a second, over the next steps."""
+        told = self.ask({"steps": steps})
         return float(told["tokens"] / told["seconds"])
 
 
@@ -111,10 +115,10 @@ def capped(isa: str | None) -> dict[str, str]:
 def compare(
     kind: str, isa: str | None, pair: tuple[Checkout, Checkout], settings: Sequence[str], rounds: int, seconds: float
 ) -> Against:
-    """One kind: other, ours, other, ours, ..."""
-    for checkout in pair:
-        checkout.begin([f"attention.kind={kind}", *settings])
-    speeds = [tuple(checkout.speed(seconds) for checkout in pair) for _ in range(rounds)]
+    """One kind: other, ours, other, ours, ... Both take the same steps, as many as fit into ``seconds``: batches differ."""
+    slowest = max([checkout.begin([f"attention.kind={kind}", *settings]) for checkout in pair])
+    steps = max(2, math.ceil(seconds / slowest))
+    speeds = [tuple(checkout.speed(steps) for checkout in pair) for _ in range(rounds)]
     ratios = [ours / other for other, ours in speeds]
     other, ours = (median(column) for column in zip(*speeds, strict=True))
     return Against(kind, isa or "-", rounds, other, ours, median(ratios), min(ratios), max(ratios))
@@ -128,7 +132,7 @@ def main(
         typer.Option("--isa", help="Cap of the instruction sets, e.g. AVX2; repeatable. Default: none."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each checkout.")] = 3,
-    seconds: Annotated[float, typer.Option(min=0, help="Of each turn.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Of each turn, about.")] = 1.0,
     threads: common.Threads = 1,
     overrides: common.Overrides = None,
     as_json: common.JsonOption = False,

@@ -2,7 +2,7 @@
 
 It is given as a file to Python, not as a module, and uses only what older checkouts have as well. Each line of its standard
 input asks for something, a line of its standard output answers: {"settings": [...]} makes a model and trains a few updates,
-{"seconds": S} trains so long and answers with target tokens and seconds.
+{"steps": N} makes so many more; both answer with the target tokens and seconds of these.
 """
 
 import json
@@ -18,7 +18,8 @@ from seq2seq_cli.device import set_threads
 from seq2seq_cli.training.learner import new_learner
 from seq2seq_cli.training.sitting import prepared_text
 
-WARM_UP = 3
+FIRST, WARM_UP = 1, 3
+"""Updates in which everything is made, and those after them."""
 
 
 def learning(settings: list[str]) -> Iterator[Any]:
@@ -26,9 +27,15 @@ def learning(settings: list[str]) -> Iterator[Any]:
     config = load(None, settings)
     prepared = prepared_text(config, set_threads(config.training.threads))
     events = updates(config, prepared, new_learner(config, prepared.subwords))
-    for _ in range(WARM_UP):
-        next(events)
+    timed(events, FIRST)
     return events
+
+
+def timed(events: Iterator[Any], steps: int) -> dict[str, object]:
+    """The target tokens and seconds of the next ones."""
+    begin = time.perf_counter()
+    tokens = sum(next(events).target_tokens for _ in range(steps))
+    return {"of": benchmarks.__file__, "tokens": tokens, "seconds": time.perf_counter() - begin}
 
 
 def answers(asked: Iterator[str]) -> Iterator[dict[str, object]]:
@@ -39,12 +46,7 @@ def answers(asked: Iterator[str]) -> Iterator[dict[str, object]]:
         if "settings" in wanted:
             events = iter(())  # the model before this one goes first
             events = learning(wanted["settings"])
-            yield {"of": benchmarks.__file__}
-            continue
-        tokens, begin = 0, time.perf_counter()
-        while time.perf_counter() < begin + wanted["seconds"]:
-            tokens += next(events).target_tokens
-        yield {"tokens": tokens, "seconds": time.perf_counter() - begin}
+        yield timed(events, wanted.get("steps", WARM_UP))
 
 
 if __name__ == "__main__":
