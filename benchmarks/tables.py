@@ -74,7 +74,7 @@ TABLES = (
         results.DECODING,
         "Translating",
         "Sentences a second, the model loaded; of one by one, the median time of a sentence.",
-        {"sentences_per_second": "{:,.3g}", "median_milliseconds": "{:.1f} ms"},
+        {"sentences_per_second": "{:,.1f}", "median_milliseconds": "{:.1f} ms"},
     ),
     Shown(
         results.START_UP,
