@@ -14,7 +14,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import common
-from benchmarks.train_speed import updates
+from benchmarks.train_speed import take, updates
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.device import set_threads
 from seq2seq_cli.training.learner import new_learner
@@ -73,12 +72,7 @@ def spinning(neighbours: int, pinned: bool) -> Iterator[None]:
 def tokens_per_second(events: Iterator[Stepped], seconds: float) -> float:
     """Of the updates of so many seconds, after one that is under way."""
     next(events)
-    begin = now = time.perf_counter()
-    tokens = 0
-    while now < begin + seconds:
-        tokens += next(events).target_tokens
-        now = time.perf_counter()
-    return tokens / (now - begin)
+    return take(events, sys.maxsize, seconds).tokens_per_second
 
 
 def main(
@@ -96,8 +90,7 @@ def main(
     used = set_threads(chosen.training.threads)
     prepared = prepare(chosen.data, chosen.subword)
     events = updates(chosen, prepared, new_learner(chosen, prepared.subwords))
-    for _ in range(warm_up):
-        next(events)
+    take(events, warm_up)
     alone, beside = [], []
     for _ in range(rounds):
         alone.append(tokens_per_second(events, seconds))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 import typer
 
-from seq2seq_cli import console
+from seq2seq_cli import console, signals
 from seq2seq_cli.cli.blocks import with_blocks
 from seq2seq_cli.config.loading import load
 from seq2seq_cli.config.whole import Config
@@ -41,9 +41,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def command(main: Callable[..., None]) -> None:
-    """Run ``main`` with the options of the command line; what the user can mend is told as by ``seq2seq``."""
+    """Run ``main`` with the options of the command line; what the user can mend is told as by ``seq2seq``. A signal that ends
+    it does so by an exception: what it has started ends as well."""
     try:
-        typer.run(with_blocks(main))
+        with signals.answered(signals.stop):
+            typer.run(with_blocks(main))
     except UserError as problem:
         console.error(problem)
         sys.exit(2)
@@ -64,6 +66,11 @@ class Texts:
         """As settings."""
         given = {"corpus": self.corpus, "train": self.train_text, "dev": self.dev, "src": self.src, "tgt": self.tgt}
         return {f"data.{name}": value for name, value in given.items()}
+
+    @property
+    def options(self) -> list[str]:
+        """As they are given to a command."""
+        return [f"--{key.partition('.')[2]}={value}" for key, value in self.flags.items() if value is not None]
 
 
 @dataclass(frozen=True)
@@ -91,14 +98,24 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, size: int = 2048, seco
     """FLOP/s of products of square matrices in ``dtype``, by the library that the model uses: what this machine reaches
     at its best, here and now."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best = 0.0
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
+
+    def product() -> None:
         linear(a, b)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        best = max(best, 2 * size**3 / (time.perf_counter() - begin))
+
+    return best_rate(product, 2 * size**3, seconds)
+
+
+def best_rate(work: Callable[[], object], operations: int, seconds: float) -> float:
+    """FLOP/s of the quickest of the calls of ``work`` within so many seconds; at least three are made."""
+    best, made = 0.0, 0
+    end = time.perf_counter() + seconds
+    while made < 3 or time.perf_counter() < end:
+        begin = time.perf_counter()
+        work()
+        best = max(best, operations / (time.perf_counter() - begin))
+        made += 1
     return best
 
 

@@ -5,6 +5,7 @@ python -m benchmarks.decode_speed --run runs/x --threads 1
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass
 from itertools import product
@@ -26,8 +27,10 @@ from seq2seq_cli.runs import open_run
 
 @dataclass(frozen=True)
 class DecodeSpeed:
-    """Seconds without loading the model, which is timed apart. ``batch``: "1" or the run's own."""
+    """Seconds without loading the model, which is timed apart. ``batch``: "1" or the run's own. ``median_milliseconds``: of
+    one sentence, where each is translated alone."""
 
+    attention: str
     precision: str
     threads: int
     beam: int
@@ -35,6 +38,7 @@ class DecodeSpeed:
     sentences: int
     seconds: float
     sentences_per_second: float
+    median_milliseconds: float | None
     target_tokens_per_second: float
     bleu: float
     model_load_seconds: float
@@ -42,15 +46,20 @@ class DecodeSpeed:
 
 
 def measure(translator: Translator, lines: Lines, beam: int, single: bool, load_seconds: float) -> DecodeSpeed:
-    """Translate ``lines`` once, after a short warm-up."""
-    update = {"beam": beam} | ({"batch_tokens": 1} if single else {})
-    decoding = translator.config.decoding.model_copy(update=update)
-    translator.hypotheses(lines.src[:20], decoding)
-    begin = time.perf_counter()
-    found = translator.hypotheses(lines.src, decoding)
-    seconds = time.perf_counter() - begin
+    """Translate ``lines`` once, after a short warm-up; ``single``: each in a call of its own."""
+    decoding = translator.config.decoding.model_copy(update={"beam": beam})
+    requests = [[line] for line in lines.src] if single else [lines.src]
+    for request in requests[:20]:
+        translator.hypotheses(request[:20], decoding)
+    found, times = [], []
+    for request in requests:
+        begin = time.perf_counter()
+        found += translator.hypotheses(request, decoding)
+        times.append(time.perf_counter() - begin)
+    seconds = sum(times)
     tokens = sum(len(candidates[0].pieces) + 1 for candidates in found)
     return DecodeSpeed(
+        attention=translator.config.attention.kind,
         precision=translator.precision.name,
         threads=torch.get_num_threads(),
         beam=beam,
@@ -58,6 +67,7 @@ def measure(translator: Translator, lines: Lines, beam: int, single: bool, load_
         sentences=len(lines.src),
         seconds=seconds,
         sentences_per_second=len(lines.src) / seconds,
+        median_milliseconds=1000 * statistics.median(times) if single else None,
         target_tokens_per_second=tokens / seconds,
         bleu=bleu([candidates[0].text for candidates in found], lines.tgt, WORDS),
         model_load_seconds=load_seconds,

@@ -68,10 +68,8 @@ def training_pace(run: Run, steps: int) -> float:
     """Of a new model with the settings of ``run``."""
     config = load(run.config)
     prepared = prepare(config.data, config.subword)
-    tokens, seconds = train_speed.timed_updates(
-        config, prepared, new_learner(config, prepared.subwords), steps, warm_up=5
-    )
-    return tokens / seconds
+    learner = new_learner(config, prepared.subwords)
+    return train_speed.timed_updates(config, prepared, learner, steps, warm_up=5).tokens_per_second
 
 
 def decoding_pace(run: Run, sentences: int) -> float:

@@ -8,10 +8,7 @@ Each point is measured in a process of its own, on made-up text: only its size m
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import common
+from benchmarks.children import Place, module
 
 WORDS = 20_000
 """Different words of the made-up language; their frequencies fall as 1/rank, as in real text."""
@@ -71,27 +69,20 @@ def measure(grows: str, value: int, setting: Setting, attention: str, steps: int
         write_corpus(folder, setting)
         data = [f"--train={folder / 'train'}", f"--dev={folder / 'dev'}", "--src=xx", "--tgt=yy"]
         sizes = [f"--set=subword.vocab_size={setting.vocabulary}", "--set=data.max_length=400"]
-        environment = {"SEQ2SEQ_CACHE": str(folder / "cache")}
+        place = Place(environment={"SEQ2SEQ_CACHE": str(folder / "cache")})
         begin = time.perf_counter()
-        _python("seq2seq_cli", "prepare", *data, *sizes, environment=environment)
+        module("seq2seq_cli", "prepare", *data, *sizes, place=place)
         seconds = time.perf_counter() - begin
         trained = json.loads(
-            _python(
+            module(
                 "benchmarks.train_speed", f"--attention={attention}", f"--threads={setting.threads}", *data, *sizes,
-                f"--steps={steps}", "--warm-up=20", "--json", environment=environment,
+                f"--steps={steps}", "--warm-up=20", "--json", place=place,
             )
         )[0]  # fmt: skip
     speed, memory = trained["target_tokens_per_second"], trained["peak_memory_mib"]
     return Point(
         grows, value, setting.pairs, setting.words, setting.vocabulary, setting.threads, seconds, speed, memory
     )
-
-
-def _python(module: str, *arguments: str, environment: dict[str, str]) -> str:
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
 
 
 def main(

@@ -6,13 +6,16 @@ python -m benchmarks.train_speed --attention luong-general --set attention.input
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import common
@@ -28,7 +31,7 @@ from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
 from seq2seq_cli.training.sitting import prepared_text
 
-COUNTED = 8
+COUNTED = 4
 """Batches over which FLOPs and loading are counted."""
 
 
@@ -53,13 +56,26 @@ class TrainSpeed:
     utilisation_percent: float
 
 
-def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
-    """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter."""
+class Timed(NamedTuple):
+    """Updates, what they learned from, and the seconds they took."""
+
+    steps: int
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+
+def measure(config: Config, steps: int, warm_up: int, most_seconds: float = math.inf) -> TrainSpeed:
+    """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter; fewer where either takes longer than
+    ``most_seconds``."""
     threads = set_threads(config.training.threads)
     prepared = prepared_text(config, threads)
     learner = new_learner(config, prepared.subwords)
     rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
-    tokens, seconds = timed_updates(config, prepared, learner, steps, warm_up)
+    timed = timed_updates(config, prepared, learner, steps, warm_up, most_seconds)
     memory = common.peak_memory_mib()
     pairs = next(prepared.train.parts())
     batches = plan(pairs, config.training.batch_tokens, config.training.seed, 0)[:COUNTED]
@@ -74,27 +90,37 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
         precision=learner.precision.name,
         threads=threads,
         parameters=learner.model.parameter_count(),
-        steps=steps,
-        target_tokens_per_second=tokens / seconds,
-        sentences_per_second=tokens / seconds / per_sentence,
-        milliseconds_per_step=1000 * seconds / steps,
-        loading_share_percent=100 * _loading_seconds(pairs, batches) / (seconds / steps),
+        steps=timed.steps,
+        target_tokens_per_second=timed.tokens_per_second,
+        sentences_per_second=timed.tokens_per_second / per_sentence,
+        milliseconds_per_step=1000 * timed.seconds / timed.steps,
+        loading_share_percent=100 * _loading_seconds(pairs, batches) / (timed.seconds / timed.steps),
         peak_memory_mib=memory,
         mflop_per_target_token=flop / 1e6,
-        model_gflop_per_second=flop * tokens / seconds / 1e9,
+        model_gflop_per_second=flop * timed.tokens_per_second / 1e9,
         matrix_gflop_per_second=rate / 1e9,
-        utilisation_percent=100 * flop * tokens / seconds / rate,
+        utilisation_percent=100 * flop * timed.tokens_per_second / rate,
     )
 
 
-def timed_updates(config: Config, prepared: Prepared, learner: Learner, steps: int, warm_up: int) -> tuple[int, float]:
-    """Target tokens of ``steps`` updates, and the seconds they took, after ``warm_up`` others."""
+def timed_updates(
+    config: Config, prepared: Prepared, learner: Learner, steps: int, warm_up: int, most_seconds: float = math.inf
+) -> Timed:
+    """``steps`` updates, after ``warm_up`` others; of both, those of ``most_seconds`` at most."""
     events = updates(config, prepared, learner)
-    for _ in range(warm_up):
-        next(events)
-    begin = time.perf_counter()
-    tokens = sum(next(events).target_tokens for _ in range(steps))
-    return tokens, time.perf_counter() - begin
+    take(events, warm_up, most_seconds)
+    return take(events, steps, most_seconds)
+
+
+def take(events: Iterator[Stepped], steps: int, most_seconds: float = math.inf) -> Timed:
+    """The next ``steps`` updates, or those of ``most_seconds``, at least one."""
+    begin = now = time.perf_counter()
+    done = tokens = 0
+    while done < steps and (not done or now < begin + most_seconds):
+        tokens += next(events).target_tokens
+        done += 1
+        now = time.perf_counter()
+    return Timed(done, tokens, now - begin)
 
 
 def updates(config: Config, prepared: Prepared, learner: Learner) -> Iterator[Stepped]:
@@ -149,11 +175,14 @@ def main(
     run: common.RunOption = None,
     steps: int = 60,
     warm_up: int = 30,
+    most_seconds: Annotated[
+        float, typer.Option(help="Fewer updates where they, or those to warm up, take longer.")
+    ] = math.inf,
     as_json: common.JsonOption = False,
 ) -> None:
     """Steady training speed of one kind."""
     chosen = training.settings(run, texts.flags)
-    common.show([measure(chosen, steps, warm_up)], as_json, "training speed")
+    common.show([measure(chosen, steps, warm_up, most_seconds)], as_json, "training speed")
 
 
 if __name__ == "__main__":
