@@ -17,7 +17,7 @@ from seq2seq_cli.decoding.batches import even_batches
 from seq2seq_cli.decoding.every_line import LineGroup, translate_every_line
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Details
-from seq2seq_cli.decoding.sharing import AT_ONCE, Check, compute_all
+from seq2seq_cli.decoding.sharing import Check, compute_all
 from seq2seq_cli.decoding.translator import Decoding, Sampling, Scoring, Translator
 from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.device import Precision, choose_search_precision
@@ -124,7 +124,7 @@ def test_every_item_gets_its_own_result(threads: int, cores: Callable[[int], Non
     assert heard[0] == 0
     assert heard == sorted(heard)
     assert max(heard) < 7
-    assert used == {threads // min(threads, len(batches))}
+    assert used == {1}
 
 
 def test_batches_are_computed_at_the_same_time(cores: Callable[[int], None]) -> None:
@@ -136,21 +136,6 @@ def test_batches_are_computed_at_the_same_time(cores: Callable[[int], None]) -> 
         return batch
 
     assert compute_all(compute, [[0], [1], [2], [3]], 2, lambda _: None) == {i: i for i in range(4)}
-
-
-def test_so_many_at_once_and_no_more(cores: Callable[[int], None]) -> None:
-    cores(2 * AT_ONCE)
-    all_of_them = threading.Barrier(AT_ONCE, timeout=PATIENCE)
-    threads: set[int] = set()
-
-    def compute(batch: list[int], _: Check) -> list[int]:
-        threads.add(threading.get_ident())
-        assert torch.get_num_threads() == 2
-        all_of_them.wait()
-        return batch
-
-    compute_all(compute, [[i] for i in range(2 * AT_ONCE)], 2 * AT_ONCE, lambda _: None)
-    assert len(threads) == AT_ONCE
 
 
 def waiting(begun: threading.Semaphore) -> Callable[[list[int], Check], list[int]]:

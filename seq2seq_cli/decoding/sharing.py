@@ -1,4 +1,4 @@
-"""Batches shared out among the cores: a thread computes one by itself, with its part of torch's own threads.
+"""Batches shared out among the cores: a thread computes one by itself.
 
 Threads inside a product wait for each other after every product, thousands of times a second; a thread that has a whole
 batch waits for nobody. Torch lets other Python threads run while it computes, and all of them read the same weights.
@@ -23,8 +23,6 @@ Check = Callable[[], None]
 Compute = Callable[[list[int], Check], Sequence[R]]
 """Computes the items of these numbers together, one result each."""
 
-AT_ONCE = 8
-"""Most batches at the same time: Python itself runs in one thread at a time, and so many keep it busy."""
 SECONDS = 0.05
 """Seconds between two calls of a watch while other threads compute."""
 
@@ -33,14 +31,15 @@ def compute_all(
     compute: Compute[R], batches: Sequence[list[int]], threads: int, watch: Callable[[int], None]
 ) -> dict[int, R]:
     """What ``compute`` makes of every item of ``batches``, by its number; the first batches begin first. ``threads``:
-    how many cores to use. What is computed does not depend on it.
+    how many cores to use. What is computed does not depend on it, except that a single batch is left to torch's own
+    threads.
 
     ``watch`` hears again and again, in the calling thread, how many items are done. What it raises, what ``compute``
     raises and what a signal raises ends the work, and all of its threads.
     """
-    at_once = min(threads, len(batches), AT_ONCE)
+    at_once = min(threads, len(batches))
     if at_once > 1:
-        return _Sharing(compute, deque(batches)).made(at_once, threads // at_once, watch)
+        return _Sharing(compute, deque(batches)).made(at_once, watch)
     made: dict[int, R] = {}
     for batch in batches:
         made |= zip(batch, compute(batch, partial(watch, len(made))), strict=True)
@@ -60,11 +59,11 @@ class _Sharing(Generic[R]):
     results: SimpleQueue[dict[int, R] | BaseException] = field(default_factory=SimpleQueue)
     over: threading.Event = field(default_factory=threading.Event)
 
-    def made(self, at_once: int, threads_each: int, watch: Callable[[int], None]) -> dict[int, R]:
-        """All results, by ``at_once`` threads, each of which may use ``threads_each`` of torch's own."""
+    def made(self, at_once: int, watch: Callable[[int], None]) -> dict[int, R]:
+        """All results, by ``at_once`` threads."""
         items = sum(map(len, self.waiting))
         before = torch.get_num_threads()
-        threads = [threading.Thread(target=self._work, args=(threads_each,), name="batches") for _ in range(at_once)]
+        threads = [threading.Thread(target=self._work, name="batches") for _ in range(at_once)]
         made: dict[int, R] = {}
         try:
             for thread in threads:
@@ -89,9 +88,9 @@ class _Sharing(Generic[R]):
             raise result
         return result
 
-    def _work(self, torch_threads: int) -> None:
+    def _work(self) -> None:
         try:
-            torch.set_num_threads(torch_threads)  # for products that this thread asks for
+            torch.set_num_threads(1)  # for what this thread computes
             while (batch := self._take()) is not None:
                 self.results.put(dict(zip(batch, self.compute(batch, self._check), strict=True)))
         except BaseException as problem:  # carried over to the thread that waits for the result
