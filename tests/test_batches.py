@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from servers import PATIENCE, Held
 
 from seq2seq_cli.config.sections import DecodingConfig
-from seq2seq_cli.decoding.batches import batches, fit_together
+from seq2seq_cli.decoding.batches import batches, even_batches, fit_together
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.serving.worker import Search, Worker
@@ -67,3 +67,21 @@ def test_what_the_server_takes_together_is_one_batch_of_the_search(
     assert sorted(int(line) for asked in model.asked for line in asked) == sorted(chain.from_iterable(requests))
     for asked in model.asked:
         assert len(list(batches([int(line) for line in asked], room))) == 1
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=120), SETTINGS)
+def test_even_batches_hold_the_same_and_are_as_even_as_they_can_be(lengths: list[int], room: DecodingConfig) -> None:
+    full, even = list(batches(lengths, room)), even_batches(lengths, room)
+    assert [lengths[i] for batch in even for i in batch] == sorted(lengths, reverse=True)
+    assert all(fit_together(len(batch), max(lengths[i] for i in batch), room) for batch in even)
+    assert len(even) <= len(full) + 3
+    assert len(even) == len(full) or len(full) in range(2, 17)
+    assert (len(even) == 1) == (len(full) == 1)
+
+
+def test_even_batches_by_hand() -> None:
+    # Five positions each, for one hypothesis and once more: eight lines fit, so twenty make two full batches and half a one.
+    assert [len(batch) for batch in even_batches([4] * 20, DecodingConfig(beam=1, batch_tokens=80))] == [5, 5, 5, 5]
+    assert [len(batch) for batch in even_batches([4] * 11, DecodingConfig(beam=1, batch_tokens=80))] == [6, 5]
+    assert even_batches([4] * 8, DecodingConfig(beam=1, batch_tokens=80)) == [list(range(8))]
+    assert even_batches([], DecodingConfig()) == []

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from seq2seq_cli.config.sections import DecodingConfig
 
+STEPS = ((16, 1), (4, 4), (1, 2))
+"""More batches than the first number come in a multiple of the second."""
+
 
 def fit_together(sentences: int, pieces: int, settings: DecodingConfig) -> bool:
     """Whether ``sentences`` source sentences, the longest of ``pieces`` pieces, may be searched in one batch. They may
@@ -26,3 +29,23 @@ def batches(lengths: Sequence[int], settings: DecodingConfig) -> Iterator[list[i
         batch.append(i)
     if batch:
         yield batch
+
+
+def even_batches(lengths: Sequence[int], settings: DecodingConfig) -> list[list[int]]:
+    """The same in batches of equal size, as nearly as lengths allow, and in so many that two cores, or four, have equal
+    shares of them. However many cores there are, the batches are the same: what is beside a sentence may change the
+    last digits of its scores and weights.
+    """
+    cut = list(batches(lengths, settings))
+    if len(cut) <= 1:
+        return cut
+    most = next(-(-len(cut) // step) * step for fewest, step in STEPS if len(cut) > fewest)
+    low, high = 1, settings.batch_tokens
+    while low < high:
+        room = (low + high) // 2
+        smaller = list(batches(lengths, settings.model_copy(update={"batch_tokens": room})))
+        if len(smaller) <= most:
+            cut, high = smaller, room
+        else:
+            low = room + 1
+    return cut

@@ -4,6 +4,7 @@ produced."""
 import torch
 from torch import Tensor
 
+from seq2seq_cli.decoding.sharing import Check
 from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.types import DecoderOutput
 
@@ -12,17 +13,18 @@ POSITIONS = 16384
 sentence 512 are weighed at a time, whose logits are 16 MiB in float32 at 8,000 pieces."""
 
 
-def posterior_weights(forced: Forced) -> Tensor:
+def posterior_weights(forced: Forced, check: Check = lambda: None) -> Tensor:
     """p(a_t = s | y_t) of forced decoding, weights_BTS. It follows by Bayes' rule from a_t(s), the attention weights,
     and p(y_t | a_t = s), the probability of y_t when the same step sees position s alone (Shankar & Sarawagi 2019, 3).
 
     Attention has to choose before y_t is known, and spreads over everything that may come next. The steps before t are
     as in any forced decoding: their contexts are mixtures. ``forced.run`` must be a stepping pass. Rows of padding
-    steps are zero, and so are rows whose attention weights are all zero.
+    steps are zero, and so are rows whose attention weights are all zero. ``check`` is called before each step.
     """
     steps, state = [], forced.state
     says_BT, real_BT = forced.target.says_BT, forced.target.real_BT
     for t, embedded_B1I in enumerate(forced.embedded_BTI.split(1, 1)):
+        check()
         output: DecoderOutput = forced.decoder(embedded_B1I, forced.memories, state, forced.run)
         prior_BS = output.shown.soft_BTS[:, 0]
         # Only positions with an attention weight can get a posterior one: no padding, and nothing outside of a window.

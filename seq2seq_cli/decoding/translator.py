@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +18,13 @@ from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
-from seq2seq_cli.decoding.batches import batches
+from seq2seq_cli.decoding.batches import even_batches
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
-from seq2seq_cli.decoding.search import Result, SearchState, Trace, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
+from seq2seq_cli.decoding.sharing import Check, compute_all
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
@@ -37,8 +38,8 @@ from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
 
 Watch = Callable[[int, int], None]
-"""A callback that hears, before each step of a search, how many lines are translated and how many there are. If it
-raises, the work ends."""
+"""A callback that hears, again and again while a search is under way, how many lines are translated and how many there
+are; always in the thread that asked for the search. If it raises, the work ends."""
 
 
 Decoding = DecodingConfig | Mapping[str, int | float | None]
@@ -155,15 +156,23 @@ class Translator:
         settings = self._settings(decoding)
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence.ids]
-        done = 0
-        for batch in batches([len(sentences[i].ids) for i in places], settings):
+        run = self._run  # made here, once, not by each thread
+
+        def compute(batch: list[int], check: Check) -> list[list[Hypothesis]]:
             together = [sentences[places[i]] for i in batch]
-            look = None if watch is None else partial(watch, done, len(sentences))
-            found = self._search(together, settings, sampling, look)
-            done += len(batch)
-            for row, i in enumerate(batch):
-                results[places[i]] = self._hypotheses(found, row, together[row])
+            found = self._search(run, together, settings, sampling, check)
+            return [self._hypotheses(found, row, sentence) for row, sentence in enumerate(together)]
+
+        cut = even_batches([len(sentences[i].ids) for i in places], settings)
+        hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
+        for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
+            results[places[i]] = hypotheses
         return results
+
+    @property
+    def _cores(self) -> int:
+        """How many cores share the batches: as many as torch may use. A GPU takes one batch after another."""
+        return torch.get_num_threads() if self.device.type == "cpu" else 1
 
     def _settings(self, decoding: Decoding | None) -> DecodingConfig:
         if decoding is None or isinstance(decoding, DecodingConfig):
@@ -199,13 +208,16 @@ class Translator:
         given = {} if scoring.alpha is None else {"length_penalty": scoring.alpha}
         alpha = decoding_with(self.config.decoding, given, {"length_penalty": "alpha"}).length_penalty
         pairs = [_Pair(sentence, list(ids)) for sentence, ids in zip(self.sentences(sources), targets, strict=True)]
-        scored: dict[int, Hypothesis] = {}
-        for batch in batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1)):
-            scored |= zip(batch, self._score_batch([pairs[i] for i in batch], scoring, alpha), strict=True)
+
+        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
+            return self._score_batch([pairs[i] for i in batch], scoring, alpha, check)
+
+        cut = even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
+        scored = compute_all(compute, cut, self._cores, lambda _: None)
         return [scored[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
-    def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float) -> list[Hypothesis]:
+    def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float, check: Check) -> list[Hypothesis]:
         inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
@@ -214,7 +226,7 @@ class Translator:
             log_prob_B, look = forced.log_probs(), forced.output.shown
             weights_BTS = look.weights_BTS if scoring.head is None else _of_head(look.heads_BTHS, scoring.head)
             if scoring.alignment and scoring.posterior:
-                weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)))
+                weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), check)
         scored = []
         for row, (pair, log_prob) in enumerate(zip(pairs, log_prob_B.tolist(), strict=True)):
             steps = len(pair.target) + 1
@@ -237,10 +249,11 @@ class Translator:
     @torch.inference_mode()
     def _search(
         self,
+        run: Pass,
         sentences: list[Sentence],
         settings: DecodingConfig,
         sampling: Sampling | None,
-        look: Callable[[], None] | None,
+        check: Check,
     ) -> Result:
         sources = [sentence.ids for sentence in sentences]
         inputs = inputs_of(sources).to(self.device)
@@ -253,9 +266,7 @@ class Translator:
             max_length_N=torch.tensor(longest, device=self.device).clamp(min=settings.min_length),
         )
         with self.precision.autocast(self.device):
-            state: SearchState = ModelState.start(self.model, self._run, inputs)
-            if look is not None:
-                state = Watched(state, look)
+            state = Watched(ModelState.start(self.model, run, inputs), check)
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sentence.number)) for sentence in sentences]
                 return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)

@@ -3,6 +3,7 @@ computed for all steps at once."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
@@ -193,7 +194,8 @@ class Linear(nn.Linear):
 
 
 class Pass:
-    """One forward pass, or one whole search. What is prepared of the weights is made once, on first use, and shared.
+    """One forward pass, or one whole search. What is prepared of the weights is made once, on first use, and shared, by
+    threads too.
 
     ``dtype``: what products are computed in (None: the weights' own type). ``stepping``: whether steps are taken one by
     one even where they could be taken together. ``in_int8``: whether maps multiply in 8-bit integers, without
@@ -205,6 +207,7 @@ class Pass:
         self.stepping = stepping
         self.in_int8 = in_int8
         self._made: dict[nn.Module, Any] = {}
+        self._making = threading.RLock()
 
     def map(self, linear: Linear) -> Map:
         """The map of a linear layer."""
@@ -214,9 +217,11 @@ class Pass:
         return made
 
     def once(self, owner: nn.Module, make: Callable[[], T]) -> T:
-        """What ``make`` returns, called once for each ``owner``."""
+        """What ``make`` returns, called once for each ``owner``, whichever thread asks."""
         if owner not in self._made:
-            self._made[owner] = make()
+            with self._making:
+                if owner not in self._made:
+                    self._made[owner] = make()
         made: T = self._made[owner]
         return made
 
