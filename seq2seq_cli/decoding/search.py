@@ -99,8 +99,6 @@ PLAIN_ALPHA = 6.0
 """Up to this alpha, |y|^alpha is at most 1e30. Single precision holds that, and scores that are so much smaller than
 log p."""
 UNIT = LONGEST_TRANSLATION**0.5
-ROOM = 64
-"""For how many steps a search makes room at first."""
 
 
 @dataclass(frozen=True)
@@ -259,64 +257,74 @@ def _read_back(
     ]
 
 
+class _Taken(NamedTuple):
+    """What a step led to: the token of each live hypothesis, and the row of the one that it continues."""
+
+    token_NK: Tensor
+    parent_NK: Tensor
+
+    def of(self, sentences: Tensor) -> Self:
+        """The hypotheses of some of the sentences."""
+        return type(self)(*(x_NK.index_select(0, sentences) for x_NK in self))
+
+
+class _Ended(NamedTuple):
+    """A finished hypothesis: what ``Ranking`` ranks it by, and the step and the row that it ended at."""
+
+    value: float
+    log_prob: float
+    step: int
+    row: int
+
+
 @dataclass
 class _Beams:
-    """The live hypotheses of N sentences (one each before the first step, then K), and the best K finished ones of
-    each. ``history_NKT`` and ``rows_NKT`` hold the tokens of each live hypothesis and its row at each step, with room
-    for some more steps. ``done_value_NK`` is what ``Ranking`` ranks finished ones by."""
+    """The live hypotheses of N sentences (one each before the first step, then K), how many have finished, and what has
+    finished of every sentence, searched or done. No hypothesis is kept written out: ``taken``, an entry a step, leads
+    from its last row back to its first."""
 
     ids_N: Tensor
     log_prob_NK: Tensor
-    history_NKT: Tensor
-    rows_NKT: Tensor
-    done_log_prob_NK: Tensor
-    done_value_NK: Tensor
-    done_history_NKT: Tensor
-    done_rows_NKT: Tensor
-    done_count_N: Tensor
+    count_N: Tensor
+    ended: list[list[_Ended]]
+    taken: list[_Taken]
 
     @classmethod
-    def start(cls, max_length_N: Tensor, beam: int) -> _Beams:
-        sentences, device = len(max_length_N), max_length_N.device
-        longest = min(int(max_length_N.max()) + 1, ROOM)
-        none = torch.full((sentences, beam), IMPOSSIBLE, device=device)
-        empty = torch.full((sentences, beam, longest), -1, device=device)
-        count = torch.zeros(sentences, dtype=torch.long, device=device)
+    def start(cls, sentences: int, device: torch.device) -> _Beams:
         ids_N = torch.arange(sentences, device=device)
-        first_N1, start_N1T = torch.zeros(sentences, 1, device=device), empty[:, :1]
-        return cls(ids_N, first_N1, start_N1T, start_N1T, none, none.clone(), empty, empty.clone(), count)
+        first_N1 = torch.zeros(sentences, 1, device=device)
+        return cls(ids_N, first_N1, torch.zeros_like(ids_N), [[] for _ in range(sentences)], [])
 
-    def make_room(self, index: int) -> None:
-        """Make room for the step ``index``, and some more. Not for all steps at once: with a limit of thousands of
-        pieces, every step would then cost as much as in translations of that length."""
-        steps = self.history_NKT.shape[2]
-        if index >= steps:
-            for name in ("history_NKT", "rows_NKT", "done_history_NKT", "done_rows_NKT"):
-                setattr(self, name, nn.functional.pad(getattr(self, name), (0, steps), value=-1))
-
-    def finish(self, log_prob_NC: Tensor, value_NC: Tensor, history_NCT: Tensor, rows_NCT: Tensor) -> None:
-        """Keep the best K of the finished hypotheses and these C continuations (minus infinity: not finished)."""
-        beam = self.done_value_NK.shape[1]
-        self.done_count_N = self.done_count_N + (value_NC > IMPOSSIBLE).sum(1)
-        self.done_value_NK, chosen_NK = torch.cat([self.done_value_NK, value_NC], 1).topk(beam, 1)
-        self.done_log_prob_NK = torch.cat([self.done_log_prob_NK, log_prob_NC], 1).gather(1, chosen_NK)
-        self.done_history_NKT = _chosen(torch.cat([self.done_history_NKT, history_NCT], 1), chosen_NK)
-        self.done_rows_NKT = _chosen(torch.cat([self.done_rows_NKT, rows_NCT], 1), chosen_NK)
+    def finish(self, ended_NK: Tensor, log_prob_NK: Tensor, row_NK: Tensor, ranking: Ranking) -> None:
+        """Keep those continuations that have ``ended``: their log-probabilities, and the rows that they continue."""
+        if not bool(ended_NK.any()):
+            return
+        self.count_N = self.count_N + ended_NK.sum(1)
+        step, log_prob_M = len(self.taken), log_prob_NK[ended_NK]
+        id_M = self.ids_N[ended_NK.nonzero()[:, 0]]
+        fields = (id_M, ranking.value(log_prob_M, step + 1), log_prob_M, row_NK[ended_NK])
+        for sentence, value, log_prob, row in zip(*(field.tolist() for field in fields), strict=True):
+            self.ended[sentence].append(_Ended(value, log_prob, step, row))
 
     def keep(self, sentences: Tensor) -> None:
         """Go on with these sentences only."""
-        for name, value in vars(self).items():
-            setattr(self, name, value.index_select(0, sentences))
+        self.ids_N, self.log_prob_NK, self.count_N = (
+            x.index_select(0, sentences) for x in (self.ids_N, self.log_prob_NK, self.count_N)
+        )
 
-    def found(self, sentence: int, eos: int, ranking: Ranking) -> list[Found]:
-        """The finished hypotheses of a sentence, best first."""
-        result = []
-        fields = (self.done_history_NKT, self.done_rows_NKT, self.done_log_prob_NK, self.done_value_NK)
-        for tokens, rows, log_prob, value in zip(*(field[sentence].tolist() for field in fields), strict=True):
-            if value > IMPOSSIBLE:
-                end = tokens.index(eos)
-                result.append(Found(tokens[:end], log_prob, ranking.score(value), rows[: end + 1]))
-        return result
+    def found(self, width: int, ranking: Ranking) -> list[list[Found]]:
+        """The ``width`` best finished hypotheses of each sentence, best first."""
+        steps = [tuple(x_NK.flatten().tolist() for x_NK in taken) for taken in self.taken]
+
+        def written_out(one: _Ended) -> Found:
+            tokens, rows = list[int](), [one.row]
+            for token_R, parent_R in reversed(steps[: one.step]):
+                tokens.append(token_R[rows[-1]])
+                rows.append(parent_R[rows[-1]])
+            return Found(tokens[::-1], one.log_prob, ranking.score(one.value), rows[::-1])
+
+        ranked = (sorted(ended, key=lambda one: one.value, reverse=True)[:width] for ended in self.ended)
+        return [[written_out(one) for one in ended] for ended in ranked]
 
 
 def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result:
@@ -327,54 +335,41 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     when K hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
     """
     ranking = Ranking(alpha)
-    beams = _Beams.start(limits.max_length_N, width)
+    beams = _Beams.start(len(limits.max_length_N), limits.max_length_N.device)
     tokens_R = torch.full_like(beams.ids_N, limits.bos)
     traces: list[Trace] = []
-    results: list[list[Found]] = [[] for _ in beams.ids_N]
     while len(beams.ids_N):
         step, state = state.step(tokens_R)
-        rows_NK = _extend(beams, width, step.logits, limits, ranking, len(traces))
+        taken = _extend(beams, width, step.logits, limits, ranking)
         traces.append(step.trace)
-        over_N = (beams.done_count_N >= width) | (len(traces) > limits.max_length_N)
+        over_N = (beams.count_N >= width) | (len(traces) > limits.max_length_N)
         if len(traces) == 1 or bool(over_N.any()):
-            for n in over_N.nonzero().squeeze(1).tolist():
-                results[int(beams.ids_N[n])] = beams.found(n, limits.eos, ranking)
             going = (~over_N).nonzero().squeeze(1)
             beams.keep(going)
-            state, limits = state.select(going, rows_NK[going].flatten()), limits.of(going)
+            taken, limits = taken.of(going), limits.of(going)
+            state = state.select(going, taken.parent_NK.flatten())
         else:
-            state = state.reorder(rows_NK.reshape(-1))
-        tokens_R = beams.history_NKT[:, :, len(traces) - 1].reshape(-1)
-    return Result(results, traces)
+            state = state.reorder(taken.parent_NK.flatten())
+        beams.taken.append(taken)
+        tokens_R = taken.token_NK.flatten()
+    return Result(beams.found(width, ranking), traces)
 
 
-def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: Ranking, index: int) -> Tensor:
-    """Take one step with every hypothesis. Returns, N x K, the row of the hypothesis that each new live one
-    continues."""
-    beams.make_room(index)
+def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: Ranking) -> _Taken:
+    """Take one step with every hypothesis."""
     sentences, rows_each = beams.log_prob_NK.shape
-    found = continuations(logits, beams.log_prob_NK, 2 * width, limits, index)
+    found = continuations(logits, beams.log_prob_NK, 2 * width, limits, len(beams.taken))
     # The only hypothesis before the first step may have fewer continuations than that.
     room = (0, 2 * width - found.log_prob_NC.shape[1])
     best_NC = nn.functional.pad(found.log_prob_NC, room, value=IMPOSSIBLE)
     origin_NC, token_NC = (nn.functional.pad(x_NC, room) for x_NC in (found.origin_NC, found.token_NC))
-    first_N1 = torch.arange(sentences, device=best_NC.device)[:, None] * rows_each
-    history_NCT, rows_NCT = _chosen(beams.history_NKT, origin_NC), _chosen(beams.rows_NKT, origin_NC)
-    history_NCT[:, :, index] = token_NC
-    rows_NCT[:, :, index] = origin_NC + first_N1
+    row_NC = origin_NC + torch.arange(sentences, device=best_NC.device)[:, None] * rows_each
 
     ends_NC = token_NC == limits.eos
-    ended_NK = best_NC[:, :width].masked_fill(~ends_NC[:, :width], IMPOSSIBLE)
-    if bool((ended_NK > IMPOSSIBLE).any()):
-        value_NK = ranking.value(ended_NK, index + 1)
-        beams.finish(ended_NK, value_NK, history_NCT[:, :width], rows_NCT[:, :width])
+    best_NK = best_NC[:, :width]
+    beams.finish(ends_NC[:, :width] & (best_NK > IMPOSSIBLE), best_NK, row_NC[:, :width], ranking)
 
     # Stable: the ones that live on stay in the order of their scores.
     live_NK = ends_NC.to(torch.int8).argsort(dim=1, stable=True)[:, :width]
     beams.log_prob_NK = best_NC.masked_fill(ends_NC, IMPOSSIBLE).gather(1, live_NK)
-    beams.history_NKT, beams.rows_NKT = _chosen(history_NCT, live_NK), _chosen(rows_NCT, live_NK)
-    return origin_NC.gather(1, live_NK) + first_N1
-
-
-def _chosen(x_NCT: Tensor, chosen_NK: Tensor) -> Tensor:
-    return x_NCT.gather(1, chosen_NK[..., None].expand(-1, -1, x_NCT.shape[2]))
+    return _Taken(token_NC.gather(1, live_NK), row_NC.gather(1, live_NK))

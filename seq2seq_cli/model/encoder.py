@@ -26,17 +26,27 @@ class SteppedLayer:
         self.keep: Map = run.make(keep_GH, biases[1], bounded=True)
         self.size, self.has_cell = keep_GH.shape[1], isinstance(rnn, nn.LSTM)
 
-    def __call__(self, inputs_BSI: Tensor) -> Tensor:
-        """States_BSH."""
-        h_BH = c_BH = inputs_BSI.new_zeros(len(inputs_BSI), self.size)
-        states = []
-        for read_BG in self.read.product(inputs_BSI.transpose(0, 1).contiguous()):
+    def __call__(self, inputs_BSI: Tensor, lengths_B: Tensor) -> Tensor:
+        """States_BSH; zeros behind the end of a sentence. A step takes only the sentences up to the last one that is not
+        over, fewest where the longest come first."""
+        states_BSH = inputs_BSI.new_zeros(*inputs_BSI.shape[:2], self.size)
+        h_BH = c_BH = states_BSH[:, 0]
+        for step, rows in enumerate(_going_on(lengths_B)):
+            read_RG = self.read.product(inputs_BSI[:rows, step])
             if self.has_cell:
-                h_BH, c_BH = lstm_step(self.keep.product(h_BH, read_BG), c_BH)
+                h_BH, c_BH = lstm_step(self.keep.product(h_BH[:rows], read_RG), c_BH[:rows])
             else:
-                h_BH = gru_step(read_BG, self.keep.product(h_BH), h_BH)
-            states.append(h_BH)
-        return torch.stack(states, 1)
+                h_BH = gru_step(read_RG, self.keep.product(h_BH[:rows]), h_BH[:rows])
+            states_BSH[:rows, step] = h_BH
+        return states_BSH
+
+
+def _going_on(lengths_B: Tensor) -> list[int]:
+    """For each step, how many sentences there are up to the last one that is not over."""
+    steps_S1 = torch.arange(int(lengths_B.max()), device=lengths_B.device)[:, None]
+    numbers_B = torch.arange(1, len(lengths_B) + 1, device=lengths_B.device)
+    numbers: list[int] = (numbers_B * (lengths_B > steps_S1)).amax(1).tolist()
+    return numbers
 
 
 class Encoder(nn.Module):
@@ -62,8 +72,8 @@ class Encoder(nn.Module):
         states_BSE = embedded_BSI
         for layer, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             inputs_BSI = self.dropout(states_BSE) if layer else states_BSE
-            ahead_BSH = _states(forwards, inputs_BSI, run)
-            back_BSH = _states(backwards, pick(inputs_BSI, reversal_BS), run)
+            ahead_BSH = _states(forwards, inputs_BSI, lengths_B1, run)
+            back_BSH = _states(backwards, pick(inputs_BSI, reversal_BS), lengths_B1, run)
             states_BSE = torch.cat([ahead_BSH, pick(back_BSH, reversal_BS)], -1)
         last_B1H = pick(ahead_BSH, lengths_B1 - 1)
         first_B1H = pick(back_BSH, lengths_B1 - 1)
@@ -71,10 +81,10 @@ class Encoder(nn.Module):
         return Source(self.dropout(states_BSE), self.dropout(summary_BE), mask_BS)
 
 
-def _states(rnn: nn.Module, inputs_BSI: Tensor, run: Pass) -> Tensor:
+def _states(rnn: nn.Module, inputs_BSI: Tensor, lengths_B1: Tensor, run: Pass) -> Tensor:
     """The states of one direction of a layer, B x S x H."""
     if run.in_int8 and products.CHOSEN.layers_by_steps:  # in other formats oneDNN's own layers are as fast or faster
-        return run.once(rnn, lambda: SteppedLayer(rnn, run))(inputs_BSI)
+        return run.once(rnn, lambda: SteppedLayer(rnn, run))(inputs_BSI, lengths_B1.squeeze(1))
     states_BSH: Tensor = rnn(inputs_BSI)[0]
     return states_BSH
 

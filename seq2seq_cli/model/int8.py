@@ -34,24 +34,25 @@ class Int8Matrix:
         self.zero_O = torch.zeros(len(matrix), dtype=torch.int32)
         self.bias_O = None if bias_O is None else bias_O.detach().float()
         self.bounded = bounded
+        self.middle = torch.tensor(ZERO + 0.5)
+        """What vectors are moved by before their decimals are cut off."""
         self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
 
     def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
         """x M^T + b + addend in float32: vectors of size I, in any number of dimensions -> the same of size O."""
-        rows_NI = precise(x).flatten(0, -2)
-        middle = rows_NI.new_full((), ZERO + 0.5)  # what follows cuts decimals off
+        rows_NI = precise(x) if x.dim() == 2 else precise(x).flatten(0, -2)
         if self.bounded:
-            out_NO = self._product(torch.add(middle, rows_NI, alpha=LARGEST))
+            out_NO = self._product(torch.add(self.middle, rows_NI, alpha=LARGEST))
             if self.bias_O is not None:
                 out_NO += self.bias_O
         else:
             step_N1 = _steps(rows_NI)
-            out_NO = self._product(torch.addcmul(middle, rows_NI, 1 / step_N1))
+            out_NO = self._product(torch.addcmul(self.middle, rows_NI, 1 / step_N1))
             if self.bias_O is None:
                 out_NO *= step_N1
             else:
                 torch.addcmul(self.bias_O, out_NO, step_N1, out=out_NO)
-        out: Tensor = out_NO.unflatten(0, x.shape[:-1])
+        out = out_NO if x.dim() == 2 else out_NO.view(*x.shape[:-1], -1)
         return out if addend is None else out.add_(addend)
 
     def _product(self, unsigned_NI: Tensor) -> Tensor:

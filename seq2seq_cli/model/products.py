@@ -44,7 +44,7 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 def precise(x: Tensor) -> Tensor:
     """``x`` in float32, or unchanged if it is in float64."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def fast_tanh(x: Tensor) -> Tensor:
