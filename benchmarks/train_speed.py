@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +21,11 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.device import DTYPES, set_threads
+from seq2seq_cli.device import DTYPES, choose_device, choose_processes, set_threads
 from seq2seq_cli.model import products
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.ranks import ALONE, Ranks
+from seq2seq_cli.siblings import siblings
 from seq2seq_cli.training.learner import Learner, new_learner
 from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
@@ -34,11 +37,13 @@ COUNTED = 8
 
 @dataclass(frozen=True)
 class TrainSpeed:
-    """Target tokens count ``</s>`` and no padding. Utilisation: the model's FLOPs a second over the matrix rate."""
+    """Target tokens count ``</s>`` and no padding. Threads and memory are those of each process. Utilisation: the model's
+    FLOPs a second over the matrix rate of its processes."""
 
     attention: str
     input_feeding: str
     precision: str
+    processes: int
     threads: int
     parameters: int
     steps: int
@@ -53,11 +58,41 @@ class TrainSpeed:
     utilisation_percent: float
 
 
+class Work(NamedTuple):
+    """What each process does."""
+
+    config: Config
+    threads: int
+    steps: int
+    warm_up: int
+
+
 def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
     """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter."""
     threads = set_threads(config.training.threads)
+    processes = choose_processes(
+        config.training.processes, choose_device(config.training.device), threads, ALONE, pairs=None
+    )
+    with siblings(processes - 1, train_beside) as ranks:
+        work = ranks.tell(Work(config, threads // processes, steps, warm_up))
+        return _measured(work, ranks)
+
+
+def train_beside(ranks: Ranks) -> None:
+    """What the other processes do."""
+    work = ranks.tell(None)
+    assert work is not None
+    set_threads(work.threads)
+    prepared = prepared_text(work.config, work.threads)
+    learner = new_learner(work.config, prepared.subwords, ranks)
+    timed_updates(work.config, prepared, learner, work.steps, work.warm_up)
+
+
+def _measured(work: Work, ranks: Ranks) -> TrainSpeed:
+    config, _, steps, warm_up = work
+    threads = set_threads(work.threads)
     prepared = prepared_text(config, threads)
-    learner = new_learner(config, prepared.subwords)
+    learner = new_learner(config, prepared.subwords, ranks)
     rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
     tokens, seconds = timed_updates(config, prepared, learner, steps, warm_up)
     memory = common.peak_memory_mib()
@@ -72,6 +107,7 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
         attention=config.attention.kind,
         input_feeding=feeding,
         precision=learner.precision.name,
+        processes=ranks.size,
         threads=threads,
         parameters=learner.model.parameter_count(),
         steps=steps,
@@ -83,7 +119,7 @@ def measure(config: Config, steps: int, warm_up: int) -> TrainSpeed:
         mflop_per_target_token=flop / 1e6,
         model_gflop_per_second=flop * tokens / seconds / 1e9,
         matrix_gflop_per_second=rate / 1e9,
-        utilisation_percent=100 * flop * tokens / seconds / rate,
+        utilisation_percent=100 * flop * tokens / seconds / (rate * ranks.size),
     )
 
 
@@ -152,8 +188,10 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Steady training speed of one kind."""
+    from benchmarks import train_speed  # the other processes cannot find what is in "__main__"
+
     chosen = training.settings(run, texts.flags)
-    common.show([measure(chosen, steps, warm_up)], as_json, "training speed")
+    common.show([train_speed.measure(chosen, steps, warm_up)], as_json, "training speed")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ MAY_CHANGE = {
     # Where the text and its links are. That their content is the same is checked by their hashes.
     *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "training.guided_alignment"),
     *(*BUDGET, "training.save_minutes"),
-    *("training.device", "training.precision", "training.threads", "training.tensorboard"),
+    *("training.device", "training.precision", "training.threads", "training.processes", "training.tensorboard"),
 }
 """Settings that may be changed when a run is resumed, apart from those of decoding, which always may."""
 
@@ -151,7 +151,9 @@ def _of_the_machine(sitting: Sitting) -> list[str]:
     now = _computing(sitting)
     try:
         before = sitting.run.record()["sittings"][-1]["machine"]
-        changed = [f"{name} {value} (before: {before[name]})" for name, value in now.items() if before[name] != value]
+        changed = [
+            f"{name} {value} (before: {before[name]})" for name, value in now.items() if before.get(name, 1) != value
+        ]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return []
     if not changed:
@@ -162,7 +164,12 @@ def _of_the_machine(sitting: Sitting) -> list[str]:
 def _computing(sitting: Sitting) -> dict[str, object]:
     """What decides, besides settings and text, on the exact weights that training arrives at."""
     learner = sitting.learner
-    return {"device": str(learner.device), "precision": learner.precision.name, "threads": torch.get_num_threads()}
+    return {
+        "device": str(learner.device),
+        "precision": learner.precision.name,
+        "threads": torch.get_num_threads(),
+        "processes": learner.ranks.size,
+    }
 
 
 def conclude(run: Run) -> None:
