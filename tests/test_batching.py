@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq_cli.config.sections import DataConfig, SubwordConfig
-from seq2seq_cli.data.batching import cut, inputs_of, load_batch, pad, plan
+from seq2seq_cli.data.batching import cut, in_units, inputs_of, load_batch, pad, plan
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.data.subword import BOS, EOS, PAD
@@ -86,6 +86,33 @@ def test_cut_by_hand() -> None:
     # Sources decide: 2 x 12 = 24 = 2 x 12.
     assert cut(np.ones(5, dtype=int), np.array([12, 12, 12, 1, 1]), 12) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     assert cut(np.zeros(0, dtype=int), np.zeros(0, dtype=int), 12) == []
+    # 23 rows would fit, and 20 are taken; the other three go to the next part, of which 20 is not all.
+    ones = np.ones(45, dtype=int)
+    assert cut(ones, ones, 23) == [slice(0, 20), slice(20, 40), slice(40, 45)]
+
+
+def test_few_numbers_of_rows_by_hand() -> None:
+    few = {1: 1, 7: 7, 8: 8, 9: 8, 15: 14, 16: 16, 19: 16, 31: 28, 39: 32, 63: 56, 64: 64, 79: 64, 127: 112, 300: 288}
+    assert {rows: in_units(rows) for rows in few} == few
+
+
+@given(st.integers(1, 10_000))
+def test_few_numbers_of_rows(rows: int) -> None:
+    """Multiples of 16 but for few rows, and never much less than there might be."""
+    chosen = in_units(rows)
+    assert 0.8 * rows <= chosen <= rows
+    assert in_units(chosen) == chosen
+    assert chosen < 64 or chosen % 16 == 0
+
+
+def test_batches_have_few_numbers_of_rows(drawn: TokenisedSplit) -> None:
+    """oneDNN compiles its products for each of them."""
+    batches = plan(drawn, 1500, 1, 0)
+    numbers = [len(batch) for batch in batches]
+    odd = [rows for rows in numbers if in_units(rows) != rows]
+    assert len(odd) <= 1  # the last one of the only pool
+    assert len(set(numbers)) <= 18
+    assert sum(numbers) == len(drawn)
 
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 80)), max_size=30)
@@ -97,14 +124,15 @@ def test_a_part_is_as_long_as_it_may_be_and_no_longer(lengths: list[tuple[int, i
 
     def fits(rows: list[tuple[int, int]]) -> bool:
         most_target, most_source = max(t for t, _ in rows), max(s for _, s in rows)
-        return len(rows) * most_target <= budget and len(rows) * most_source <= 2 * budget
+        return len(rows) == 1 or (len(rows) * most_target <= budget and len(rows) * most_source <= 2 * budget)
 
     target, source = (np.array([pair[side] for pair in lengths], dtype=int) for side in (0, 1))
     parts = cut(target, source, budget)
     assert [row for part in parts for row in range(len(lengths))[part]] == [*range(len(lengths))]
     for part in parts:
-        assert len(lengths[part]) == 1 or fits(lengths[part])
-        assert part.stop == len(lengths) or not fits(lengths[part.start : part.stop + 1])
+        room = max(rows for rows in range(1, len(lengths) + 1) if fits(lengths[part.start : part.start + rows]))
+        room = min(room, len(lengths) - part.start)
+        assert len(lengths[part]) == (room if part.start + room == len(lengths) else in_units(room))
 
 
 def padded_share(split: TokenisedSplit, batches: list[np.ndarray]) -> float:

@@ -1,11 +1,19 @@
 """Products are torch's, whoever computes them and however the matrices lie in memory."""
 
+from typing import Any
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from models import tiny_config, tiny_model
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from seq2seq_cli.data.batching import inputs_of, target_of
+from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model import products
-from seq2seq_cli.model.products import linear, outer
+from seq2seq_cli.model.products import linear, outer, padded, room
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float64: 1e-12}
@@ -59,3 +67,58 @@ def test_autocast_does_not_change_the_type_of_a_product(monkeypatch: pytest.Monk
         with torch.autocast("cpu", torch.bfloat16):
             product_NO = linear(x_NI, weight_OI)
         torch.testing.assert_close(product_NO, x_NI @ weight_OI.T)
+
+
+def test_few_numbers_of_rows_by_hand() -> None:
+    given = {0: 1, 1: 1, 3: 4, 9: 16, 16: 16, 17: 32, 100: 112, 512: 512, 513: 544, 1500: 1536, 2049: 2176}
+    assert {rows: room(rows) for rows in given} == given
+    assert [room(rows, 32) for rows in (5, 32, 33, 250, 600)] == [8, 32, 64, 256, 608]
+    assert [room(rows, share=8) for rows in (100, 600, 1300, 1500)] == [112, 640, 1408, 1536]
+
+
+@given(st.integers(1, 10_000), st.sampled_from([16, 32]), st.sampled_from([8, 16]))
+def test_few_numbers_of_rows(rows: int, unit: int, share: int) -> None:
+    wide = room(rows, unit, share)
+    assert rows <= wide < rows + max(unit, rows / share)
+    assert wide <= 2 * rows
+    assert room(wide, unit, share) == wide
+
+
+def test_rows_of_zeros_are_added_for_onednn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_NI = torch.ones(37, 3)
+    monkeypatch.setattr(products, "FLOAT32", False)
+    assert padded(x_NI) is x_NI
+    monkeypatch.setattr(products, "FLOAT32", True)
+    assert padded(x_NI).sum(1).tolist() == [3] * 37 + [0] * 11
+    whole = torch.ones(48, 3)
+    assert padded(whole) is whole
+
+
+class Compiled(TorchDispatchMode):
+    """The shapes of what oneDNN is given to multiply."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[tuple[torch.Size, torch.Size]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.mkldnn._linear_pointwise.default:
+            self.shapes.add((args[0].shape, args[1].shape))
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.skipif(not products.ONEDNN, reason="torch without oneDNN's linear map")
+@pytest.mark.parametrize("kind", ["bahdanau", "luong-general"])
+def test_batches_of_a_size_need_no_products_of_their_own(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tokens of them are real. The forward pass, the gradients and the loss."""
+    monkeypatch.setattr(products, "FLOAT32", True)
+    model = tiny_model(tiny_config(kind)).float()
+    compiled = Compiled()
+    counts = []
+    for short in range(3, 12):  # of 16 x 40 positions, 610 and more are real
+        target = target_of([[5] * length for length in [39] * 15 + [3 * short]])
+        batch = Batch(inputs_of([[6] * 20] * 16).sources, target, int(target.real_BT.sum()))
+        with compiled:
+            torch.autograd.backward(model.loss(batch, 0.1).smoothed)
+        counts.append(len(compiled.shapes))
+    assert 10 < counts[0] == counts[-1]

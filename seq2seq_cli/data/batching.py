@@ -17,6 +17,9 @@ POOL_TOKENS = 300_000
 """How many target positions are shuffled together before they are sorted by length. Larger pools need less padding;
 with smaller pools, batches differ more from epoch to epoch."""
 
+UNIT = 16
+"""Batches have a multiple of so many rows, where that does not leave out too many (see `in_units`)."""
+
 
 def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last: int | None = None) -> Padded:
     """A matrix of the rows that are laid end to end in ``values``, each with its length in ``lengths``. The ids
@@ -72,7 +75,8 @@ def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int, buffer
 
     Rows are shuffled with ``seed``, ``epoch`` and ``buffer``, and sorted by target length, then source length, within
     large pools. They are cut into batches of at most ``batch_tokens`` target positions and twice as many source
-    positions, and the batches are shuffled. A pair longer than that is a batch by itself.
+    positions, of few different numbers of rows (see `cut`), and the batches are shuffled. A pair longer than that is a
+    batch by itself.
     """
     rng = np.random.default_rng((seed, epoch, buffer))
     order = rng.permutation(len(split))
@@ -87,15 +91,31 @@ def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int, buffer
 
 def cut(target: np.ndarray, source: np.ndarray, batch_tokens: int) -> list[slice]:
     """Slices of consecutive rows such that rows x longest target is at most ``batch_tokens``, and rows x longest source
-    at most twice that."""
-    parts, begin, longest_target, longest_source = [], 0, 0, 0
-    for row, (t, s) in enumerate(zip(target.tolist(), source.tolist(), strict=True)):
-        wider_target, wider_source = max(longest_target, t), max(longest_source, s)
+    at most twice that. All but the last have one of few numbers of rows (see `in_units`)."""
+    targets, sources = target.tolist(), source.tolist()
+    parts, begin, row, longest_target, longest_source = [], 0, 0, 0, 0
+    while row < len(targets):
+        wider_target, wider_source = max(longest_target, targets[row]), max(longest_source, sources[row])
         rows = row - begin + 1
         if row > begin and (rows * wider_target > batch_tokens or rows * wider_source > 2 * batch_tokens):
-            parts.append(slice(begin, row))
-            begin, wider_target, wider_source = row, t, s
-        longest_target, longest_source = wider_target, wider_source
-    if len(target):
-        parts.append(slice(begin, len(target)))
+            end = begin + in_units(row - begin)
+            parts.append(slice(begin, end))
+            # The rows that are left out come again: what is longest is another one without those before them.
+            begin = row = end
+            longest_target = longest_source = 0
+        else:
+            row, longest_target, longest_source = row + 1, wider_target, wider_source
+    if begin < len(targets):
+        parts.append(slice(begin, len(targets)))
     return parts
+
+
+def in_units(rows: int) -> int:
+    """The largest number up to ``rows`` that is a multiple of UNIT, or of the largest smaller power of two that is at
+    most a quarter of ``rows``.
+
+    oneDNN compiles every product anew for each number of rows, which may take as long as the product itself. Batches
+    are cut a little shorter instead of being padded, so nothing is computed for nothing.
+    """
+    unit = min(UNIT, 1 << max(0, (rows // 4).bit_length() - 1))
+    return rows // unit * unit

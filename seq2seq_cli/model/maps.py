@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.model.int8 import Int8Matrix
-from seq2seq_cli.model.products import compute_dtype, linear, outer, pick
+from seq2seq_cli.model.products import compute_dtype, linear, outer, padded, pick
 
 T = TypeVar("T")
 
@@ -117,8 +117,6 @@ class StepMatrix:
 
     def leave(self, left: Tensor, right: Tensor) -> None:
         """Record the part of one product in the gradient of M, left^T right, by its two factors."""
-        if self.matrix.dim() == 2:
-            left, right = left.flatten(0, -2), right.flatten(0, -2)
         self.ledger.left.append(left)
         self.ledger.right.append(right)
 
@@ -134,25 +132,33 @@ class StepMatrix:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, addend, link, steps):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(x)
-        ctx.steps, ctx.has_addend = steps, addend is not None
+        ctx.steps, ctx.has_addend, ctx.shape = steps, addend is not None, x.shape
         if steps.matrix.dim() == 2:
-            out = linear(x.flatten(0, -2), steps.matrix, steps.bias_O).unflatten(0, x.shape[:-1])
+            x = padded(x.flatten(0, -2))
+            out = _rows_of(linear(x, steps.matrix, steps.bias_O), ctx.shape)
         else:
             out = x @ steps.matrix.mT
+        ctx.save_for_backward(x)
         return out if addend is None else out.add_(addend)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (x,) = ctx.saved_tensors
-        ctx.steps.leave(gradient, x)
         matrix = ctx.steps.matrix
         if matrix.dim() == 2:
-            by_x = linear(gradient.flatten(0, -2), matrix.t()).unflatten(0, x.shape[:-1])
+            by_out = padded(gradient.flatten(0, -2))
+            ctx.steps.leave(by_out, x)
+            by_x = _rows_of(linear(by_out, matrix.t()), ctx.shape)
         else:
+            ctx.steps.leave(gradient, x)
             by_x = gradient @ matrix
         return by_x, gradient if ctx.has_addend else None, None, None
+
+
+def _rows_of(out_NO: Tensor, shape: torch.Size) -> Tensor:
+    """Of the products of padded rows, those of the vectors that came in that ``shape``, in the same one."""
+    return out_NO[: shape[:-1].numel()].unflatten(0, shape[:-1])
 
 
 class _Mixture(torch.autograd.Function):

@@ -103,8 +103,8 @@ class _Loop(NamedTuple):
         batches = plan(split, config.batch_tokens, config.seed, progress.epoch, progress.buffer)
         groups = [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
         place = progress.epoch, progress.buffer
-        if not groups:
-            progress.close_buffer(0, len(buffers))
+        if progress.batch >= len(groups):  # nothing to train on, or a place in batches that another version cut
+            progress.close_buffer(len(split), len(buffers))
         self.learner.model.train()
         while (progress.epoch, progress.buffer) == place:
             if self.reason_to_end() or self.has_diverged():
