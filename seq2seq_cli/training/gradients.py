@@ -32,7 +32,7 @@ class Sums(NamedTuple):
 
 def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray], guided_weight: float) -> Sums:
     """Add to the parameters, which must not have gradients yet, those of the loss summed over the batches of ``group``.
-    Several processes share the batches, and all get the mean of their gradients.
+    Several processes share the batches, and get the mean of their gradients; of a shared update, each that of its part.
 
     Where memory runs out, it begins again with every batch halved; the sum, and so the gradient, stays the same (though
     other dropout masks and translations are drawn). Raises RunError where a single pair is too large, and where memory
@@ -51,8 +51,10 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
             raise RunError("there is not enough memory to train on a single pair.", None, hint)
         mine = [half for batch in mine for half in np.array_split(batch, 2) if len(half)]
     if learner.shared is not None:
-        learner.shared.average()
+        learner.shared.leave()
     tokens, loss, guided_tokens, guidance, rewarded, reward = learner.ranks.sum(*sums[:4], *sums[5:])
+    if learner.shared is not None:
+        learner.shared.take()
     parts = max(sums.parts, len(group))
     return Sums(int(tokens), loss, int(guided_tokens), guidance, parts, int(rewarded), reward)
 

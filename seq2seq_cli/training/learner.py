@@ -22,7 +22,7 @@ from seq2seq_cli.training.candidates import Candidates
 from seq2seq_cli.training.objectives import Cost, CrossEntropy, Objective
 from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
-from seq2seq_cli.training.shared_gradients import SharedGradients
+from seq2seq_cli.training.shared import SharedUpdate
 
 
 class Replica(nn.Module):
@@ -40,7 +40,7 @@ class Replica(nn.Module):
 class Learner(NamedTuple):
     """What training changes, apart from ``Progress``. ``replica`` is this process's copy of the model. Of several
     ``ranks`` each has one. Between machines and GPUs, the gradient of each becomes the mean over all in the backward
-    pass; between the processes of one command, by ``shared``."""
+    pass; processes of one command have a ``shared`` update."""
 
     model: Seq2Seq
     replica: Replica | DistributedDataParallel
@@ -50,13 +50,19 @@ class Learner(NamedTuple):
     precision: Precision
     objective: Objective
     ranks: Ranks
-    shared: SharedGradients | None
+    shared: SharedUpdate | None
 
     def become(self, other: Learner) -> None:
         """Take over the weights of ``other`` and the states of its optimiser and scaler."""
         restore(self.model, state_of(other.model), "a new model")
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.scaler.load_state_dict(other.scaler.state_dict())
+        self.share()
+
+    def share(self) -> None:
+        """Call it after the optimiser's state was loaded."""
+        if self.shared is not None:
+            self.shared.adopt()
 
 
 def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokenizer: str = WORDS) -> Learner:
@@ -73,7 +79,7 @@ def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokeni
     optimizer = make_optimizer(model, config.training)
     shared = None
     if isinstance(ranks.exchange, OverPipes):
-        shared = SharedGradients(ranks, ranks.exchange, model.parameters())
+        shared = SharedUpdate(ranks, ranks.exchange, optimizer)
     parallel = ranks.size > 1 and shared is None
     own = DistributedDataParallel(replica, gradient_as_bucket_view=True) if parallel else replica
     return Learner(model, own, optimizer, scaler, device, precision, objective, ranks, shared)
