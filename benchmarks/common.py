@@ -36,6 +36,7 @@ Test = Annotated[str | None, typer.Option(help="Test text.")]
 Src = Annotated[str | None, typer.Option(help="Source language.")]
 Tgt = Annotated[str | None, typer.Option(help="Target language.")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads; default: all cores, at most 8.")]
+Processes = Annotated[int | None, typer.Option(help="Processes that share the threads.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -81,6 +82,7 @@ class Training:
     config: ConfigFile = None
     overrides: Overrides = None
     threads: Threads = None
+    processes: Processes = None
     precision: PrecisionOption = None
 
     def settings(self, run: Path | None, flags: Mapping[str, object]) -> Config:
@@ -89,6 +91,7 @@ class Training:
         own = {
             "attention.kind": self.attention,
             "training.threads": self.threads,
+            "training.processes": self.processes,
             "training.precision": self.precision,
         }
         return load(source, self.overrides or (), {**own, **flags})

@@ -23,9 +23,11 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import load_batch, plan
 from seq2seq_cli.data.prepare import Prepared
 from seq2seq_cli.data.tokenised import TokenisedSplit
-from seq2seq_cli.device import DTYPES, set_threads
+from seq2seq_cli.device import DTYPES, choose_device, choose_processes, set_threads
 from seq2seq_cli.model import products
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.ranks import ALONE, Ranks
+from seq2seq_cli.siblings import siblings
 from seq2seq_cli.training.learner import Learner, new_learner
 from seq2seq_cli.training.loop import DevScores, train
 from seq2seq_cli.training.progress import Progress, Stepped
@@ -37,11 +39,13 @@ COUNTED = 4
 
 @dataclass(frozen=True)
 class TrainSpeed:
-    """Target tokens count ``</s>`` and no padding. Utilisation: the model's FLOPs a second over the matrix rate."""
+    """Target tokens count ``</s>`` and no padding. Threads and memory are those of each process. Utilisation: the model's
+    FLOPs a second over the matrix rate of its processes."""
 
     attention: str
     input_feeding: str
     precision: str
+    processes: int
     threads: int
     parameters: int
     steps: int
@@ -68,12 +72,43 @@ class Timed(NamedTuple):
         return self.tokens / self.seconds
 
 
+class Work(NamedTuple):
+    """What each process does."""
+
+    config: Config
+    threads: int
+    steps: int
+    warm_up: int
+    most_seconds: float
+
+
 def measure(config: Config, steps: int, warm_up: int, most_seconds: float = math.inf) -> TrainSpeed:
     """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter; fewer where either takes longer than
     ``most_seconds``."""
     threads = set_threads(config.training.threads)
+    processes = choose_processes(
+        config.training.processes, choose_device(config.training.device), threads, ALONE, pairs=None
+    )
+    with siblings(processes - 1, train_beside) as ranks:
+        work = ranks.tell(Work(config, threads // processes, steps, warm_up, most_seconds))
+        return _measured(work, ranks)
+
+
+def train_beside(ranks: Ranks) -> None:
+    """What the other processes do."""
+    work = ranks.tell(None)
+    assert work is not None
+    set_threads(work.threads)
+    prepared = prepared_text(work.config, work.threads)
+    learner = new_learner(work.config, prepared.subwords, ranks)
+    timed_updates(work.config, prepared, learner, work.steps, work.warm_up, work.most_seconds)
+
+
+def _measured(work: Work, ranks: Ranks) -> TrainSpeed:
+    config, _, steps, warm_up, most_seconds = work
+    threads = set_threads(work.threads)
     prepared = prepared_text(config, threads)
-    learner = new_learner(config, prepared.subwords)
+    learner = new_learner(config, prepared.subwords, ranks)
     rate = common.matrix_rate(DTYPES[learner.precision.name], learner.device)
     timed = timed_updates(config, prepared, learner, steps, warm_up, most_seconds)
     memory = common.peak_memory_mib()
@@ -88,6 +123,7 @@ def measure(config: Config, steps: int, warm_up: int, most_seconds: float = math
         attention=config.attention.kind,
         input_feeding=feeding,
         precision=learner.precision.name,
+        processes=ranks.size,
         threads=threads,
         parameters=learner.model.parameter_count(),
         steps=timed.steps,
@@ -99,7 +135,7 @@ def measure(config: Config, steps: int, warm_up: int, most_seconds: float = math
         mflop_per_target_token=flop / 1e6,
         model_gflop_per_second=flop * timed.tokens_per_second / 1e9,
         matrix_gflop_per_second=rate / 1e9,
-        utilisation_percent=100 * flop * timed.tokens_per_second / rate,
+        utilisation_percent=100 * flop * timed.tokens_per_second / (rate * ranks.size),
     )
 
 
@@ -181,8 +217,10 @@ def main(
     as_json: common.JsonOption = False,
 ) -> None:
     """Steady training speed of one kind."""
+    from benchmarks import train_speed  # the other processes cannot find what is in "__main__"
+
     chosen = training.settings(run, texts.flags)
-    common.show([measure(chosen, steps, warm_up, most_seconds)], as_json, "training speed")
+    common.show([train_speed.measure(chosen, steps, warm_up, most_seconds)], as_json, "training speed")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,16 @@ from seq2seq_cli.config.sections import MOST_THREADS
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.processor import choices
+from seq2seq_cli.ranks import Ranks
+from seq2seq_cli.siblings import POSSIBLE
 from seq2seq_cli.waiting import watch_waits
 from seq2seq_cli.wording import counted
 
 FEW_THREADS, CROWDED = 16, 4
 """So many threads may be used on any machine; and so many for each core."""
+
+WORTHWHILE = 5000
+"""From so many pairs on, a training gains more by processes of its own than the two seconds that their start takes."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -100,3 +105,25 @@ def set_threads(threads: int | None) -> int:
     if chosen > 1:
         watch_waits()
     return chosen
+
+
+def choose_processes(wanted: int, device: torch.device, threads: int, ranks: Ranks, pairs: int | None) -> int:
+    """How many processes are to share the updates of a training on ``pairs`` pairs (None: not known yet): ``wanted``;
+    for 0, one a thread where that pays. Raises ConfigError where several are wanted but cannot be."""
+    if ranks.size > 1:
+        reason = "torchrun has started the processes"
+    elif device.type != "cpu":
+        reason = f"several processes on one {device.type} would wait for each other (for several GPUs, use torchrun)"
+    elif not POSSIBLE:
+        reason = "this system cannot share memory so"
+    elif wanted > threads:
+        reason = f"there {'is' if threads == 1 else 'are'} {counted(threads, 'thread')} for all of them"
+    elif wanted:
+        return wanted
+    else:
+        return threads if pairs is not None and pairs >= WORTHWHILE else 1
+    if wanted > 1:
+        raise ConfigError(
+            f"{wanted} processes: {reason}.", "training.processes", "Use fewer processes, or leave it out."
+        )
+    return 1

@@ -1,6 +1,7 @@
-"""The processes that ``torchrun`` has started for one job: which of them this one is, and how they exchange messages.
+"""The processes of one job: which of them this one is, and how they exchange messages.
 
-Messages are numbers and texts, and pass only between processes of one job, which trust each other.
+``torchrun`` has started them, on one machine or several, or a command has started the others beside itself
+(`siblings`). Messages pass only between processes of one job, which trust each other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -28,18 +29,36 @@ RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 """An environment variable that only ``torchrun`` sets: how often it has restarted the job because a process died."""
 
 
+class Exchange(Protocol):
+    """How the processes of a job talk. Each method is called by all of them, and returns when all have called it."""
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in the order of their numbers."""
+        ...
+
+    def tell(self, value: T) -> T:
+        """The value of the first process; what the others give is not looked at."""
+        ...
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """The sum of each value over all processes, bit for bit the same in all of them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process is number ``rank`` of ``size``. ``begun``: whether the same job had already begun to write its
     output when it was restarted because a process died. The default is a process that is alone.
 
-    ``meeting`` is a store in which the processes of a job end_process messages for each other; it lives as long as the job.
+    ``exchange`` is how they talk, if there are several. ``meeting`` is a store in which the processes of ``torchrun``
+    leave messages for each other; it lives as long as the job.
     """
 
     rank: int = 0
     size: int = 1
     begun: bool = False
     meeting: Store | None = field(default=None, repr=False, compare=False)
+    exchange: Exchange | None = field(default=None, repr=False, compare=False)
 
     @property
     def first(self) -> bool:
@@ -63,25 +82,13 @@ class Ranks:
 
     def gather(self, done: Sequence[T]) -> list[T]:
         """The results of all processes for their shares, in the order of the items."""
-        if self.size == 1:
-            return list(done)
-        import torch.distributed as dist
-
-        parts: list[Sequence[T]] = [[]] * self.size
-        dist.all_gather_object(parts, done)
+        parts = [done] if self.exchange is None else self.exchange.gather(done)
         total, rounds = sum(map(len, parts)), zip_longest(*parts)
         return [item for dealt in rounds for item in dealt][:total]  # only the last round may lack items, at its end
 
     def sum(self, *values: float) -> list[float]:
         """The sum of each of ``values`` over all processes, bit for bit the same in all of them."""
-        if self.size == 1:
-            return list(values)
-        import torch
-        import torch.distributed as dist
-
-        total = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(total)
-        return total.tolist()
+        return list(values) if self.exchange is None else self.exchange.sum(values)
 
     def any(self, fact: bool) -> bool:
         """Whether ``fact`` is True in any process."""
@@ -89,13 +96,11 @@ class Ranks:
 
     def tell(self, value: T) -> T:
         """The ``value`` of the first process, in all of them."""
-        if self.size == 1:
-            return value
-        import torch.distributed as dist
+        return value if self.exchange is None else self.exchange.tell(value)
 
-        told = [value]
-        dist.broadcast_object_list(told, src=0)
-        return told[0]
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        self.sum()
 
 
 ALONE = Ranks()
@@ -104,6 +109,32 @@ ALONE = Ranks()
 def first_of_its_job() -> bool:
     """Whether this process is the first of its job; known before it has ``joined`` the others."""
     return _number("RANK") == 0
+
+
+class OverNetwork:
+    """Messages by ``torch.distributed``."""
+
+    def gather(self, value: T) -> list[T]:
+        import torch.distributed as dist
+
+        values: list[T] = [value] * dist.get_world_size()
+        dist.all_gather_object(values, value)
+        return values
+
+    def tell(self, value: T) -> T:
+        import torch.distributed as dist
+
+        told = [value]
+        dist.broadcast_object_list(told, src=0)
+        return told[0]
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        import torch
+        import torch.distributed as dist
+
+        total = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(total)
+        return total.tolist()
 
 
 @contextmanager
@@ -116,7 +147,8 @@ def joined() -> Iterator[Ranks]:
     from torch.distributed.rendezvous import rendezvous
 
     meeting, rank, _ = next(rendezvous("env://", timeout=PATIENCE))
-    ranks = Ranks(rank, size, meeting.check([_note()]), meeting)
+    exchange = OverNetwork() if size > 1 else None
+    ranks = Ranks(rank, size, meeting.check([_note()]), meeting, exchange)
     with _grouped(ranks, meeting) if size > 1 else nullcontext():
         yield ranks
 

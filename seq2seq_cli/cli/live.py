@@ -100,11 +100,14 @@ def _announce(begun: Begun, config: Config) -> None:
         f"{config.attention.kind}: {counted(begun.train_pairs, 'training pair')}, {counted(begun.dev_pairs, 'dev pair')}, "
         f"{counted(begun.vocabulary, 'piece')}, {counted(begun.parameters, 'parameter')}"
     )
-    console.notice(
-        f"{begun.device}, {counted(begun.threads, 'thread')}, {begun.precision}; run directory {begun.run.directory}"
-    )
+    console.notice(f"{begun.device}, {_workers(begun)}, {begun.precision}; run directory {begun.run.directory}")
     if begun.resumed_at:
         console.notice(f"resumed after step {begun.resumed_at}")
+
+
+def _workers(begun: Begun) -> str:
+    threads = counted(begun.threads, "thread")
+    return threads if begun.processes == 1 else f"{begun.processes} processes of {threads} each"
 
 
 def _conclude(event: Happening) -> None:

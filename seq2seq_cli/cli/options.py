@@ -120,6 +120,14 @@ Threads = Annotated[
         rich_help_panel="Machine",
     ),
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        callback=setting("training.processes"),
+        help="Processes that share the threads; 0: one a thread where that pays.",
+        rich_help_panel="Machine",
+    ),
+]
 Beam = Annotated[
     int | None,
     typer.Option(callback=setting("decoding.beam"), help="Beam width; 1: greedy.", rich_help_panel="Search"),
@@ -210,6 +218,7 @@ class Training:
     device: TrainingDevice = None
     precision: TrainingPrecision = None
     threads: Threads = None
+    processes: Processes = None
 
     @property
     def flags(self) -> dict[str, object]:

@@ -50,6 +50,7 @@ def take_over(learner: Learner, state: State, where: str) -> Progress:
     restore(learner.model, weights, where)
     learner.optimizer.load_state_dict(_in_order(state["optimizer"], list(weights), learner.model))
     learner.scaler.load_state_dict(state["scaler"])
+    learner.share()
     return Progress(**state["progress"])
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
+from seq2seq_cli.device import set_threads
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
 from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.report.pictures import Pictures, draw_pictures, spread
@@ -100,6 +101,7 @@ class Closing:
         averaged = self._mean_in_time()
         if averaged is not None:
             yield averaged
+        set_threads(self.config.training.threads)  # the other processes, if there were any, have ended
         if translator is None or (isinstance(averaged, Averaged) and averaged.kept):
             translator = self._translator()
         tested = None

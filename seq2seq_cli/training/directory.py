@@ -33,7 +33,7 @@ MAY_CHANGE = {
     # Where the text and its links are. That their content is the same is checked by their hashes.
     *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "training.guided_alignment"),
     *(*BUDGET, "training.save_minutes"),
-    *("training.device", "training.precision", "training.threads", "training.tensorboard"),
+    *("training.device", "training.precision", "training.threads", "training.processes", "training.tensorboard"),
 }
 """Settings that may be changed when a run is resumed, apart from those of decoding, which always may."""
 
@@ -151,7 +151,7 @@ def _of_the_rate(sitting: Sitting) -> list[str]:
 def _of_the_machine(sitting: Sitting) -> list[str]:
     now = _computing(sitting)
     try:
-        before = sitting.run.record()["sittings"][-1]["machine"]
+        before = {"processes": 1} | sitting.run.record()["sittings"][-1]["machine"]
         known = {name: before[name] for name in now if name in before}  # an earlier version noted less
         changed = [f"{name} {now[name]} (before: {value})" for name, value in known.items() if now[name] != value]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
@@ -169,6 +169,7 @@ def _computing(sitting: Sitting) -> dict[str, object]:
         "precision": learner.precision.name,
         "threads": torch.get_num_threads(),
         **({"products": str(CHOSEN)} if learner.device.type == "cpu" else {}),
+        "processes": learner.ranks.size,
     }
 
 

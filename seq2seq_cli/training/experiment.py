@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -14,13 +15,14 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import Prepared, Report, silent
 from seq2seq_cli.data.subword import Subword, Subwords
-from seq2seq_cli.device import choose_device, set_threads
+from seq2seq_cli.device import choose_device, choose_processes, set_threads
 from seq2seq_cli.evaluation.metrics import require_tokenizer
 from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.model.products import CHOSEN
 from seq2seq_cli.ranks import ALONE, Ranks
 from seq2seq_cli.report.pictures import Pictures
 from seq2seq_cli.runs import RUNS, Run, beginning_of
+from seq2seq_cli.siblings import siblings
 from seq2seq_cli.signals import Stopped
 from seq2seq_cli.training.change import Change
 from seq2seq_cli.training.closing import Averaged, Closing, Following, LeftOut
@@ -52,7 +54,7 @@ PICTURES = 6
 @dataclass(frozen=True)
 class Begun:
     """The data is ready and the model is built. ``notes`` are sentences worth telling the user; ``best`` is the best
-    score so far, of a resumed run."""
+    score so far, of a resumed run. Each of the ``processes`` has as many ``threads``."""
 
     run: Run
     notes: list[str]
@@ -62,6 +64,7 @@ class Begun:
     parameters: int
     device: str
     precision: str
+    processes: int
     threads: int
     resumed_at: int
     best: float | None
@@ -82,6 +85,7 @@ class Begun:
             parameters=learner.model.parameter_count(),
             device=str(learner.device),
             precision=f"{learner.precision.name} ({learner.precision.reason}){how}",
+            processes=sitting.ranks.size,
             threads=torch.get_num_threads(),
             resumed_at=progress.step,
             best=progress.best_score,
@@ -123,8 +127,8 @@ def experiment(
     ``training.max_minutes`` what follows training takes at most a tenth of them more; ``began``, by the monotonic clock: when
     the command did, whose loading then counts as well (None: now).
 
-    Of several processes (``ranks``) the first one reads and writes the run directory and yields; the others train
-    along. A job that had begun the run before one of its processes died, and was started again, resumes by itself.
+    Of several processes the first one reads and writes the run directory and yields; the others train along. They are
+    started here, as many as ``training.processes`` says, unless ``torchrun`` has started them (``ranks``). A job of its that had begun the run before one of its processes died, and was started again, resumes by itself.
 
     The first signal that asks to end (``signals.STOPPING``) ends training after the update under way, and all else at
     once: ``last`` is saved, and Stopped, a KeyboardInterrupt, raised. Raises RunError where ``directory`` (default: named
@@ -135,7 +139,8 @@ def experiment(
     began = time.monotonic() if began is None else began
     threads = set_threads(config.training.threads)
     # Problems are reported before the text is prepared, which may take long.
-    choose_device(config.training.device)
+    device = choose_device(config.training.device)
+    choose_processes(config.training.processes, device, threads, ranks, None)
     if config.evaluation.tokenizer != "auto":
         require_tokenizer(config.evaluation.tokenizer)
     run = Run(Path(directory or default_run(config)))
@@ -153,9 +158,9 @@ def experiment(
         preparing = time.monotonic()
         prepared = _prepared(run, config, resume, threads, report)
         began += time.monotonic() - preparing
-        ranks.tell((prepared.subwords.src.model, prepared.subwords.tgt.model))
-        sitting = Sitting.untrained(config, run, prepared, ranks, interruption, report)
-        with sole_training(run):
+        with sole_training(run), _together(config, run, threads, ranks, prepared) as all_ranks:
+            all_ranks.tell((prepared.subwords.src.model, prepared.subwords.tgt.model))
+            sitting = Sitting.untrained(config, run, prepared, all_ranks, interruption, report)
             check_directory(run, resume, overwrite)  # another process may have begun it in the meantime
             if overwrite:
                 empty(run)
@@ -231,6 +236,35 @@ def _prepared(run: Run, config: Config, resume: bool, threads: int, report: Repo
         return prepared
     check_same_text(run, prepared)
     return with_vocabulary(prepared, Subwords.load(run, config.subword.joint), config, threads, report)
+
+
+class _Work(NamedTuple):
+    """What a process that this one has started must know."""
+
+    config: Config
+    directory: Path
+    threads: int
+
+
+@contextmanager
+def _together(config: Config, run: Run, threads: int, ranks: Ranks, prepared: Prepared) -> Iterator[Ranks]:
+    """``ranks``; or this process and others, started here, that share the ``threads``, where that is the setting or
+    pays."""
+    device, pairs = choose_device(config.training.device), len(prepared.train)
+    processes = choose_processes(config.training.processes, device, threads, ranks, pairs)
+    if processes == 1:
+        yield ranks
+        return
+    with siblings(processes - 1, train_beside) as several:
+        each = set_threads(max(1, threads // processes))
+        several.tell(_Work(config, run.directory, each))
+        yield several
+
+
+def train_beside(ranks: Ranks) -> None:
+    """What a process does that the first one has started."""
+    config, directory, threads = ranks.tell(_Work(Config(), Path(), 1))
+    _train_along(config, Run(directory), set_threads(threads), ranks)
 
 
 def _train_along(config: Config, run: Run, threads: int, ranks: Ranks) -> None:

@@ -32,7 +32,7 @@ class Sums(NamedTuple):
 
 def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray], guided_weight: float) -> Sums:
     """Add to the parameters, which must not have gradients yet, those of the loss summed over the batches of ``group``.
-    Several processes each take an equal part of every batch, and all get the mean of their gradients.
+    Several processes share the batches, and get the mean of their gradients; of a shared update, each that of its part.
 
     Where memory runs out, it begins again with every batch halved; the sum, and so the gradient, stays the same (though
     other dropout masks and translations are drawn). Raises RunError where a single pair is too large, and where memory
@@ -43,22 +43,29 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
         learner.optimizer.zero_grad(set_to_none=True)
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()
-        if learner.ranks.size > 1:
+        if isinstance(learner.replica, DistributedDataParallel):
             what = f"there is not enough memory for process {learner.ranks.rank}'s part of a batch."
             raise RunError(what, None, "Lower training.batch_tokens.")
         if all(len(batch) == 1 for batch in mine):
             hint = "Lower data.max_length or the sizes of the model, or close other programs."
             raise RunError("there is not enough memory to train on a single pair.", None, hint)
         mine = [half for batch in mine for half in np.array_split(batch, 2) if len(half)]
+    if learner.shared is not None:
+        learner.shared.leave()
     tokens, loss, guided_tokens, guidance, rewarded, reward = learner.ranks.sum(*sums[:4], *sums[5:])
+    if learner.shared is not None:
+        learner.shared.take()
     parts = max(sums.parts, len(group))
     return Sums(int(tokens), loss, int(guided_tokens), guidance, parts, int(rewarded), reward)
 
 
 def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """This process's part of the batches, and the weight of its gradient. Where there are fewer pairs than processes,
-    it takes a part of another one, with weight zero, so that it has a gradient at all."""
-    mine = [part for batch in group if len(part := batch[ranks.turns])]
+    """This process's part of the batches, and the weight of its gradient: whole batches, as these are computed quicker,
+    and of those that are left over a part each. Where there are fewer pairs than processes, it takes a part of another
+    one, with weight zero, so that it has a gradient at all."""
+    whole = len(group) // ranks.size * ranks.size
+    mine = list(group[:whole][ranks.turns])
+    mine += [part for batch in group[whole:] if len(part := batch[ranks.turns])]
     return (mine, 1.0) if mine else ([group[0][:1]], 0.0)
 
 

@@ -17,10 +17,12 @@ from seq2seq_cli.model.build import build
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import restore, state_of
 from seq2seq_cli.ranks import ALONE, Ranks
+from seq2seq_cli.siblings import OverPipes
 from seq2seq_cli.training.candidates import Candidates
 from seq2seq_cli.training.objectives import Cost, CrossEntropy, Objective
 from seq2seq_cli.training.optim import make_optimizer
 from seq2seq_cli.training.rewarded import MinimumRisk, SelfCritical
+from seq2seq_cli.training.shared import SharedUpdate
 
 
 class Replica(nn.Module):
@@ -37,7 +39,8 @@ class Replica(nn.Module):
 
 class Learner(NamedTuple):
     """What training changes, apart from ``Progress``. ``replica`` is this process's copy of the model. Of several
-    ``ranks`` each has one; in the backward pass, the gradient of each becomes the mean over all."""
+    ``ranks`` each has one. Between machines and GPUs, the gradient of each becomes the mean over all in the backward
+    pass; processes of one command have a ``shared`` update."""
 
     model: Seq2Seq
     replica: Replica | DistributedDataParallel
@@ -47,12 +50,19 @@ class Learner(NamedTuple):
     precision: Precision
     objective: Objective
     ranks: Ranks
+    shared: SharedUpdate | None
 
     def become(self, other: Learner) -> None:
         """Take over the weights of ``other`` and the states of its optimiser and scaler."""
         restore(self.model, state_of(other.model), "a new model")
         self.optimizer.load_state_dict(other.optimizer.state_dict())
         self.scaler.load_state_dict(other.scaler.state_dict())
+        self.share()
+
+    def share(self) -> None:
+        """Call it after the optimiser's state was loaded."""
+        if self.shared is not None:
+            self.shared.adopt()
 
 
 def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokenizer: str = WORDS) -> Learner:
@@ -66,8 +76,13 @@ def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokeni
     scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
     objective = make_objective(config, subwords, tokenizer)
     replica = Replica(model, objective)
-    parallel = replica if ranks.size == 1 else DistributedDataParallel(replica, gradient_as_bucket_view=True)
-    return Learner(model, parallel, make_optimizer(model, config.training), scaler, device, precision, objective, ranks)
+    optimizer = make_optimizer(model, config.training)
+    shared = None
+    if isinstance(ranks.exchange, OverPipes):
+        shared = SharedUpdate(ranks, ranks.exchange, optimizer)
+    parallel = ranks.size > 1 and shared is None
+    own = DistributedDataParallel(replica, gradient_as_bucket_view=True) if parallel else replica
+    return Learner(model, own, optimizer, scaler, device, precision, objective, ranks, shared)
 
 
 def make_objective(config: Config, subwords: Subwords, tokenizer: str) -> Objective:

@@ -147,7 +147,7 @@ class _Loop(NamedTuple):
         finite = math.isfinite(sums.loss)
         # The gradients are the mean over the processes, not the sum.
         tokens = sums.tokens / learner.ranks.size
-        norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite)
+        norm = optim.step(learner.optimizer, rate, tokens, config.clip_norm, learner.scaler, finite, learner.shared)
         took = self.clock.lap()
         progress.step_seconds = took if config.max_minutes is not None else 0.0
         progress.step += 1

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from seq2seq_cli.config.sections import TrainingConfig
 from seq2seq_cli.training.limit import updating_seconds
 from seq2seq_cli.training.progress import Progress
+from seq2seq_cli.training.shared import SharedUpdate
 
 FLOOR = 0.01
 """Share of the peak rate at which the cosine schedule ends."""
@@ -69,14 +70,18 @@ def step(
     clip_norm: float,
     scaler: torch.amp.GradScaler,
     finite_loss: bool = True,
+    shared: SharedUpdate | None = None,
 ) -> float:
     """Update from gradients summed over ``tokens`` target tokens; returns the norm of their mean.
 
-    Weights and optimiser stay as they are where the loss or the norm is not finite.
+    Weights and optimiser stay as they are where the loss or the norm is not finite. Of a ``shared`` update this is one
+    process's part; it returns when all have done theirs.
     """
     scaler.unscale_(optimizer)
     gradients = list(_gradients(optimizer))
     norm = torch.nn.utils.get_total_norm(gradients) / tokens
+    if shared is not None:
+        norm = shared.norm_of_all(norm)
     length = float(norm)
     if finite_loss and math.isfinite(length):
         shrink = (clip_norm / (norm + 1e-6)).clamp(max=1.0) if clip_norm else torch.ones_like(norm)
@@ -84,6 +89,8 @@ def step(
         for group in optimizer.param_groups:
             group["lr"] = rate
         scaler.step(optimizer)
+    if shared is not None:
+        shared.ranks.meet()
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return length
