@@ -80,10 +80,10 @@ def _in_int8(x_NI: Tensor, weight_OI: Tensor) -> Product:
 def ways() -> Iterator[Way]:
     """Those that this machine has natively. 8-bit integers include rounding to them and back."""
     device = choose_device("cpu")
-    if choose_precision("auto", device).name == "bf16" and products.BFLOAT16:
+    if choose_precision("auto", device).name == "bf16" and products.CHOSEN.onednn_bf16:
         yield Way("bf16", "oneDNN", "plain", _plain(torch.bfloat16))
         yield Way("bf16", "oneDNN", "packed", _packed(torch.bfloat16))
-    if products.ONEDNN:
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         yield Way("fp32", "oneDNN", "plain", _plain(torch.float32))
         yield Way("fp32", "oneDNN", "packed", _packed(torch.float32))
     yield Way("fp32", "torch", "plain", _by_torch)

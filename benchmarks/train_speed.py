@@ -86,9 +86,7 @@ def measure(config: Config, steps: int, warm_up: int, most_seconds: float = math
     """Train ``warm_up`` and then ``steps`` updates of ``config`` and time the latter; fewer where either takes longer than
     ``most_seconds``."""
     threads = set_threads(config.training.threads)
-    processes = choose_processes(
-        config.training.processes, choose_device(config.training.device), threads, ALONE, pairs=None
-    )
+    processes = choose_processes(config.training, choose_device(config.training.device), threads, ALONE, pairs=None)
     with siblings(processes - 1, train_beside) as ranks:
         work = ranks.tell(Work(config, threads // processes, steps, warm_up, most_seconds))
         return _measured(work, ranks)

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.ranks import Ranks
-from seq2seq_cli.signals import STOPPING
+from seq2seq_cli.signals import STOPPING, Stopped
 
 T = TypeVar("T")
 
@@ -163,7 +163,7 @@ def begin(module: str, name: str, rank: int, size: int, pipe: int, memory: int) 
         ranks = Ranks(rank, size, exchange=OverPipes(rank, [connection], memory))
         try:
             getattr(import_module(module), name)(ranks)
-        except FirstEndedError:
+        except (FirstEndedError, Stopped):
             return
         except Exception as problem:
             with suppress(OSError):

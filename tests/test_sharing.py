@@ -54,7 +54,7 @@ def untrained(kind: str, precision: Precision, settings: Decoding = SMALL) -> Tr
         "subword": {"vocab_size": 60},
         "model": {"embedding_size": 24, "hidden_size": 32},
         "attention": {"kind": kind},
-        "decoding": dict(settings),  # type: ignore[arg-type]
+        "decoding": dict(settings),
     }
     config = from_dict(values)
     pieces = train_subword(sentences(200, seed=1), config.subword)
@@ -104,7 +104,7 @@ def test_answers_are_the_same_bit_for_bit(way: str, name: str, cores: Callable[[
         cores(count)
         answers.append(bits(WAYS[way](model)))
     assert answers[0] == answers[1] == answers[2]
-    assert [len(each) for each in answers[0]]
+    assert answers[0]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -237,8 +237,8 @@ class TrainingConfig(Section):
     threads: Annotated[int, Field(ge=0, le=MOST_THREADS)] = 0
     """Processor threads; 0: all cores, at most 8."""
     processes: Annotated[int, Field(ge=0, le=MOST_THREADS)] = 0
-    """Processes that share each update, and the threads; 0: as many as there are threads, where that pays (see
-    docs/scale.md). Not under torchrun, which starts processes itself."""
+    """Processes that share each update, and the threads; 0: one a thread where that pays (long texts, large batches),
+    otherwise one. Not for GPUs, nor under torchrun, which starts processes itself."""
     guided_alignment: str | None = None
     """Word links of the training text, a line a pair, as i-j (Pharaoh format): attention is drawn to them."""
     guided_from: Annotated[int, Field(ge=0, le=1)] | None = None

@@ -140,7 +140,7 @@ def experiment(
     threads = set_threads(config.training.threads)
     # Problems are reported before the text is prepared, which may take long.
     device = choose_device(config.training.device)
-    choose_processes(config.training.processes, device, threads, ranks, None)
+    choose_processes(config.training, device, threads, ranks, None)
     if config.evaluation.tokenizer != "auto":
         require_tokenizer(config.evaluation.tokenizer)
     run = Run(Path(directory or default_run(config)))
@@ -251,7 +251,7 @@ def _together(config: Config, run: Run, threads: int, ranks: Ranks, prepared: Pr
     """``ranks``; or this process and others, started here, that share the ``threads``, where that is the setting or
     pays."""
     device, pairs = choose_device(config.training.device), len(prepared.train)
-    processes = choose_processes(config.training.processes, device, threads, ranks, pairs)
+    processes = choose_processes(config.training, device, threads, ranks, pairs)
     if processes == 1:
         yield ranks
         return
