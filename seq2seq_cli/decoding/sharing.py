@@ -32,7 +32,7 @@ def compute_all(
 ) -> dict[int, R]:
     """What ``compute`` makes of every item of ``batches``, by its number; the first batches begin first. ``threads``:
     how many cores to use. What is computed does not depend on it, except that a single batch is left to torch's own
-    threads.
+    threads, whose number may change the last digits of what is not in 8-bit integers.
 
     ``watch`` hears again and again, in the calling thread, how many items are done. What it raises, what ``compute``
     raises and what a signal raises ends the work, and all of its threads.
