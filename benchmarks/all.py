@@ -15,6 +15,7 @@ from the machine meanwhile. Where others use it too, `--by "chrt -r 5"` starts e
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import tempfile
@@ -44,6 +45,8 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("luong-general", ("--set=attention.input_feeding=false",)),
 )
 KNOWN = f"Known: {', '.join(results.SECTIONS)}."
+SHARED = "training.processes"
+"""The setting by which processes of one command share a training, where there is one."""
 TRAINING_SECONDS = 6
 """Of one measurement of training, after as many to warm up at most."""
 
@@ -73,6 +76,26 @@ class Done:
     failed: bool = False
 
 
+@dataclass(frozen=True)
+class Way:
+    """So many threads, in so many processes that share them."""
+
+    threads: int
+    processes: int = 1
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        several = (f"--processes={self.processes}",) if SHARED in all_keys() else ()
+        return (f"--threads={self.threads}", *several)
+
+
+def ways(cores: int) -> list[Way]:
+    """To train with one core, and with all."""
+    if cores == 1:
+        return [Way(1)]
+    return [Way(1), Way(cores), *([Way(cores, cores)] if SHARED in all_keys() else [])]
+
+
 def plan(texts: Sequence[str], test: Sequence[str], run: Path, trained: bool, cores: int) -> Iterator[Job]:
     """What is measured, in this order. ``texts`` and ``test``: the options that name them; ``trained``: whether there is a
     run already; ``cores``: the most to be used."""
@@ -83,12 +106,14 @@ def plan(texts: Sequence[str], test: Sequence[str], run: Path, trained: bool, co
     for threads in counts:
         yield Job(results.RATES, "matrix_rates", (f"--threads={threads}",), threads)
     bf16 = choose_precision("auto", choose_device("cpu")).name == "bf16"
-    limits = ("--steps=40", "--warm-up=10", f"--most-seconds={TRAINING_SECONDS}")
-    for threads in counts:
-        for precision in ("bf16", "fp32") if bf16 else ("fp32",):
+    for way in ways(cores):
+        # Several processes must all make the same number of updates.
+        steps, warm_up, most_seconds = (40, 10, TRAINING_SECONDS) if way.processes == 1 else (15, 10, math.inf)
+        limits = (f"--steps={steps}", f"--warm-up={warm_up}", f"--most-seconds={most_seconds}")
+        for precision in ("bf16", "fp32") if bf16 and way.processes == 1 else ("bf16" if bf16 else "fp32",):
             for kind, settings in KINDS:
-                how = (f"--attention={kind}", *settings, f"--precision={precision}", f"--threads={threads}")
-                yield Job(results.TRAINING, "train_speed", (*how, *limits, *texts), threads)
+                how = (f"--attention={kind}", *settings, f"--precision={precision}", *way.flags)
+                yield Job(results.TRAINING, "train_speed", (*how, *limits, *texts), way.threads)
     for threads in counts:
         some = ("--limit=1000", "--singles=100", "--precision=auto", *test)
         yield Job(results.DECODING, "decode_speed", (f"--run={run}", f"--threads={threads}", *some), threads)
@@ -98,11 +123,6 @@ def plan(texts: Sequence[str], test: Sequence[str], run: Path, trained: bool, co
     if cores > 1:
         beside = ("--attention=bahdanau", f"--threads={cores}", "--rounds=3", "--seconds=4", "--warm-up=10")
         yield Job(results.NEIGHBOUR, "busy_neighbour", beside, cores)
-        # One process with several threads, and several with one each, as the command itself runs them.
-        if "training.processes" in all_keys():
-            short = ("--attention=bahdanau", "--minutes=0.4", *texts)
-            yield Job(results.COMMAND, "training_command", (*short, f"--threads={cores}"), cores)
-            yield Job(results.COMMAND, "training_command", (*short, "--threads=1", f"--processes={cores}"), cores)
 
 
 def beside_opennmt(environment: Path, texts: Sequence[str]) -> Job:

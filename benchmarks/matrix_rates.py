@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from benchmarks import common
 from seq2seq_cli.device import choose_device, choose_precision, choose_search_precision, set_threads
-from seq2seq_cli.model import products
 from seq2seq_cli.model.int8 import Int8Matrix
 
 SQUARE = 2048
@@ -77,13 +76,17 @@ def _in_int8(x_NI: Tensor, weight_OI: Tensor) -> Product:
     return lambda: matrix.product(x)
 
 
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
 def ways() -> Iterator[Way]:
     """Those that this machine has natively. 8-bit integers include rounding to them and back."""
     device = choose_device("cpu")
-    if choose_precision("auto", device).name == "bf16" and products.CHOSEN.onednn_bf16:
+    if choose_precision("auto", device).name == "bf16" and _has_onednn():
         yield Way("bf16", "oneDNN", "plain", _plain(torch.bfloat16))
         yield Way("bf16", "oneDNN", "packed", _packed(torch.bfloat16))
-    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if _has_onednn():
         yield Way("fp32", "oneDNN", "plain", _plain(torch.float32))
         yield Way("fp32", "oneDNN", "packed", _packed(torch.float32))
     yield Way("fp32", "torch", "plain", _by_torch)

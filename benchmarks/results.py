@@ -32,7 +32,7 @@ RATES = Section(
 )
 TRAINING = Section(
     "training",
-    _TRAINED,
+    (*_TRAINED, "processes"),
     ("target_tokens_per_second", "utilisation_percent", "matrix_gflop_per_second", "peak_memory_mib"),
 )
 COMMAND = Section(
@@ -107,17 +107,18 @@ class Results(BaseModel):
 
 
 def gathered(section: Section, records: Iterable[Mapping[str, object]]) -> list[Measured]:
-    """The records of all repetitions, those of the same thing together."""
-    groups: dict[tuple[str, ...], list[Mapping[str, object]]] = {}
+    """The records of all repetitions, those of the same thing together. What a record does not tell is not among its keys."""
+    groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, object]]] = {}
     for record in records:
-        groups.setdefault(tuple(str(record[key]) for key in section.keys), []).append(record)
+        told = tuple((key, str(record[key])) for key in section.keys if key in record)
+        groups.setdefault(told, []).append(record)
     return [
         Measured(
             section=section.name,
-            of=dict(zip(section.keys, values, strict=True)),
+            of=dict(told),
             figures={name: Figure.of(found) for name in section.figures if (found := _numbers(group, name))},
         )
-        for values, group in groups.items()
+        for told, group in groups.items()
     ]
 
 
