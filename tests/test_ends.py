@@ -333,7 +333,10 @@ def test_translate_refuses_what_a_file_may_not_hold(option: str, trained_run: Ru
 
 OF_SETTINGS = {
     **{f"--{name.replace('_', '-')}": f"decoding.{name}" for name in DecodingConfig.model_fields},
-    **{f"--{name.replace('_', '-')}": f"training.{name}" for name in ("epochs", "max_minutes", "seed", "threads")},
+    **{
+        f"--{name.replace('_', '-')}": f"training.{name}"
+        for name in ("epochs", "max_minutes", "seed", "threads", "processes")
+    },
     "--nbest": "decoding.beam",
 }
 """Options of numbers, and the settings that they are."""

@@ -27,6 +27,7 @@ from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.evaluation import metrics
 from seq2seq_cli.evaluation.diagnostics import STAYS, Diagnostics, diagnose
 from seq2seq_cli.evaluation.systems import Evaluation
+from seq2seq_cli.model.products import CHOSEN
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.report.pictures import Pictures, spread
@@ -165,7 +166,7 @@ def test_what_happens_in_which_order(quick: Config, tmp_path: Path) -> None:
     events = run_all(quick, tmp_path / "run")
     assert isinstance(events[0], Begun)
     assert (events[0].train_pairs, events[0].dev_pairs, events[0].resumed_at) == (20, 3, 0)
-    assert events[0].precision == "fp32 (as asked)"
+    assert events[0].precision == f"fp32 (as asked), {CHOSEN}"
     assert events[0].device == "cpu"
     assert [type(event) for event in events[1:]] == 4 * [Stepped, Evaluated] + [Ended, Averaged, Evaluation]
 

@@ -165,7 +165,7 @@ def test_what_int8_leaves_is_in_float32() -> None:
 
 
 def test_int8_is_refused_where_it_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seq2seq_cli.device._computes_int8", lambda device: False)
+    monkeypatch.setattr("seq2seq_cli.device.choices", lambda: choices()._replace(int8=False))
     assert choose_search_precision("auto", CPU).name != "int8"
     with pytest.raises(ConfigError, match="does not compute int8 natively"):
         choose_search_precision("int8", CPU)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,12 +117,12 @@ def test_a_step_is_shared_out_without_rest(rows: list[int], size: int) -> None:
         assert all(any(batch is one for one in group) for batches, _ in shares for batch in batches)
 
 
-def chosen(threads: int, ranks: Ranks = ALONE, pairs: int | None = 10**6, device: str = "cpu", **given: object) -> int:
+def chosen(threads: int, ranks: Ranks = ALONE, pairs: int | None = 10**6, device: str = "cpu", **given: Any) -> int:
     return choose_processes(TrainingConfig.model_validate(given), torch.device(device), threads, ranks, pairs)
 
 
 def test_processes_are_started_where_that_pays() -> None:
-    large = {"batch_tokens": 2 * WORTH_SHARING}
+    large: dict[str, Any] = {"batch_tokens": 2 * WORTH_SHARING}
     assert chosen(2, **large) == 2
     assert chosen(2, batch_tokens=WORTH_SHARING, accumulate=2) == 2
     assert chosen(4, **large) == 1  # too little for each
