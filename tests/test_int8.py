@@ -11,6 +11,7 @@ from seq2seq_cli.device import Precision, choose_search_precision
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.model.int8 import BLOCK, LARGEST, Int8Matrix
 from seq2seq_cli.model.maps import Linear, StepMatrix
+from seq2seq_cli.processor import choices
 
 CPU = torch.device("cpu")
 
