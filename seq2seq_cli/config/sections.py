@@ -348,7 +348,7 @@ class DecodingConfig(Section):
     """Fewest pieces of a translation, its end not counted."""
     max_length: Pieces = 0
     """Most pieces of a translation, its end not counted; 0: twice the source's plus 20, at most 200 more than it."""
-    batch_tokens: Positive = 16000
+    batch_tokens: Positive = 12000
     """Source positions times (beam + 1) decoded together."""
     shortlist: Annotated[int, Field(ge=0, le=LONGEST_SHORTLIST)] = 0
     """Target pieces considered for each piece of a batch's sources, the likeliest by the training text, besides those that
