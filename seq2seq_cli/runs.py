@@ -169,6 +169,11 @@ class Run:
         return self.checkpoints / "previous.pt"
 
     @property
+    def shortlist(self) -> Path:
+        """Which target pieces translate each source piece. Made when a search with a shortlist first asks for it."""
+        return self.directory / "shortlist.safetensors"
+
+    @property
     def lock(self) -> Path:
         """Locked by the process that trains this run. The file stays; the lock ends with the process."""
         return self.directory / "train.lock"

@@ -67,3 +67,14 @@ def test_large_numbers_are_no_infinities() -> None:
         torch.testing.assert_close(energy.flatten(), torch.tensor([expected]), rtol=0, atol=1e-4)
         for gradient in torch.autograd.grad(energy.sum(), (queries, keys)):
             assert gradient.isfinite().all()
+
+
+@torch.no_grad()
+def test_selected_twice_keys_are_still_those_of_their_sentences() -> None:
+    keys_BSA, vector_A = torch.rand(5, 3, 4), torch.rand(4)
+    keys = AdditiveKeys(keys_BSA, vector_A).select(torch.tensor([4, 2, 0])).select(torch.tensor([1, 2]))
+    assert torch.equal(keys.plain, keys_BSA[[2, 0]])
+    assert keys.plain is keys.plain, "picked once"
+    queries_RTA = torch.rand(4, 1, 4)
+    anew = AdditiveKeys(keys_BSA[[2, 0]], vector_A)
+    assert torch.equal(keys.energies(queries_RTA), anew.energies(queries_RTA))

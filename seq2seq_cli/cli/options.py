@@ -158,6 +158,16 @@ BatchTokens = Annotated[
     ),
 ]
 
+ShortlistSize = Annotated[
+    int | None,
+    typer.Option(
+        "--shortlist",
+        callback=setting("decoding.shortlist"),
+        help="Search among this many target pieces for each source piece, by the training text; 0: the whole vocabulary.",
+        rich_help_panel="Search",
+    ),
+]
+
 Tokenizer = Annotated[
     str | None,
     typer.Option(
@@ -237,6 +247,7 @@ class ComparisonOptions:
     beam: Beam = None
     length_penalty: LengthPenalty = None
     batch_tokens: BatchTokens = None
+    shortlist: ShortlistSize = None
     device: Device = "auto"
     precision: SearchPrecision = "fp32"
     threads: Threads = None
@@ -253,7 +264,12 @@ class ComparisonOptions:
         return Terms(
             test=self.test or None,
             references=self.references or (),
-            decoding={"beam": self.beam, "length_penalty": self.length_penalty, "batch_tokens": self.batch_tokens},
+            decoding={
+                "beam": self.beam,
+                "length_penalty": self.length_penalty,
+                "batch_tokens": self.batch_tokens,
+                "shortlist": self.shortlist,
+            },
             tokenizer=None if self.tokenizer is None else find_tokenizer(self.tokenizer),
             paired_test=find_paired_test(self.significance or "randomisation"),
             one_source=one_source,

@@ -49,6 +49,7 @@ def translate(
     min_length: options.MinLength = None,
     max_length: options.MaxLength = None,
     batch_tokens: options.BatchTokens = None,
+    shortlist: options.ShortlistSize = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw translations at random.", rich_help_panel="Search")
     ] = False,
@@ -103,6 +104,7 @@ def translate(
         min_length=min_length,
         max_length=max_length,
         batch_tokens=batch_tokens,
+        shortlist=shortlist,
     )
     checks.check_paths([source], {"-o": output})
     if best > decoding.beam:
@@ -112,6 +114,7 @@ def translate(
     given = {"temperature": temperature, "top_k": top_k, "seed": seed}
     drawing: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     sampling = Sampling(**drawing) if sample else None
+    translator.get_ready(decoding)
     wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk)
     _translate(translator, wanted, Ends.named(source, output), opened, resume)
 

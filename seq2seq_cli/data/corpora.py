@@ -62,6 +62,14 @@ def find_corpus(data: DataConfig, note: Note = quiet) -> Corpus:
     return Corpus(_name(data.train, src, tgt), src, tgt, train, dev, test)
 
 
+def find_train(data: DataConfig, note: Note = quiet) -> ParallelText:
+    """The training text of the corpus that ``data`` names, even if the rest of the corpus is gone. ``note`` as for
+    `open_text`."""
+    if data.train is None or data.src is None or data.tgt is None:
+        return find_corpus(data, note).train
+    return open_text(data.train, "train", data.src, data.tgt, data.streaming, note)
+
+
 def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
     """The test text of the corpus that ``data`` names, even if the rest of the corpus is gone. ``note`` as for
     `open_text`."""

@@ -7,7 +7,7 @@ leaves the batch when its search has ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple, Protocol, Self, TypeVar
@@ -67,6 +67,14 @@ class Result:
 
     hypotheses: list[list[Found]]
     traces: list[Trace]
+
+    def renamed(self, tokens_C: Tensor) -> Self:
+        """The same with the tokens that those of the search are numbers of."""
+        names = tokens_C.tolist()
+        hypotheses = [
+            [one._replace(tokens=[names[token] for token in one.tokens]) for one in n] for n in self.hypotheses
+        ]
+        return replace(self, hypotheses=hypotheses)
 
     def attention(self, found: Found) -> Trace:
         """The weights of a hypothesis, T x S, and the centres of its windows, T; the step of ``</s>`` is included."""

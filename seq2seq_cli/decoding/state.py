@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -12,6 +13,14 @@ from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memories
+
+
+class Shortlist(NamedTuple):
+    """The tokens that a search may write, and how their logits, and at last that of all others together, come from the
+    decoder's features."""
+
+    tokens_C: Tensor
+    logits: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,24 +33,31 @@ class ModelState:
     readers: Memories
     decoder: DecoderState
     run: Pass
+    shortlist: Shortlist | None = None
 
     @classmethod
-    def start(cls, model: Seq2Seq, run: Pass, inputs: Inputs) -> ModelState:
-        """Before the first step; one row a source sentence."""
+    def start(cls, model: Seq2Seq, run: Pass, inputs: Inputs, tokens_C: Tensor | None = None) -> ModelState:
+        """Before the first step; one row a source sentence. With ``tokens_C``, tokens are their numbers in it, and the
+        number C stands for all other tokens of the vocabulary: how likely these are is known, but none of them can be read."""
         begun = model.start(inputs, run)
-        return cls(model, begun.memories, begun.memories, begun.state, run)
+        shortlist = None if tokens_C is None else Shortlist(tokens_C, model.readout.among(tokens_C, run))
+        return cls(model, begun.memories, begun.memories, begun.state, run, shortlist)
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
+        if self.shortlist is not None:
+            tokens_R = self.shortlist.tokens_C.index_select(0, tokens_R)
         embedded_R1E = self.model.embed(tokens_R[:, None])
         output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.run)
         features_RF = output.features_BTF[:, 0]
         look = output.shown
         centre_R = None if look.centre_BT is None else look.centre_BT[:, 0]
-        step = Step(
-            lambda rows: self.model.readout.logits(features_RF[rows], self.run),
-            Trace(look.weights_BTS[:, 0], centre_R),
-        )
+        step = Step(lambda rows: self._logits(features_RF[rows]), Trace(look.weights_BTS[:, 0], centre_R))
         return step, replace(self, decoder=output.state)
+
+    def _logits(self, features_NF: Tensor) -> Tensor:
+        if self.shortlist is not None:
+            return self.shortlist.logits(features_NF)
+        return self.model.readout.logits(features_NF, self.run)
 
     def reorder(self, rows_R: Tensor) -> ModelState:
         # The rows of one sentence share one memory, so only the decoder's state moves.

@@ -17,6 +17,7 @@ from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
+from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.batches import even_batches
 from seq2seq_cli.decoding.hypothesis import Hypothesis
@@ -25,6 +26,7 @@ from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
 from seq2seq_cli.decoding.sharing import Check, compute_all
+from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
@@ -91,6 +93,8 @@ class Translator:
     config: Config
     device: torch.device
     precision: Precision
+    run: Run | None = None
+    """Where it comes from. A translator that comes from no run searches without a shortlist, whatever the settings say."""
 
     @classmethod
     def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Translator:
@@ -110,13 +114,23 @@ class Translator:
         ends = subwords.src.ending(config.attention.segment_marks)
         model = build(config, len(subwords.src), len(subwords.tgt), ends, drawn=False)
         load_best(model, run)
-        return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen))
+        return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen), run)
 
     @cached_property
     def _run(self) -> Pass:
         """What is prepared of the weights once, for every search."""
         with self.precision.autocast(self.device):
             return self.model.new_pass(stepping=True, in_int8=self.precision.name == "int8")
+
+    @cached_property
+    def _likeliest(self) -> Likeliest | None:
+        return None if self.run is None else shortlist_of(self.run, self.config, self.subwords)
+
+    def get_ready(self, decoding: DecodingConfig) -> None:
+        """Load, or make, what a search with these settings needs besides the model, which it would otherwise do itself.
+        Raises what `shortlist_of` does."""
+        if decoding.shortlist:
+            _ = self._likeliest
 
     def translate(self, lines: Sequence[str], decoding: Decoding | None = None) -> list[str]:
         """The best translation of each line, in order; an empty line for an empty line. ``decoding`` and errors as for
@@ -156,6 +170,7 @@ class Translator:
         settings = self._settings(decoding)
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence.ids]
+        self.get_ready(settings)
         run = self._run  # made here, once, not by each thread
 
         def compute(batch: list[int], check: Check) -> list[list[Hypothesis]]:
@@ -258,21 +273,31 @@ class Translator:
         sources = [sentence.ids for sentence in sentences]
         inputs = inputs_of(sources).to(self.device)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
+        tokens_C = self._shortlist(sources, settings.shortlist)
         limits = Limits(
             bos=BOS,
             eos=EOS,
-            banned=(PAD, BOS),
+            banned=(PAD, BOS) if tokens_C is None else (PAD, BOS, len(tokens_C)),
             min_length=settings.min_length,
             max_length_N=torch.tensor(longest, device=self.device).clamp(min=settings.min_length),
         )
         with self.precision.autocast(self.device):
-            state = Watched(ModelState.start(self.model, run, inputs), check)
+            state = Watched(ModelState.start(self.model, run, inputs, tokens_C), check)
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sentence.number)) for sentence in sentences]
-                return sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)
-            if settings.beam == 1:
-                return greedy(state, limits, settings.length_penalty)
-            return beam(state, limits, settings.length_penalty, settings.beam)
+                found = sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)
+            elif settings.beam == 1:
+                found = greedy(state, limits, settings.length_penalty)
+            else:
+                found = beam(state, limits, settings.length_penalty, settings.beam)
+        return found if tokens_C is None else found.renamed(tokens_C)
+
+    def _shortlist(self, sources: Sequence[Sequence[int]], count: int) -> Tensor | None:
+        """The tokens to search among, which begin with the special ones; None for the whole vocabulary."""
+        if not count or self._likeliest is None:
+            return None
+        tokens = self._likeliest.among(sources, count)
+        return torch.from_numpy(tokens).to(self.device) if len(tokens) < len(self.subwords.tgt) else None
 
     def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
         found, details = result.hypotheses[row], sentence.details

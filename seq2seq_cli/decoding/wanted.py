@@ -41,8 +41,10 @@ class Wanted:
     def to_json(self) -> dict[str, object]:
         """Everything that the output depends on. The names must stay: unfinished translations of earlier versions hold
         them."""
+        # Earlier versions had no shortlist, and no name for that.
+        without = None if self.decoding.shortlist else {"shortlist"}
         return {
-            "decoding": self.decoding.model_dump(),
+            "decoding": self.decoding.model_dump(exclude=without),
             "drawing": None if self.sampling is None else asdict(self.sampling),
             "shown": self.best,
             "numbered": self.numbered,

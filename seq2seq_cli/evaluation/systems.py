@@ -86,6 +86,8 @@ class Evaluation:
         for name, pieces in (("min", decoding.min_length), ("max", decoding.max_length)):
             if pieces:
                 words.append(f"{name} length {pieces}")
+        if decoding.shortlist:
+            words.append(f"shortlist {decoding.shortlist}")
         return ", ".join([*words, self.precision])
 
     @property

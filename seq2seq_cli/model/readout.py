@@ -1,5 +1,9 @@
 """From the decoder's features to the vocabulary: the same in training, forced scoring and search."""
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +11,7 @@ from seq2seq_cli.model import loss
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.loss import CrossEntropies
 from seq2seq_cli.model.maps import Linear, Map, Pass
-from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.products import outer, precise
 
 
 class Maxout(nn.Module):
@@ -19,6 +23,8 @@ class Maxout(nn.Module):
 
     def forward(self, features_NF: Tensor, run: Pass) -> Tensor:
         first, second = run.map(self.linear).product(features_NF).chunk(2, -1)
+        if not torch.is_grad_enabled():
+            return torch.maximum(first, second)
         # torch.maximum, with half of the gradient to either where they are equal; its own backward pass takes four times
         # as long on a CPU, 1% of a training step.
         share = (first - second).detach().sign().add_(1).mul_(0.5)
@@ -47,6 +53,17 @@ class Readout(nn.Module):
         """Logits of p(y_t | y_<t, x) over the vocabulary: N x F -> N x V, in any number of dimensions."""
         raise NotImplementedError
 
+    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Tensor], Tensor]:
+        """The logits of some tokens and, as if all others were one token more, of those: N x F -> N x (C + 1). Prepared for
+        many steps. So the probability that is left to the others is not shared out among the few."""
+
+        def logits(features_NF: Tensor) -> Tensor:
+            logits_NV = precise(self.logits(features_NF, run))
+            others_N = logits_NV.index_fill(-1, tokens_C, float("-inf")).logsumexp(-1, keepdim=True)
+            return torch.cat([logits_NV.index_select(-1, tokens_C), others_N], -1)
+
+        return logits
+
     def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
         """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
         return precise(self.logits(features_NF, run)).log_softmax(-1)
@@ -62,6 +79,24 @@ class Readout(nn.Module):
         nll_N = -log_probs_NV.gather(1, target_N[:, None]).squeeze(1)
         smoothed = (1 - smoothing) * nll_N.sum() - smoothing * log_probs_NV.mean(-1).sum()
         return CrossEntropies(smoothed, nll_N.detach())
+
+
+class Others(NamedTuple):
+    """log sum exp (E r + b), about: c + l r + r^T Q r, which costs no more than as many tokens as r has numbers. It is what
+    comes of logits that are spread as a normal distribution is: their mean, plus half of their variance, plus the logarithm
+    of their number."""
+
+    constant: Tensor
+    linear_R: Tensor
+    quadratic_RR: Tensor
+
+    @classmethod
+    def of(cls, matrix_MR: Tensor, bias_M: Tensor) -> Self:
+        """Of a matrix and a bias with a row for each token."""
+        bias_mean, mean_R = bias_M.mean(), matrix_MR.mean(0)
+        bias_M, matrix_MR = bias_M - bias_mean, matrix_MR - mean_R
+        constant = bias_mean + bias_M.square().mean() / 2 + math.log(len(bias_M))
+        return cls(constant, mean_R + bias_M @ matrix_MR / len(bias_M), outer(matrix_MR, matrix_MR) / (2 * len(bias_M)))
 
 
 class VocabularyReadout(Readout):
@@ -93,6 +128,24 @@ class VocabularyReadout(Readout):
     def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
         output: Map = run.once(self, lambda: run.make(self.embedding.weight, self.bias_V))
         return output.product(self.rows(features_NF, run))
+
+    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Tensor], Tensor]:
+        matrix_VR, bias_V = self.embedding.weight.detach(), self.bias_V.detach()
+        is_other_V = torch.ones_like(bias_V, dtype=torch.bool).index_fill(0, tokens_C, False)
+        others = Others.of(matrix_VR[is_other_V], bias_V[is_other_V])
+        output = run.make(
+            torch.cat([matrix_VR.index_select(0, tokens_C), others.linear_R[None]]),
+            torch.cat([bias_V.index_select(0, tokens_C), others.constant[None]]),
+        )
+        quadratic = run.make(others.quadratic_RR, exact=True)
+
+        def logits(features_NF: Tensor) -> Tensor:
+            rows_NR = self.rows(features_NF, run)
+            logits_NC = output.product(rows_NR)
+            logits_NC[..., -1] += (quadratic.product(rows_NR) * rows_NR).sum(-1)
+            return logits_NC
+
+        return logits
 
     # The logits of a batch are never all in memory: see `loss`.
 

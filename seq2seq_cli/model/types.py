@@ -35,9 +35,12 @@ Sources = Mapping[str, Source]
 
 
 class Keys(Protocol):
-    """What all steps share of the keys; ``plain`` are the projected keys themselves, keys_BSA."""
+    """What all steps share of the keys."""
 
-    plain: Tensor
+    @property
+    def plain(self) -> Tensor:
+        """The projected keys themselves, keys_BSA."""
+        ...
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """How well each source position fits each query: energies_RTS (rows as in ``Memory``)."""

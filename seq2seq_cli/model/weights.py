@@ -42,30 +42,36 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a safetensors file. Raises what `read_tensors` does, and DamagedError where they are none."""
+    if not path.exists():
+        hint = "Train the run to its first evaluation, or continue it with --resume."
+        raise RunError("there are no weights here yet.", str(path), hint)
+    weights = read_tensors(path)
+    for name, tensor in weights.items():
+        if not _is_usual(tensor):
+            raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
+    return by_todays_names(weights)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
-    Raises RunError where it is missing or of a later version, DamagedError where its content has changed since it was
-    written. A file without metadata, from versions before checksums, is taken as it is.
+    Raises RunError where it cannot be read or is of a later version, DamagedError where its content has changed since it
+    was written. A file without metadata, from versions before checksums, is taken as it is.
     """
     try:
         data = read_bytes(path, LARGEST_FILE)
-    except FileNotFoundError:
-        hint = "Train the run to its first evaluation, or continue it with --resume."
-        raise RunError("there are no weights here yet.", str(path), hint) from None
     except OSError as error:
         raise RunError(f"cannot be read: {error.strerror}.", str(path)) from None
     place = _checksum_place(data)
     if not is_whole(data, place) if place >= 0 else b'"__metadata__"' in _header(data):
         raise DamagedError("is damaged: it does not match its checksum.", str(path))
     try:
-        weights = safetensors.torch.load(data)
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except SafetensorError as error:
         raise DamagedError(f"is damaged: not readable as safetensors ({error}).", str(path)) from None
-    for name, tensor in weights.items():
-        if not _is_usual(tensor):
-            raise DamagedError(f"is damaged: {name} holds what no training leaves.", str(path))
     check_format(_format(data), FORMAT, str(path))
-    return by_todays_names(weights)
+    return tensors
 
 
 def _is_usual(tensor: Tensor) -> bool:

@@ -8,7 +8,8 @@ many numbers as there are logits: training of "bahdanau" is 15% faster by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -56,22 +57,35 @@ class AdditiveKeys:
     already."""
 
     def __init__(self, keys_BSA: Tensor, vector_A: Tensor, grown_BSA: Tensor | None = None) -> None:
-        self.plain, self.vector_A = keys_BSA, vector_A
+        self.picked: Callable[[], Tensor] = lambda: keys_BSA
+        self.vector_A = vector_A
         self.grown_BSA = _grow(keys_BSA.detach()) if grown_BSA is None else grown_BSA
         self.ledger = AdditiveLedger(keys_BSA.detach(), vector_A.detach())
         self.link = link(self.ledger, keys_BSA, vector_A)
 
+    @property
+    def plain(self) -> Tensor:
+        """The keys themselves."""
+        keys_BSA = self.picked()
+        self.picked = lambda: keys_BSA  # once is enough
+        return keys_BSA
+
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """v^T tanh(q + k), R x T x S. R is B or a multiple of it: then consecutive rows share the keys of one
         sentence."""
-        by_keys_BTA = queries_RTA.reshape(len(self.plain), -1, queries_RTA.shape[-1])
+        by_keys_BTA = queries_RTA.reshape(len(self.grown_BSA), -1, queries_RTA.shape[-1])
         energies: Tensor = _Energies.apply(by_keys_BTA, self.link, self)  # type: ignore[no-untyped-call]
-        return energies.view(*queries_RTA.shape[:-1], self.plain.shape[1])
+        return energies.view(*queries_RTA.shape[:-1], self.grown_BSA.shape[1])
 
     def select(self, rows: Tensor) -> AdditiveKeys:
         """The keys of the sentences ``rows``."""
         grown_BSA = self.grown_BSA.index_select(0, rows)
-        return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
+        if torch.is_grad_enabled():
+            return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
+        # In a search sentences end at nearly every step, and few mechanisms ask for the keys themselves.
+        selected, picked = copy.copy(self), self.picked
+        selected.grown_BSA, selected.picked = grown_BSA, lambda: picked().index_select(0, rows)
+        return selected
 
     def pick(self, positions_RP: Tensor) -> AdditiveKeys:
         """The keys of the given positions of each sentence alone (R as in ``energies``)."""

@@ -52,6 +52,30 @@ class Meetings(NamedTuple):
         )
 
 
+class Expected(NamedTuple):
+    """How often source words are expected to have made target words: ``keys``, source word x size + target word, sorted,
+    with their ``counts``."""
+
+    keys: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def learned(cls, met: Meetings, usual: np.ndarray) -> Expected:
+        """From the meetings, by expectation maximisation; ``usual``: the frequency of each word in the target, with which
+        a word comes from nowhere."""
+        size = len(usual)
+        keys, number, met_often = np.unique(met.src * size + met.tgt, return_inverse=True, return_counts=True)
+        of_src = keys // size
+        share = met_often / np.bincount(of_src, met_often, minlength=size)[of_src]
+        counts: np.ndarray = met_often.astype(np.float64)
+        for _ in range(ITERATIONS):
+            each = share[number]
+            whole = np.bincount(met.place, each)[met.place] + usual[met.tgt]
+            counts = np.bincount(number, each / whole, minlength=len(keys))
+            share = counts / np.bincount(of_src, counts, minlength=size)[of_src]
+        return cls(keys, counts)
+
+
 @dataclass(frozen=True)
 class Lexicon:
     """``keys``: source word x size + target word, sorted. ``odds``: for each key, how much likelier the source word
@@ -73,16 +97,9 @@ class Lexicon:
         fit = np.cumsum(src.counts[rows] * tgt.counts[columns]) <= ENTRIES
         met = Meetings.of(src, tgt, rows[fit], columns[fit])
         seen, heard = (_lines_with(words, met.pair, size) for words in (met.src, met.tgt))
-        usual = _usual(tgt, size)
-        keys, number, met_often = np.unique(met.src * size + met.tgt, return_inverse=True, return_counts=True)
+        usual = frequencies(tgt, size)
+        keys, counts = Expected.learned(met, usual)
         of_src, of_tgt = keys // size, keys % size
-        share = met_often / np.bincount(of_src, met_often, minlength=size)[of_src]
-        counts: np.ndarray = met_often.astype(np.float64)
-        for _ in range(ITERATIONS):
-            each = share[number]
-            whole = np.bincount(met.place, each)[met.place] + usual[met.tgt]
-            counts = np.bincount(number, each / whole, minlength=len(keys))
-            share = counts / np.bincount(of_src, counts, minlength=size)[of_src]
         totals = np.bincount(of_src, counts, minlength=size)[of_src]
         odds = np.minimum(np.maximum(counts - DISCOUNT, 0) / totals / usual[of_tgt], STRONGEST)
         kept = odds > 1
@@ -93,7 +110,7 @@ class Lexicon:
         """A lexicon that knows nothing except that names and numbers stay the same."""
         nothing = np.zeros(0, dtype=np.int64)
         unknown = np.zeros(size, dtype=np.int64)
-        return cls(size, nothing, nothing.astype(np.float32), unknown, _usual(tgt, size), np.zeros(size))
+        return cls(size, nothing, nothing.astype(np.float32), unknown, frequencies(tgt, size), np.zeros(size))
 
     def same(self, words: np.ndarray) -> np.ndarray:
         """The odds of each word for itself: 0 where it is known."""
@@ -128,7 +145,7 @@ class Lexicon:
         return said
 
 
-def _usual(tgt: Tokens, size: int) -> np.ndarray:
+def frequencies(tgt: Tokens, size: int) -> np.ndarray:
     """The frequency of each word in the target; never zero."""
     often = np.bincount(tgt.ids, minlength=size) + 0.5
     return np.asarray(often / often.sum())
