@@ -91,7 +91,7 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def write_bytes(path: Path, data: bytes | bytearray) -> None:
+def write_bytes(path: Path, data: bytes | bytearray | memoryview) -> None:
     """Write ``data`` to ``path``, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_bytes(data)

@@ -7,7 +7,7 @@ BLANK = "0" * 64
 """Stands in place of the checksum while the checksum (SHA-256 in hexadecimal) is computed."""
 
 
-def seal(data: bytearray, at: int) -> None:
+def seal(data: bytearray | memoryview, at: int) -> None:
     """Write the checksum of ``data`` over the ``BLANK`` that stands at ``at``."""
     data[at : at + len(BLANK)] = _digest(data, at).encode()
 
@@ -17,7 +17,7 @@ def is_whole(data: bytes, at: int) -> bool:
     return data[at : at + len(BLANK)] == _digest(data, at).encode()
 
 
-def _digest(data: bytes | bytearray, at: int) -> str:
+def _digest(data: bytes | bytearray | memoryview, at: int) -> str:
     view = memoryview(data)
     digest = hashlib.sha256(view[:at])
     digest.update(BLANK.encode())
