@@ -133,6 +133,13 @@ def loaded(packages: set[str], arguments: list[str]) -> str:
     return after(arguments, f"sorted({packages!r} & set(sys.modules))")
 
 
+def test_training_leaves_what_draws_alone_until_it_draws() -> None:
+    """28 MiB, which would come on top of the most memory that a training takes."""
+    program = "import sys, seq2seq_cli.training.experiment; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["train", "--help"], ["--version"], ["attentions"], ["config", "show"]]

@@ -8,7 +8,6 @@ from pathlib import Path
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
-from seq2seq_cli.report.heatmaps import save_picture
 from seq2seq_cli.runs import Run
 from seq2seq_cli.wording import counted
 
@@ -32,6 +31,9 @@ class Pictures:
 def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watch: Watch) -> Pictures:
     """Save heat maps (and their numbers as JSON) of the run's own translations of ``count`` sentences, evenly spread
     over dev. ``watch`` is called before each, as in a search."""
+    # Not loaded before: matplotlib takes 28 MiB, on top of the most that a training takes.
+    from seq2seq_cli.report.heatmaps import save_picture
+
     chosen = pick_sentences(dev.src, count)
     found = best_of_each(translator, [dev.src[i] for i in chosen], watch=watch)
     paths, warnings = list[Path](), list[str]()

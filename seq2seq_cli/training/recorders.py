@@ -13,7 +13,6 @@ from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.model.weights import save_weights, state_of
-from seq2seq_cli.report.heatmaps import heatmap_pixels
 from seq2seq_cli.runs import Run, write_text
 from seq2seq_cli.training.progress import (
     Ended,
@@ -166,6 +165,8 @@ class TensorBoard:
             for name, figure in figures.items():
                 if isinstance(figure, float):
                     self.writer.add_scalar(f"attention/{name}", figure, event.step)
+            from seq2seq_cli.report.heatmaps import heatmap_pixels  # loads matplotlib
+
             for name, alignment in self.alignments().items():
                 self.writer.add_image(name, heatmap_pixels(alignment, name), event.step, dataformats="HWC")
             self.writer.flush()
