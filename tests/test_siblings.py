@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from beside import dawdle, die, fail, talk, talk_and_tell
+from beside import dawdle, die, fail, share_slowly, shared_weights, talk, talk_and_tell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +50,15 @@ def test_what_goes_wrong_in_another_process_is_raised_in_the_first() -> None:
 def test_a_process_that_dies_is_missed() -> None:
     with pytest.raises(RunError, match="process 2 of this command has died"):
         meet_twice(die)
+
+
+@pytest.mark.slow
+def test_what_the_first_loads_is_not_written_over_by_a_slow_one() -> None:
+    with siblings(1, share_slowly) as ranks:
+        weights = shared_weights(ranks)
+        weights.fill_(7.0)
+        ranks.meet()
+        assert float(weights) == 7.0
 
 
 def running(parent: int) -> list[str]:
