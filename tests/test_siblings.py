@@ -75,6 +75,25 @@ def test_none_is_left_when_the_first_leaves(monkeypatch: pytest.MonkeyPatch) -> 
     assert running(os.getpid()) == []
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="lists processes as Linux does")
+def test_the_first_waits_once_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq_cli.siblings.SECONDS", 1.0)
+    with siblings(4, dawdle) as ranks:
+        ranks.tell(None)
+        began = time.monotonic()
+    assert time.monotonic() - began < 3.0
+    assert running(os.getpid()) == []
+
+
+def test_a_process_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("seq2seq_cli.siblings.subprocess.Popen", full)
+    with pytest.raises(RunError, match="cannot be started: Resource temporarily unavailable"):
+        meet_twice(fail)
+
+
 KILLED = """
 import os, signal, sys
 sys.path[:] = {path!r}
