@@ -118,7 +118,7 @@ def choose_processes(
     ``training`` says or, where it says 0, one a thread if that pays. Raises ConfigError where several are wanted but
     cannot be."""
     wanted = training.processes
-    if ranks.size > 1:
+    if ranks.size > 1 or ranks.meeting is not None:
         reason = "torchrun has started the processes"
     elif device.type != "cpu":
         reason = f"several processes on one {device.type} would wait for each other (for several GPUs, use torchrun)"

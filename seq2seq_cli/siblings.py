@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -27,7 +28,7 @@ T = TypeVar("T")
 POSSIBLE = os.name == "posix"
 """Whether processes can be started so: they take over open files by their numbers."""
 SECONDS = 5.0
-"""How long the first process waits for another to end before it kills it."""
+"""How long the first process waits for the others to end before it kills them."""
 
 
 class FirstEndedError(Exception):
@@ -101,8 +102,8 @@ def siblings(others: int, entry: Callable[[Ranks], None]) -> Iterator[Ranks]:
     """The place of this process, the first, among ``others`` more, which are started here, and of which each calls
     ``entry``, a function of a module. They end on leaving.
 
-    Signals are for the first process alone: it tells the others when to stop. Raises RunError, while they talk, where
-    one of the others dies, and whatever ``entry`` raises there.
+    Signals are for the first process alone: it tells the others when to stop. Raises RunError where one of the others
+    cannot be started or, while they talk, dies, and whatever ``entry`` raises there.
     """
     memory = _nameless_file()
     pipes, started = [], []
@@ -113,14 +114,15 @@ def siblings(others: int, entry: Callable[[Ranks], None]) -> Iterator[Ranks]:
             with theirs:
                 open_files = (theirs.fileno(), memory)
                 place = f"{number}, {others + 1}, {theirs.fileno()}, {memory}"
-                started.append(subprocess.Popen(_command(entry, place), pass_fds=open_files, stdin=subprocess.DEVNULL))
+                started.append(_start(_command(entry, place), open_files))
         yield Ranks(0, others + 1, exchange=OverPipes(0, pipes, memory))
     finally:
         for pipe in pipes:
             pipe.close()
         os.close(memory)
+        until = time.monotonic() + SECONDS
         for process in started:
-            _await(process)
+            _await(process, until)
 
 
 def _pipe() -> tuple[Connection, Connection]:
@@ -145,9 +147,17 @@ def _command(entry: Callable[[Ranks], None], place: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def _await(process: subprocess.Popen[bytes]) -> None:
+def _start(command: list[str], open_files: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
-        process.wait(SECONDS)
+        return subprocess.Popen(command, pass_fds=open_files, stdin=subprocess.DEVNULL)
+    except OSError as problem:
+        what = f"another process cannot be started: {problem.strerror}."
+        raise RunError(what, None, "Use fewer with --processes.") from problem
+
+
+def _await(process: subprocess.Popen[bytes], until: float) -> None:
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:  # in the middle of something long that nobody waits for any more
         process.kill()
         process.wait()

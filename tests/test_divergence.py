@@ -1,10 +1,10 @@
 """Steps that go wrong: no finite loss or gradient, and no memory. Failures are injected."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from seq2seq_cli.errors import RunError
 from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import read_weights
+from seq2seq_cli.ranks import Exchange, Ranks
 from seq2seq_cli.report.history import read_history
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training import loop
@@ -275,6 +276,24 @@ def test_halves_have_the_gradient_of_the_whole(
     for (name, one), other in zip(whole.model.named_parameters(), split.model.parameters(), strict=True):
         assert one.grad is not None
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-5, msg=name)
+
+
+class BesideOneThatHalves:
+    """What another process says that has taken a batch in two: of each sum its own part."""
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        tokens, loss, guided_tokens, guidance, more, rewarded, reward = values
+        return [2 * tokens, 2 * loss, guided_tokens, guidance, more + 1, rewarded, reward]
+
+
+def test_parts_are_those_of_all_processes(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    [pairs] = lesson.prepared.train.parts()
+    learner = lesson.learner()._replace(ranks=Ranks(0, 2, exchange=cast(Exchange, BesideOneThatHalves())))
+    group = [np.arange(6), np.arange(6, 12), np.arange(12, 18), np.arange(18, 24)]
+    with monkeypatch.context() as patch:
+        scarce(patch, 3, cpu_problem)
+        found = add_gradients(learner, pairs, group, 1.0)
+    assert found.parts == 4 + 2 + 1
 
 
 def test_a_single_pair_without_room_and_other_errors_are_told(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:

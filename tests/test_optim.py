@@ -104,6 +104,13 @@ def test_the_norm_is_that_of_all_parameters_together() -> None:
     assert [first.item(), second.item()] == pytest.approx([-0.6, -0.8], rel=1e-5)
 
 
+def test_a_step_without_any_gradient_changes_nothing() -> None:
+    """So a process takes part in an update of fewer parameters than there are processes."""
+    unused = nn.Parameter(torch.ones(1))
+    assert step(torch.optim.Adam([unused], fused=True), 1.0, tokens=1, clip_norm=1, scaler=UNSCALED) == 0
+    assert unused.item() == 1
+
+
 def test_a_parameter_without_gradient_is_left_alone() -> None:
     used, unused = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(1))
     used.grad = torch.tensor([2.0])

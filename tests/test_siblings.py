@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from beside import dawdle, die, fail, talk, talk_and_tell
+from beside import dawdle, die, fail, share_slowly, shared_weights, talk, talk_and_tell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +52,15 @@ def test_a_process_that_dies_is_missed() -> None:
         meet_twice(die)
 
 
+@pytest.mark.slow
+def test_what_the_first_loads_is_not_written_over_by_a_slow_one() -> None:
+    with siblings(1, share_slowly) as ranks:
+        weights = shared_weights(ranks)
+        weights.fill_(7.0)
+        ranks.meet()
+        assert float(weights) == 7.0
+
+
 def running(parent: int) -> list[str]:
     listed = subprocess.run(["ps", "-ww", "--ppid", str(parent), "-o", "pid=,args="], capture_output=True, text=True)
     return [line for line in listed.stdout.splitlines() if "seq2seq_cli.siblings" in line]
@@ -64,6 +73,25 @@ def test_none_is_left_when_the_first_leaves(monkeypatch: pytest.MonkeyPatch) -> 
         ranks.tell(None)
         assert len(running(os.getpid())) == 1
     assert running(os.getpid()) == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="lists processes as Linux does")
+def test_the_first_waits_once_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq_cli.siblings.SECONDS", 1.0)
+    with siblings(4, dawdle) as ranks:
+        ranks.tell(None)
+        began = time.monotonic()
+    assert time.monotonic() - began < 3.0
+    assert running(os.getpid()) == []
+
+
+def test_a_process_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("seq2seq_cli.siblings.subprocess.Popen", full)
+    with pytest.raises(RunError, match="cannot be started: Resource temporarily unavailable"):
+        meet_twice(fail)
 
 
 KILLED = """
@@ -132,6 +160,7 @@ def test_processes_are_started_where_that_pays() -> None:
     assert chosen(4, processes=2) == 2
     assert chosen(4, processes=4, pairs=1) == 4
     assert chosen(2, Ranks(0, 2), **large) == 1
+    assert chosen(2, Ranks(meeting=torch.distributed.HashStore()), **large) == 1  # restarts of a job of one process
     assert chosen(2, device="cuda", **large) == 1
     assert chosen(2, precision="fp16", **large) == 1
 

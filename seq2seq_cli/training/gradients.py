@@ -19,7 +19,8 @@ from seq2seq_cli.training.learner import Learner, Replica
 class Sums(NamedTuple):
     """Sums over all batches of a step: target ``tokens``, and the ``loss`` of the objective; ``guided_tokens``, target
     tokens with links, and the ``guidance`` there, which is the cross-entropy of the attention; ``rewarded`` sentences,
-    and the sum of their ``reward``, from 0 to 1 each. ``parts``: in how many batches it was computed."""
+    and the sum of their ``reward``, from 0 to 1 each. ``parts``: in how many batches it was computed, apart from how several
+    processes share them."""
 
     tokens: int
     loss: float
@@ -39,6 +40,7 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
     runs out while other processes wait for this one.
     """
     mine, weighs = _share(learner.ranks, group)
+    planned = len(mine)
     while (sums := _try(learner, data, mine, guided_weight, weighs)) is None:
         learner.optimizer.zero_grad(set_to_none=True)
         if learner.device.type == "cuda":
@@ -52,10 +54,11 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
         mine = [half for batch in mine for half in np.array_split(batch, 2) if len(half)]
     if learner.shared is not None:
         learner.shared.leave()
-    tokens, loss, guided_tokens, guidance, rewarded, reward = learner.ranks.sum(*sums[:4], *sums[5:])
+    halved = sums.parts - planned
+    tokens, loss, guided_tokens, guidance, more, rewarded, reward = learner.ranks.sum(*sums[:4], halved, *sums[5:])
     if learner.shared is not None:
         learner.shared.take()
-    parts = max(sums.parts, len(group))
+    parts = len(group) + int(more)
     return Sums(int(tokens), loss, int(guided_tokens), guidance, parts, int(rewarded), reward)
 
 

@@ -85,7 +85,8 @@ def step(
     length = float(norm)
     if finite_loss and math.isfinite(length):
         shrink = (clip_norm / (norm + 1e-6)).clamp(max=1.0) if clip_norm else torch.ones_like(norm)
-        torch._foreach_mul_(gradients, shrink / tokens)
+        if gradients:  # of more processes than parameters, some have none
+            torch._foreach_mul_(gradients, shrink / tokens)
         for group in optimizer.param_groups:
             group["lr"] = rate
         scaler.step(optimizer)

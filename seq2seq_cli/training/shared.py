@@ -41,6 +41,7 @@ class SharedUpdate:
         ]
         self.mine = [rank == ranks.rank for rank in dealt(sizes, ranks.size)]
         self.adopt()
+        ranks.meet()  # or a slow process would write its new weights over those that the first one has loaded by then
 
     def adopt(self) -> None:
         """Move weights and moments into the shared memory, after they have been made or loaded. (All processes have
