@@ -24,7 +24,7 @@ from seq2seq_cli.data.subword import EOS
 from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.decoding.wanted import Wanted
-from seq2seq_cli.errors import DamagedError, RunError
+from seq2seq_cli.errors import DamagedError, RunError, UnsearchableError
 from seq2seq_cli.model.readout import Others, Readout
 from seq2seq_cli.model.weights import save_weights
 from seq2seq_cli.runs import Run
@@ -159,6 +159,24 @@ def test_every_way_to_search(translator: Translator, few: None, wanted: dict[str
             assert math.isfinite(one.log_prob)
             assert one.alignment is not None
             assert one.alignment.weights_TS.shape[0] == len(one.pieces) + 1
+
+
+def test_a_beam_may_be_wider_than_the_list(translator: Translator, few: None) -> None:
+    sources = translator.subwords.src.encode(LINES[:2])
+    assert translator.run is not None
+    considered = shortlist_of(translator.run, translator.config, translator.subwords).among(sources, 1)
+    found = translator.hypotheses(LINES[:2], {"beam": len(considered) + 5, "shortlist": 1, "max_length": 3})
+    assert all(math.isfinite(one.log_prob) for hypotheses in found for one in hypotheses)
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling(), Sampling(top_k=3)])
+def test_probabilities_that_are_no_numbers_are_told(
+    translator: Translator, few: None, sampling: Sampling | None
+) -> None:
+    with torch.no_grad():
+        vocabulary_of(translator.model).bias_V.fill_(math.nan)
+    with pytest.raises(UnsearchableError):
+        translator.hypotheses(LINES, {"beam": 1, "shortlist": 3}, sampling)
 
 
 def test_given_translations_are_scored_by_the_whole_vocabulary(translator: Translator, few: None) -> None:
