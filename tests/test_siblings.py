@@ -52,6 +52,21 @@ def test_a_process_that_dies_is_missed() -> None:
         meet_twice(die)
 
 
+class Hurried(subprocess.Popen[bytes]):
+    """A process that hears of Ctrl-C before it is ready."""
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self.send_signal(signal.SIGINT)
+
+
+def test_a_signal_is_for_the_first_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("seq2seq_cli.siblings.subprocess.Popen", Hurried)
+        with pytest.raises(DataError, match="a line too many"):
+            meet_twice(fail)
+
+
 @pytest.mark.slow
 def test_what_the_first_loads_is_not_written_over_by_a_slow_one() -> None:
     with siblings(1, share_slowly) as ranks:
