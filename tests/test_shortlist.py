@@ -28,6 +28,7 @@ from seq2seq_cli.errors import DamagedError, RunError, UnsearchableError
 from seq2seq_cli.model.readout import Others, Readout
 from seq2seq_cli.model.weights import save_weights
 from seq2seq_cli.runs import Run
+from seq2seq_cli.serving.models import load_runs
 
 LINES = sentences(20, seed=9)
 
@@ -242,6 +243,18 @@ def test_the_training_text_is_needed_once(terminal: Terminal, run: Run, tmp_path
     run.info.write_text("{}")
     TinyCorpus.write(corpus.folder)
     assert "does not say which text that was" in terminal.refused(*command, stdin=b"ta nu\n")
+
+
+def test_a_server_has_it_before_it_serves(run: Run, translator: Translator, tmp_path: Path) -> None:
+    decoding = translator.config.decoding.model_copy(update={"shortlist": 5})
+    run.config.write_text(translator.config.model_copy(update={"decoding": decoding}).to_toml())
+    load_runs([run.directory], "cpu", "fp32")
+    assert run.shortlist.is_file()
+    run.shortlist.unlink()
+    gone = TinyCorpus(tmp_path / "gone").config()
+    run.config.write_text(gone.model_copy(update={"decoding": decoding}).to_toml())
+    with pytest.raises(RunError, match="has no shortlist yet"):
+        load_runs([run.directory], "cpu", "fp32")
 
 
 def test_an_output_is_not_emptied_before_that_is_known(terminal: Terminal, run: Run, tmp_path: Path) -> None:
