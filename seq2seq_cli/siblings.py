@@ -148,11 +148,15 @@ def _command(entry: Callable[[Ranks], None], place: str) -> list[str]:
 
 
 def _start(command: list[str], open_files: Sequence[int]) -> subprocess.Popen[bytes]:
+    # Blocked, as they are in the new process then: until it ignores them, Ctrl-C would end it with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         return subprocess.Popen(command, pass_fds=open_files, stdin=subprocess.DEVNULL)
     except OSError as problem:
         what = f"another process cannot be started: {problem.strerror}."
         raise RunError(what, None, "Use fewer with --processes.") from problem
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _await(process: subprocess.Popen[bytes], until: float) -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,10 +12,13 @@ import torch
 from safetensors.torch import load_file
 from test_distributed import assert_same_training, settings, start
 from test_kill import same
+from test_siblings import running
 
 from seq2seq_cli.config.whole import Config
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.runs import Run
+from seq2seq_cli.training.closing import Closing
 from seq2seq_cli.training.experiment import Begun, experiment
 from seq2seq_cli.training.progress import Stepped
 
@@ -96,14 +98,29 @@ def test_ctrl_c_saves_and_ends_all(tmp_path: Path) -> None:
     process = start([sys.executable], config, run.directory)
     while process.poll() is None and not run.last.exists():
         time.sleep(0.01)
+    others = [int(line.split()[0]) for line in running(process.pid)]
+    assert len(others) == 1
     os.kill(process.pid, signal.SIGTERM)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert "2 processes of 1 thread each" in told
     assert "Go on with: seq2seq train --run" in re.sub(r"\s+", " ", told)
     assert "Traceback" not in told
-    left = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True).stdout
-    assert f"{tmp_path}" not in left
+    with pytest.raises(ProcessLookupError):
+        os.kill(others[0], 0)
+
+
+def test_the_test_is_timed_with_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    timed = Closing._test_seconds
+
+    def seconds(closing: Closing, translator: Translator) -> float | None:
+        used.append(torch.get_num_threads())
+        return timed(closing, translator)
+
+    monkeypatch.setattr(Closing, "_test_seconds", seconds)
+    trained(by(2, settings(tmp_path, epochs=1, max_minutes=5)), tmp_path / "a run")
+    assert used == [2]
 
 
 def test_too_many_processes_are_refused_at_once(tmp_path: Path) -> None:

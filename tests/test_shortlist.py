@@ -24,10 +24,11 @@ from seq2seq_cli.data.subword import EOS
 from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.decoding.wanted import Wanted
-from seq2seq_cli.errors import DamagedError, RunError
+from seq2seq_cli.errors import DamagedError, RunError, UnsearchableError
 from seq2seq_cli.model.readout import Others, Readout
 from seq2seq_cli.model.weights import save_weights
 from seq2seq_cli.runs import Run
+from seq2seq_cli.serving.models import load_runs
 
 LINES = sentences(20, seed=9)
 
@@ -161,6 +162,24 @@ def test_every_way_to_search(translator: Translator, few: None, wanted: dict[str
             assert one.alignment.weights_TS.shape[0] == len(one.pieces) + 1
 
 
+def test_a_beam_may_be_wider_than_the_list(translator: Translator, few: None) -> None:
+    sources = translator.subwords.src.encode(LINES[:2])
+    assert translator.run is not None
+    considered = shortlist_of(translator.run, translator.config, translator.subwords).among(sources, 1)
+    found = translator.hypotheses(LINES[:2], {"beam": len(considered) + 5, "shortlist": 1, "max_length": 3})
+    assert all(math.isfinite(one.log_prob) for hypotheses in found for one in hypotheses)
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling(), Sampling(top_k=3)])
+def test_probabilities_that_are_no_numbers_are_told(
+    translator: Translator, few: None, sampling: Sampling | None
+) -> None:
+    with torch.no_grad():
+        vocabulary_of(translator.model).bias_V.fill_(math.nan)
+    with pytest.raises(UnsearchableError):
+        translator.hypotheses(LINES, {"beam": 1, "shortlist": 3}, sampling)
+
+
 def test_given_translations_are_scored_by_the_whole_vocabulary(translator: Translator, few: None) -> None:
     targets = list(map(translation, LINES))
     before = [one.log_prob for one in translator.score(LINES, targets)]
@@ -224,6 +243,18 @@ def test_the_training_text_is_needed_once(terminal: Terminal, run: Run, tmp_path
     run.info.write_text("{}")
     TinyCorpus.write(corpus.folder)
     assert "does not say which text that was" in terminal.refused(*command, stdin=b"ta nu\n")
+
+
+def test_a_server_has_it_before_it_serves(run: Run, translator: Translator, tmp_path: Path) -> None:
+    decoding = translator.config.decoding.model_copy(update={"shortlist": 5})
+    run.config.write_text(translator.config.model_copy(update={"decoding": decoding}).to_toml())
+    load_runs([run.directory], "cpu", "fp32")
+    assert run.shortlist.is_file()
+    run.shortlist.unlink()
+    gone = TinyCorpus(tmp_path / "gone").config()
+    run.config.write_text(gone.model_copy(update={"decoding": decoding}).to_toml())
+    with pytest.raises(RunError, match="has no shortlist yet"):
+        load_runs([run.directory], "cpu", "fp32")
 
 
 def test_an_output_is_not_emptied_before_that_is_known(terminal: Terminal, run: Run, tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def test_a_process_that_dies_is_missed() -> None:
         meet_twice(die)
 
 
+class Hurried(subprocess.Popen[bytes]):
+    """A process that hears of Ctrl-C before it is ready."""
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self.send_signal(signal.SIGINT)
+
+
+def test_a_signal_is_for_the_first_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("seq2seq_cli.siblings.subprocess.Popen", Hurried)
+        with pytest.raises(DataError, match="a line too many"):
+            meet_twice(fail)
+
+
 @pytest.mark.slow
 def test_what_the_first_loads_is_not_written_over_by_a_slow_one() -> None:
     with siblings(1, share_slowly) as ranks:
@@ -160,7 +175,8 @@ def test_processes_are_started_where_that_pays() -> None:
     assert chosen(4, processes=2) == 2
     assert chosen(4, processes=4, pairs=1) == 4
     assert chosen(2, Ranks(0, 2), **large) == 1
-    assert chosen(2, Ranks(meeting=torch.distributed.HashStore()), **large) == 1  # restarts of a job of one process
+    meeting: Any = object()
+    assert chosen(2, Ranks(meeting=meeting), **large) == 1  # torchrun, with one process
     assert chosen(2, device="cuda", **large) == 1
     assert chosen(2, precision="fp16", **large) == 1
 

@@ -45,7 +45,9 @@ class ModelState:
 
     def step(self, tokens_R: Tensor) -> tuple[Step, ModelState]:
         if self.shortlist is not None:
-            tokens_R = self.shortlist.tokens_C.index_select(0, tokens_R)
+            # Of a beam wider than the list, hypotheses that cannot be go on with the token that stands for all others.
+            tokens_C = self.shortlist.tokens_C
+            tokens_R = tokens_C.index_select(0, tokens_R.clamp(max=len(tokens_C) - 1))
         embedded_R1E = self.model.embed(tokens_R[:, None])
         output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.run)
         features_RF = output.features_BTF[:, 0]

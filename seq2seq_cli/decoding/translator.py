@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
@@ -53,7 +53,8 @@ class Sampling:
     """Drawing translations at random instead of searching for the best: from p^(1/temperature), among the ``top_k``
     likeliest tokens (0: all).
 
-    What is drawn for a line depends on ``seed`` and on the line's number, and not on the lines around it.
+    What is drawn for a line depends on ``seed`` and on the line's number, and not on the lines around it (unless there
+    is a shortlist, which is that of all lines of a batch).
     """
 
     temperature: float = 1.0
@@ -290,7 +291,10 @@ class Translator:
                 found = greedy(state, limits, settings.length_penalty)
             else:
                 found = beam(state, limits, settings.length_penalty, settings.beam)
-        return found if tokens_C is None else found.renamed(tokens_C)
+        if tokens_C is None:
+            return found
+        # The token that stands for all others is drawn only where probabilities are NaN, which is told afterwards.
+        return found.renamed(nn.functional.pad(tokens_C, (0, 1), value=UNK))
 
     def _shortlist(self, sources: Sequence[Sequence[int]], count: int) -> Tensor | None:
         """The tokens to search among, which begin with the special ones; None for the whole vocabulary."""

@@ -27,8 +27,8 @@ class SteppedLayer:
         self.size, self.has_cell = keep_GH.shape[1], isinstance(rnn, nn.LSTM)
 
     def __call__(self, inputs_BSI: Tensor, lengths_B: Tensor) -> Tensor:
-        """States_BSH; zeros behind the end of a sentence. A step takes only the sentences up to the last one that is not
-        over, fewest where the longest come first."""
+        """States_BSH; those behind the end of a sentence mean nothing. A step takes only the sentences up to the last one
+        that is not over, fewest where the longest come first."""
         states_BSH = inputs_BSI.new_zeros(*inputs_BSI.shape[:2], self.size)
         h_BH = c_BH = states_BSH[:, 0]
         for step, rows in enumerate(_going_on(lengths_B)):

@@ -26,16 +26,22 @@ class Served:
 def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[Served]:
     """The models of these runs, in order; of the newest run where none is named.
 
-    Raises RunError where a run is missing, damaged, or named twice.
+    Raises RunError where a run is missing, damaged, or named twice, or lacks what its settings of a search need.
     """
     runs = [open_run(directory) for directory in directories] or [open_run(None)]
     for path, times in Counter(run.directory.resolve() for run in runs).items():
         if times > 1:
             raise RunError("this run is named more than once.", str(path))
     return [
-        Served(name, Translator.load(run.directory, device, precision), *_languages(run))
+        Served(name, _ready(Translator.load(run.directory, device, precision)), *_languages(run))
         for run, name in zip(runs, _names(runs), strict=True)
     ]
+
+
+def _ready(translator: Translator) -> Translator:
+    """The same, with what its searches need: now, so that no request waits for it or finds that it is missing."""
+    translator.get_ready(translator.config.decoding)
+    return translator
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.device import set_threads
@@ -96,7 +98,10 @@ class Closing:
         translator = following = None
         if not math.isinf(self.deadline.at):
             translator = self._translator()
+            each = torch.get_num_threads()
+            set_threads(self.config.training.threads)  # as the test will have them; other processes wait meanwhile
             following = self._following(translator)
+            torch.set_num_threads(each)
             yield following
         averaged = self._mean_in_time()
         if averaged is not None:
