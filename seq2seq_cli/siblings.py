@@ -28,6 +28,11 @@ POSSIBLE = os.name == "posix"
 """Whether processes can be started so: they take over open files by their numbers."""
 SECONDS = 5.0
 """How long the first process waits for another to end before it kills it."""
+GO_ON = (
+    "Go on from the last checkpoint with --resume (`compare`: the same command again), and fewer --processes where memory "
+    "is short."
+)
+"""What to do where another process has died."""
 
 
 class FirstEndedError(Exception):
@@ -93,7 +98,7 @@ def _noticing(number: int) -> Iterator[None]:
         yield
     except (EOFError, OSError) as problem:
         what = f"process {number + 1} of this command has died: perhaps the system had no memory left for it."
-        raise RunError(what, None, "Use fewer with --processes.") from problem
+        raise RunError(what, None, GO_ON) from problem
 
 
 @contextmanager
