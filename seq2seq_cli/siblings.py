@@ -29,7 +29,7 @@ POSSIBLE = os.name == "posix"
 SECONDS = 5.0
 """How long the first process waits for another to end before it kills it."""
 GO_ON = (
-    "Go on from the last checkpoint with --resume (`compare`: the same command again), and fewer --processes where memory "
+    "Give the command again (`train` with --resume once it has begun a run directory), with fewer --processes where memory "
     "is short."
 )
 """What to do where another process has died."""

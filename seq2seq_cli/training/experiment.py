@@ -128,7 +128,8 @@ def experiment(
     the command did, whose loading then counts as well (None: now).
 
     Of several processes the first one reads and writes the run directory and yields; the others train along. They are
-    started here, as many as ``training.processes`` says, unless ``torchrun`` has started them (``ranks``). A job of its that had begun the run before one of its processes died, and was started again, resumes by itself.
+    started here, as many as ``training.processes`` says, unless ``torchrun`` has started them (``ranks``). A job of
+    ``torchrun`` that had begun the run before one of its processes died, and was started again, resumes by itself.
 
     The first signal that asks to end (``signals.STOPPING``) ends training after the update under way, and all else at
     once: ``last`` is saved, and Stopped, a KeyboardInterrupt, raised. Raises RunError where ``directory`` (default: named
