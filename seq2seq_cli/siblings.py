@@ -29,6 +29,11 @@ POSSIBLE = os.name == "posix"
 """Whether processes can be started so: they take over open files by their numbers."""
 SECONDS = 5.0
 """How long the first process waits for the others to end before it kills them."""
+GO_ON = (
+    "Give the command again (`train` with --resume once it has begun a run directory), with fewer --processes where memory "
+    "is short."
+)
+"""What to do where another process has died."""
 
 
 class FirstEndedError(Exception):
@@ -94,7 +99,7 @@ def _noticing(number: int) -> Iterator[None]:
         yield
     except (EOFError, OSError) as problem:
         what = f"process {number + 1} of this command has died: perhaps the system had no memory left for it."
-        raise RunError(what, None, "Use fewer with --processes.") from problem
+        raise RunError(what, None, GO_ON) from problem
 
 
 @contextmanager

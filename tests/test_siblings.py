@@ -48,8 +48,9 @@ def test_what_goes_wrong_in_another_process_is_raised_in_the_first() -> None:
 
 
 def test_a_process_that_dies_is_missed() -> None:
-    with pytest.raises(RunError, match="process 2 of this command has died"):
+    with pytest.raises(RunError, match="process 2 of this command has died") as caught:
         meet_twice(die)
+    assert "--resume" in (caught.value.hint or "")
 
 
 class Hurried(subprocess.Popen[bytes]):
