@@ -229,7 +229,7 @@ class TrainingConfig(Section):
     """Longest time between two `last` checkpoints."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Everything random starts from it: two runs with one seed, on one machine's processor and with the same number of
-    threads, are the same bit for bit. (Not promised on GPUs, where torch adds in whatever order it comes.)"""
+    threads and processes, are the same bit for bit. (Not promised on GPUs, where torch adds in whatever order it comes.)"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto: a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -17,8 +17,8 @@ SUMMED = 8
 """At most one in so many rows of zeros is added to those that are summed over (`outer`)."""
 
 
-MANY = 512
-"""More rows than this are not those of a step."""
+MANY, USUAL = 512, 96
+"""More rows than the first are not those of a step; the second are what steps usually have in training."""
 
 
 def room(rows: int, unit: int = UNIT, share: int = 16) -> int:
@@ -103,7 +103,7 @@ class Matrix:
             return linear(x_NI, self.plain_OI, bias_O)
         rows_NI = padded(x_NI)
         if self._packed is None:
-            self._packed = _pack(self.plain_OI, len(rows_NI))
+            self._packed = _pack(self.plain_OI)
         return _onednn_linear(rows_NI, self._packed, bias_O)[: len(x_NI)]
 
     def back(self, gradient_NO: Tensor) -> Tensor:
@@ -112,16 +112,17 @@ class Matrix:
             return linear(gradient_NO, self.plain_OI.t())
         rows_NO = padded(gradient_NO)
         if self._packed_back is None:
-            self._packed_back = _pack(self.plain_OI.t(), len(rows_NO))
+            self._packed_back = _pack(self.plain_OI.t())
         return _onednn_linear(rows_NO, self._packed_back)[: len(gradient_NO)]
 
     def _packs(self, x: Tensor) -> bool:
         return CHOSEN.packed and len(x) <= MANY and _by_onednn(x)
 
 
-def _pack(matrix_OI: Tensor, rows: int) -> Tensor:
-    """The matrix as oneDNN likes to read it in products of so many rows."""
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix_OI.contiguous(), rows)
+def _pack(matrix_OI: Tensor) -> Tensor:
+    """The matrix as oneDNN likes to read it in products of ``USUAL`` rows: always the same, whichever product is the first
+    and whichever thread computes it."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix_OI.contiguous(), USUAL)
     return packed
 
 

@@ -2,7 +2,7 @@
 
 Weights and the optimiser's moments exist once, in that memory. Each process computes gradients of its own pairs and
 leaves them there; then each updates some of the parameters, by the mean of all processes' gradients of these. So
-clipping and Adam are shared out as well: with two processes that saves 4% of an update.
+clipping and Adam are shared out as well.
 """
 
 from __future__ import annotations
