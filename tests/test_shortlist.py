@@ -42,8 +42,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(trained_run: Run, tmp_path: Path) -> Run:
-    """A copy, to write into."""
-    return Run(Path(shutil.copytree(trained_run.directory, tmp_path / "copy")))
+    """A copy to write into, without what searches of other tests have made there."""
+    without = shutil.ignore_patterns("shortlist*")
+    return Run(Path(shutil.copytree(trained_run.directory, tmp_path / "copy", ignore=without)))
 
 
 @pytest.fixture
