@@ -48,9 +48,9 @@ _FROM = {
 # Read when torch is first loaded.
 _FOR_TORCH = {
     # oneDNN and torch keep a compiled primitive for each new shape: about a gigabyte, without limits. A training has some 350
-    # shapes, of half a megabyte each where they are products; these many are those that it needs all the time. (With 96 a
-    # training of "bahdanau" takes 50 MiB more, with 160 another 40, and is no faster on a Zen 5.)
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    # shapes, of half a megabyte each where they are products; these many are those that it needs all the time. (With 64 it
+    # compiles 19 in an update.)
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
     "LRU_CACHE_CAPACITY": "64",
     # Large tensors in huge pages: the system clears 4 KiB at a time otherwise, 13% of a training step.
     "THP_MEM_ALLOC_ENABLE": "1",
