@@ -19,6 +19,13 @@ ISAS = (
 that is asked for here."""
 
 
+UNIT = 16
+"""Batches have a multiple of UNIT rows (see `batching.in_units`), and so has what oneDNN multiplies (see
+`products.room`). It compiles a product anew for each
+number of rows: half a millisecond and half a megabyte, and eight milliseconds on a processor with AMX, where a small
+product takes a tenth of one."""
+
+
 class Choices(NamedTuple):
     """``bf16``: training computes in bfloat16 where nothing else is asked for; ``int8``: and search in 8-bit integers.
     ``onednn_bf16``, ``onednn_fp32``: products in these formats are computed by oneDNN's linear map, not by torch's

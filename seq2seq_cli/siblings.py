@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import NamedTuple, TypeVar
 
@@ -114,7 +115,7 @@ def siblings(others: int, entry: Callable[[Ranks], None]) -> Iterator[Ranks]:
     pipes, started = [], []
     try:
         for number in range(1, others + 1):
-            ours, theirs = _pipe()
+            ours, theirs = Pipe()
             pipes.append(ours)
             with theirs:
                 open_files = (theirs.fileno(), memory)
@@ -128,12 +129,6 @@ def siblings(others: int, entry: Callable[[Ranks], None]) -> Iterator[Ranks]:
         until = time.monotonic() + SECONDS
         for process in started:
             _await(process, until)
-
-
-def _pipe() -> tuple[Connection, Connection]:
-    from multiprocessing import Pipe
-
-    return Pipe()
 
 
 def _nameless_file() -> int:

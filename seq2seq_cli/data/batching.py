@@ -13,6 +13,7 @@ import torch
 from seq2seq_cli.data.ragged import RaggedIds
 from seq2seq_cli.data.subword import BOS, EOS, PAD
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
+from seq2seq_cli.processor import UNIT
 
 if TYPE_CHECKING:  # a search makes batches too, and needs none of what reads a training text
     from seq2seq_cli.data.tokenised import TokenisedSplit
@@ -20,9 +21,6 @@ if TYPE_CHECKING:  # a search makes batches too, and needs none of what reads a 
 POOL_TOKENS = 300_000
 """How many target positions are shuffled together before they are sorted by length. Larger pools need less padding;
 with smaller pools, batches differ more from epoch to epoch."""
-
-UNIT = 16
-"""Batches have a multiple of so many rows, where that does not leave out too many (see `in_units`)."""
 
 
 def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last: int | None = None) -> Padded:

@@ -11,8 +11,8 @@ from seq2seq_cli.model.products import Matrix, linear, outer, padded, precise
 CHUNK = 256
 """Rows whose logits exist at a time: 8 MiB in float32 at 8,000 pieces. Measured on a CPU: 512 rows are 4% slower a step."""
 
-UNIT = 32
-"""The last chunk is padded to a multiple of so many rows (see `products.UNIT`): a quarter of a percent more work."""
+CHUNK_UNIT = 32
+"""The last chunk is padded to a multiple of so many rows (see `processor.UNIT`): a quarter of a percent more work."""
 
 
 class Loss(NamedTuple):
@@ -109,7 +109,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
         for begin in range(0, len(rows_NR), CHUNK):
             part = slice(begin, begin + CHUNK)
-            rows, target = padded(rows_NR[part], UNIT), target_N[part, None]
+            rows, target = padded(rows_NR[part], CHUNK_UNIT), target_N[part, None]
             logits = vocabulary.product(rows, bias)
             p = logits.softmax(-1)
             # The padding counts for nothing: its rows are zero, and what it predicts is left out.

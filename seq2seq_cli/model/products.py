@@ -3,15 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.processor import choices
+from seq2seq_cli.processor import UNIT, choices
 
 CHOSEN = choices()
 """How products are computed here. Tests put others in its place."""
-
-UNIT = 16
-"""oneDNN is given a multiple of UNIT rows (fewer: a power of two; many: see `room`). It compiles a product anew for each
-number of rows: half a millisecond and half a megabyte, and eight milliseconds on a processor with AMX, where a small
-product takes a tenth of one."""
 
 SUMMED = 8
 """At most one in so many rows of zeros is added to those that are summed over (`outer`)."""
