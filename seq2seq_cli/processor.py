@@ -21,9 +21,8 @@ that is asked for here."""
 
 UNIT = 16
 """Batches have a multiple of UNIT rows (see `batching.in_units`), and so has what oneDNN multiplies (see
-`products.room`). It compiles a product anew for each
-number of rows: half a millisecond and half a megabyte, and eight milliseconds on a processor with AMX, where a small
-product takes a tenth of one."""
+`products.room`). It compiles a product anew for each number of rows: half a millisecond and half a megabyte, and eight
+milliseconds on a processor with AMX, where a small product takes a tenth of one."""
 
 
 class Choices(NamedTuple):
