@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2seq_cli.config.model import ModelConfig
-from seq2seq_cli.model.encoder import Encoder, SteppedLayer
+from seq2seq_cli.model.encoders.rnn import RecurrentEncoder, SteppedLayer
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import RNN
 from seq2seq_cli.model.maps import Pass
@@ -21,13 +21,13 @@ CELLS = pytest.mark.parametrize("cell", ["lstm", "gru"])
 LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
 
 
-def encoder_of(cell: Cell, layers: int) -> Encoder:
+def encoder_of(cell: Cell, layers: int) -> RecurrentEncoder:
     torch.manual_seed(0)
     config = ModelConfig(cell=cell, encoder_layers=layers, embedding_size=6, hidden_size=8, dropout=0.0)
-    return Encoder(config).double()
+    return RecurrentEncoder(config).double()
 
 
-def torchs(encoder: Encoder, cell: Cell, layers: int) -> nn.RNNBase:
+def torchs(encoder: RecurrentEncoder, cell: Cell, layers: int) -> nn.RNNBase:
     """torch's bidirectional RNN with the same weights."""
     theirs: nn.RNNBase = RNN[cell](6, 4, layers, batch_first=True, bidirectional=True).double()
     with torch.no_grad():

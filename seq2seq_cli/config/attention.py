@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from seq2seq_cli.complaints import of_value
+from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.config.sections import Positive, Section, Size, settled
 from seq2seq_cli.errors import ConfigError, suggestion
 from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window, find, row_of
@@ -16,6 +17,8 @@ SENTENCE_MARKS = ".!?…。！？؟।"
 """What ends a sentence; and a clause, as well:"""
 CLAUSE_MARKS = SENTENCE_MARKS + ",;:—–،؛、，；："
 
+WIRED = frozenset({"wiring", "input_feeding"})
+"""Settings that mean something only beside an RNN."""
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
 """Beyond, scores in single precision are all the same, or no numbers."""
 
@@ -77,6 +80,9 @@ class AttentionConfig(Section):
     estimator: Estimator | None = None
     """Kind "hard" only: how it learns which position to look at: straight-through (the default), reinforce, or by the exact
     marginal likelihood, which needs `wiring` "after" without input_feeding and a readout for every source position."""
+    layer: Positive | None = None
+    """Transformer decoders only: the layer, counted from 1 at the bottom, whose weights are shown, aligned by and guided
+    (default: the last but one)."""
     summary: Summary | None = None
     """Kind "none" only: the source's summary starts the decoder (Sutskever et al. 2014), or is read at every
     step as well (Cho et al. 2014; the default)."""
@@ -145,11 +151,18 @@ class AttentionConfig(Section):
         """Hidden size of an additive score in a decoder whose state has ``hidden_size``."""
         return self.size or self.row.size or hidden_size
 
-    def resolved(self, hidden_size: int) -> Self:
+    def resolved(self, model: ModelConfig) -> Self:
         """The same with every option of the kind written out, except those that mean nothing with the choices made."""
-        values = asdict(self.choices) | asdict(self.numbers) | {"size": self.size_beside(hidden_size)}
+        values = asdict(self.choices) | asdict(self.numbers)
+        values |= {"size": self.size_beside(model.hidden_size), "layer": self.layer_of(model)}
         unmet = {it.option for it in CONDITIONS if not it.met(self.choices)}
+        unmet |= {"layer"} if model.decoder == "rnn" else WIRED
         return self.filled({name: values[name] for name in self.row.options - unmet})
+
+    def layer_of(self, model: ModelConfig) -> int:
+        """The layer of the decoder whose weights are shown, counted from 1 at the bottom. Of Transformer layers the last but
+        one aligns best (Garg et al. 2019, 4.1)."""
+        return self.layer or (1 if model.decoder == "rnn" else max(1, model.decoder_depth - 1))
 
     @property
     def segment_marks(self) -> str:

@@ -1,33 +1,60 @@
 """The section ``model``: what kinds of layers, how many and how large."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from seq2seq_cli.config.sections import Fraction, Section, Size
-from seq2seq_cli.kinds.layers import Cell
+from seq2seq_cli.config.sections import Fraction, Section, Size, settled
+from seq2seq_cli.kinds.layers import Cell, DecoderKind, EncoderKind, Positions
 
 Layers = Annotated[int, Field(gt=0, le=64)]
-
-
+RECURRENT_DEPTH, TRANSFORMER_DEPTH = 1, 4
+"""Layers of an encoder or decoder where none are set."""
 Tying = Literal["all", "target", "none"]
 
 
+@dataclass(frozen=True)
+class TransformerNumbers:
+    """Settings that only Transformer layers have, with their defaults."""
+
+    feed_forward_size: int = 1024
+    """Vaswani et al. 2017, 3.3, have four times the size of a state; here that is twice the default size."""
+    feed_forward_dropout: float = 0.0
+    positions: Positions = "sinusoidal"
+    max_positions: int = 512
+
+
 class ModelConfig(Section):
+    encoder: EncoderKind = "rnn"
+    """What reads the source: a bidirectional RNN, or self-attention (transformer)."""
+    decoder: DecoderKind = "rnn"
+    """What writes the translation: an RNN; masked self-attention (transformer); or Transformer layers with a simple
+    recurrence in place of their self-attention (ssru), which decode fastest."""
     cell: Cell = "lstm"
-    """Recurrent cell of encoder and decoder."""
+    """RNNs only: recurrent cell of encoder and decoder."""
     embedding_size: Size = 256
     """Size of the token embeddings."""
     hidden_size: Annotated[int, Field(gt=0, le=65_536, multiple_of=2)] = 512
-    """Size D of the decoder state; each of the encoder's two directions has half of it."""
-    encoder_layers: Layers = 1
-    """Bidirectional layers of the encoder."""
-    decoder_layers: Layers = 1
-    """Layers of the decoder."""
+    """Size D of the decoder state; each direction of a recurrent encoder has half of it."""
+    encoder_layers: Layers | None = None
+    """Layers of the encoder (default: 1 bidirectional RNN, 4 Transformer layers)."""
+    decoder_layers: Layers | None = None
+    """Layers of the decoder (default: 1 of an RNN, 4 Transformer layers)."""
     dropout: Fraction = 0.4
-    """Dropout on embeddings, encoder states, between layers and before the output."""
+    """Dropout on embeddings; in RNNs on encoder states, between layers and before the output; in Transformers on what each
+    half of a layer adds."""
+    feed_forward_size: Size | None = None
+    """Transformer layers only: hidden size of the network behind the attention (default: 1024)."""
+    feed_forward_dropout: Fraction | None = None
+    """Transformer layers only: dropout within that network (default: 0)."""
+    positions: Positions | None = None
+    """Transformer layers only: how positions are told, by sines added to the embeddings (the default), by learned vectors
+    added to them, or by turning queries and keys of self-attention (rotary)."""
+    max_positions: Size | None = None
+    """Learned positions only: how many there are (default: 512); all later positions have the last one's vector."""
     bridge: Literal["linear", "zeros"] = "linear"
-    """How the encoder's final states start the decoder: through a learned projection, or not at all."""
+    """RNN decoders only: how the encoder's summary starts the decoder: through a learned projection, or not at all."""
     tying: Literal["auto"] | Tying = "auto"
     """Which embeddings share one matrix: source, target and output (all), target and output (target), or
     none. auto: all with a joint vocabulary, target otherwise."""
@@ -39,6 +66,65 @@ class ModelConfig(Section):
             return self.tying
         return "all" if joint else "target"
 
+    @property
+    def encoder_depth(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder_layers or _depth(self.encoder)
+
+    @property
+    def decoder_depth(self) -> int:
+        """Layers of the decoder."""
+        return self.decoder_layers or _depth(self.decoder)
+
+    @property
+    def numbers(self) -> TransformerNumbers:
+        """The user's settings of Transformer layers; where there is none, the default."""
+        return settled(TransformerNumbers, self)
+
+    @property
+    def has_rnn(self) -> bool:
+        """Whether encoder or decoder is an RNN."""
+        return "rnn" in (self.encoder, self.decoder)
+
+    @property
+    def has_transformer(self) -> bool:
+        """Whether encoder or decoder has Transformer layers."""
+        return self.encoder != "rnn" or self.decoder != "rnn"
+
+    @property
+    def attends_to_itself(self) -> bool:
+        """Whether encoder or decoder has self-attention."""
+        return "transformer" in (self.encoder, self.decoder)
+
     def resolved(self, joint: bool) -> Self:
-        """The same with the tying named."""
-        return self.filled({"tying": self.tied(joint)})
+        """The same with every default written out, except those of settings that mean nothing here."""
+        depths = {"encoder_layers": self.encoder_depth, "decoder_layers": self.decoder_depth}
+        numbers = asdict(self.numbers) if self.has_transformer else {}
+        if self.numbers.positions != "learned":
+            numbers.pop("max_positions", None)
+        return self.filled({"tying": self.tied(joint)} | depths | numbers)
+
+    @model_validator(mode="after")
+    def _fits_its_layers(self) -> Self:
+        reasons = []
+        if not self.has_transformer:
+            reasons += [
+                f"{name} belongs to Transformer layers; encoder and decoder are RNNs"
+                for name in TransformerNumbers.__dataclass_fields__
+                if getattr(self, name) is not None
+            ]
+        elif self.max_positions is not None and self.numbers.positions != "learned":
+            reasons.append(f"max_positions belongs to learned positions; these are {self.numbers.positions}")
+        if self.positions == "rotary" and not self.attends_to_itself:
+            reasons.append("rotary positions turn queries and keys of self-attention; an SSRU has none")
+        if not self.has_rnn and self.cell != "lstm":
+            reasons.append("cell belongs to RNNs; there is none")
+        if self.decoder != "rnn" and self.bridge != "linear":
+            reasons.append(f"bridge belongs to RNN decoders; this one is {self.decoder}")
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return self
+
+
+def _depth(kind: EncoderKind | DecoderKind) -> int:
+    return RECURRENT_DEPTH if kind == "rnn" else TRANSFORMER_DEPTH

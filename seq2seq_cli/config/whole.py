@@ -7,7 +7,9 @@ import tomli_w
 from pydantic import model_validator
 
 from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.config.layers import clashes
 from seq2seq_cli.config.model import ModelConfig
+from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.config.sections import (
     DataConfig,
     DecodingConfig,
@@ -33,6 +35,7 @@ class Config(Section):
     subword: SubwordConfig = SubwordConfig()
     model: ModelConfig = ModelConfig()
     attention: AttentionConfig = AttentionConfig()
+    self_attention: SelfAttentionConfig = SelfAttentionConfig()
     training: TrainingConfig = TrainingConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     decoding: DecodingConfig = DecodingConfig()
@@ -42,9 +45,8 @@ class Config(Section):
     def _fits_together(self) -> Self:
         if self.model.tying == "all" and not self.subword.joint:
             raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
-        heads = self.attention.numbers.heads
-        if "heads" in self.attention.row.options and self.model.hidden_size % heads:
-            raise ValueError(f"attention.heads = {heads} does not divide model.hidden_size = {self.model.hidden_size}")
+        if reasons := clashes(self.model, self.attention, self.self_attention):
+            raise ValueError("; ".join(reasons))
         if self.training.guided_alignment is not None and not self.attention.row.attends:
             raise ValueError(
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
@@ -73,7 +75,8 @@ class Config(Section):
         sections: dict[str, Section] = {
             "data": self.data.resolved(),
             "model": self.model.resolved(self.subword.joint),
-            "attention": self.attention.resolved(self.model.hidden_size),
+            "attention": self.attention.resolved(self.model),
+            "self_attention": self.self_attention.resolved() if self.model.attends_to_itself else self.self_attention,
             "training": self.training.resolved(),
             "objective": self.objective.resolved(),
         }

@@ -27,7 +27,7 @@ Summary = Literal["start", "every-step"]
 BAHDANAU = "Bahdanau, Cho & Bengio 2015"
 LUONG = "Luong, Pham & Manning 2015"
 
-EVERY = frozenset({"wiring", "input_feeding", "window", "radius", "normaliser", "temperature", "top_k"})
+EVERY = frozenset({"wiring", "input_feeding", "window", "radius", "normaliser", "temperature", "top_k", "layer"})
 """Settings that every kind with attention weights has."""
 SCORES = frozenset({"score", "size", "max_positions"})
 """Settings of the kinds that take any score."""

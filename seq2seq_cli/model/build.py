@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq_cli.config.attention import AttentionConfig
-from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError, UserError
 from seq2seq_cli.kinds.attentions import Estimator
@@ -19,12 +18,16 @@ from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.criteria.marginal import marginal_cross_entropy
 from seq2seq_cli.model.criteria.reinforce import reinforced
 from seq2seq_cli.model.decoder import Decoder
-from seq2seq_cli.model.encoder import Encoder
+from seq2seq_cli.model.encoders.rnn import RecurrentEncoder
+from seq2seq_cli.model.encoders.transformer import TransformerEncoder
 from seq2seq_cli.model.forced import Criterion, Forced
 from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
+from seq2seq_cli.model.layers.sublayers import Entry
+from seq2seq_cli.model.layers.transformer import TransformerLayer
+from seq2seq_cli.model.maps import Linear
 from seq2seq_cli.model.readout import Maxout, Projection, VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import Attention
+from seq2seq_cli.model.types import Attention, Encoder, Layer
 from seq2seq_cli.wording import counted
 
 MOST_PARAMETERS = 2_000_000_000
@@ -82,44 +85,73 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
     tying = model.tied(config.subword.joint)
     target = nn.Embedding(tgt_vocabulary, model.embedding_size)
     source = target if tying == "all" else nn.Embedding(src_vocabulary, model.embedding_size)
-    encoder = Encoder(model)
-    attention = build_attention(config.attention, model.hidden_size, encoder.output_size, segment_ends)
-    layer = build_layer(config.attention, model, attention, encoder.output_size)
+    encoder = build_encoder(config)
+    decoder = build_decoder(config, encoder, segment_ends)
     readout_size = model.hidden_size if tying == "none" else model.embedding_size
     output = nn.Embedding(tgt_vocabulary, readout_size) if tying == "none" else target
-    readout = build_readout(layer, output, model.dropout)
+    readout = build_readout(decoder.stack[-1], output, model.dropout)
     criterion = CRITERIA.get(config.attention.choices.estimator, Forced.cross_entropy)
-    return Seq2Seq(model, encoder, Decoder([layer]), readout, source, target, criterion)
+    return Seq2Seq(model, encoder, decoder, readout, source, target, criterion)
 
 
-def build_layer(
-    config: AttentionConfig, model: ModelConfig, attention: Attention, encoder_size: int
-) -> AttendBefore | AttendAfter:
-    """The recurrent layer with the wiring of the attention kind, or the one that the user has chosen instead."""
-    choices = config.choices
+def build_encoder(config: Config) -> RecurrentEncoder | TransformerEncoder:
+    """The encoder that the section ``model`` names."""
+    if config.model.encoder == "transformer":
+        return TransformerEncoder(config.model, config.self_attention)
+    return RecurrentEncoder(config.model)
+
+
+def build_decoder(config: Config, encoder: Encoder, segment_ends: Sequence[int]) -> Decoder:
+    """The decoder that the section ``model`` names: a recurrent layer with the wiring of the attention kind (or the one that
+    the user has chosen instead), or Transformer layers, each with an attention of its own."""
+    model, choices = config.model, config.attention.choices
+
+    def attention() -> Attention:
+        bounded = encoder.bounded and model.decoder == "rnn"
+        return build_attention(config.attention, model.hidden_size, encoder.output_size, segment_ends, bounded)
+
+    if model.decoder != "rnn":
+        layers = [TransformerLayer(model, config.self_attention, attention()) for _ in range(model.decoder_depth)]
+        return Decoder(layers, config.attention.layer_of(model) - 1, Entry(model), nn.LayerNorm(model.hidden_size))
     if choices.wiring == "before":
-        return AttendBefore(model, attention, encoder_size)
-    return AttendAfter(model, attention, encoder_size, choices.input_feeding)
+        return Decoder([AttendBefore(model, attention(), encoder)])
+    return Decoder([AttendAfter(model, attention(), encoder, choices.input_feeding)])
 
 
-def build_readout(layer: AttendBefore | AttendAfter, output: nn.Embedding, dropout: float) -> VocabularyReadout:
-    """The readout of the paper whose wiring the layer has: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the
-    attentional vector itself (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
+def build_readout(layer: Layer, output: nn.Embedding, dropout: float) -> VocabularyReadout:
+    """The readout of the paper whose wiring the last layer has: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the
+    features themselves (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
     hidden: Maxout | Projection | None = None
     if isinstance(layer, AttendBefore):
         hidden = Maxout(layer.size, output.embedding_dim)
     elif layer.size != output.embedding_dim:
-        hidden = Projection(layer.size, output.embedding_dim)
+        hidden = Projection(layer.size, output.embedding_dim, bounded=isinstance(layer, AttendAfter))
     return VocabularyReadout(hidden, output, layer.fresh_size, dropout)
 
 
 def build_attention(
-    config: AttentionConfig, query_size: int, encoder_size: int, segment_ends: Sequence[int] = ()
+    config: AttentionConfig,
+    query_size: int,
+    encoder_size: int,
+    segment_ends: Sequence[int] = (),
+    bounded: bool = True,
 ) -> Attention:
     """The mechanism of a row of the table of kinds, with the user's options. It is made by the file that the row
-    names. Raises ConfigError where that file is a package's, and does not make one.
+    names. ``bounded``: whether queries and encoder states all lie in [-1, 1], as those of RNNs do. Raises ConfigError
+    where that file is a package's, and does not make one.
     """
-    row, parts = config.row, Parts(config, query_size, encoder_size, segment_ends)
+    attention = _made(config, Parts(config, query_size, encoder_size, segment_ends))
+    if not bounded:
+        attention.bounded = False
+        assert isinstance(attention, nn.Module)
+        for module in attention.modules():
+            if isinstance(module, Linear):
+                module.bounded = False
+    return attention
+
+
+def _made(config: AttentionConfig, parts: Parts) -> Attention:
+    row = config.row
     if row.package is None:
         built_in: Attention = import_module(row.import_path).build(parts)
         return built_in

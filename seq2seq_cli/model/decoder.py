@@ -6,16 +6,24 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from seq2seq_cli.model.layers.sublayers import Entry
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import DecoderOutput, DecoderState, Layer, Memories, Sources
+from seq2seq_cli.model.types import SHOWN, DecoderOutput, DecoderState, Layer, Memories, Sources
 
 
 class Decoder(nn.Module):
-    """A stack of layers; each layer reads the features of the layer below it."""
+    """A stack of layers; each layer reads the features of the layer below it. ``shown``: the number of the layer whose look
+    is shown, from 0 at the bottom. ``entry``: what is made of the embedded tokens before the first layer reads them;
+    ``norm``: what is made of the features of the last layer."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], shown: int = 0, entry: Entry | None = None, norm: nn.LayerNorm | None = None
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)  # type: ignore[arg-type]
+        self.shown = shown
+        self.entry = entry
+        self.norm = norm
 
     @property
     def stack(self) -> Sequence[Layer]:
@@ -39,9 +47,13 @@ class Decoder(nn.Module):
     def forward(self, x_BTI: Tensor, memories: Memories, state: DecoderState, run: Pass) -> DecoderOutput:
         """T steps from ``state`` on; ``x_BTI`` holds the embedded token y_{t-1} that each step reads."""
         carries, looks = [], []
+        if self.entry is not None:
+            x_BTI = self.entry(x_BTI, state.step, run)
         for layer, own, carry in zip(self.stack, memories.layers, state.carries, strict=True):
             output = layer(x_BTI, own, carry, state.step, run)
             x_BTI = output.features_BTF
             carries.append(output.carry)
             looks.append(output.looks)
-        return DecoderOutput(x_BTI, tuple(looks), DecoderState(tuple(carries), state.step + x_BTI.shape[1]))
+        after = DecoderState(tuple(carries), state.step + x_BTI.shape[1])
+        features_BTF = x_BTI if self.norm is None else self.norm(x_BTI)
+        return DecoderOutput(features_BTF, tuple(looks), after, looks[self.shown][SHOWN])

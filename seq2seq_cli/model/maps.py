@@ -199,13 +199,23 @@ class Pass:
 
     ``dtype``: what products are computed in (None: the weights' own type). ``stepping``: whether steps are taken one by
     one even where they could be taken together. ``in_int8``: whether maps multiply in 8-bit integers, without
-    gradients.
+    gradients. ``looking``: whether somebody wants to know where the source was looked at; ``inward``: and where sentences
+    looked in themselves. What nobody asks for is left out where that is quicker.
     """
 
-    def __init__(self, dtype: torch.dtype | None = None, stepping: bool = False, in_int8: bool = False) -> None:
+    def __init__(
+        self,
+        dtype: torch.dtype | None = None,
+        stepping: bool = False,
+        in_int8: bool = False,
+        looking: bool = True,
+        inward: bool = False,
+    ) -> None:
         self.dtype = dtype
         self.stepping = stepping
         self.in_int8 = in_int8
+        self.looking = looking
+        self.inward = inward
         self._made: dict[nn.Module, Any] = {}
         self._making = threading.RLock()
 

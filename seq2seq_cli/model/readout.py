@@ -33,10 +33,10 @@ class Maxout(nn.Module):
 
 
 class Projection(Linear):
-    """A linear map of features in [-1, 1] to the size of the embeddings: F -> size."""
+    """A linear map of features to the size of the embeddings: F -> size. ``bounded``: whether they lie in [-1, 1]."""
 
-    def __init__(self, features_size: int, size: int) -> None:
-        super().__init__(features_size, size, bias=False, bounded=True)
+    def __init__(self, features_size: int, size: int, bounded: bool = True) -> None:
+        super().__init__(features_size, size, bias=False, bounded=bounded)
 
     def forward(self, features_NF: Tensor, run: Pass) -> Tensor:  # type: ignore[override]
         return run.map(self).product(features_NF)
@@ -120,7 +120,7 @@ class VocabularyReadout(Readout):
         """r, the vectors that the embeddings are compared with."""
         if self.fresh_size == features_NF.shape[-1]:
             features_NF = self.dropout(features_NF)
-        elif self.training:
+        elif self.training and self.fresh_size:
             fresh_NF, others_NX = features_NF.tensor_split([self.fresh_size], -1)
             features_NF = torch.cat([self.dropout(fresh_NF), others_NX], -1)
         return features_NF if self.hidden is None else self.hidden(features_NF, run)

@@ -10,13 +10,12 @@ from seq2seq_cli.inputs import TEXT, Batch, Inputs, Target
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.encoder import Encoder
 from seq2seq_cli.model.forced import Criterion, Forced
 from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.readout import Readout
-from seq2seq_cli.model.types import Sources, Start
+from seq2seq_cli.model.types import Encoder, Sources, Start
 
 
 class Seq2Seq(nn.Module):
@@ -59,11 +58,14 @@ class Seq2Seq(nn.Module):
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.zeros_(parameter)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
 
-    def new_pass(self, stepping: bool = False, in_int8: bool = False) -> Pass:
+    def new_pass(self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False) -> Pass:
         """A pass for one forward pass or one search with this model, in the precision that products have here and
         now."""
-        return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8)
+        return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8, looking, inward)
 
     def encode(self, inputs: Inputs, run: Pass) -> Sources:
         """The encoded sources."""
@@ -94,7 +96,7 @@ class Seq2Seq(nn.Module):
     def loss(self, batch: Batch, smoothing: float) -> Loss:
         """The loss summed over the real target tokens, with labels smoothed by ``smoothing``, and the guidance where
         attention is guided."""
-        run = self.new_pass()
+        run = self.new_pass(looking=self.criterion is not Forced.cross_entropy or batch.guide_BTS is not None)
         forced = self.forced(batch.target, self.start(batch, run), run, smoothing)
         loss = self.criterion(forced)
         if batch.guide_BTS is None:

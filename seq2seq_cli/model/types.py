@@ -22,16 +22,30 @@ AttentionState = tuple[Tensor, ...]
 
 class Source(NamedTuple):
     """One encoded thing to look at: ``states_BSE``, a state for each position; ``summary_BE``, for a text the final
-    states of both directions; ``mask_BS``; and the ``tokens_BS`` that were encoded."""
+    states of both directions, or the mean of all states; ``mask_BS``; and the ``tokens_BS`` that were encoded. ``looks``:
+    where each layer of a Transformer looked in the source itself, the bottom layer first."""
 
     states_BSE: Tensor
     summary_BE: Tensor
     mask_BS: Tensor
     tokens_BS: Tensor | None = None
+    looks: tuple[Look, ...] = ()
 
 
 Sources = Mapping[str, Source]
 """The sources by name, as in `inputs.Inputs`."""
+
+
+class Encoder(Protocol):
+    """What makes states of an embedded text.
+
+    ``output_size``: their size E; ``bounded``: whether they all lie in [-1, 1].
+    """
+
+    output_size: int
+    bounded: bool
+
+    def __call__(self, embedded_BSI: Tensor, mask_BS: Tensor, run: Pass) -> Source: ...
 
 
 class Keys(Protocol):
@@ -244,16 +258,12 @@ class Start(NamedTuple):
 
 class DecoderOutput(NamedTuple):
     """What a decoder returns for T steps. The readout takes ``features_BTF`` to the vocabulary; ``looks`` says where
-    each layer looked, the bottom layer first."""
+    each layer looked, the bottom layer first; ``shown`` is the look that alignments and pictures show."""
 
     features_BTF: Tensor
     looks: tuple[Looks, ...]
     state: DecoderState
-
-    @property
-    def shown(self) -> Look:
-        """The look that alignments and pictures show: at the source SHOWN, by the topmost layer that looks there."""
-        return next(looks[SHOWN] for looks in reversed(self.looks) if SHOWN in looks)
+    shown: Look
 
 
 @runtime_checkable
@@ -262,13 +272,15 @@ class Attention(Protocol):
 
     ``context_size`` is E. ``recurrent``: whether step t needs the attention state of step t-1; then the mechanism is
     given one query at a time. ``static``: whether the context is the same whatever the query; then no step waits for
-    the query of another. ``bounded``: whether contexts lie in [-1, 1], as mixtures of encoder states do.
+    the query of another. ``bounded``: whether contexts lie in [-1, 1] where encoder states do, as mixtures of these.
+    ``projected``: whether contexts come out of a learned projection.
     """
 
     context_size: int
     recurrent: bool
     static: bool
     bounded: bool
+    projected: bool
 
     def prepare(self, encoded: Source, run: Pass) -> Memory: ...
 

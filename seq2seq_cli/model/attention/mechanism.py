@@ -13,6 +13,7 @@ class Mechanism(nn.Module):
     recurrent = False
     static = False
     bounded = True
+    projected = False
 
     def initial_state(self, memory: Memory) -> AttentionState:
         return ()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import nn
 
 from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.kinds.attentions import Normaliser
 from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.attention.scores import AdditiveScore, DotScore, GeneralScore, LocationScore, Score
 from seq2seq_cli.model.attention.windows import GlobalWindow, LocalMonotonicWindow, LocalPredictiveWindow
@@ -53,13 +54,18 @@ class Parts(NamedTuple):
 
     def normaliser(self) -> nn.Module:
         """The chosen normaliser."""
-        temperature = self.config.numbers.temperature
-        match self.config.choices.normaliser:
-            case "softmax":
-                return Softmax(temperature)
-            case "sparsemax":
-                return Sparsemax()
-            case "entmax15":
-                return Entmax15()
-            case "top-k":
-                return TopK(self.config.numbers.top_k, temperature)
+        numbers = self.config.numbers
+        return normaliser_of(self.config.choices.normaliser, numbers.temperature, numbers.top_k)
+
+
+def normaliser_of(name: Normaliser, temperature: float, top_k: int) -> nn.Module:
+    """The normaliser of this name."""
+    match name:
+        case "softmax":
+            return Softmax(temperature)
+        case "sparsemax":
+            return Sparsemax()
+        case "entmax15":
+            return Entmax15()
+        case "top-k":
+            return TopK(top_k, temperature)

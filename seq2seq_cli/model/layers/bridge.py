@@ -12,19 +12,19 @@ class Bridge(nn.Module):
     """summary_BE -> the initial hidden (and cell) state of every decoder layer.
 
     linear: hidden = tanh(W_h summary + b) (Bahdanau, Cho & Bengio 2015, A.2.2, there of the backward state
-    alone), cell = W_c summary + b; zeros: both zero.
+    alone), cell = W_c summary + b; zeros: both zero. ``bounded``: whether the summary lies in [-1, 1].
     """
 
-    def __init__(self, config: ModelConfig, encoder_size: int) -> None:
+    def __init__(self, config: ModelConfig, encoder_size: int, bounded: bool = True) -> None:
         super().__init__()
-        self.layers = config.decoder_layers
+        self.layers = config.decoder_depth
         self.size = config.hidden_size
         self.has_cell = config.cell == "lstm"
         self.linear = config.bridge == "linear"
         if self.linear:
-            self.hidden = Linear(encoder_size, self.layers * self.size, bounded=True)
+            self.hidden = Linear(encoder_size, self.layers * self.size, bounded=bounded)
             if self.has_cell:
-                self.cell = Linear(encoder_size, self.layers * self.size, bounded=True)
+                self.cell = Linear(encoder_size, self.layers * self.size, bounded=bounded)
 
     def forward(self, summary_BE: Tensor, run: Pass) -> tuple[States, States]:
         if not self.linear:

@@ -51,7 +51,7 @@ class Recurrence(nn.Module):
         self.stepwise = stepwise
         self.bounded = bounded
         self.input_size = config.embedding_size
-        self.layers = config.decoder_layers
+        self.layers = config.decoder_depth
         self.has_cell = config.cell == "lstm"
         self.dropout = Dropout(config.dropout)
         self.rnn = RNN[config.cell](

@@ -12,7 +12,7 @@ from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import Recurrence, States
 from seq2seq_cli.model.maps import Linear, Pass, joined
-from seq2seq_cli.model.types import Attention, AttentionState, LayerMemories, LayerOutput, Look, Memory, Sources
+from seq2seq_cli.model.types import Attention, AttentionState, Encoder, LayerMemories, LayerOutput, Look, Memory, Sources
 
 
 class RecurrentCarry(NamedTuple):
@@ -90,7 +90,7 @@ class AttendBefore(RecurrentLayer):
     features are [s_t; c_t; y_{t-1}] (Bahdanau, Cho & Bengio 2015, 3.1 and A.2.2; their equation 4 has s_{t-1} where s_t
     stands here)."""
 
-    def __init__(self, config: ModelConfig, attention: Attention, encoder_size: int) -> None:
+    def __init__(self, config: ModelConfig, attention: Attention, encoder: Encoder) -> None:
         stepwise = attention.recurrent or not attention.static
         recurrence = Recurrence(config, attention.context_size, stepwise, attention.bounded)
         super().__init__(attention, recurrence)
@@ -98,7 +98,7 @@ class AttendBefore(RecurrentLayer):
         # dev loss 2.27 instead of 2.22 after two epochs.
         self.fresh_size = config.hidden_size
         self.size = config.hidden_size + attention.context_size + config.embedding_size
-        self.bridge = Bridge(config, encoder_size)
+        self.bridge = Bridge(config, encoder.output_size, encoder.bounded)
 
     def features(self, outputs_BTF: Tensor, x_BTI: Tensor) -> Tensor:
         return torch.cat([outputs_BTF, x_BTI], -1)
@@ -118,14 +118,14 @@ class AttendAfter(RecurrentLayer):
     the attentional vector h~_t = tanh(W_c [c_t; h_t]) (Luong, Pham & Manning 2015, 3). With input feeding, h~_{t-1}
     joins the RNN's input (3.3)."""
 
-    def __init__(self, config: ModelConfig, attention: Attention, encoder_size: int, input_feeding: bool) -> None:
+    def __init__(self, config: ModelConfig, attention: Attention, encoder: Encoder, input_feeding: bool) -> None:
         feed_size = config.hidden_size if input_feeding else 0
         recurrence = Recurrence(config, feed_size, attention.recurrent or input_feeding)
         super().__init__(attention, recurrence, feed_size)
         joined_size = attention.context_size + config.hidden_size
         self.combine = Linear(joined_size, config.hidden_size, bias=False, bounded=attention.bounded)
         self.size = self.fresh_size = config.hidden_size
-        self.bridge = Bridge(config, encoder_size)
+        self.bridge = Bridge(config, encoder.output_size, encoder.bounded)
 
     def block(self, inputs_BUI: Tensor, memory: Memory, carry: RecurrentCarry, start: int, run: Pass) -> StepsOutput:
         feed_BUF = carry.feed_BF[:, None].expand(-1, inputs_BUI.shape[1], -1)

@@ -49,7 +49,7 @@ def _going_on(lengths_B: Tensor) -> list[int]:
     return numbers
 
 
-class Encoder(nn.Module):
+class RecurrentEncoder(nn.Module):
     """Layers of a forward and a backward LSTM or GRU (Bahdanau, Cho & Bengio 2015, 3.2): embedded_BSI -> states_BSE.
 
     The two directions are two padded calls, the backward one over each sentence reversed in place: padding
@@ -57,10 +57,12 @@ class Encoder(nn.Module):
     sequences on a CPU.
     """
 
+    bounded = True
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         half = config.hidden_size // 2
-        sizes = [config.embedding_size] + [config.hidden_size] * (config.encoder_layers - 1)
+        sizes = [config.embedding_size] + [config.hidden_size] * (config.encoder_depth - 1)
         self.forwards = nn.ModuleList(RNN[config.cell](size, half, batch_first=True) for size in sizes)
         self.backwards = nn.ModuleList(RNN[config.cell](size, half, batch_first=True) for size in sizes)
         self.dropout = Dropout(config.dropout)
