@@ -55,5 +55,5 @@ class Decoder(nn.Module):
             carries.append(output.carry)
             looks.append(output.looks)
         after = DecoderState(tuple(carries), state.step + x_BTI.shape[1])
-        features_BTF = x_BTI if self.norm is None else self.norm(x_BTI)
+        features_BTF = x_BTI if self.norm is None else self.norm(x_BTI).to(run.dtype)
         return DecoderOutput(features_BTF, tuple(looks), after, looks[self.shown][SHOWN])

@@ -127,5 +127,6 @@ class MultiHeadAttention(ScoredAttention):
         if scene.run.looking or not plain or not isinstance(self.normaliser, Softmax):
             return None
         queries_BHTI = scene.queries_BTA.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        mask_B1TS, temperature = view.mask_BTS.unsqueeze(1), self.normaliser.temperature
-        return mixed(queries_BHTI, keys.split_BHSI, values.split_BHSI, mask_B1TS, temperature).transpose(1, 2).flatten(2)
+        heads = (x.to(scene.run.dtype).contiguous() for x in (queries_BHTI, keys.split_BHSI, values.split_BHSI))
+        mixed_BHTI = mixed(*heads, view.mask_BTS.unsqueeze(1), self.normaliser.temperature)
+        return mixed_BHTI.transpose(1, 2).flatten(2)

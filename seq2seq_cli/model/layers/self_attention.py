@@ -15,6 +15,7 @@ from seq2seq_cli.model.attention.windows import MANY
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.maps import Linear, Pass
 from seq2seq_cli.model.positions import turned
+from seq2seq_cli.model.rows import Rows
 from seq2seq_cli.model.types import Look
 
 
@@ -56,15 +57,16 @@ class SelfAttention(nn.Module):
         empty = like.new_empty(rows, self.heads, 0, self.output.in_features // self.heads)
         return Past(empty, empty)
 
-    def whole(self, x_BSD: Tensor, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
-        """All positions of whole sentences, of which those count where ``mask_BS`` is True."""
-        heads = self._projected(x_BSD, 0, run)
+    def whole(self, x_ND: Tensor, rows: Rows, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
+        """All positions of whole sentences, ``rows`` of which are given: those where ``mask_BS`` is True."""
+        heads = self._projected(x_ND, rows, 0, run)
         context_BHSI, weights_BHSS = self._attend(heads, Past(*heads[1:]), mask_BS, run)
-        return self._joined(context_BHSI, run), _look(weights_BHSS, x_BSD)
+        return self._joined(context_BHSI, rows, run), _look(weights_BHSS, context_BHSI)
 
-    def forward(self, x_BTD: Tensor, past: Past, start: int, run: Pass) -> tuple[Tensor, Past, Look]:
-        """T positions, the first of which is number ``start``, given the ``past``; and what is past after them."""
-        heads = self._projected(x_BTD, start, run)
+    def forward(self, x_ND: Tensor, rows: Rows, past: Past, start: int, run: Pass) -> tuple[Tensor, Past, Look]:
+        """T positions of each sentence, the first of which is number ``start``, given the ``past``; and what is past after
+        them."""
+        heads = self._projected(x_ND, rows, start, run)
         if past.keys_BHPI.shape[2]:
             seen = Past(*(torch.cat([old, new.to(old.dtype)], 2) for old, new in zip(past, heads[1:], strict=True)))
             heads = Heads(heads.queries_BHTI.to(seen.keys_BHPI.dtype), *seen)
@@ -72,18 +74,18 @@ class SelfAttention(nn.Module):
             seen = Past(*heads[1:])
         context_BHTI, weights_BHTS = self._attend(heads, seen, None, run)
         kept = seen if self.radius is None else Past(*(x_BHSI[:, :, -self.radius :] for x_BHSI in seen))
-        return self._joined(context_BHTI, run), kept, _look(weights_BHTS, x_BTD)
+        return self._joined(context_BHTI, rows, run), kept, _look(weights_BHTS, context_BHTI)
 
-    def _projected(self, x_BTD: Tensor, start: int, run: Pass) -> Heads:
-        parts_BT3HI = run.map(self.project).product(x_BTD).unflatten(2, (3, self.heads, -1))
+    def _projected(self, x_ND: Tensor, rows: Rows, start: int, run: Pass) -> Heads:
+        parts_BT3HI = rows.spread(run.map(self.project).product(x_ND)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = parts_BT3HI.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         if self.rotary:
-            positions_T = torch.arange(start, start + x_BTD.shape[1], device=x_BTD.device)
+            positions_T = torch.arange(start, start + rows.positions, device=x_ND.device)
             queries, keys = turned(queries, positions_T), turned(keys, positions_T)
         return Heads(queries * self.scale, keys, values)
 
-    def _joined(self, context_BHTI: Tensor, run: Pass) -> Tensor:
-        return run.map(self.output).product(context_BHTI.transpose(1, 2).flatten(2))
+    def _joined(self, context_BHTI: Tensor, rows: Rows, run: Pass) -> Tensor:
+        return run.map(self.output).product(rows.packed(context_BHTI.transpose(1, 2).flatten(2)))
 
     def _attend(self, heads: Heads, seen: Past, mask_BS: Tensor | None, run: Pass) -> tuple[Tensor, Tensor | None]:
         """Contexts of the queries, and the weights where somebody wants them."""
@@ -143,7 +145,7 @@ class SelfAttention(nn.Module):
         return context_BHGTI.flatten(2, 3)[:, :, :positions]
 
 
-def _look(weights_BHTS: Tensor | None, x_BTD: Tensor) -> Look:
+def _look(weights_BHTS: Tensor | None, context_BHTI: Tensor) -> Look:
     if weights_BHTS is None:
-        return Look(x_BTD[..., :0])
+        return Look(context_BHTI[:, 0, :, :0])
     return Look(weights_BHTS.mean(1), heads_BTHS=weights_BHTS.transpose(1, 2))

@@ -19,9 +19,9 @@ class FeedForward(nn.Module):
         self.narrow = Linear(numbers.feed_forward_size, config.hidden_size)
         self.dropout = Dropout(numbers.feed_forward_dropout)
 
-    def forward(self, x_BTD: Tensor, run: Pass) -> Tensor:
-        hidden_BTF = run.map(self.widen).product(x_BTD).relu()
-        return run.map(self.narrow).product(self.dropout(hidden_BTF))
+    def forward(self, x_ND: Tensor, run: Pass) -> Tensor:
+        hidden_NF = run.map(self.widen).product(x_ND).relu()
+        return run.map(self.narrow).product(self.dropout(hidden_NF))
 
 
 class Residual(nn.Module):
@@ -33,9 +33,9 @@ class Residual(nn.Module):
         self.norm: nn.Module = nn.LayerNorm(config.hidden_size) if reads else nn.Identity()
         self.dropout = Dropout(config.dropout)
 
-    def add(self, x_BTD: Tensor, part_BTD: Tensor) -> Tensor:
+    def add(self, x_ND: Tensor, part_ND: Tensor) -> Tensor:
         """x and what a part of the layer has made of ``norm``(x)."""
-        return x_BTD + self.dropout(part_BTD)
+        return x_ND + self.dropout(part_ND)
 
 
 class Entry(nn.Module):

@@ -1,0 +1,80 @@
+"""The positions of a batch side by side, for all that is done with each of them alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seq2seq_cli.model.products import padded
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which N of B x S positions are kept: those of ``index_N``, counted through the rows, or all (None).
+
+    ``packed`` rows are followed by rows of zeros where products take such a number of rows better; so it is padded once, not
+    for each product.
+    """
+
+    batch: int
+    positions: int
+    index_N: Tensor | None = None
+
+    @classmethod
+    def real(cls, mask_BS: Tensor) -> Rows:
+        """The positions where the mask is True."""
+        index_N = None if bool(mask_BS.all()) else mask_BS.flatten().nonzero().squeeze(1)
+        return cls(*mask_BS.shape, index_N)
+
+    @classmethod
+    def all(cls, x_BSI: Tensor) -> Rows:
+        """All positions."""
+        return cls(*x_BSI.shape[:2])
+
+    def packed(self, x_BSI: Tensor) -> Tensor:
+        """The vectors of the positions kept: B x S x I -> N (or more) x I."""
+        if self.index_N is None:
+            return padded(x_BSI.flatten(0, 1))
+        packed_NI: Tensor = _Packed.apply(x_BSI.flatten(0, 1), self.index_N)  # type: ignore[no-untyped-call]
+        return padded(packed_NI)
+
+    def spread(self, x_NI: Tensor) -> Tensor:
+        """The reverse: N (or more) x I -> B x S x I, zeros at the positions that were left out."""
+        if self.index_N is None:
+            return x_NI[: self.batch * self.positions].unflatten(0, (self.batch, self.positions))
+        kept_NI = x_NI[: len(self.index_N)]
+        spread: Tensor = _Spread.apply(kept_NI, self.index_N, self.batch * self.positions)  # type: ignore[no-untyped-call]
+        return spread.unflatten(0, (self.batch, self.positions))
+
+
+def _put(x_NI: Tensor, index_N: Tensor, rows: int) -> Tensor:
+    return x_NI.new_zeros(rows, x_NI.shape[1]).index_copy_(0, index_N, x_NI)
+
+
+class _Packed(torch.autograd.Function):
+    """Each row is read once, so the gradient is put back, not added: torch's own adds, one number after another."""
+
+    @staticmethod
+    def forward(ctx, x_MI, index_N):  # type: ignore[no-untyped-def]
+        ctx.index_N, ctx.rows = index_N, len(x_MI)
+        return x_MI.index_select(0, index_N)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return _put(gradient, ctx.index_N, ctx.rows), None
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x_NI, index_N, rows):  # type: ignore[no-untyped-def]
+        ctx.index_N = index_N
+        return _put(x_NI, index_N, rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return gradient.index_select(0, ctx.index_N), None, None
