@@ -34,6 +34,7 @@ def evaluation(
     return Evaluation(
         run=Run(Path(directory)),
         kind="luong-general",
+        system="luong-general",
         lines=Lines(source, source),
         tokenizer=Tokenizer("13a"),
         scores=score_system(hypotheses, source, "13a"),

@@ -204,18 +204,18 @@ def test_mistakes_are_explained(
 def test_a_comparison_needs_a_test_set(corpus: TinyCorpus, tmp_path: Path) -> None:
     flags = {f"data.{key}": value for key, value in corpus.config().data.model_dump().items() if key != "test"}
     with pytest.raises(ConfigError, match="there is none"):
-        planned_runs("none", 1, ComparisonFiles(tmp_path), None, (), flags)
+        planned_runs(None, "none", 1, ComparisonFiles(tmp_path), None, (), flags)
 
 
 def test_the_directory_of_a_run_is_none_of_a_comparison(tmp_path: Path) -> None:
     (tmp_path / "config.toml").touch()
     with pytest.raises(RunError, match="is the directory of a run"):
-        planned_runs("none", 1, ComparisonFiles(tmp_path), None, (), {})
+        planned_runs(None, "none", 1, ComparisonFiles(tmp_path), None, (), {})
 
 
 def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:
-    plan = planned_runs("all", 2, ComparisonFiles(tmp_path), None, (), {"training.seed": 7})
-    assert [(planned.kind, planned.seed) for planned in plan] == [
+    plan = planned_runs(None, "all", 2, ComparisonFiles(tmp_path), None, (), {"training.seed": 7})
+    assert [(planned.system, planned.seed) for planned in plan] == [
         (kind.name, seed) for kind in KINDS for seed in (7, 8)
     ]
     assert len({planned.run.directory for planned in plan}) == len(plan)
@@ -227,7 +227,7 @@ def test_the_plan_changes_kind_and_seed_alone(tmp_path: Path) -> None:
 
 def test_seeds_are_averaged_by_hand() -> None:
     lines, kinds_of = (SOURCE, WORSE, SOURCE, SOURCE), ("none", "none", "luong-dot", "luong-dot")
-    four = [replace(evaluation(f"{i}", lines[i]), kind=kinds_of[i]) for i in range(4)]
+    four = [replace(evaluation(f"{i}", lines[i]), system=kinds_of[i]) for i in range(4)]
     first, second = summaries(comparison(*four))
     worse = four[1].scores.bleu.value
     assert (first.kind, first.seeds, second.kind) == ("none", 2, "luong-dot")
@@ -246,3 +246,23 @@ def test_sizes_are_told_against_the_first() -> None:
         "parameters, against the 2,000 of none: a +25.0%, b -5.0%"
     )
     assert sizes([row("none", 2000)]) == "none has 2,000 parameters"
+
+
+def test_models_are_compared_as_kinds_are(tmp_path: Path) -> None:
+    flags = {"data.corpus": "tatoeba-de-en"}
+    plan = planned_runs("rnn,transformer,hybrid,ssru", None, 1, ComparisonFiles(tmp_path), None, (), flags)
+    assert [planned.system for planned in plan] == [
+        "bahdanau",
+        "transformer-multi-head",
+        "hybrid-bahdanau",
+        "ssru-multi-head",
+    ]
+    assert len({planned.run.directory for planned in plan}) == 4
+    both = planned_runs("rnn,transformer", "none,bahdanau", 1, ComparisonFiles(tmp_path), None, (), flags)
+    assert [planned.system for planned in both] == ["none", "bahdanau", "transformer-none", "transformer-bahdanau"]
+
+
+@pytest.mark.parametrize(("models", "said"), [("rnn,transfomer", 'Did you mean "transformer"'), ("rnn,rnn", "2 times")])
+def test_models_that_are_not_there_or_there_twice(tmp_path: Path, models: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        planned_runs(models, None, 1, ComparisonFiles(tmp_path), None, (), {})

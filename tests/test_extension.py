@@ -336,7 +336,7 @@ def test_a_table_that_is_read_loads_no_torch(sample: Path) -> None:
 
 def test_all_kinds_are_compared(site: Path, tmp_path: Path) -> None:
     add(site, row())
-    kinds_of = [planned.kind for planned in planned_runs("all", 1, ComparisonFiles(tmp_path), None, (), {})]
+    kinds_of = [planned.system for planned in planned_runs(None, "all", 1, ComparisonFiles(tmp_path), None, (), {})]
     assert kinds_of == [*(kind.name for kind in KINDS), "mine"]
 
 

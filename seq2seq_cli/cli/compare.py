@@ -1,4 +1,4 @@
-"""``seq2seq compare``: what attention changes, everything else being the same."""
+"""``seq2seq compare``: what attention, or another model, changes, everything else being the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import checks, options, quick, streams
+from seq2seq_cli.kinds.layers import MODELS
 from seq2seq_cli.wording import counted
+
+KINDS = "none,bahdanau,luong-general,local-p"
+"""What is compared where nothing is named."""
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,19 +31,28 @@ def compare(
         Path, typer.Option("--run", help="Directory of the comparison; a run directory for each kind in it.")
     ],
     attentions: Annotated[
-        str,
-        typer.Option(metavar="KINDS", help="Attention kinds with commas between, or all (see `seq2seq attentions`)."),
-    ] = "none,bahdanau,luong-general,local-p",
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each kind, with seeds one apart.")] = 1,
+        str | None,
+        typer.Option(
+            metavar="KINDS",
+            help=f"Attention kinds with commas between, or all (see `seq2seq attentions`); default: {KINDS}, or where "
+            "--models are named the settings' own.",
+        ),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(metavar="MODELS", help=f"Models with commas between, of {', '.join(MODELS)}."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each, with seeds one apart.")] = 1,
     *,
     texts: options.Texts,
     settings: options.Settings,
     training: options.Training,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew what is there already.")] = False,
 ) -> None:
-    """Train the same model with several attentions, test them all, and write a page that shows the differences.
+    """Train the same model with several attentions, or several models, test them all, and write a page that shows the
+    differences.
 
-    Text, vocabulary, sizes, budget and seeds are the same for all; the attention itself may add parameters, and how
+    Text, vocabulary, sizes, budget and seeds are the same for all; attention and layers may add parameters, and how
     many is said. Given again, the command goes on where it was interrupted, and adds kinds and seeds to what is done.
 
     Examples:
@@ -47,6 +60,8 @@ def compare(
         seq2seq compare --config configs/small.toml --run runs/cmp
 
         seq2seq compare --attentions none,bahdanau --seeds 3 --corpus bible-es-en --max-minutes 30 --run runs/bible
+
+        seq2seq compare --models rnn,transformer,hybrid --run runs/models
     """
     quick.load_torch()
     from seq2seq_cli import console
@@ -65,8 +80,11 @@ def compare(
     files = ComparisonFiles(run)
     if run.is_dir():
         refuse_ways_out(run)
-    checks.warn_of_packages(attentions)
-    plan = planned_runs(attentions, seeds, files, settings.config, settings.changes, texts.flags | training.flags)
+    if attentions is None and models is None:
+        attentions = KINDS
+    checks.warn_of_packages(attentions or "")
+    flags = texts.flags | training.flags
+    plan = planned_runs(models, attentions, seeds, files, settings.config, settings.changes, flags)
     for planned in plan:
         planned.check(overwrite)
     first = plan[0].config
@@ -109,7 +127,7 @@ def _train(plan: list[Planned], prepared: Prepared, overwrite: bool) -> None:
     if (minutes := plan[0].config.training.max_minutes) is not None and not all(done):
         console.notice(_budget(done.count(False), minutes))
     for number, (planned, is_done) in enumerate(zip(plan, done, strict=True), start=1):
-        told = f"run {number} of {len(plan)}: {planned.kind}, seed {planned.seed}"
+        told = f"run {number} of {len(plan)}: {planned.system}, seed {planned.seed}"
         if is_done:
             console.notice(f"{told}: done before")
             continue
@@ -142,7 +160,7 @@ def _seeds_table(rows: list[KindSummary]) -> Table:
     from rich.table import Table
 
     table = Table(title=f"mean of {counted(rows[0].seeds, 'seed')}, and the standard deviation of single runs")
-    table.add_column("attention", no_wrap=True)
+    table.add_column("model", no_wrap=True)
     for column in ("BLEU", "chrF", "parameters", "train min"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:

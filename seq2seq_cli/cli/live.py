@@ -97,7 +97,7 @@ def _announce(begun: Begun, config: Config) -> None:
     for note in begun.notes:
         console.notice(note)
     console.notice(
-        f"{config.attention.kind}: {counted(begun.train_pairs, 'training pair')}, {counted(begun.dev_pairs, 'dev pair')}, "
+        f"{config.system}: {counted(begun.train_pairs, 'training pair')}, {counted(begun.dev_pairs, 'dev pair')}, "
         f"{counted(begun.vocabulary, 'piece')}, {counted(begun.parameters, 'parameter')}"
     )
     console.notice(f"{begun.device}, {_workers(begun)}, {begun.precision}; run directory {begun.run.directory}")

@@ -101,6 +101,13 @@ TensorBoard = Annotated[
 GuidedAlignment = Annotated[
     str | None, typer.Option(metavar="PATH", help="Word links of the training text that attention is to learn, i-j.")
 ]
+Encoder = Annotated[
+    str | None, typer.Option(callback=setting("model.encoder"), help="What reads the source: rnn or transformer.")
+]
+Decoder = Annotated[
+    str | None,
+    typer.Option(callback=setting("model.decoder"), help="What writes the translation: rnn, transformer or ssru."),
+]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run directory; default: the newest under runs/.")]
 _DEVICE = typer.Option("--device", help="auto, cpu, cuda or mps.", rich_help_panel="Machine")
 _PRECISION = typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")

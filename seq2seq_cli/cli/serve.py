@@ -90,7 +90,7 @@ def _announce(served: Sequence[Served], listening: socket.socket) -> None:
         languages = f"{each.src} to {each.tgt}, " if each.src else ""
         translator = each.translator
         console.notice(
-            f"{each.name}: {languages}{translator.config.attention.kind}, {translator.device}, "
+            f"{each.name}: {languages}{translator.config.system}, {translator.device}, "
             f"{translator.precision.name} ({translator.precision.reason})"
         )
     console.notice(f"{url_of(listening)} (Ctrl-C ends it)")

@@ -20,6 +20,8 @@ def train(
     attention: Annotated[
         str | None, typer.Option(metavar="KIND", help="Attention kind (see `seq2seq attentions`).")
     ] = None,
+    encoder: options.Encoder = None,
+    decoder: options.Decoder = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run directory; default: runs/CORPUS-KIND.")] = None,
     *,
     texts: options.Texts,
@@ -50,6 +52,8 @@ def train(
 
         seq2seq train --attention bahdanau --max-minutes 10
 
+        seq2seq train --encoder transformer --decoder transformer
+
         seq2seq train --attention luong-general --train P/train --dev P/dev --test P/test --src de --tgt en --run runs/x
 
         seq2seq train --objective scst --from runs/x --run runs/x-scst
@@ -67,6 +71,8 @@ def train(
             raise ConfigError(f"--resume and {other} exclude each other: a run keeps its settings.", "command line")
     flags = {
         "attention.kind": attention,
+        "model.encoder": encoder,
+        "model.decoder": decoder,
         "objective.kind": objective,
         "objective.from_run": from_run,
         **texts.flags,

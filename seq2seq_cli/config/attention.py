@@ -45,7 +45,7 @@ class Numbers:
 
 class AttentionConfig(Section):
     kind: str = "bahdanau"
-    """A name of the table of kinds: see `seq2seq attentions`."""
+    """A name of the table of kinds: see `seq2seq attentions` (default: bahdanau; in Transformer decoders multi-head)."""
     score: Score | None = None
     """Another score than the kind's own."""
     window: Window | None = None

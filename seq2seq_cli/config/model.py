@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from seq2seq_cli.config.sections import Fraction, Section, Size, settled
-from seq2seq_cli.kinds.layers import Cell, DecoderKind, EncoderKind, Positions
+from seq2seq_cli.kinds.layers import MODELS, Cell, DecoderKind, EncoderKind, Positions
 
 Layers = Annotated[int, Field(gt=0, le=64)]
 RECURRENT_DEPTH, TRANSFORMER_DEPTH = 1, 4
@@ -65,6 +65,11 @@ class ModelConfig(Section):
         if self.tying != "auto":
             return self.tying
         return "all" if joint else "target"
+
+    @property
+    def name(self) -> str:
+        """What encoder and decoder are called together."""
+        return next(name for name, pair in MODELS.items() if pair == (self.encoder, self.decoder))
 
     @property
     def encoder_depth(self) -> int:

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 import tomli_w
-from pydantic import model_validator
+from pydantic import ModelWrapValidatorHandler, model_validator
 
 from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.config.layers import clashes
 from seq2seq_cli.config.model import ModelConfig
-from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.config.sections import (
     DataConfig,
     DecodingConfig,
@@ -19,9 +18,12 @@ from seq2seq_cli.config.sections import (
     SubwordConfig,
     TrainingConfig,
 )
+from seq2seq_cli.config.self_attention import SelfAttentionConfig
 
 DEFAULTS = "defaults"
 """Where a file says what in it nobody has set."""
+OF_TRANSFORMERS = "multi-head"
+"""The kind of attention of Transformer decoders, where none is set."""
 ABOUT_DEFAULTS = """\
 # These follow from the other settings, and nobody has set them. Who changes the others here, another attention.kind above all,
 # had better delete these with their values; flags and --set do so by themselves.
@@ -40,6 +42,18 @@ class Config(Section):
     objective: ObjectiveConfig = ObjectiveConfig()
     decoding: DecodingConfig = DecodingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _attends_as_its_decoder_does(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        """The default kind of attention follows from the decoder."""
+        parts = [values.get(name, {}) for name in ("model", "attention")] if isinstance(values, dict) else []
+        if not all(isinstance(part, dict) for part in parts) or not parts:
+            return check(values)
+        model, attention = parts
+        if model.get("decoder", "rnn") == "rnn" or "kind" in attention:
+            return check(values)
+        return check(values | {"attention": attention | {"kind": OF_TRANSFORMERS}}).with_unset(["attention.kind"])
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -68,6 +82,11 @@ class Config(Section):
                 "of references alone; set a weight above 0"
             )
         return self
+
+    @property
+    def system(self) -> str:
+        """What the model is called beside others: its attention, and before it what it is made of, if that is not RNNs."""
+        return self.attention.kind if self.model.name == "rnn" else f"{self.model.name}-{self.attention.kind}"
 
     def resolved(self) -> Self:
         """The same with every default of the chosen kinds written out, so that the defaults of a later version change

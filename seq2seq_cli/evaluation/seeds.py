@@ -28,7 +28,7 @@ def summaries(comparison: Comparison) -> list[KindSummary]:
     """A row for each kind, in the order of ``comparison``."""
     by_kind: dict[str, list[Evaluation]] = {}
     for evaluation in comparison.evaluations:
-        by_kind.setdefault(evaluation.kind, []).append(evaluation)
+        by_kind.setdefault(evaluation.system, []).append(evaluation)
     return [_summary(kind, evaluations) for kind, evaluations in by_kind.items()]
 
 

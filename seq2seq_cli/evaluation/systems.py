@@ -45,7 +45,7 @@ Keep = Callable[[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run, whose attention is of ``kind``, on one test set, ``lines``.
+    """One run on one test set, ``lines``. Its attention is of ``kind``; ``system`` is what it is called beside others.
 
     ``decoding_seconds``: time for search and detokenisation, with the model already loaded. ``too_long``: how many
     lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
@@ -54,6 +54,7 @@ class Evaluation:
 
     run: Run
     kind: str
+    system: str
     lines: Lines
     tokenizer: Tokenizer
     scores: Scores
@@ -101,7 +102,7 @@ class Evaluation:
     def to_json(self) -> dict[str, object]:
         """Plain keys; scores as numbers, with their intervals and signatures as keys of their own."""
         scores = self.scores.all
-        record: dict[str, object] = {"run": str(self.run.directory), "attention": self.kind}
+        record: dict[str, object] = {"run": str(self.run.directory), "attention": self.kind, "system": self.system}
         record |= {score.name.lower(): score.value for score in scores}
         record["signature"] = {score.name.lower(): score.signature for score in scores}
         record["text"] = CLEANING
@@ -155,6 +156,7 @@ def evaluate_run(
     evaluation = Evaluation(
         run=run,
         kind=translator.config.attention.kind,
+        system=translator.config.system,
         lines=test,
         tokenizer=tokenizer,
         scores=score_system(hypotheses, test.references, tokenizer.name),

@@ -42,7 +42,7 @@ def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watc
         alignment = hypothesis.alignment
         if alignment is not None:
             path = run.plots / f"dev-{line + 1:05d}.png"
-            warnings += save_picture(alignment, path, f"{translator.config.attention.kind}, dev line {line + 1}")
+            warnings += save_picture(alignment, path, f"{translator.config.system}, dev line {line + 1}")
             paths.append(path)
     return Pictures(paths, list(dict.fromkeys(warnings)))
 

@@ -97,11 +97,12 @@ Happening = Begun | Event | Following | Averaged | Evaluation | Change | Picture
 
 
 def default_run(config: Config) -> Path:
-    """The directory of a run that was given no name: ``runs/CORPUS-KIND``; the objective is appended if training starts
+    """The directory of a run that was given no name: ``runs/CORPUS-KIND``, with the name of the model before the kind if it is
+    not made of RNNs; the objective is appended if training starts
     from another run."""
     objective = "" if config.objective.from_run is None else f"-{config.objective.kind}"
     corpus = beginning_of(find_corpus(config.data).name)
-    return RUNS / f"{corpus}-{config.attention.kind}{objective}"
+    return RUNS / f"{corpus}-{config.system}{objective}"
 
 
 def experiment(
