@@ -1,5 +1,5 @@
 """What a layer carries from step to step: a tensor with one row a sentence, or tuples of such tensors, nested at any
-depth."""
+depth; or what has a ``select`` of its own."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ def select(carry: Any, rows: Tensor) -> Any:
     alone."""
     if isinstance(carry, Tensor):
         return carry.index_select(0, rows)
+    if hasattr(carry, "select"):
+        return carry.select(rows)
     parts = [select(part, rows) for part in carry]
     # A named tuple takes its fields one by one.
     return type(carry)(*parts) if hasattr(carry, "_fields") else tuple(parts)

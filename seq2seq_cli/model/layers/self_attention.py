@@ -13,17 +13,11 @@ from seq2seq_cli.model.attention.normalisers import Softmax
 from seq2seq_cli.model.attention.parts import normaliser_of
 from seq2seq_cli.model.attention.windows import MANY
 from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.layers.past import Past
 from seq2seq_cli.model.maps import Linear, Pass
 from seq2seq_cli.model.positions import turned
 from seq2seq_cli.model.rows import Rows
 from seq2seq_cli.model.types import Look
-
-
-class Past(NamedTuple):
-    """Keys and values of the positions before, of each head."""
-
-    keys_BHPI: Tensor
-    values_BHPI: Tensor
 
 
 class Heads(NamedTuple):
@@ -54,26 +48,22 @@ class SelfAttention(nn.Module):
 
     def nothing(self, rows: int, like: Tensor) -> Past:
         """The past before the first position."""
-        empty = like.new_empty(rows, self.heads, 0, self.output.in_features // self.heads)
-        return Past(empty, empty)
+        return Past.empty(rows, self.heads, self.output.in_features // self.heads, like)
 
     def whole(self, x_ND: Tensor, rows: Rows, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
         """All positions of whole sentences, ``rows`` of which are given: those where ``mask_BS`` is True."""
         heads = self._projected(x_ND, rows, 0, run)
-        context_BHSI, weights_BHSS = self._attend(heads, Past(*heads[1:]), mask_BS, run)
+        context_BHSI, weights_BHSS = self._attend(heads, heads.keys_BHTI, heads.values_BHTI, mask_BS, run)
         return self._joined(context_BHSI, rows, run), _look(weights_BHSS, context_BHSI)
 
     def forward(self, x_ND: Tensor, rows: Rows, past: Past, start: int, run: Pass) -> tuple[Tensor, Past, Look]:
         """T positions of each sentence, the first of which is number ``start``, given the ``past``; and what is past after
         them."""
         heads = self._projected(x_ND, rows, start, run)
-        if past.keys_BHPI.shape[2]:
-            seen = Past(*(torch.cat([old, new.to(old.dtype)], 2) for old, new in zip(past, heads[1:], strict=True)))
-            heads = Heads(heads.queries_BHTI.to(seen.keys_BHPI.dtype), *seen)
-        else:
-            seen = Past(*heads[1:])
-        context_BHTI, weights_BHTS = self._attend(heads, seen, None, run)
-        kept = seen if self.radius is None else Past(*(x_BHSI[:, :, -self.radius :] for x_BHSI in seen))
+        seen = past.then(heads.keys_BHTI, heads.values_BHTI)
+        heads = heads._replace(queries_BHTI=heads.queries_BHTI.to(seen.keys_BHCI.dtype))
+        context_BHTI, weights_BHTS = self._attend(heads, seen.keys_BHPI, seen.values_BHPI, None, run)
+        kept = seen if self.radius is None else seen.last(self.radius)
         return self._joined(context_BHTI, rows, run), kept, _look(weights_BHTS, context_BHTI)
 
     def _projected(self, x_ND: Tensor, rows: Rows, start: int, run: Pass) -> Heads:
@@ -87,13 +77,15 @@ class SelfAttention(nn.Module):
     def _joined(self, context_BHTI: Tensor, rows: Rows, run: Pass) -> Tensor:
         return run.map(self.output).product(rows.packed(context_BHTI.transpose(1, 2).flatten(2)))
 
-    def _attend(self, heads: Heads, seen: Past, mask_BS: Tensor | None, run: Pass) -> tuple[Tensor, Tensor | None]:
+    def _attend(
+        self, heads: Heads, keys_BHSI: Tensor, values_BHSI: Tensor, mask_BS: Tensor | None, run: Pass
+    ) -> tuple[Tensor, Tensor | None]:
         """Contexts of the queries, and the weights where somebody wants them."""
-        steps, positions = heads.queries_BHTI.shape[2], seen.keys_BHPI.shape[2]
+        steps, positions = heads.queries_BHTI.shape[2], keys_BHSI.shape[2]
         if self.radius is not None and steps == positions >= MANY * (2 * self.radius + 1) and not run.inward:
             return self._in_blocks(heads, mask_BS), None
-        mask = self._mask(steps, positions, mask_BS, seen.keys_BHPI.device)
-        return self._mixture(heads.queries_BHTI, *seen, mask, run.inward)
+        mask = self._mask(steps, positions, mask_BS, keys_BHSI.device)
+        return self._mixture(heads.queries_BHTI, keys_BHSI, values_BHSI, mask, run.inward)
 
     def _mixture(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, looking: bool
