@@ -103,6 +103,20 @@ class Running:
         client.sendall(sent)
         return client
 
+    def pass_time(self, seconds: float) -> None:
+        """Put the server's clock forward, so that its time limits pass at once. Tests with the real limits do not mind
+        a machine that stands still for a while."""
+        loop = self.server.servers[0].get_loop()
+        before = loop.time
+
+        def later() -> float:
+            return before() + seconds
+
+        def put_forward() -> None:
+            loop.time = later  # type: ignore[method-assign]
+
+        loop.call_soon_threadsafe(put_forward)
+
 
 @contextmanager
 def running(served: Sequence[Served], queue: int = QUEUE) -> Iterator[Running]:

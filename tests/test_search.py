@@ -16,9 +16,10 @@ from combinations import few_wirings
 from models import Case, Sentences, assert_same, decode, in_turn, tiny_model, tiny_sentences
 from torch import Tensor
 
-from seq2seq_cli.decoding.likeliest import Limits, likeliest
+from seq2seq_cli.decoding.likeliest import Limits, continuations, likeliest, likeliest_of_each
 from seq2seq_cli.decoding.search import Found, Result, Step, Trace, beam, explore, greedy, length_normalised, sample
 from seq2seq_cli.decoding.state import ModelState
+from seq2seq_cli.model.carry import Rows, numbers
 
 BOS, EOS, BANNED = 0, 1, 2
 WORDS = (3, 4, 5)
@@ -54,8 +55,8 @@ class Table:
         assert torch.equal(self.sentence_R[rows_R], self.sentence_R), "rows moved between sentences"
         return self._rows(rows_R)
 
-    def select(self, sentences_N: Tensor, rows_R: Tensor) -> Table:
-        going_N = self.sentence_R.unique_consecutive()[sentences_N]
+    def select(self, sentences: Rows, rows: Rows) -> Table:
+        going_N, rows_R = self.sentence_R.unique_consecutive()[numbers(sentences)], numbers(rows)
         assert torch.equal(self.sentence_R[rows_R].unique_consecutive(), going_N), "rows of other sentences"
         return self._rows(rows_R)
 
@@ -213,6 +214,32 @@ def test_what_may_not_be_said_hides_nothing_behind_it(vocabulary: int) -> None:
     expected_NC, at_NC = total_NKV.flatten(1).topk(count, 1)
     assert_same(found.log_prob_NC, expected_NC)
     assert torch.equal(found.origin_NC * vocabulary + found.token_NC, at_NC)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("vocabulary", [400, 37, 4])
+def test_the_likeliest_of_each_is_the_first_continuation(vocabulary: int, dtype: torch.dtype) -> None:
+    """Bit for bit, whatever is banned, at the greatest length too."""
+    rows, limits = 300, Limits(BOS, EOS, (BANNED, BOS), 2, torch.arange(300) % 5 + 2)
+    generator = torch.Generator().manual_seed(vocabulary)
+    logits_RV = torch.randn(rows, vocabulary, generator=generator, dtype=torch.float64) * 3
+    logits_RV[::2, [BANNED, EOS]] += 50
+    logits_RV = logits_RV.to(dtype)
+    logits_RV[torch.arange(rows), torch.randint(3, vocabulary, (rows,), generator=generator)] += 1
+    log_prob_N = -torch.rand(rows, generator=generator)
+    for step in (0, 1, 2, 4):
+        token_N, chosen_N = likeliest_of_each(lambda rows: logits_RV[rows].clone(), log_prob_N, limits, step)
+        expected = continuations(lambda rows: logits_RV[rows], log_prob_N[:, None], 1, limits, step)
+        assert torch.equal(chosen_N, expected.log_prob_NC.squeeze(1))
+        if dtype == torch.float32:  # bfloat16 has ties
+            assert torch.equal(token_N, expected.token_NC.squeeze(1))
+
+
+def test_what_is_no_number_stays_none() -> None:
+    logits_RV = torch.randn(3, 40).index_fill(0, torch.tensor([1]), math.nan)
+    limits = Limits(BOS, EOS, (BANNED, BOS), 0, torch.tensor([9, 9, 9]))
+    _, log_prob_N = likeliest_of_each(lambda rows: logits_RV[rows], torch.zeros(3), limits, 0)
+    assert log_prob_N.isnan().tolist() == [False, True, False]
 
 
 def test_some_sentences_are_explored_and_others_taken_at_their_likeliest() -> None:

@@ -28,7 +28,7 @@ from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.runs import Run
-from seq2seq_cli.serving import body, server
+from seq2seq_cli.serving import server
 from seq2seq_cli.serving.guard import is_local
 from seq2seq_cli.serving.limits import (
     IDLE_SECONDS,
@@ -38,6 +38,8 @@ from seq2seq_cli.serving.limits import (
     MAX_SENTENCES,
     MAX_TEXT,
     MAX_WEIGHTS,
+    READ_SECONDS,
+    WRITE_SECONDS,
 )
 from seq2seq_cli.serving.models import Served, load_runs
 
@@ -376,18 +378,17 @@ def test_a_client_that_leaves_takes_its_work_with_it(small: Running) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /tran", JSON_HEAD, JSON_HEAD + b"Content-Length: 50\r\n\r\n{"])
-def test_slow_clients_hold_nobody_up_and_are_sent_away(
-    small: Running, sent: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(body, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(server, "READ_SECONDS", 0.2)
+def test_slow_clients_hold_nobody_up_and_are_sent_away(small: Running, sent: bytes) -> None:
     with ExitStack() as clients:
         slow = [clients.enter_context(small.connect(sent)) for _ in range(50)]
         for _ in range(3):
             assert small.ask({"sentences": [LINE]}).status == 200
+        assert len(small.server.server_state.connections) >= 50
+        # The limits of the application and of the connection pass in the same moment.
+        small.pass_time(3 * READ_SECONDS)
         # Only who has begun to ask is told why, if the whole head was there in time.
-        told = {client.recv(10_000)[:12] for client in slow} - {b""}
-        assert told == ({b"HTTP/1.1 408"} if sent.endswith(b"{") else set())
+        assert {client.recv(10_000)[:12] for client in slow} == {b"HTTP/1.1 408" if sent.endswith(b"{") else b""}
+        small.pass_time(READ_SECONDS)
         until(lambda: not small.server.server_state.connections)
 
 
@@ -409,12 +410,16 @@ def _drip(client: socket.socket) -> None:
 def test_a_client_that_does_not_read_is_sent_away(served: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "WRITE_SECONDS", 0.2)
     monkeypatch.setattr(servers, "open_socket", _open_with_a_small_buffer)
-    with running(served[:1]) as opened, _with_a_small_buffer(opened):
-        until(lambda: opened.desk.waiting == 1)
-        until(lambda: opened.desk.waiting == 0)
-        began = time.monotonic()
-        until(lambda: not opened.server.server_state.connections)
-        assert time.monotonic() - began < IDLE_SECONDS / 2  # by its own limit, not as an idle one
+    with running(served[:1]) as opened:
+        gate = opened.models["one"].gate
+        gate.clear()
+        with _with_a_small_buffer(opened):
+            until(lambda: opened.desk.waiting == 1)
+            gate.set()
+            until(lambda: opened.desk.waiting == 0)
+            began = time.monotonic()
+            until(lambda: not opened.server.server_state.connections)
+            assert time.monotonic() - began < IDLE_SECONDS / 2  # by its own limit, not as an idle one
 
 
 def _with_a_small_buffer(opened: Running) -> socket.socket:
@@ -430,20 +435,19 @@ def _with_a_small_buffer(opened: Running) -> socket.socket:
 
 @pytest.mark.slow
 def test_a_client_that_reads_slowly_is_served_to_the_end(served: list[Served], monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = 0.3
-    monkeypatch.setattr(server, "WRITE_SECONDS", wait)
     monkeypatch.setattr(servers, "open_socket", _open_with_a_small_buffer)
     with running(served[:1]) as opened, _with_a_small_buffer(opened) as client:
         head, _, body = client.recv(1000).partition(b"\r\n\r\n")
         told = re.search(rb"content-length: (\d+)", head)
         assert told is not None
-        size, began = int(told[1]), time.monotonic()
-        got = len(body)
-        while got < size:
-            read = client.recv(50_000)
-            assert read
-            got += len(read)
-            time.sleep(max(0, began + 5 * wait * got / size - time.monotonic()))
+        got, size = len(body), int(told[1])
+        for part in range(1, 11):
+            while got < part * size // 10:
+                read = client.recv(50_000)
+                assert read
+                got += len(read)
+            # Ten of these are five times as long as the server waits for a client that reads nothing.
+            opened.pass_time(WRITE_SECONDS / 2)
 
 
 def _open_with_a_small_buffer(host: str, port: int) -> socket.socket:

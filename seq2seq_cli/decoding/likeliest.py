@@ -72,7 +72,7 @@ def likeliest(logits_RV: Tensor, log_prob_NK: Tensor, count: int, banned: tuple[
 
 
 Logits = Callable[[slice], Tensor]
-"""The logits of a slice of the rows, logits_RV."""
+"""The logits of a slice of the rows, logits_RV, made anew each time: the caller may overwrite them."""
 
 
 def row_slices(sentences: int, width: int, device: torch.device) -> list[slice]:
@@ -105,13 +105,41 @@ def _continuations(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: L
         return found
     sentences, width = log_prob_NK.shape
     rows_L = at_limit_N.nonzero().squeeze(1)
-    log_probs_NKV = precise(logits_RV).view(sentences, width, -1)[rows_L].log_softmax(-1)
-    ends_LK = log_prob_NK[rows_L] + log_probs_NKV[..., limits.eos]
+    at_limit_RV = logits_RV.view(sentences, width, -1)[rows_L].flatten(0, 1)
+    base_LK = log_prob_NK[rows_L] - _log_total(at_limit_RV, _peaks(at_limit_RV)).view(-1, width)
+    ends_LK = precise(at_limit_RV[:, limits.eos]).view(-1, width) + base_LK
     log_prob_NC, origin_NC, token_NC = found
     log_prob_NC[rows_L] = nn.functional.pad(ends_LK, (0, log_prob_NC.shape[1] - width), value=IMPOSSIBLE)
     origin_NC[rows_L] = torch.arange(origin_NC.shape[1], device=rows_L.device).clamp(max=width - 1)
     token_NC[rows_L] = limits.eos
     return found
+
+
+def likeliest_of_each(logits: Logits, log_prob_N: Tensor, limits: Limits, step: int) -> tuple[Tensor, Tensor]:
+    """The likeliest token that is allowed to each hypothesis at this step, ``</s>`` at its greatest length, and the
+    log-probabilities that include it: `continuations` with one hypothesis a sentence and one continuation, with less to
+    sort."""
+    parts = []
+    for rows in row_slices(len(log_prob_N), 1, log_prob_N.device):
+        logits_RV, banned = logits(rows), list(limits.banned_at(step))
+        p_RV, banned_RB = logits_RV.softmax(-1), logits_RV[:, banned]
+        logits_RV[:, banned] = IMPOSSIBLE
+        best_R1 = _argmax(logits_RV)
+        # As in `_log_total`: a banned token may be the likeliest of all.
+        largest_R = torch.cat([logits_RV.gather(1, best_R1), banned_RB], 1).amax(1)
+        p_R = torch.cat([p_RV.gather(1, best_R1), p_RV[:, banned]], 1).amax(1)
+        base_R1 = (log_prob_N[rows] - (precise(largest_R) - precise(p_R).log()))[:, None]
+        token_R1 = best_R1.masked_fill((step >= limits.max_length_N[rows])[:, None], limits.eos)
+        parts.append((token_R1, precise(logits_RV.gather(1, token_R1)) + base_R1))
+    token_N, total_N = (torch.cat(part).squeeze(1) for part in zip(*parts, strict=True))
+    return token_N, total_N
+
+
+def _argmax(logits_RV: Tensor) -> Tensor:
+    """The number of the largest logit of each row, R x 1, in a third of the time that torch takes."""
+    peak_RG = _peaks(logits_RV)
+    tokens_RJ = _members(peak_RG.argmax(1), peak_RG.shape[1]).clamp(max=logits_RV.shape[1] - 1)
+    return tokens_RJ.gather(1, logits_RV.gather(1, tokens_RJ).argmax(1, keepdim=True))
 
 
 def _members(group: Tensor, groups: int) -> Tensor:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION
-from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, continuations, row_slices
+from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, continuations, likeliest_of_each, row_slices
+from seq2seq_cli.model.carry import Kept, Rows
 from seq2seq_cli.model.products import precise
 
 
@@ -46,8 +47,9 @@ class SearchState(Protocol):
         """The state with its rows in another order; each sentence keeps its own."""
         ...
 
-    def select(self, sentences_N: Tensor, rows_R: Tensor) -> Self:
-        """The state of some of the sentences alone. Each has the same number of rows, one after another."""
+    def select(self, sentences: Rows, rows: Rows) -> Self:
+        """The state of some of the sentences alone. Each has the same number of rows, one after another. The state that
+        they are selected of is not used again."""
         ...
 
 
@@ -141,7 +143,11 @@ class Ranking:
 
 def greedy(state: SearchState, limits: Limits, alpha: float) -> Result:
     """The likeliest token at every step; one row a sentence."""
-    return _one_row_each(state, limits, alpha, _among(1, lambda _, ids_N: torch.zeros_like(ids_N)))
+
+    def choose(logits: Logits, log_prob_N: Tensor, limits: Limits, step: int, ids_N: Tensor) -> tuple[Tensor, Tensor]:
+        return likeliest_of_each(logits, log_prob_N, limits, step)
+
+    return _one_row_each(state, limits, alpha, choose)
 
 
 def sample(
@@ -243,8 +249,9 @@ def _one_row_each(state: SearchState, limits: Limits, alpha: float, choose: Choo
         if bool(ended_N.any()):
             for sentence, log_prob in zip(ids_N[ended_N].tolist(), log_prob_N[ended_N].tolist(), strict=True):
                 ends[sentence] = log_prob
-            rows = (~ended_N).nonzero().squeeze(1)
-            state, limits = state.select(rows, rows), limits.of(rows)
+            kept = Kept.of(~ended_N)
+            rows = kept.rows
+            state, limits = state.select(kept, kept), limits.of(rows)
             ids_N, tokens_N, log_prob_N = (x[rows] for x in (ids_N, tokens_N, log_prob_N))
     return Result(_read_back(history, ends, limits.eos, alpha), traces)
 
@@ -352,10 +359,10 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
         traces.append(step.trace)
         over_N = (beams.count_N >= width) | (len(traces) > limits.max_length_N)
         if len(traces) == 1 or bool(over_N.any()):
-            going = (~over_N).nonzero().squeeze(1)
-            beams.keep(going)
-            taken, limits = taken.of(going), limits.of(going)
-            state = state.select(going, taken.parent_NK.flatten())
+            kept = Kept.of(~over_N)
+            beams.keep(kept.rows)
+            taken, limits = taken.of(kept.rows), limits.of(kept.rows)
+            state = state.select(kept, taken.parent_NK.flatten())
         else:
             state = state.reorder(taken.parent_NK.flatten())
         beams.taken.append(taken)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seq2seq_cli.decoding.search import SearchState, Step, Trace
 from seq2seq_cli.inputs import Inputs
+from seq2seq_cli.model.carry import Rows, numbers
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderState, Memories
@@ -65,10 +66,11 @@ class ModelState:
         # The rows of one sentence share one memory, so only the decoder's state moves.
         return replace(self, decoder=self.decoder.select(rows_R))
 
-    def select(self, sentences_N: Tensor, rows_R: Tensor) -> ModelState:
-        memories = self.memories.select(sentences_N)
-        readers = memories.shared(len(rows_R) // max(1, len(sentences_N)))
-        return replace(self, memories=memories, readers=readers, decoder=self.decoder.select(rows_R))
+    def select(self, sentences: Rows, rows: Rows) -> ModelState:
+        decoder = self.decoder.select(rows)  # first, as it might hold a part of the memories, which are overwritten
+        memories = self.memories.select(sentences)
+        readers = memories.shared(len(numbers(rows)) // max(1, len(numbers(sentences))))
+        return replace(self, memories=memories, readers=readers, decoder=decoder)
 
 
 @dataclass(frozen=True)
@@ -86,5 +88,5 @@ class Watched:
     def reorder(self, rows_R: Tensor) -> Watched:
         return replace(self, state=self.state.reorder(rows_R))
 
-    def select(self, sentences_N: Tensor, rows_R: Tensor) -> Watched:
-        return replace(self, state=self.state.select(sentences_N, rows_R))
+    def select(self, sentences: Rows, rows: Rows) -> Watched:
+        return replace(self, state=self.state.select(sentences, rows))

@@ -47,7 +47,8 @@ class Int8Matrix:
                 out_NO += self.bias_O
         else:
             step_N1 = _steps(rows_NI)
-            out_NO = self._product(torch.addcmul(self.middle, rows_NI, 1 / step_N1))
+            # Not addcmul, which takes three times as long where a factor has one number a row.
+            out_NO = self._product((rows_NI * (1 / step_N1)).add_(self.middle))
             if self.bias_O is None:
                 out_NO *= step_N1
             else:

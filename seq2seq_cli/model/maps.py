@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model.carry import Rows, rows_of
 from seq2seq_cli.model.int8 import Int8Matrix
 from seq2seq_cli.model.products import Matrix, compute_dtype, outer, padded, pick
 
@@ -122,9 +123,9 @@ class StepMatrix:
         self.ledger.left.append(left)
         self.ledger.right.append(right)
 
-    def select(self, rows: Tensor) -> Self:
+    def select(self, rows: Rows) -> Self:
         """The matrices of the sentences ``rows``."""
-        return type(self)(self.plain.index_select(0, rows), dtype=self.matrix.dtype)
+        return type(self)(rows_of(self.plain, rows), dtype=self.matrix.dtype)
 
     def pick(self, rows_RP: Tensor) -> Self:
         """Some rows of each sentence's matrix alone (R as in ``product``)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.inputs import TEXT
-from seq2seq_cli.model.carry import select
+from seq2seq_cli.model.carry import Rows, numbers, select
 from seq2seq_cli.model.maps import Pass
 
 AttentionState = tuple[Tensor, ...]
@@ -60,7 +60,7 @@ class Keys(Protocol):
         """How well each source position fits each query: energies_RTS (rows as in ``Memory``)."""
         ...
 
-    def select(self, rows: Tensor) -> Keys:
+    def select(self, rows: Rows) -> Keys:
         """The keys of the sentences ``rows``."""
         ...
 
@@ -76,7 +76,7 @@ class Values(Protocol):
         """Sums of the values, weighted: R x T x S -> R x T x E (rows as in ``Memory``)."""
         ...
 
-    def select(self, rows: Tensor) -> Values: ...
+    def select(self, rows: Rows) -> Values: ...
 
     def pick(self, positions_RP: Tensor) -> Values: ...
 
@@ -94,9 +94,9 @@ class Memory(NamedTuple):
     mask_BS: Tensor
     summary_BE: Tensor
 
-    def select(self, rows: Tensor) -> Memory:
+    def select(self, rows: Rows) -> Memory:
         """The memory of the sentences ``rows``, one row each."""
-        mask_BS, summary_BE = self.mask_BS.index_select(0, rows), self.summary_BE.index_select(0, rows)
+        mask_BS, summary_BE = (x.index_select(0, numbers(rows)) for x in (self.mask_BS, self.summary_BE))
         return Memory(self.values.select(rows), self.keys.select(rows), mask_BS, summary_BE)
 
     def shared(self, readers: int) -> Memory:
@@ -179,7 +179,7 @@ class Memories(NamedTuple):
 
     layers: tuple[LayerMemories, ...]
 
-    def select(self, rows: Tensor) -> Memories:
+    def select(self, rows: Rows) -> Memories:
         """The memories of the sentences ``rows``, one row each."""
         return self._each(lambda _, memory: memory.select(rows))
 
@@ -240,7 +240,7 @@ class DecoderState(NamedTuple):
     carries: tuple[Any, ...]
     step: int
 
-    def select(self, rows: Tensor) -> DecoderState:
+    def select(self, rows: Rows) -> DecoderState:
         """The state of the given rows, in their order."""
         return DecoderState(select(self.carries, rows), self.step)
 

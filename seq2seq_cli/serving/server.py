@@ -75,15 +75,23 @@ class Connection(H11Protocol):
     def _watch(self) -> None:
         """Start the clock when a request is expected or arriving, stop it when the request is whole.
 
-        The application has its own time limit for a body, and answers when it has passed. This limit also ends requests
-        that the application has refused.
+        The application has its own time limit for a body, and answers when it has passed, which is waited for. This limit
+        also ends requests that the application has refused.
         """
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(2 * READ_SECONDS, self.transport.abort)
+            self._deadline = self.loop.call_later(2 * READ_SECONDS, self._end_waiting)
+
+    def _end_waiting(self) -> None:
+        """Close the connection, unless the application has yet to say what is wrong. On a machine that stood still, its
+        limit may pass in the same moment."""
+        if self.cycle and not self.cycle.response_complete:
+            self._deadline = self.loop.call_later(READ_SECONDS, self._end_waiting)
+        else:
+            self.transport.abort()
 
     def _turn_away(self) -> None:
         answer = RefusedError(503, "too many connections are open. Try again soon.", limit=CONNECTIONS).response()

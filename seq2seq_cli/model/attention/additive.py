@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.model import products
+from seq2seq_cli.model.carry import Rows, rows_of
 from seq2seq_cli.model.maps import link
 from seq2seq_cli.model.products import mixtures, pick
 
@@ -77,14 +78,14 @@ class AdditiveKeys:
         energies: Tensor = _Energies.apply(by_keys_BTA, self.link, self)  # type: ignore[no-untyped-call]
         return energies.view(*queries_RTA.shape[:-1], self.grown_BSA.shape[1])
 
-    def select(self, rows: Tensor) -> AdditiveKeys:
+    def select(self, rows: Rows) -> AdditiveKeys:
         """The keys of the sentences ``rows``."""
-        grown_BSA = self.grown_BSA.index_select(0, rows)
+        grown_BSA = rows_of(self.grown_BSA, rows)
         if torch.is_grad_enabled():
-            return AdditiveKeys(self.plain.index_select(0, rows), self.vector_A, grown_BSA)
+            return AdditiveKeys(rows_of(self.plain, rows), self.vector_A, grown_BSA)
         # In a search sentences end at nearly every step, and few mechanisms ask for the keys themselves.
         selected, picked = copy.copy(self), self.picked
-        selected.grown_BSA, selected.picked = grown_BSA, lambda: picked().index_select(0, rows)
+        selected.grown_BSA, selected.picked = grown_BSA, lambda: rows_of(picked(), rows)
         return selected
 
     def pick(self, positions_RP: Tensor) -> AdditiveKeys:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
+from seq2seq_cli.model.carry import Rows, rows_of
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import fast_tanh, pick, precise
 from seq2seq_cli.model.types import Attended, Keys, Look, Values
@@ -29,9 +30,9 @@ class ChannelKeys:
         energies_EX = self.energy_EA @ inner_BNSA.flatten(0, 2).T
         return energies_EX.view(-1, *queries_RTA.shape[:2], self.plain.shape[1])
 
-    def select(self, rows: Tensor) -> ChannelKeys:
+    def select(self, rows: Rows) -> ChannelKeys:
         """The keys of the sentences ``rows``."""
-        return ChannelKeys(self.plain.index_select(0, rows), self.energy_EA)
+        return ChannelKeys(rows_of(self.plain, rows), self.energy_EA)
 
     def pick(self, positions_RP: Tensor) -> ChannelKeys:
         """The keys of some positions of each sentence."""
@@ -51,9 +52,9 @@ class ChannelValues:
         mixed_EBN = (weights_EBNS * self.by_channel_EBS.unsqueeze(2)).sum(-1)
         return mixed_EBN.view(channels, rows, steps).permute(1, 2, 0)
 
-    def select(self, rows: Tensor) -> ChannelValues:
+    def select(self, rows: Rows) -> ChannelValues:
         """The states of the sentences ``rows``."""
-        return ChannelValues(self.plain.index_select(0, rows))
+        return ChannelValues(rows_of(self.plain, rows))
 
     def pick(self, positions_RP: Tensor) -> ChannelValues:
         """The states of some positions of each sentence."""

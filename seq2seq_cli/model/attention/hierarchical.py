@@ -13,6 +13,7 @@ from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import Score
 from seq2seq_cli.model.attention.segments import SplitAtMarks, SplitByLength
 from seq2seq_cli.model.attention.windows import View
+from seq2seq_cli.model.carry import Rows, rows_of
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import pick
 from seq2seq_cli.model.types import Attended, Keys, Look, Memory, Source
@@ -50,9 +51,9 @@ class LevelKeys:
         """The energies of the words, R x T x S."""
         return self.words.energies(queries_RTA)
 
-    def select(self, rows: Tensor) -> LevelKeys:
+    def select(self, rows: Rows) -> LevelKeys:
         """The keys of the sentences ``rows``."""
-        return LevelKeys(self.words.select(rows), self.segments.select(rows), self.number_BS.index_select(0, rows))
+        return LevelKeys(self.words.select(rows), self.segments.select(rows), rows_of(self.number_BS, rows))
 
     def pick(self, positions_RP: Tensor) -> LevelKeys:
         """The keys of some positions of each sentence."""

@@ -12,6 +12,7 @@ from seq2seq_cli.model.attention.normalisers import Softmax
 from seq2seq_cli.model.attention.parts import Parts
 from seq2seq_cli.model.attention.scored import Scene, ScoredAttention
 from seq2seq_cli.model.attention.scores import ProjectedScore
+from seq2seq_cli.model.carry import Rows, rows_of
 from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
 from seq2seq_cli.model.products import pick, precise
 from seq2seq_cli.model.types import Attended, Keys, Look, Values
@@ -37,9 +38,9 @@ class Heads:
         """A matrix for each sentence and head."""
         return StepMatrix(self.split_BHSI.flatten(0, 1), dtype=self.plain.dtype)
 
-    def select(self, rows: Tensor) -> Self:
+    def select(self, rows: Rows) -> Self:
         """The vectors of the sentences ``rows``."""
-        return type(self)(self.plain.index_select(0, rows), self.heads)
+        return type(self)(rows_of(self.plain, rows), self.heads)
 
     def pick(self, positions_RP: Tensor) -> Self:
         """The vectors of some positions of each sentence."""

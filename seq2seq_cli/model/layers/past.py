@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.carry import Rows, rows_of
+
 GROWTH = 8
 """A buffer grows by room for so many positions."""
 
@@ -45,9 +47,9 @@ class Past:
     def values_BHPI(self) -> Tensor:
         return self.values_BHCI[:, :, : self.length]
 
-    def select(self, rows: Tensor) -> Past:
+    def select(self, rows: Rows) -> Past:
         """The past of the given rows, in their order."""
-        keys, values = (x_BHCI.index_select(0, rows) for x_BHCI in (self.keys_BHCI, self.values_BHCI))
+        keys, values = (rows_of(x_BHCI, rows) for x_BHCI in (self.keys_BHCI, self.values_BHCI))
         return Past(keys, values, self.length, _Filled(self.length))
 
     def last(self, positions: int) -> Past:
