@@ -19,7 +19,9 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, te
     pass written out here.
     """
     scale = 1 / temperature
-    if queries.shape[-2] == 1 and mask is None and not torch.is_grad_enabled():  # a step of a search: a quarter less time
+    if (
+        queries.shape[-2] == 1 and mask is None and not torch.is_grad_enabled()
+    ):  # a step of a search: a quarter less time
         return ((queries * scale if scale != 1 else queries) @ keys.mT).softmax(-1) @ values
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:
         if queries.dim() == 4:
@@ -47,7 +49,8 @@ class _Mixed(torch.autograd.Function):
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         queries, keys, values, weights = ctx.saved_tensors
         gradient = gradient.contiguous()
-        by_weights, precise = (gradient @ values.mT).float(), weights.float()
+        # Not in bfloat16: while weights are still flat, the gradient of the energies is a small difference between positions.
+        by_weights, precise = gradient.float() @ values.float().mT, weights.float()
         # The gradient of a softmax; torch's own is as slow in bfloat16 as its softmax is.
         by_energies = torch._softmax_backward_data(by_weights, precise, -1, torch.float32).to(queries.dtype)
         return by_energies @ keys, by_energies.mT @ queries, weights.mT @ gradient, None
