@@ -176,8 +176,23 @@ def config_of_a_mechanism(site: Path, source: str) -> Config:
         ("def build(parts):\n    raise ZeroDivisionError('of nought')", "ZeroDivisionError: of nought"),
         ("import no_such_module", "No module named 'no_such_module'"),
         ("", "has no attribute 'build'"),
-        ("def build(parts):\n    return 7", "a int, which is no Attention"),
-        ("import torch\ndef build(parts):\n    return torch.nn.Linear(2, 2)", "a Linear, which is no Attention"),
+        ("def build(parts):\n    return 7", "a int, which is no Attention: it is no torch.nn.Module"),
+        (
+            "import torch\ndef build(parts):\n    return torch.nn.Linear(2, 2)",
+            "a Linear, which is no Attention: it has no bounded, context_size, initial_state, pick, prepare, projected, "
+            "recurrent, static (see",
+        ),
+        (
+            # As one was that an earlier version took for an attention, which knew nothing of projections.
+            "from seq2seq_cli.model.attention.scored import ScoredAttention\n"
+            "def build(parts):\n"
+            "    whole = ScoredAttention(parts)\n"
+            "    class Older(type(whole).__mro__[2]):\n"
+            "        context_size, recurrent, static, bounded = whole.context_size, False, False, True\n"
+            "        prepare, initial_state, pick = whole.prepare, whole.initial_state, whole.pick\n"
+            "    return Older()",
+            "a Older, which is no Attention: it has no projected (see model/types.py; a Mechanism has the defaults)",
+        ),
     ],
 )
 def test_a_mechanism_that_cannot_be_built(site: Path, source: str, said: str) -> None:

@@ -28,7 +28,7 @@ def _of_self_attention(model: ModelConfig, itself: SelfAttentionConfig) -> list[
         return [f"self_attention.heads = {heads} does not divide model.hidden_size = {model.hidden_size}"]
     if model.numbers.positions == "rotary" and model.hidden_size // heads % 2:
         return [
-            f"model.positions = \"rotary\" turns pairs of numbers: the size of a head, {model.hidden_size // heads}, is odd"
+            f'model.positions = "rotary" turns pairs of numbers: the size of a head, {model.hidden_size // heads}, is odd'
         ]
     return []
 

@@ -9,7 +9,6 @@ from pydantic import model_validator
 from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.config.layers import clashes
 from seq2seq_cli.config.model import ModelConfig
-from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.config.sections import (
     DataConfig,
     DecodingConfig,
@@ -19,6 +18,7 @@ from seq2seq_cli.config.sections import (
     SubwordConfig,
     TrainingConfig,
 )
+from seq2seq_cli.config.self_attention import SelfAttentionConfig
 
 DEFAULTS = "defaults"
 """Where a file says what in it nobody has set."""

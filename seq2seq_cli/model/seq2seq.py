@@ -62,7 +62,9 @@ class Seq2Seq(nn.Module):
             if isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
 
-    def new_pass(self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False) -> Pass:
+    def new_pass(
+        self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False
+    ) -> Pass:
         """A pass for one forward pass or one search with this model, in the precision that products have here and
         now."""
         return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8, looking, inward)

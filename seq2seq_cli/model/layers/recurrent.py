@@ -12,7 +12,16 @@ from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.layers.bridge import Bridge
 from seq2seq_cli.model.layers.recurrence import Recurrence, States
 from seq2seq_cli.model.maps import Linear, Pass, joined
-from seq2seq_cli.model.types import Attention, AttentionState, Encoder, LayerMemories, LayerOutput, Look, Memory, Sources
+from seq2seq_cli.model.types import (
+    Attention,
+    AttentionState,
+    Encoder,
+    LayerMemories,
+    LayerOutput,
+    Look,
+    Memory,
+    Sources,
+)
 
 
 class RecurrentCarry(NamedTuple):

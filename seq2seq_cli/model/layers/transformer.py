@@ -55,9 +55,7 @@ class TransformerLayer(nn.Module):
     at once. Contexts are projected to the size of the layer, unless the mechanism itself does that.
     """
 
-    def __init__(
-        self, config: ModelConfig, itself: SelfAttentionConfig, attention: Attention
-    ) -> None:
+    def __init__(self, config: ModelConfig, itself: SelfAttentionConfig, attention: Attention) -> None:
         super().__init__()
         size = config.hidden_size
         self.size, self.fresh_size = size, 0
