@@ -66,7 +66,7 @@ class Torchs(NamedTuple):
     def assert_same_gradients(self, near: float) -> None:
         for their, our in self.same:
             assert their.grad is not None
-            torch.testing.assert_close(torch.cat([one.grad for one in our]), their.grad, rtol=0, atol=near)
+            torch.testing.assert_close(torch.cat([one.grad for one in our]), their.grad, rtol=near, atol=near)
 
 
 def same(their: nn.Module, our: nn.Module) -> list[tuple[nn.Parameter, list[nn.Parameter]]]:
@@ -126,7 +126,7 @@ def test_the_encoder_is_torchs(dtype: torch.dtype, near: float, layers: int, mas
     found = ours(embedded_BSI, mask_BS, run).states_BSE
     expected = theirs.module(ours.entry(embedded_BSI, 0, run), src_key_padding_mask=~mask_BS)
     assert expected[mask_BS].std() > 0.2
-    torch.testing.assert_close(found[mask_BS], expected[mask_BS], rtol=0, atol=near)
+    torch.testing.assert_close(found[mask_BS], expected[mask_BS], rtol=near, atol=near)
     direction = states(int(mask_BS.sum()), SIZE, dtype=dtype, seed=2)
     for out in (found, expected):
         (out[mask_BS] * direction).sum().backward()
@@ -151,7 +151,7 @@ def test_the_decoder_is_torchs(dtype: torch.dtype, near: float, layers: int, mas
         ours.entry(embedded_BTI, 0, run), memory_BSE, tgt_mask=later_TT, memory_key_padding_mask=~mask_BS
     )
     assert expected.std() > 0.2
-    torch.testing.assert_close(found.features_BTF, expected, rtol=0, atol=near)
+    torch.testing.assert_close(found.features_BTF, expected, rtol=near, atol=near)
     direction = states(4, 7, SIZE, dtype=dtype, seed=2)
     for out in (found.features_BTF, expected):
         (out * direction).sum().backward()
