@@ -1,4 +1,4 @@
-"""The contract of every attention, whatever its kind, wiring, cell and depth: what a package's own tests may ask of its kind.
+"""The contract of every attention, whatever its kind and wiring and the layers around it: what a package's own tests may ask of its kind.
 
 >>> import pytest
 >>> from seq2seq_cli import contract
@@ -14,20 +14,24 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple, get_args
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.config.attention import WIRED
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 from seq2seq_cli.kinds.attentions import Kind, Summary, Window, find
 from seq2seq_cli.kinds.clashes import Choices
+from seq2seq_cli.kinds.layers import DecoderKind, EncoderKind, Positions, Span
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
+from seq2seq_cli.model.maps import Map, Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput, DecoderState
 
@@ -54,7 +58,7 @@ class Sentences(NamedTuple):
         return Batch(self.inputs.sources, target, int(real_BT.sum()), guide_BTS)
 
 
-def tiny_config(kind: str, **sections: dict[str, object]) -> Config:
+def tiny_config(kind: str, **sections: Mapping[str, object]) -> Config:
     """A configuration small enough for hand checks; ``sections`` are laid over it."""
     values: dict[str, dict[str, object]] = {
         "attention": {"kind": kind},
@@ -200,6 +204,17 @@ def reordering_commutes_with_stepping(wired: Wired) -> None:
     assert_same_state(moved.state, wired.whole.state.select(rows))
 
 
+def no_step_reads_a_later_token(wired: Wired) -> None:
+    """Its gradient is exactly zero."""
+    embedded_BTI, step = wired.model.embed(SENTENCES.reads_BT).detach().requires_grad_(), 2
+    memory, state = wired.model.start(SENTENCES.inputs, wired.model.new_pass())
+    features_BTF = wired.model.decoder(embedded_BTI, memory, state, wired.model.new_pass()).features_BTF
+    (features_BTF[:, step] * torch.arange(1, 1 + features_BTF.shape[-1])).sum().backward(inputs=[embedded_BTI])
+    assert embedded_BTI.grad is not None
+    assert (embedded_BTI.grad[:, : step + 1] != 0).any(-1).all()
+    assert not embedded_BTI.grad[:, step + 1 :].any()
+
+
 def every_parameter_learns(wired: Wired) -> None:
     real_BT = torch.ones_like(SENTENCES.reads_BT, dtype=torch.bool)
     target_BT = SENTENCES.reads_BT.flip(1)
@@ -223,6 +238,47 @@ def one_pass_for_many_forwards_changes_nothing(wired: Wired) -> None:
             memory, state = model.start(SENTENCES.inputs, run)
             features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memory, state, run).features_BTF
             assert_same(features_BTF, wired.whole.features_BTF)
+
+
+@torch.no_grad()
+def who_asks_where_it_looked_changes_nothing(wired: Wired) -> None:
+    """In the source, or in the sentences themselves."""
+    for asked in ({"looking": False}, {"inward": True}):
+        run = wired.model.new_pass(**asked)
+        memory, state = wired.model.start(SENTENCES.inputs, run)
+        output = wired.model.decoder(wired.model.embed(SENTENCES.reads_BT), memory, state, run)
+        assert_same(output.features_BTF, wired.whole.features_BTF)
+        if run.looking:
+            assert_same(output.shown.weights_BTS, wired.whole.shown.weights_BTS)
+
+
+class WatchedMap(NamedTuple):
+    """A map that sees to it that its inputs lie in [-1, 1]."""
+
+    watched: Map
+
+    def product(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        assert x.abs().max() <= 1, "an input of a map that is said to be bounded is not"
+        return self.watched.product(x, addend)
+
+
+class Watching(Pass):
+    """A pass that takes steps one by one, as a search in 8-bit integers does, and watches maps said to be ``bounded``."""
+
+    def make(self, matrix: Tensor, bias_O: Tensor | None = None, *, bounded: bool = False, exact: bool = False) -> Map:
+        made = super().make(matrix, bias_O, bounded=bounded, exact=exact)
+        return WatchedMap(made) if bounded and not exact else made
+
+
+@torch.no_grad()
+def what_is_said_to_be_bounded_is(wired: Wired) -> None:
+    """Or 8-bit integers would cut it off."""
+    run = Watching(torch.float64, stepping=True)
+    memory, state = wired.model.start(SENTENCES.inputs, run)
+    for embedded_B1I in wired.model.embed(SENTENCES.reads_BT).split(1, 1):
+        output = wired.model.decoder(embedded_B1I, memory, state, run)
+        wired.model.readout.logits(output.features_BTF, run)
+        state = output.state
 
 
 def padding_gets_exactly_no_gradient(wired: Wired) -> None:
@@ -295,12 +351,19 @@ CHECKS: tuple[Callable[[Wired], None], ...] = (
     padding_changes_nothing_whatever_it_holds,
     a_sentence_alone_is_the_sentence_among_others,
     reordering_commutes_with_stepping,
+    no_step_reads_a_later_token,
     every_parameter_learns,
     one_pass_for_many_forwards_changes_nothing,
+    who_asks_where_it_looked_changes_nothing,
+    what_is_said_to_be_bounded_is,
     padding_gets_exactly_no_gradient,
     weights_lie_inside_mask_and_window_and_sum_to_one,
 )
 """What a model of any kind and wiring keeps."""
+
+
+Sections = Mapping[str, Mapping[str, object]]
+"""Settings by section."""
 
 
 class Recurrence(NamedTuple):
@@ -317,8 +380,58 @@ class Recurrence(NamedTuple):
         """Settings under ``[model]``."""
         return {"cell": self.cell, "encoder_layers": self.layers, "decoder_layers": self.layers}
 
+    @property
+    def sections(self) -> Sections:
+        """All settings."""
+        return {"model": self.sizes}
+
 
 RECURRENCES = (Recurrence("lstm", 1), Recurrence("gru", 1), Recurrence("lstm", 2), Recurrence("gru", 2))
+
+
+class Halves(NamedTuple):
+    """An encoder and a decoder, one of which at least has Transformer layers (two; RNNs have one): how they tell positions, and
+    what their self-attention sees."""
+
+    encoder: EncoderKind
+    decoder: DecoderKind
+    positions: Positions
+    window: Span | None
+
+    def __str__(self) -> str:
+        return f"{self.encoder}-{self.decoder}-{self.positions}"
+
+    @property
+    def sections(self) -> Sections:
+        """All settings."""
+        model: dict[str, object] = {"encoder": self.encoder, "decoder": self.decoder, "positions": self.positions}
+        depths = {
+            "encoder_layers": 1 if self.encoder == "rnn" else 2,
+            "decoder_layers": 1 if self.decoder == "rnn" else 2,
+        }
+        itself: dict[str, object] = {"heads": 2, "window": self.window, "radius": 1 if self.window == "local" else None}
+        return {
+            "model": {**model, **depths, "feed_forward_size": 12},
+            "self_attention": {} if self.window is None else itself,
+        }
+
+
+HALVES = (
+    Halves("transformer", "transformer", "sinusoidal", "global"),
+    Halves("rnn", "ssru", "sinusoidal", None),
+    Halves("transformer", "rnn", "learned", "local"),
+    Halves("rnn", "transformer", "rotary", "local"),
+    Halves("transformer", "ssru", "rotary", "global"),
+)
+"""Every encoder with every decoder, but for two RNNs."""
+
+
+def wirings_between(kind: Kind, halves: Halves) -> list[tuple[str, dict[str, object]]]:
+    """The kind with every wiring that there is between these halves: beside an RNN as ever; in a Transformer there is one."""
+    if halves.decoder == "rnn":
+        return wirings_of(kind)
+    options = {name: value for name, value in wirings_of(kind)[-1][1].items() if name not in WIRED}
+    return [(kind.name, options)]
 
 
 @dataclass(frozen=True)
@@ -336,15 +449,19 @@ class Promise:
 
 
 def promises(kind: str, **options: object) -> list[Promise]:
-    """All that ``kind`` is to keep, in every wiring, cell and depth, and of a long source within a local window. ``options``
-    are set under ``[attention]``, as ``own={"sharpness": 2.0}``. Raises ConfigError where there is no such kind."""
+    """All that ``kind`` is to keep, in every wiring, cell and depth, between every encoder and decoder, and of a long source
+    within a local window. ``options`` are set under ``[attention]``, as ``own={"sharpness": 2.0}``. Raises ConfigError where
+    there is no such kind."""
     row, found = find(kind), list[Promise]()
-    for name, own in wirings_of(row):
-        for recurrence in RECURRENCES:
-            told = "-".join([name, *(f"{key}={value}" for key, value in own.items()), str(recurrence)])
-            wired = partial(wired_by, tiny_config(name, attention={**own, **options}, model=recurrence.sizes))
-            for check in CHECKS:
-                found.append(Promise(f"{told}: {check.__name__}", partial(_keep, check, wired)))
+    cases: list[tuple[tuple[str, dict[str, object]], Recurrence | Halves]] = [
+        *product(wirings_of(row), RECURRENCES),
+        *((wiring, halves) for halves in HALVES for wiring in wirings_between(row, halves)),
+    ]
+    for (name, own), around in cases:
+        told = "-".join([name, *(f"{key}={value}" for key, value in own.items()), str(around)])
+        wired = partial(wired_by, tiny_config(name, attention={**own, **options}, **around.sections))
+        for check in CHECKS:
+            found.append(Promise(f"{told}: {check.__name__}", partial(_keep, check, wired)))
     for window in get_args(Window) if row.attends else ():
         chosen = {**options, "window": window}
         if window != "global" and _is_allowed(kind, {"radius": 1, **chosen}):

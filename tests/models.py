@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.contract import (
+    HALVES,
     RECURRENCES,
     SEGMENT_ENDS,
     VOCABULARY,
+    Halves,
     Recurrence,
     Sentences,
     assert_same,
@@ -20,6 +22,7 @@ from seq2seq_cli.contract import (
     tiny_config,
     tiny_model,
     tiny_sentences,
+    wirings_between,
     wirings_of,
 )
 from seq2seq_cli.kinds.attentions import KINDS
@@ -113,20 +116,20 @@ and the slots."""
 
 
 class Case(NamedTuple):
-    """A wiring with a recurrence."""
+    """A wiring with the layers around it."""
 
     kind: str
     options: dict[str, object]
-    recurrence: Recurrence
+    around: Recurrence | Halves
 
     @property
     def config(self) -> Config:
-        return tiny_config(self.kind, attention=self.options, model=self.recurrence.sizes)
+        return tiny_config(self.kind, attention=self.options, **self.around.sections)
 
     @property
     def name(self) -> str:
         """How it is called in a test's name."""
-        return f"{self.recurrence}-{wiring_name((self.kind, self.options))}"
+        return f"{self.around}-{wiring_name((self.kind, self.options))}"
 
 
 def in_turn(wirings: Iterable[Wiring]) -> list[Case]:
@@ -140,6 +143,19 @@ def cases() -> list[Case]:
     chosen = in_turn(wirings())
     every = [Case(*wiring, recurrence) for wiring in REPRESENTATIVES for recurrence in RECURRENCES]
     return [*chosen, *(case for case in every if case not in chosen)]
+
+
+def between(every: bool) -> list[Case]:
+    """Every kind with every encoder and every decoder of which one has Transformer layers; beside an RNN, each wiring in turn.
+    ``every``: with all pairs of an encoder and a decoder, not half of them in turn."""
+    chosen = []
+    for number, kind in enumerate(KINDS):
+        for halves in HALVES:
+            turn = (halves.encoder == "rnn") ^ (halves.decoder == "ssru")
+            if every or halves.decoder == "rnn" or turn == number % 2:
+                wirings = wirings_between(kind, halves)
+                chosen.append(Case(*wirings[number % len(wirings)], halves))
+    return chosen
 
 
 def wiring_name(case: Wiring) -> str:

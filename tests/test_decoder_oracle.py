@@ -65,7 +65,7 @@ SETTINGS_WITH = {
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_every_wiring(case: Case) -> None:
-    compare(case.kind, case.options, case.recurrence, **SETTINGS_WITH[case.recurrence])
+    compare(case.kind, case.options, case.around, **SETTINGS_WITH[case.around])
 
 
 OF_THE_PAPERS: dict[str, tuple[Choices, dict[str, object]]] = {

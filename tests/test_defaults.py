@@ -17,7 +17,7 @@ A_COMMANDS_OWN = {"device", "precision", "threads"}
 """Each command has its own default for these: only training's are in the configuration."""
 
 
-OWNERS = {"config", "data", "model", "attention", "training", "objective", "settings"}
+OWNERS = {"config", "data", "model", "attention", "self_attention", "itself", "training", "objective", "settings"}
 """How sections are called where they are read."""
 
 
@@ -31,6 +31,11 @@ def resolved() -> Iterator[Config]:
         {"attention": {"score": "location"}},
         {"attention": {"kind": "hierarchical", "split": "length"}},
         {"objective": {"kind": "mrt", "from_run": "x"}},
+        {"model": {"encoder": "transformer"}},
+        {
+            "model": {"decoder": "transformer", "positions": "learned"},
+            "self_attention": {"window": "local", "normaliser": "top-k"},
+        },
     ):
         yield from_dict(values).resolved()
 
@@ -83,7 +88,7 @@ def fallen_back(tree: ast.AST) -> Iterator[str]:
 
 def test_all_settings_with_a_default_are_known() -> None:
     assert {"temperature", "beam", "heads", "size", "dropout", "samples", "guided_weight"} <= DEFAULTS.keys()
-    assert {"radius", "slots", "reward", "summary", "estimator"} <= WORKED_OUT
+    assert {"radius", "slots", "reward", "summary", "estimator", "positions", "feed_forward_size"} <= WORKED_OUT
     assert {10, 128, 512} <= DEFAULTS["radius"] | DEFAULTS["max_positions"] | DEFAULTS["size"]
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from combinations import few_wirings
+from combinations import few_cases
 from corpora import WORDS, TinyCorpus, sentences, translation, write_lines
 from learners import Lesson
-from models import VOCABULARY, Case, Sentences, in_turn, tiny_model
+from models import VOCABULARY, Case, Sentences, tiny_model
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding import every_line
@@ -83,7 +83,7 @@ def test_ordinary_text_has_nothing_to_be_said_of(tiny_corpus: TinyCorpus, tmp_pa
     assert not any("dev pair" in note for note in begun.notes)
 
 
-@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", few_cases(), ids=lambda case: case.name)
 def test_the_loss_is_the_same_however_many_steps_are_taken_at_a_time(case: Case) -> None:
     model, drawn = tiny_model(case.config), random.Random(3)
     source, reads, says = (

@@ -17,6 +17,7 @@ from models import (
     Case,
     Sentences,
     assert_same,
+    between,
     decode,
     in_turn,
     tiny_config,
@@ -175,7 +176,15 @@ def test_exact_zeros_are_guided_without_infinities(normaliser: str) -> None:
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("case", in_turn(DIFFERENTIABLE), ids=lambda case: case.name)
+BETWEEN = [
+    case
+    for case in between(every=False)
+    if find(case.kind).attends and find(case.kind).normaliser not in SPARSE and case.kind != "hard"
+]
+"""With Transformer layers."""
+
+
+@pytest.mark.parametrize("case", [*in_turn(DIFFERENTIABLE), *BETWEEN], ids=lambda case: case.name)
 def test_gradients_reach_every_parameter(case: Case) -> None:
     assert_gradients_are_differences(tiny_model(case.config), tiny_sentences())
 

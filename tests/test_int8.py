@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from combinations import few_wirings
-from models import Case, in_turn, tiny_config, tiny_model, tiny_sentences, wiring_name, wirings
+from combinations import few_cases
+from models import Case, between, in_turn, tiny_model, tiny_sentences, wirings
 from torch import Tensor, nn
 
 from seq2seq_cli.decoding.state import ModelState
@@ -124,7 +124,7 @@ def test_zeros_stay_zeros() -> None:
 
 
 @native
-@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", few_cases(), ids=lambda case: case.name)
 def test_search_steps_stay_near_those_in_float32(case: Case) -> None:
     model, sentences = tiny_model(case.config, dtype=torch.float32), tiny_sentences(steps=3)
 
@@ -145,11 +145,10 @@ def test_search_steps_stay_near_those_in_float32(case: Case) -> None:
 
 
 @native
-@pytest.mark.parametrize("case", wirings(), ids=wiring_name)
-def test_every_linear_map_of_every_kind_is_in_8_bits(case: tuple[str, dict[str, object]]) -> None:
+@pytest.mark.parametrize("case", [*in_turn(wirings()), *between(every=False)], ids=lambda case: case.name)
+def test_every_linear_map_of_every_kind_is_in_8_bits(case: Case) -> None:
     """But for those that must be exact."""
-    kind, options = case
-    model, sentences = tiny_model(tiny_config(kind, attention=options), dtype=torch.float32), tiny_sentences()
+    model, sentences = tiny_model(case.config, dtype=torch.float32), tiny_sentences()
     run = model.new_pass(stepping=True, in_int8=True)
     with torch.inference_mode():
         step, _ = ModelState.start(model, run, sentences.inputs).step(sentences.reads_BT[:, 0])

@@ -55,20 +55,21 @@ class TwoSources(Seq2Seq):
 
 
 class Case(NamedTuple):
-    """A model with a second layer that looks at ``source``, and what it is given: contexts are longer than texts."""
+    """A model with a second layer that looks at ``source``, and what it is given: contexts are longer than texts. The look of
+    layer ``shown`` is shown."""
 
     model: Seq2Seq
     inputs: Inputs
     reads_BT: Tensor
 
     @classmethod
-    def of(cls, source: str) -> "Case":
+    def of(cls, source: str, shown: int = 0) -> "Case":
         torch.manual_seed(1)
         config = tiny_config(
             "coverage", attention={"wiring": "after"}, model={"tying": "target", "embedding_size": SIZE}
         )
         whole = build(config, VOCABULARY, VOCABULARY, SEGMENT_ENDS)
-        decoder = Decoder([*whole.decoder.stack, Glance(source)])
+        decoder = Decoder([*whole.decoder.stack, Glance(source)], shown)
         parts = whole.readout, whole.source_embedding, whole.target_embedding, whole.criterion
         model = TwoSources(config.model, whole.encoder, decoder, *parts).double().eval()
         with torch.no_grad():
@@ -98,11 +99,12 @@ def test_every_layer_says_where_it_looked_and_that_at_the_text_is_shown() -> Non
     assert (output.looks[1][CONTEXT].weights_BTS[2, :, 1:] == 0).all()
 
 
+@pytest.mark.parametrize("shown", [0, 1])
 @torch.no_grad()
-def test_of_two_layers_that_look_at_the_text_the_upper_one_is_shown() -> None:
-    output = Case.of(TEXT).decoded()
-    assert output.shown is output.looks[1][TEXT]
-    assert not torch.equal(output.shown.weights_BTS, output.looks[0][TEXT].weights_BTS)
+def test_of_two_layers_that_look_at_the_text_the_one_that_is_chosen_is_shown(shown: int) -> None:
+    output = Case.of(TEXT, shown).decoded()
+    assert output.shown is output.looks[shown][TEXT]
+    assert not torch.equal(output.shown.weights_BTS, output.looks[1 - shown][TEXT].weights_BTS)
 
 
 @pytest.mark.parametrize("source", [TEXT, CONTEXT])

@@ -5,12 +5,11 @@ import math
 
 import pytest
 import torch
-from combinations import few_wirings
+from combinations import few_cases
 from models import (
     Case,
     Sentences,
     assert_same,
-    in_turn,
     log_probs,
     tiny_config,
     tiny_model,
@@ -55,7 +54,7 @@ def test_gradients_of_log_probs_bear_float16s_loss_scale() -> None:
     torch.testing.assert_close(weight.grad[:, 0] / 2**20, torch.tensor([-1 / 3, 2 / 3, -1 / 3]), rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", few_cases(), ids=lambda case: case.name)
 def test_candidates_have_the_log_probs_and_gradients_of_sentences_alone(case: Case) -> None:
     """Of every mechanism: several candidates a source in one forward, a source without any, and ends not counted."""
     model, sentences = tiny_model(case.config), tiny_sentences()

@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 import torch
-from combinations import few_wirings
+from combinations import few_cases
 from models import (
+    Case,
     Sentences,
     assert_same,
     decode,
@@ -14,7 +15,6 @@ from models import (
     tiny_config,
     tiny_model,
     tiny_sentences,
-    wiring_name,
 )
 from torch import Tensor, nn
 
@@ -27,13 +27,13 @@ from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attended, AttentionState, Look, Memory, Start
 
-ATTENDING = [case for case in few_wirings() if case[0] != "none"]
+ATTENDING = [case for case in few_cases() if case.kind != "none"]
 
 
 class Staring(nn.Module):
     """Looks at one position, whatever it is asked; ``beside`` what a mechanism makes of it, given query and state."""
 
-    bounded = True
+    bounded, recurrent = True, False
 
     def __init__(self, state_E: Tensor, beside: Callable[[Tensor, Tensor, AttentionState], Tensor]) -> None:
         super().__init__()
@@ -58,38 +58,38 @@ def context_of(attention: nn.Module, state_E: Tensor, query_D: Tensor, state: At
 
 def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) -> Tensor:
     """weights_TS of one sentence without padding: for each step and position, the step taken anew by a decoder that
-    can look nowhere else."""
+    can look nowhere else, in any layer."""
     positions = int(sentences.mask_BS[row].sum())
     src_1S, mask_1S = sentences.src_BS[row : row + 1, :positions], sentences.mask_BS[row : row + 1, :positions]
     sources = model.encode(Inputs({TEXT: Padded(src_1S, mask_1S)}), model.new_pass())
     memory = model.decoder.prepare(sources, model.new_pass())
     state = model.decoder.begin(sources, memory, model.new_pass())
     embedded_1TI = model.embed(sentences.reads_BT[row : row + 1])
-    layer = layer_of(model)
-    attention = layer.attention
+    attentions = [(layer, layer.attention) for layer in model.decoder.layers]
     rows = []
     for t, token in enumerate(target_BT[row].tolist()):
         read_11I = embedded_1TI[:, t : t + 1]
         after = model.decoder(read_11I, memory, state, model.new_pass())
         joint = []
         for s in range(positions):
-            layer.attention = Staring(sources[TEXT].states_BSE[0, s], partial(context_of, attention))
+            for layer, attention in attentions:
+                layer.attention = Staring(sources[TEXT].states_BSE[0, s], partial(context_of, attention))
             seen = model.decoder(read_11I, memory, state, model.new_pass())
             joint.append(
                 after.shown.soft_BTS[0, 0, s]
                 * model.readout.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
             )
-        layer.attention = attention
+        for layer, attention in attentions:
+            layer.attention = attention
         rows.append(torch.stack(joint) / sum(joint))
         state = after.state
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("case", ATTENDING, ids=wiring_name)
+@pytest.mark.parametrize("case", ATTENDING, ids=lambda case: case.name)
 @torch.inference_mode()
-def test_bayes_by_brute_force(case: tuple[str, dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
-    kind, options = case
-    model = tiny_model(tiny_config(kind, attention=options))
+def test_bayes_by_brute_force(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(case.config)
     sentences = tiny_sentences()
     target_BT = torch.randint(13, sentences.reads_BT.shape, generator=torch.Generator().manual_seed(3))
     start = model.start(sentences.inputs, model.new_pass())

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from combinations import few_wirings
-from models import VOCABULARY, Case, Sentences, in_turn, tiny_config, tiny_model, tiny_sentences
+from combinations import few_cases
+from models import VOCABULARY, Case, Sentences, tiny_config, tiny_model, tiny_sentences
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -52,10 +52,11 @@ def test_accumulating_operations_are_found() -> None:
 
 
 @PRECISIONS
-@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", few_cases(), ids=lambda case: case.name)
 def test_no_kind_has_threads_add_to_one_number(case: Case, precision: str) -> None:
     """Forwards and backwards: of its loss, of the guidance of its attention, and of what translations are rewarded by."""
-    config = tiny_config(case.kind, attention=case.options, model={**case.recurrence.sizes, "dropout": 0.1})
+    sections = {**case.around.sections, "model": {**case.around.sections["model"], "dropout": 0.1}}
+    config = tiny_config(case.kind, attention=case.options, **sections)
     model, sentences = tiny_model(config, dtype=torch.float32).train(), tiny_sentences(steps=6)
     real_BT = torch.arange(6) < torch.tensor([[6], [3], [1], [4]])
     target_BT = torch.randint(VOCABULARY, (4, 6), generator=torch.Generator().manual_seed(1))

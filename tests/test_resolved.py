@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from seq2seq_cli.config import attention  # FIXME
 from seq2seq_cli.config.attention import AttentionConfig, Numbers
 from seq2seq_cli.config.loading import from_dict, load
+from seq2seq_cli.config.model import ModelConfig, TransformerNumbers
 from seq2seq_cli.config.sections import ObjectiveConfig, Rewarding
+from seq2seq_cli.config.self_attention import SelfAttentionConfig, SelfNumbers
 from seq2seq_cli.config.whole import Config, all_keys, changed_settings
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.kinds.attentions import KINDS, Estimator, Normaliser, Score, Split, Window
 from seq2seq_cli.kinds.clashes import CONDITIONS
-from seq2seq_cli.kinds.layers import Wiring
+from seq2seq_cli.kinds.layers import DecoderKind, EncoderKind, Positions, Wiring
 from seq2seq_cli.model.build import build
 from seq2seq_cli.runs import FORMAT, Run, open_run
 from seq2seq_cli.training.experiment import experiment
@@ -44,6 +46,7 @@ ATTENTION = st.fixed_dictionaries(
         "radius": chosen(1, 7),
         "size": chosen(24),
         "heads": chosen(2),
+        "layer": chosen(None, 1, 2),
     },
 )
 OBJECTIVES: tuple[dict[str, object], ...] = (
@@ -54,7 +57,17 @@ OBJECTIVES: tuple[dict[str, object], ...] = (
 REST = st.fixed_dictionaries(
     {
         "model": st.fixed_dictionaries(
-            {"hidden_size": st.sampled_from([16, 64]), "tying": st.sampled_from(["auto", "none"])}
+            {
+                "hidden_size": st.sampled_from([16, 64]),
+                "tying": st.sampled_from(["auto", "none"]),
+                "encoder": st.sampled_from(["rnn", *get_args(EncoderKind)]),
+                "decoder": st.sampled_from(["rnn", *get_args(DecoderKind)]),
+            },
+            optional={"positions": chosen(*get_args(Positions)), "decoder_layers": chosen(1, 2)},
+        ),
+        "self_attention": st.fixed_dictionaries(
+            {},
+            optional={"window": chosen("local"), "normaliser": chosen("top-k", "sparsemax"), "radius": chosen(3)},
         ),
         "subword": st.fixed_dictionaries({"joint": st.booleans()}),
         "objective": st.sampled_from(OBJECTIVES),
@@ -87,6 +100,11 @@ def test_resolved_it_means_the_same_and_is_read_back(kind: dict[str, Any], rest:
     assert resolved.resolved() == resolved
     assert resolved.attention.choices == config.attention.choices
     assert resolved.attention.numbers == config.attention.numbers
+    assert resolved.attention.layer_of(resolved.model) == config.attention.layer_of(config.model)
+    assert resolved.self_attention.numbers == config.self_attention.numbers
+    assert resolved.model.numbers == config.model.numbers
+    assert resolved.model.encoder_layers == config.model.encoder_depth
+    assert resolved.model.decoder_layers == config.model.decoder_depth
     assert resolved.objective.rewarding == config.objective.rewarding
     assert resolved.training.guidance == config.training.guidance
     assert resolved.model.tying == config.model.tied(config.subword.joint)
@@ -101,6 +119,7 @@ def test_no_option_of_the_kind_is_left_open(kind: dict[str, Any], rest: dict[str
         return
     resolved = config.resolved().attention
     unmet = {it.option for it in CONDITIONS if not it.met(resolved.choices)}
+    unmet |= {"layer"} if config.model.decoder == "rnn" else {"wiring", "input_feeding"}
     written = {name for name in AttentionConfig.model_fields if getattr(resolved, name) is not None}
     assert written == (resolved.row.options - unmet) | {"kind"}
 
@@ -150,6 +169,24 @@ def test_another_kind_over_it_has_its_own_options(run_file: Path, kind: str) -> 
     assert other.resolved() == load(None, ["training.epochs=3"], {"attention.kind": kind}).resolved()
     assert {one.key for one in changed_settings(load(run_file), other, all_keys())} == (
         set() if kind == "local-p" else {"attention.kind"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [("transformer", "transformer"), ("rnn", "ssru"), ("transformer", "rnn")]
+)
+def test_other_layers_over_it_have_their_own_depth_and_options(run_file: Path, encoder: str, decoder: str) -> None:
+    layers = {"model.encoder": encoder, "model.decoder": decoder}
+    other = load(run_file, [], layers)
+    anew = load(None, ["attention.kind=local-p", "training.epochs=3"], layers).resolved()
+    assert other.resolved() == anew
+    assert anew.model.decoder_layers == (1 if decoder == "rnn" else 4)
+    assert (anew.attention.layer, anew.attention.wiring) == ((None, "after") if decoder == "rnn" else (3, None))
+    run_file.write_text(anew.to_toml(), encoding="utf-8")
+    assert load(run_file) == anew
+    assert (
+        load(run_file, [], {"model.encoder": "rnn", "model.decoder": "rnn"}).resolved().model
+        == Config().resolved().model
     )
 
 
@@ -226,14 +263,21 @@ def test_it_is_no_section(run_file: Path) -> None:
 
 
 def test_the_defaults_that_descriptions_name_are_those_there_are() -> None:
-    told = {}
-    for section, defaults in ((AttentionConfig, Numbers), (ObjectiveConfig, Rewarding)):
+    in_other_words = {"positions", "window"}
+    for section, defaults in (
+        (AttentionConfig, Numbers),
+        (ObjectiveConfig, Rewarding),
+        (ModelConfig, TransformerNumbers),
+        (SelfAttentionConfig, SelfNumbers),
+    ):
+        told = set()
         for name, held in section.model_fields.items():
-            said = re.search(r"\(default: ([\d.]+|bleu)(?=[,)])", (held.description or "").replace("\n", " "))
-            if said is not None:
-                told[name] = said[1]
-                assert said[1] == f"{getattr(defaults(), name):{'g' if name != 'reward' else ''}}", name
-    assert set(told) == {*Numbers.__dataclass_fields__, *Rewarding.__dataclass_fields__}
+            said = re.search(r"\(default: ([\d.]+|[a-z]+)(?=[,)])", (held.description or "").replace("\n", " "))
+            if said is not None and name in defaults.__dataclass_fields__:
+                told.add(name)
+                value = getattr(defaults(), name)
+                assert said[1] == (value if isinstance(value, str) else f"{value:g}"), name
+        assert told == defaults.__dataclass_fields__.keys() - in_other_words
 
 
 # Runs.

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from combinations import few_wirings
-from models import Case, Sentences, assert_same, decode, in_turn, tiny_model, tiny_sentences
+from combinations import few_cases
+from models import Case, Sentences, assert_same, decode, tiny_model, tiny_sentences
 from torch import Tensor
 
 from seq2seq_cli.decoding.likeliest import Limits, continuations, likeliest, likeliest_of_each
@@ -367,7 +367,7 @@ def test_the_likeliest_alone_is_greedy() -> None:
     assert draw(table_NTVV, limits, top_k=1).hypotheses == greedy(Table.of(table_NTVV), limits, 1.0).hypotheses
 
 
-@pytest.mark.parametrize("case", in_turn(few_wirings()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", few_cases(), ids=lambda case: case.name)
 @torch.no_grad()
 def test_the_search_scores_as_forced_decoding_does(case: Case) -> None:
     """Weights and centres too, whatever rows the hypotheses went through; alone or with other sentences."""

@@ -163,11 +163,18 @@ def _made(config: AttentionConfig, parts: Parts) -> Attention:
         what = f'cannot make its attention "{row.name}": {described(problem)}'
         raise failed(row.package, what) from problem
     if not isinstance(attention, nn.Module) or not isinstance(attention, Attention):
-        what = (
-            f'makes for its attention "{row.name}" a {type(attention).__name__}, which is no Attention (model/types.py)'
-        )
+        what = f'makes for its attention "{row.name}" a {type(attention).__name__}, which is no {_lacking(attention)}'
         raise failed(row.package, what)
     return attention
+
+
+def _lacking(attention: object) -> str:
+    """What this is not, and why."""
+    if not isinstance(attention, nn.Module):
+        return "Attention: it is no torch.nn.Module"
+    wanted = {*Attention.__annotations__, *(name for name in vars(Attention) if not name.startswith("_"))}
+    missing = sorted(name for name in wanted if not hasattr(attention, name))
+    return f"Attention: it has no {', '.join(missing)} (see model/types.py; a Mechanism has the defaults)"
 
 
 def local_radius(config: AttentionConfig) -> int | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, temperature: float = 1.0) -> Tensor:
+def mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
     """softmax(q k^T / T) v, without the weights: ... x T x I and ... x S x I -> ... x T x I. Queries or keys are scaled
     already. ``mask`` broadcasts to ... x T x S and is True where a query may look (None: everywhere).
 
