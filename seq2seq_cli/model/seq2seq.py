@@ -62,7 +62,9 @@ class Seq2Seq(nn.Module):
             if isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
 
-    def new_pass(self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False) -> Pass:
+    def new_pass(
+        self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False
+    ) -> Pass:
         """A pass for one forward pass or one search with this model, in the precision that products have here and
         now."""
         return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8, looking, inward)
@@ -75,7 +77,10 @@ class Seq2Seq(nn.Module):
 
     def start(self, inputs: Inputs, run: Pass) -> Start:
         """What the decoder's layers read of the sources, and the decoder's state before the first step."""
-        sources = self.encode(inputs, run)
+        return self.begin(self.encode(inputs, run), run)
+
+    def begin(self, sources: Sources, run: Pass) -> Start:
+        """The same of sources that are encoded."""
         memories = self.decoder.prepare(sources, run)
         return Start(memories, self.decoder.begin(sources, memories, run))
 
