@@ -51,6 +51,10 @@ class AttentionLayers:
         """How many weights a pair of pieces has, means included."""
         return sum(heads + 1 for heads in (*self.cross, *self.itself))
 
+    def to_json(self) -> dict[str, object]:
+        """Plain keys."""
+        return {"cross_attention": list(self.cross), "self_attention": list(self.itself), "shown": self.shown}
+
     def pick(self, itself: bool, layer: int | None, head: int | None) -> Picked:
         """The layer and the head of these numbers, from 1. By default the layer is the one that is shown, or the encoder's
         last, and the head is the mean of all. Raises ConfigError where there is no such thing."""
@@ -60,7 +64,7 @@ class AttentionLayers:
         layers = self.itself if itself else self.cross
         number = len(layers) if itself else self.shown
         if layer is not None:
-            self._check_layer(layer, itself)
+            require_layer(layer, len(layers), itself, self.recurrent)
             number = layer
         heads = layers[number - 1]
         if head is not None and not 1 <= head <= heads:
@@ -69,18 +73,6 @@ class AttentionLayers:
             hint = f"Name one from 1 to {heads}, or none for their mean." if heads else "Leave out --head."
             raise ConfigError(f"there is no head {head}: this model's {whose} {has}.", "--head", hint)
         return Picked(itself, number - 1, None if head is None else head - 1)
-
-    def _check_layer(self, layer: int, itself: bool) -> None:
-        if not itself and self.recurrent:
-            what = (
-                f"there is no layer {layer} to choose: this model's decoder is an RNN, which attends in one layer only."
-            )
-            raise ConfigError(what, "--layer", "Leave out --layer.")
-        layers = len(self.itself if itself else self.cross)
-        if not 1 <= layer <= layers:
-            whose = "encoder" if itself else "decoder"
-            what = f"there is no layer {layer}: this model's {whose} has {counted(layers, 'layer')}."
-            raise ConfigError(what, "--layer", f"Name one from 1, the bottom one, to {layers}.")
 
     def name(self, picked: Picked) -> str:
         """What was picked, for people: ``layer 2 of 4, head 1 of 8``."""
@@ -92,6 +84,18 @@ class AttentionLayers:
         if heads:
             parts.append(f"mean of {heads} heads" if picked.head is None else f"head {picked.head + 1} of {heads}")
         return ", ".join(parts)
+
+
+def require_layer(layer: int, layers: int, itself: bool, recurrent: bool) -> None:
+    """Raises ConfigError unless ``layer``, counted from 1, is one of ``layers`` to choose from: of the encoder's
+    self-attention if ``itself``, otherwise of a decoder, which may be ``recurrent``."""
+    if not itself and recurrent:
+        what = f"there is no layer {layer} to choose: this model's decoder is an RNN, which attends in one layer only."
+        raise ConfigError(what, "--layer", "Leave out --layer.")
+    if not 1 <= layer <= layers:
+        whose = "encoder" if itself else "decoder"
+        what = f"there is no layer {layer}: this model's {whose} has {counted(layers, 'layer')}."
+        raise ConfigError(what, "--layer", f"Name one from 1, the bottom one, to {layers}.")
 
 
 class Seen(NamedTuple):
