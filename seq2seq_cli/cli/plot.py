@@ -49,8 +49,8 @@ def plot(
 
         seq2seq plot --run runs/transformer "Ein Hund schläft." --self --layer 2 --head 1 -o self.png
     """
-    given = {"--target": target, "--beam": beam} if itself else {}
-    checks.refuse(bool(given), given, "would change nothing with --self, which shows the source alone")
+    alone = "would change nothing with --self, which shows the source alone"
+    checks.refuse(itself, {"--target": target, "--beam": beam}, alone)
     opened = opening.chosen_run(run)
     quick.load_torch()
     from seq2seq_cli import console

@@ -98,7 +98,7 @@ def require_layer(layer: int, layers: int, itself: bool, recurrent: bool) -> Non
         raise ConfigError(what, "--layer", f"Name one from 1, the bottom one, to {layers}.")
 
 
-class Seen(NamedTuple):
+class LayerLooks(NamedTuple):
     """Where a batch looked: each layer of the decoder, and each layer of the encoder in the source itself."""
 
     decoder: Sequence[Looks]

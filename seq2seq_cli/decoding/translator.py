@@ -19,7 +19,7 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
-from seq2seq_cli.decoding.attentions import AttentionLayers, Seen
+from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
@@ -197,8 +197,8 @@ class Translator:
     @cached_property
     def attention_layers(self) -> AttentionLayers:
         """The layers and heads of this model that have attention weights."""
-        seen = self._seen([_Pair(Sentence("", []), [])], self._run.inwards())
-        return seen.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder == "rnn")
+        looks = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
+        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder == "rnn")
 
     def looked_into(
         self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis], within: bool = True
@@ -213,13 +213,13 @@ class Translator:
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             check()
-            seen = self._seen([pairs[i] for i in batch], run)
+            looks = self._layer_looks([pairs[i] for i in batch], run)
             looked = []
             for row, i in enumerate(batch):
                 known = hypotheses[i].alignment  # in which unknown pieces may be spelled as in a line that was given
                 pieces = hypotheses[i].pieces if known is None else known.target_pieces[:-1]
                 spelling = Spelling(self.subwords, self.config, sentences[i])
-                looked.append(replace(hypotheses[i], attentions=seen.attentions(row, pieces, spelling)))
+                looked.append(replace(hypotheses[i], attentions=looks.attentions(row, pieces, spelling)))
             return looked
 
         cut = square_batches(
@@ -229,14 +229,14 @@ class Translator:
         return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
-    def _seen(self, pairs: list[_Pair], run: Pass) -> Seen:
+    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:
         """Where each layer looks when it reads these translations."""
         inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             sources = self.model.encode(inputs, run)
             forced = self.model.forced(target, self.model.begin(sources, run), run)
-            return Seen(forced.output.looks, sources[SHOWN].looks if run.inward else ())
+            return LayerLooks(forced.output.looks, sources[SHOWN].looks if run.inward else ())
 
     @property
     def _cores(self) -> int:

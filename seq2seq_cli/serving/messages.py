@@ -32,7 +32,7 @@ class Question(Message):
     """With `alignment`: also where each layer and head looked, the encoder's self-attention included."""
 
 
-class Layers(Message):
+class LayersLooked(Message):
     """Where each layer looked, the bottom layer first: the mean of its heads, and each of them."""
 
     cross_attention: list[LayerView]
@@ -50,7 +50,7 @@ class Looked(Message):
     target: list[str]
     heads: Annotated[list[Head], Field(max_length=1)]
     """One, or none for a model without attention."""
-    layers: Layers | None = None
+    layers: LayersLooked | None = None
     """Where they were asked for."""
 
 
@@ -79,7 +79,7 @@ class Answer(Message):
     """In the order the runs were asked in."""
 
 
-class Attentions(Message):
+class LayerHeads(Message):
     """How many heads each layer has, the bottom layer first; 0 where its weights are not those of heads."""
 
     cross_attention: list[int]
@@ -101,7 +101,7 @@ class RunDescription(Message):
     precision: str
     beam: int
     """Beam width where a request names none."""
-    layers: Attentions
+    layers: LayerHeads
     """The layers and heads that a request with `layers` is told of."""
     trained_on: int
     """Most pieces of a sentence that the model was trained on."""

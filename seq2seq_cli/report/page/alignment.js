@@ -53,9 +53,8 @@ const alignmentOf = (() => {
   function alignmentOf(view, more) {
     const usual = { kind: CROSS, layer: more?.layers.shown, head: 0 }; // layers are counted from 1, head 0 is the mean of all
     const layers = more?.layers ?? { [CROSS]: [], [SELF]: [] };
-    const root = shownOf(view, CROSS, view.heads[0], "", null);
     const several = layers[SELF].length || layers[CROSS].length > 1 || layers[CROSS].some((heads) => heads);
-    return several ? chooserOf(view, layers, more.ask, usual, root) : root.element;
+    return several ? chooserOf(view, layers, more.ask, usual) : shownOf(view, CROSS, view.heads[0], "", null).element;
   }
 
   function shownOf(view, kind, head, name, place) {
@@ -76,22 +75,19 @@ const alignmentOf = (() => {
   }
 
   // The alignment below the controls that choose which attention it shows.
-  function chooserOf(view, layers, ask, usual, first) {
+  function chooserOf(view, layers, ask, usual) {
     const isUsual = (pick) => Object.keys(usual).every((name) => pick[name] === usual[name]);
     let pick = picks.get(view.run) ?? usual;
-    let [root, shown] = [first, { kind: CROSS }];
-    const [kinds, layer, head] = ["Attention", "Layer", "Head"].map((name) => {
+    let [root, shown] = [{ element: element("div"), chosen: () => null }, {}];
+    const controls = ["Attention", "Layer", "Head"].map((title) => {
       const select = element("select");
-      select.name = name.toLowerCase();
-      return select;
+      select.name = title.toLowerCase();
+      return { select, label: element("label", "", element("span", "", title), " ", select) };
     });
+    const [kinds, layer, head] = controls.map(({ select }) => select);
     const problem = element("p", "told");
     problem.setAttribute("role", "alert");
-    const labels = [kinds, layer, head].map((select) => {
-      const name = select.name[0].toUpperCase() + select.name.slice(1);
-      return element("label", "", element("span", "", name), " ", select);
-    });
-    const bar = element("div", "attention-choice screen", ...labels);
+    const bar = element("div", "attention-choice screen", ...controls.map(({ label }) => label));
     bar.setAttribute("role", "group");
     bar.setAttribute("aria-label", "Which attention is shown");
     const whole = element("div", "", bar, problem, root.element);
@@ -104,41 +100,49 @@ const alignmentOf = (() => {
 
     function offer() {
       const heads = layers[pick.kind][pick.layer - 1] ?? 0;
-      kinds.replaceChildren(
-        optionOf(CROSS, "from target to source"), ...(layers[SELF].length ? [optionOf(SELF, "within the source (self)")] : []),
-      );
+      const itself = layers[SELF].length ? [optionOf(SELF, "within the source (self)")] : [];
+      kinds.replaceChildren(optionOf(CROSS, "from target to source"), ...itself);
       layer.replaceChildren(...layers[pick.kind].map((_, at) => {
         const isUsualOne = pick.kind === CROSS && at + 1 === usual.layer;
         return optionOf(at + 1, `${at + 1}${isUsualOne ? " (default)" : at ? "" : " (bottom)"}`);
       }));
       const each = Array.from({ length: heads }, (_, at) => optionOf(at + 1, String(at + 1)));
       head.replaceChildren(optionOf(0, `mean of ${heads}`), ...each);
-      for (const select of [kinds, layer, head]) select.parentNode.hidden = select.options.length < 2;
+      for (const { select, label } of controls) label.hidden = select.options.length < 2;
       [kinds.value, layer.value, head.value] = [pick.kind, pick.layer, pick.head];
     }
 
     async function show() {
       const wanted = pick;
-      offer();
       let found = view.heads[0];
+      offer();
       problem.textContent = "";
       if (!isUsual(wanted)) {
         whole.setAttribute("aria-busy", "true");
         try {
-          found = weightsOf(await ask(), wanted);
+          found = headOf(await ask(), wanted);
         } catch (error) {
-          if (wanted !== pick) return; // a later choice has taken its place
-          problem.textContent = error.message;
-          pick = usual;
-          offer();
-          found = view.heads[0];
+          if (wanted === pick) refuse(error.message);
+          return;
         }
-        if (pick !== wanted && pick !== usual) return;
-        whole.removeAttribute("aria-busy");
+        if (wanted !== pick) return; // a later choice has taken its place
       }
-      const again = shownOf(view, pick.kind, found, nameOf(pick), pick.kind === shown.kind ? root.chosen() : null);
+      whole.removeAttribute("aria-busy");
+      const place = wanted.kind === shown.kind ? root.chosen() : null;
+      const again = shownOf(view, wanted.kind, found, nameOf(wanted), place);
       root.element.replaceWith(again.element);
-      [root, shown] = [again, pick];
+      [root, shown] = [again, wanted];
+    }
+
+    function refuse(message) {
+      choose(usual);
+      problem.textContent = message;
+    }
+
+    function choose(wanted) {
+      pick = wanted;
+      picks.set(view.run, pick);
+      show();
     }
 
     // What is shown, in words: on paper there are no controls.
@@ -151,7 +155,7 @@ const alignmentOf = (() => {
       return text && `${text[0].toUpperCase()}${text.slice(1)}. `;
     }
 
-    const weightsOf = (told, wanted) => {
+    const headOf = (told, wanted) => {
       const { mean, heads } = told[wanted.kind][wanted.layer - 1];
       return wanted.head ? { ...mean, weights: heads[wanted.head - 1] } : mean;
     };
@@ -160,13 +164,11 @@ const alignmentOf = (() => {
       event.stopPropagation(); // whoever shows the alignment listens to other controls
       if (event.target === kinds) {
         const last = kinds.value === SELF ? layers[SELF].length : usual.layer;
-        pick = { kind: kinds.value, layer: last, head: 0 };
+        choose({ kind: kinds.value, layer: last, head: 0 });
       } else {
         const heads = layers[pick.kind][layer.value - 1] ?? 0;
-        pick = { kind: pick.kind, layer: Number(layer.value), head: Math.min(heads, Number(head.value)) };
+        choose({ kind: pick.kind, layer: Number(layer.value), head: Math.min(heads, Number(head.value)) });
       }
-      picks.set(view.run, pick);
-      show();
     });
     show();
     return whole;
