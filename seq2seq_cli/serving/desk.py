@@ -16,7 +16,7 @@ from seq2seq_cli.decoding.sentences import Details, Sentence
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.serving.limits import BATCH_TOKENS, MAX_PIECES, MAX_TEXT, MAX_WEIGHTS
-from seq2seq_cli.serving.messages import LayerHeads, Health, Question, RunDescription, Runs
+from seq2seq_cli.serving.messages import Health, LayerHeads, Question, RunDescription, Runs
 from seq2seq_cli.serving.models import Served
 from seq2seq_cli.serving.refusals import RefusedError
 from seq2seq_cli.serving.worker import Search, Worker
