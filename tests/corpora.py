@@ -89,7 +89,7 @@ class TinyCorpus:
             "decoding": {"beam": 3},
         }
         for name, section in sections.items():
-            values[name] = values[name] | section
+            values[name] = values.get(name, {}) | section
         return values
 
     def config(self, **sections: dict[str, object]) -> Config:
@@ -166,3 +166,27 @@ def trained_run(tiny_corpus: TinyCorpus, shared_by_workers: Path, tmp_path_facto
     made_once(shared_by_workers / "tiny-bahdanau", train)
     copy = tmp_path_factory.mktemp("runs") / "tiny-bahdanau"
     return Run(Path(shutil.copytree(shared_by_workers / "tiny-bahdanau", copy)))
+
+
+@pytest.fixture(scope="session")
+def transformer_run(tiny_corpus: TinyCorpus, shared_by_workers: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of Transformer layers (two and two, of two heads each), barely trained, for everyone to read and nobody to
+    change. Trained once; each process has a copy."""
+    from seq2seq_cli.training.experiment import experiment
+
+    layers: dict[str, object] = {
+        "encoder": "transformer", "decoder": "transformer", "embedding_size": 24, "hidden_size": 32, "encoder_layers": 2,
+        "decoder_layers": 2, "feed_forward_size": 48, "dropout": 0.1,
+    }  # fmt: skip
+    config = tiny_corpus.config(
+        model=layers, attention={"kind": "multi-head", "heads": 2, "layer": 1}, self_attention={"heads": 2},
+        training={"epochs": 3},
+    )  # fmt: skip
+
+    def train(directory: Path) -> None:
+        for _ in experiment(config, directory, resume=False, overwrite=False):
+            pass
+
+    made_once(shared_by_workers / "tiny-transformer", train)
+    copy = tmp_path_factory.mktemp("runs") / "tiny-transformer"
+    return Run(Path(shutil.copytree(shared_by_workers / "tiny-transformer", copy)))

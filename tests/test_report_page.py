@@ -118,6 +118,7 @@ def test_the_data_say_what_was_found(page: Page, tmp_path: Path) -> None:
     told = told_comparison(tmp_path)
     assert page.data == {
         "runs": ["<b>bahdanau", "<b>local-p", "<b>none"],
+        "layers": [None, None, None],
         "source_language": "de",
         "target_language": "en",
         "sentences": json.loads(json.dumps([one.to_json() for one in shown_sentences(told).sentences])),

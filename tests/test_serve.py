@@ -237,7 +237,9 @@ json_values = st.recursive(
 )
 near_misses = st.fixed_dictionaries(
     {"sentences": st.lists(st.text(st.characters(codec=None), max_size=20), max_size=3) | json_values},
-    optional={name: json_values | st.integers(1, 3) for name in ("nbest", "beam", "alignment", "runs", "other")},
+    optional={
+        name: json_values | st.integers(1, 3) for name in ("nbest", "beam", "alignment", "layers", "runs", "other")
+    },
 )
 
 
@@ -288,7 +290,8 @@ def test_what_is_served_is_described(shared: Running) -> None:
     assert told["limits"] == {
         "sentences": MAX_SENTENCES, "pieces": MAX_PIECES, "beam": MAX_BEAM, "text": MAX_TEXT, "weights": MAX_WEIGHTS,
     }  # fmt: skip
-    expected = {"attention": "bahdanau", "precision": "fp32", "trained_on": 100}
+    one_layer = {"cross_attention": [0], "self_attention": [], "shown": 1}
+    expected = {"attention": "bahdanau", "precision": "fp32", "trained_on": 100, "layers": one_layer}
     assert told["runs"] == [
         {"name": "one", "src": "xx", "tgt": "yy", "beam": 3} | expected,
         {"name": "two", "src": None, "tgt": None, "beam": 2} | expected,
@@ -302,7 +305,7 @@ def test_the_description_is_complete(shared: Running) -> None:
     operation = described["paths"]["/translate"]["post"]
     assert set(operation["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
     question = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment"}
+    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment", "layers"}
     assert question["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     schemas = described["components"]["schemas"]
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(described)):

@@ -160,20 +160,19 @@ def test_beam_search_keeps_where_each_hypothesis_looked(translator: Translator, 
 
 def test_one_head_may_be_looked_at(translator: Translator) -> None:
     model = untrained(translator, "multi-head", heads=2)
-    found = model.hypotheses(["ta nu ki"], settings(model, beam=2, max_length=5))[0][0]
-    targets = [target_ids(model, found)]
-    heads = []
-    for head in (0, 1):
-        alignment = model.score_pieces(["ta nu ki"], targets, Scoring(head=head))[0].alignment
-        assert alignment is not None
-        heads.append(alignment.weights_TS)
+    sentence, decoding = model.sentences(["ta nu ki"]), settings(model, beam=2, max_length=5)
+    found = model.search(sentence, decoding)[0][0]
+    attentions = model.looked_into(sentence, [found])[0].attentions
+    assert attentions is not None
+    layers = model.attention_layers
+    heads = [layers.pick(False, None, head).of(attentions).weights_TS for head in (1, 2)]
     assert found.alignment is not None
     np.testing.assert_allclose(sum(heads) / 2, found.alignment.weights_TS, atol=1e-5)
     assert np.abs(heads[0] - heads[1]).max() > 0.01
     with pytest.raises(ConfigError, match=r"there is no head 3: this model's attention has 2 heads\."):
-        model.score_pieces(["ta nu ki"], targets, Scoring(head=2))
+        layers.pick(False, None, 3)
     with pytest.raises(ConfigError, match="has no heads of which one could be shown"):
-        translator.score_pieces(["ta nu ki"], targets, Scoring(head=0))
+        translator.attention_layers.pick(False, None, 1)
 
 
 def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:

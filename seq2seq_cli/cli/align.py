@@ -50,6 +50,12 @@ def align(
             help="Take how well each source word explains the target word into account, or the attention alone.",
         ),
     ] = True,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            help="The run's layer that is aligned by, of a Transformer decoder; default: attention.layer.", min=1
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
@@ -99,7 +105,7 @@ def align(
     for note in notes:
         console.notice(note)
     backward = None
-    forward = opening.load_attending(opened, device, precision)
+    forward = opening.load_attending(opened, device, precision, layer)
     if reverse_run is not None:
         reverse = open_run(reverse_run)
         check_reverse(opened, reverse)

@@ -76,6 +76,8 @@ def evaluate(
     for evaluation in comparison.evaluations:
         if evaluation.diagnostics is not None:
             console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")
+        for line in evaluation.layer_lines:
+            console.notice(line)
     for run in opened:
         console.notice(f"translations and scores: {run.decodes}")
     files.write(comparison)

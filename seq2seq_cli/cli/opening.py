@@ -24,16 +24,21 @@ def chosen_run(directory: Path | None) -> Run:
     return run
 
 
-def load_attending(run: Run, device: str, precision: str) -> Translator:
-    """The model of a run. Raises RunError where it has no attention to look at."""
+def load_attending(run: Run, device: str, precision: str, layer: int | None = None) -> Translator:
+    """The model of a run, whose alignments show the ``layer`` of a Transformer decoder (None: as its settings say).
+    Raises RunError where it has no attention to look at, ConfigError where it has no such layer."""
+    from seq2seq_cli.config.loading import load
+    from seq2seq_cli.decoding.attentions import require_layer
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.errors import RunError
 
-    translator = Translator.load(run.directory, device, precision)
-    if not translator.config.attention.row.attends:
+    config = load(run.config)
+    if not config.attention.row.attends:
         hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
-        raise RunError(f"attention kind {translator.config.attention.kind} gives no weights.", str(run.directory), hint)
-    return translator
+        raise RunError(f"attention kind {config.attention.kind} gives no weights.", str(run.directory), hint)
+    if layer is not None:
+        require_layer(layer, config.model.decoder_depth, itself=False, recurrent=config.model.decoder == "rnn")
+    return Translator.of(run, load(run.config, flags={"attention.layer": layer}), device, precision)
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +19,25 @@ def plot(
     ] = None,
     run: options.RunOption = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Show subword pieces, not words.")] = False,
+    itself: Annotated[
+        bool, typer.Option("--self", help="Self-attention of the encoder, source by source, of a Transformer.")
+    ] = False,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            help="A Transformer's layer, 1 at the bottom; default: attention.layer, with --self the last.", min=1
+        ),
+    ] = None,
     head: Annotated[
-        int | None, typer.Option(help="One head of multi-head attention, 1 the first; default: their mean.", min=1)
+        int | None, typer.Option(help="One head of several, 1 the first; default: their mean.", min=1)
     ] = None,
     beam: options.Beam = None,
     device: options.Device = "auto",
 ) -> None:
     """Draw the attention of one sentence: source words across, target words down.
 
-    With -o the numbers are written beside the picture, as JSON.
+    With --self: how the words of the source look at each other; the words that look stand down the side. With -o the
+    numbers are written beside the picture, as JSON.
 
     Examples:
 
@@ -35,36 +46,48 @@ def plot(
         seq2seq plot "Ein Hund schläft." --target "A dog is asleep."
 
         seq2seq plot --run runs/multi-head "Ein Hund schläft." --head 2
+
+        seq2seq plot --run runs/transformer "Ein Hund schläft." --self --layer 2 --head 1 -o self.png
     """
+    alone = "would change nothing with --self, which shows the source alone"
+    checks.refuse(itself, {"--target": target, "--beam": beam}, alone)
     opened = opening.chosen_run(run)
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.text import clean
     from seq2seq_cli.decoding.sentences import BEST
-    from seq2seq_cli.decoding.translator import Scoring
+    from seq2seq_cli.decoding.translator import Translator, nothing
     from seq2seq_cli.errors import DataError
     from seq2seq_cli.report.terminal import terminal_heatmap
 
-    translator = opening.load_attending(opened, device, "fp32")
+    translator = (
+        Translator.load(opened.directory, device, "fp32") if itself else opening.load_attending(opened, device, "fp32")
+    )
+    layers = translator.attention_layers
+    picked = layers.pick(itself, layer, head)
     sentence, target = checks.text_argument(sentence, "SENTENCE"), checks.text_argument(target, "--target")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
-    scoring = Scoring(head=None if head is None else head - 1)
-    if target is None:
+    sentences = translator.sentences([sentence], BEST)
+    if itself:
+        hypothesis = replace(nothing(), text=sentence)
+    elif target is None:
         settings = opening.decoding_settings(translator.config, beam=beam)
-        hypothesis = translator.search(translator.sentences([sentence], BEST), settings)[0][0]
-        if head is not None:
-            ids = translator.subwords.tgt.ids(list(hypothesis.pieces))
-            hypothesis = translator.score_pieces([sentence], [ids], scoring)[0]
+        hypothesis = translator.search(sentences, settings)[0][0]
     else:
-        hypothesis = translator.score([sentence], [target], scoring)[0]
-    assert hypothesis.alignment is not None
+        hypothesis = translator.score([sentence], [target])[0]
+    alignment, title = hypothesis.alignment, hypothesis.text
+    if itself or layer is not None or head is not None:
+        attentions = translator.looked_into(sentences, [hypothesis])[0].attentions
+        assert attentions is not None
+        alignment, title = picked.of(attentions), f"{title} ({layers.name(picked)})"
+    assert alignment is not None
     if output is None:
-        console.out().print(terminal_heatmap(hypothesis.alignment, merge=not pieces))
-        console.notice(hypothesis.text)
+        console.out().print(terminal_heatmap(alignment, merge=not pieces))
+        console.notice(title)
         return
     from seq2seq_cli.report.heatmaps import save_picture
 
-    for warning in save_picture(hypothesis.alignment, output, hypothesis.text, merge=not pieces):
+    for warning in save_picture(alignment, output, title, merge=not pieces):
         console.warn(warning)
-    console.notice(f"{hypothesis.text}\nwritten to {output} and {output.with_suffix('.json')}")
+    console.notice(f"{title}\nwritten to {output} and {output.with_suffix('.json')}")

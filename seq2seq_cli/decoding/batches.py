@@ -31,6 +31,18 @@ def batches(lengths: Sequence[int], settings: DecodingConfig) -> Iterator[list[i
         yield batch
 
 
+def square_batches(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """The numbers of the sentences in each batch, the longest first, such that the squares of the longest sentence's
+    length are at most ``most`` together. A single sentence always may come."""
+    cut: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if cut and (len(cut[-1]) + 1) * lengths[cut[-1][0]] ** 2 <= most:
+            cut[-1].append(i)
+        else:
+            cut.append([i])
+    return cut
+
+
 def even_batches(lengths: Sequence[int], settings: DecodingConfig) -> list[list[int]]:
     """The same in batches of equal size, as nearly as lengths allow, and in so many that two cores, or four, have equal
     shares of them. However many cores there are, the batches are the same: what is beside a sentence may change the

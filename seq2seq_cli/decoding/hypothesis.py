@@ -12,7 +12,7 @@ class Alignment:
 
     ``weights_TS`` is float32. ``centre_T`` (positions, real-valued) and ``radius`` describe the window of a local
     mechanism: row t may see the columns from centre_T[t] - radius to centre_T[t] + radius. Both are None for a global
-    one.
+    one. ``itself``: whether the source looked at itself; its pieces then stand on both sides.
     """
 
     source_pieces: tuple[str, ...]
@@ -20,6 +20,27 @@ class Alignment:
     weights_TS: np.ndarray
     centre_T: np.ndarray | None = None
     radius: int | None = None
+    itself: bool = False
+
+
+@dataclass(frozen=True)
+class LayerAttention:
+    """Where a layer looked: ``mean``, the mean of its heads, and each of the ``heads``; none where it has no heads."""
+
+    mean: Alignment
+    heads: tuple[Alignment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attentions:
+    """Where all layers looked while one sentence was translated, the bottom layer first.
+
+    ``cross``: the decoder's layers, in the source; empty for a model without attention. ``itself``: the encoder's layers,
+    in the source as well; empty where these are RNNs.
+    """
+
+    cross: tuple[LayerAttention, ...]
+    itself: tuple[LayerAttention, ...]
 
 
 @dataclass(frozen=True)
@@ -27,7 +48,8 @@ class Hypothesis:
     """One translation.
 
     ``log_prob`` is the natural log-probability of its pieces and ``</s>``; ``score`` is log_prob / length^alpha,
-    what the search ranks by. ``alignment`` is None for a model without attention.
+    what the search ranks by. ``alignment`` is None for a model without attention. ``attentions``: what every layer and
+    head looked at, where that was asked for; ``alignment`` is the mean of one of the decoder's layers.
     """
 
     text: str
@@ -35,6 +57,7 @@ class Hypothesis:
     log_prob: float
     score: float
     alignment: Alignment | None
+    attentions: Attentions | None = None
 
     @property
     def shown_score(self) -> str:

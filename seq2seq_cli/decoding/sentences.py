@@ -10,13 +10,14 @@ class Details:
     """What is made of the hypotheses that a search finds for a sentence. (Making what nobody needs would cost time.)
 
     The ``best`` so many are returned (None: all), always with pieces and scores, and with ``text`` ("" where it is not
-    wanted) and ``alignment`` (None where it is not wanted). ``replace_unknown``: each ``<unk>`` in a text becomes the
-    source word that it attended to most.
+    wanted) and ``alignment`` (None where it is not wanted). ``attentions``: also where every layer and head looked.
+    ``replace_unknown``: each ``<unk>`` in a text becomes the source word that it attended to most.
     """
 
     best: int | None = None
     text: bool = True
     alignment: bool = True
+    attentions: bool = False
     replace_unknown: bool = False
 
 

@@ -54,15 +54,30 @@ class Spelling:
     def alignment(self, target_pieces: tuple[str, ...], trace: Trace) -> Alignment | None:
         """Where the steps looked that wrote ``target_pieces``, and the last step, which wrote ``</s>``. None for a
         model without attention."""
+        return self.aligned(target_pieces, trace) if trace.weights_RS.shape[-1] else None
+
+    def aligned(self, target_pieces: tuple[str, ...], trace: Trace) -> Alignment:
+        """The same for a model with attention."""
         weights_TS, centre_T = trace
-        if weights_TS.shape[-1] == 0:
-            return None
         return Alignment(
             source_pieces=self._source_pieces,
             target_pieces=(*target_pieces, END),
             weights_TS=self._weights(weights_TS),
             centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
             radius=local_radius(self.config.attention),
+        )
+
+    def of_itself(self, weights_TS: Tensor) -> Alignment:
+        """Where the source looked in itself. Rows of padding are left out."""
+        numbers, pieces = self.config.self_attention.numbers, self._source_pieces
+        local = numbers.window == "local"
+        return Alignment(
+            source_pieces=pieces,
+            target_pieces=pieces,
+            weights_TS=self._weights(weights_TS)[: len(pieces)],
+            centre_T=np.arange(len(pieces), dtype=np.float32) if local else None,
+            radius=numbers.radius if local else None,
+            itself=True,
         )
 
     def _weights(self, weights_TS: Tensor) -> np.ndarray:

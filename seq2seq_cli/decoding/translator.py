@@ -19,7 +19,8 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
-from seq2seq_cli.decoding.batches import even_batches
+from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
+from seq2seq_cli.decoding.batches import even_batches, square_batches
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
@@ -30,11 +31,12 @@ from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
-from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
+from seq2seq_cli.errors import DataError, UnsearchableError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.types import SHOWN
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
@@ -67,18 +69,18 @@ class Scoring:
     """How given translations are scored, and what is made of them besides.
 
     ``alpha``: of the length penalty (None: the run's own). ``text`` and ``alignment`` as in ``Details``. An alignment
-    shows the attention weights; with ``posterior``, `posterior_weights` instead; with ``head``, the weights of this
-    head alone (0 the first).
+    shows the attention weights; with ``posterior``, `posterior_weights` instead.
     """
 
     alpha: float | None = None
     text: bool = True
     alignment: bool = True
     posterior: bool = False
-    head: int | None = None
 
 
 DEFAULT_SCORING = Scoring()
+MOST_WEIGHTS = 8_000_000
+"""Most attention weights, of all layers and heads, that are looked at at once: 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,58 @@ class Translator:
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
         for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
             results[places[i]] = hypotheses
+        looking = [(i, one) for i in places if sentences[i].details.attentions for one in results[i]]
+        if looking:
+            seen = iter(self.looked_into([sentences[i] for i, _ in looking], [one for _, one in looking]))
+            results = [
+                [next(seen) for _ in found] if sentence.ids and sentence.details.attentions else found
+                for sentence, found in zip(sentences, results, strict=True)
+            ]
         return results
+
+    @cached_property
+    def attention_layers(self) -> AttentionLayers:
+        """The layers and heads of this model that have attention weights."""
+        looks = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
+        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder == "rnn")
+
+    def looked_into(
+        self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis], within: bool = True
+    ) -> list[Hypothesis]:
+        """The same hypotheses, one for each of the sentences, with their ``attentions``: by forced decoding, which sees
+        what the search saw, as that keeps one layer only. Unless ``within``, without self-attention."""
+        pairs = [
+            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
+            for sentence, one in zip(sentences, hypotheses, strict=True)
+        ]
+        run = self._run.inwards() if within else self._run
+
+        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
+            check()
+            looks = self._layer_looks([pairs[i] for i in batch], run)
+            looked = []
+            for row, i in enumerate(batch):
+                known = hypotheses[i].alignment  # in which unknown pieces may be spelled as in a line that was given
+                pieces = hypotheses[i].pieces if known is None else known.target_pieces[:-1]
+                spelling = Spelling(self.subwords, self.config, sentences[i])
+                looked.append(replace(hypotheses[i], attentions=looks.attentions(row, pieces, spelling)))
+            return looked
+
+        cut = square_batches(
+            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights)
+        )
+        found = compute_all(compute, cut, self._cores, lambda _: None)
+        return [found[i] for i in range(len(pairs))]
+
+    @torch.inference_mode()
+    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:
+        """Where each layer looks when it reads these translations."""
+        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        target = target_of([pair.target for pair in pairs]).to(self.device)
+        with self.precision.autocast(self.device):
+            sources = self.model.encode(inputs, run)
+            forced = self.model.forced(target, self.model.begin(sources, run), run)
+            return LayerLooks(forced.output.looks, sources[SHOWN].looks if run.inward else ())
 
     @property
     def _cores(self) -> int:
@@ -216,8 +269,7 @@ class Translator:
     ) -> list[Hypothesis]:
         """As ``score``, for translations given as piece ids without ``</s>``.
 
-        Raises DataError where there are not as many targets as sources, ConfigError where there is no such head or
-        ``alpha`` is out of range.
+        Raises DataError where there are not as many targets as sources, ConfigError where ``alpha`` is out of range.
         """
         if len(sources) != len(targets):
             raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
@@ -240,7 +292,7 @@ class Translator:
             run = self.model.new_pass()
             forced = self.model.forced(target, self.model.start(inputs, run), run)
             log_prob_B, look = forced.log_probs(), forced.output.shown
-            weights_BTS = look.weights_BTS if scoring.head is None else _of_head(look.heads_BTHS, scoring.head)
+            weights_BTS = look.weights_BTS
             if scoring.alignment and scoring.posterior:
                 weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), check)
         scored = []
@@ -327,14 +379,6 @@ class _Pair(NamedTuple):
     @property
     def longest(self) -> int:
         return max(len(self.source.ids), len(self.target))
-
-
-def _of_head(heads_BTHS: Tensor | None, head: int) -> Tensor:
-    heads = 0 if heads_BTHS is None else heads_BTHS.shape[2]
-    if heads_BTHS is None or not 0 <= head < heads:
-        has = f"has {counted(heads, 'head')}" if heads else "has no heads of which one could be shown"
-        raise ConfigError(f"there is no head {head + 1}: this model's attention {has}.", "--head")
-    return heads_BTHS[:, :, head]
 
 
 def _require_numbers(log_probs: Sequence[float]) -> None:

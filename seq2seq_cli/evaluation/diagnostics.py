@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -113,27 +114,62 @@ class Diagnostics:
         return f"{self.verdict} ({self.figures})"
 
 
+class Measured(NamedTuple):
+    """What is measured of one translation: T figures of its steps (``moving_T`` none where there is a single step), X of
+    the source words, and where the target words look, W."""
+
+    entropy_T: np.ndarray
+    even_T: np.ndarray
+    largest_T: np.ndarray
+    end_T: np.ndarray
+    moving_T: np.ndarray
+    coverage_X: np.ndarray
+    centres_W: np.ndarray
+
+    @classmethod
+    def of(cls, alignment: Alignment | None) -> Measured | None:
+        """The figures of an alignment; None where there are no weights, where the translation is empty, or where weights
+        are NaN, or all zero at some step."""
+        if alignment is None or len(alignment.target_pieces) == 1:
+            return None
+        normal = _normalised(alignment)
+        if not np.isfinite(normal.weights_TS).all():
+            return None
+        weights_TS, grid = normal.weights_TS[:-1], by_words(normal)
+        return cls(
+            entropy_T=entropies(weights_TS),
+            even_T=_even_bits(by_pieces(normal)),
+            largest_T=weights_TS.max(1),
+            end_T=weights_TS[:, -1].copy(),
+            moving_T=moving_shares(weights_TS),
+            coverage_X=grid.weights_TS[:-1, :-1].sum(0),
+            centres_W=_centres(grid),
+        )
+
+
 def diagnose(alignments: Iterable[Alignment | None]) -> Diagnostics | None:
     """The figures of these translations; None where there are no weights, or all translations are empty. A translation
     is skipped if weights are NaN, or all zero at some step."""
-    worded = [_normalised(one) for one in alignments if one is not None and len(one.target_pieces) > 1]
-    written = [alignment for alignment in worded if np.isfinite(alignment.weights_TS).all()]
-    if not written:
+    return summed_up(map(Measured.of, alignments))
+
+
+def summed_up(every: Iterable[Measured | None]) -> Diagnostics | None:
+    """The figures of all translations together, of which at least one must have been measured (else None)."""
+    found = [measured for measured in every if measured is not None]
+    if not found:
         return None
-    steps = [alignment.weights_TS[:-1] for alignment in written]
-    grids = [by_words(alignment) for alignment in written]
-    moving_T = np.concatenate([moving_shares(weights_TS) for weights_TS in steps])
-    coverage_X = np.concatenate([grid.weights_TS[:-1, :-1].sum(0) for grid in grids])
+    moving_T = np.concatenate([one.moving_T for one in found])
+    coverage_X = np.concatenate([one.coverage_X for one in found])
     return Diagnostics(
-        sentences=len(written),
-        target_pieces=sum(map(len, steps)),
-        entropy_bits=_mean([entropies(weights_TS) for weights_TS in steps]),
-        even_bits=_mean([_even_bits(by_pieces(alignment)) for alignment in written]),
-        largest_weight=_mean([weights_TS.max(1) for weights_TS in steps]),
-        end_share=_mean([weights_TS[:, -1] for weights_TS in steps]),
+        sentences=len(found),
+        target_pieces=sum(len(one.entropy_T) for one in found),
+        entropy_bits=_mean([one.entropy_T for one in found]),
+        even_bits=_mean([one.even_T for one in found]),
+        largest_weight=_mean([one.largest_T for one in found]),
+        end_share=_mean([one.end_T for one in found]),
         moving_share=float(moving_T.mean()) if len(moving_T) else None,
         unattended_share=float((coverage_X < ATTENDED).mean()),
-        order_tau=kendall_tau([_centres(grid) for grid in grids]),
+        order_tau=kendall_tau([one.centres_W for one in found]),
     )
 
 

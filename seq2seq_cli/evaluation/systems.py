@@ -17,10 +17,12 @@ from seq2seq_cli.data.corpora import Form, languages
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
+from seq2seq_cli.decoding.attentions import AttentionLayers
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
+from seq2seq_cli.evaluation.by_layer import diagnose_layers
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import (
@@ -49,7 +51,8 @@ class Evaluation:
 
     ``decoding_seconds``: time for search and detokenisation, with the model already loaded. ``too_long``: how many
     lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
-    such as alignments.
+    such as alignments, of all layers and heads where there are several. ``layers``: the diagnostics of each layer of a
+    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are.
     """
 
     run: Run
@@ -69,11 +72,18 @@ class Evaluation:
     diagnostics: Diagnostics | None
     kept: dict[int, Hypothesis] = field(default_factory=dict)
     too_long: int = 0
+    layers: Sequence[Diagnostics | None] = ()
+    attention_layers: AttentionLayers | None = None
 
     @property
     def attends(self) -> bool:
         """Whether its kind of attention has weights at all."""
         return find(self.kind).attends
+
+    @property
+    def shown(self) -> int:
+        """The decoder's layer, from 1, that ``diagnostics`` are of."""
+        return 1 if self.attention_layers is None else self.attention_layers.shown
 
     @property
     def sentences_per_second(self) -> float:
@@ -99,6 +109,14 @@ class Evaluation:
         are = "test line is" if self.too_long == 1 else "test lines are"
         return [f"{self.too_long:,} {are} longer than {MOST_PIECES:,} pieces: left untranslated, and scored so."]
 
+    @property
+    def layer_lines(self) -> list[str]:
+        """The diagnostics of each layer in a line, for people."""
+        return [
+            f"layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
+            for number, found in enumerate(self.layers, start=1)
+        ]
+
     def to_json(self) -> dict[str, object]:
         """Plain keys; scores as numbers, with their intervals and signatures as keys of their own."""
         scores = self.scores.all
@@ -107,6 +125,12 @@ class Evaluation:
         record["signature"] = {score.name.lower(): score.signature for score in scores}
         record["text"] = CLEANING
         record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
+        if self.layers:
+            record["layers"] = [
+                {"layer": number, "shown": number == self.shown}
+                | {"diagnostics": None if found is None else found.to_json()}
+                for number, found in enumerate(self.layers, start=1)
+            ]
         return record | {
             "sentences": len(self.hypotheses),
             "parameters": self.parameters,
@@ -140,10 +164,12 @@ def evaluate_run(
     watch: Watch | None = None,
     instead: Instead = NOTHING,
     keep: Keep | None = None,
+    by_layer: bool = False,
 ) -> Evaluation:
     """Translate ``test``, score the translations, and write both into the run's ``decodes/``. If nothing is given
     ``instead`` of what is the run's own, also write ``eval.json``. A line of more than MOST_PIECES is left untranslated,
-    as by ``translate``. ``watch`` hears how far the search has come."""
+    as by ``translate``. ``watch`` hears how far the search has come. ``by_layer``: whether the attention of each layer of a
+    Transformer decoder is measured, which takes about a quarter of the time of the search."""
     settings = instead.decoding or translator.config.decoding
     own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = instead.tokenizer or own_tokenizer
@@ -169,8 +195,10 @@ def evaluate_run(
         training_minutes=minutes,
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
-        kept={} if keep is None else {row: found[row] for row in keep(test.src)},
+        kept={} if keep is None else _kept(translator, test.src, found, keep(test.src)),
         too_long=too_long,
+        layers=diagnose_layers(translator, test.src, found) if by_layer else (),
+        attention_layers=translator.attention_layers,
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
@@ -178,6 +206,19 @@ def evaluate_run(
     if not instead.another and instead.decoding is None and tokenizer == own_tokenizer:
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
+
+
+def _kept(
+    translator: Translator, lines: Sequence[str], found: Sequence[Hypothesis], rows: Sequence[int]
+) -> dict[int, Hypothesis]:
+    """What was found for these rows; with all layers and heads, where there is more than one to see."""
+    kept = {row: found[row] for row in rows}
+    if not translator.attention_layers.several:
+        return kept
+    sentences = zip(rows, translator.sentences([lines[row] for row in rows]), strict=True)
+    written = {row: sentence for row, sentence in sentences if sentence.ids and found[row].pieces}
+    looked = translator.looked_into(list(written.values()), [found[row] for row in written])
+    return kept | dict(zip(written, looked, strict=True))
 
 
 def _tokenizer(config: Config, test: Lines, given: TokenizerName | None = None) -> Tokenizer:
@@ -282,7 +323,7 @@ def compare_runs(
         settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
         instead = Instead(settings, chosen, another=changed or not entry.is_own(texts))
-        evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep))
+        evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
     p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []

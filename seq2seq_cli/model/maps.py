@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
 
@@ -219,6 +220,12 @@ class Pass:
         self.inward = inward
         self._made: dict[nn.Module, Any] = {}
         self._making = threading.RLock()
+
+    def inwards(self) -> Self:
+        """The same pass, with all that is prepared, in which is wanted where sentences looked in themselves as well."""
+        same = copy(self)
+        same.inward = True
+        return same
 
     def map(self, linear: Linear) -> Map:
         """The map of a linear layer."""

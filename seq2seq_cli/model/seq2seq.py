@@ -77,7 +77,10 @@ class Seq2Seq(nn.Module):
 
     def start(self, inputs: Inputs, run: Pass) -> Start:
         """What the decoder's layers read of the sources, and the decoder's state before the first step."""
-        sources = self.encode(inputs, run)
+        return self.begin(self.encode(inputs, run), run)
+
+    def begin(self, sources: Sources, run: Pass) -> Start:
+        """The same of sources that are encoded."""
         memories = self.decoder.prepare(sources, run)
         return Start(memories, self.decoder.begin(sources, memories, run))
 

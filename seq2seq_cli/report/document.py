@@ -105,8 +105,10 @@ def render(comparison: Comparison) -> str:
 
 
 def _sentence_data(comparison: Comparison, made: Provenance, told: ShownSentences) -> dict[str, object]:
+    layers = [evaluation.attention_layers for evaluation in comparison.evaluations]
     return {
         "runs": comparison.names,
+        "layers": [None if one is None else one.to_json() for one in layers],
         "source_language": _language(made.source_language),
         "target_language": _language(made.target_language),
         "sentences": [sentence.to_json() for sentence in told.sentences],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +24,16 @@ CELL = 0.32
 LONGEST_WORD = 30
 """Longest word in characters; longer ones (web addresses and the like) are cut."""
 WINDOW_COLOUR = "tab:red"
+
+
+class Sides(NamedTuple):
+    """What the sides of a picture are called."""
+
+    across: str
+    down: str
+
+
+SIDES, ITSELF = Sides("source", "target"), Sides("source: looked at", "source: looks")
 
 
 def save_picture(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
@@ -46,7 +56,7 @@ def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = Tru
     """
     grid = by_words(alignment) if merge else by_pieces(alignment)
     fonts = typeface([title, *grid.source, *grid.target])
-    save_figure(draw(grid, title, fonts), path)
+    save_figure(draw(grid, title, fonts, ITSELF if alignment.itself else SIDES), path)
     return fonts.warnings
 
 
@@ -77,7 +87,7 @@ def save_json(alignment: Alignment, path: Path, title: str) -> None:
     write_json(path, record)
 
 
-def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
+def draw(grid: Grid, title: str, fonts: Typeface, sides: Sides = SIDES) -> Figure:
     """The picture of ``grid``. It grows with the number of words, so that long sentences stay legible."""
     rows, columns = grid.weights_TS.shape
     figure = Figure(figsize=(CELL * columns, CELL * rows))
@@ -85,7 +95,7 @@ def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     mesh = axes.pcolormesh(grid.weights_TS, cmap="Blues", vmin=0, vmax=1, edgecolors="0.85", linewidth=0.4)
     axes.invert_yaxis()
-    _label(axes, grid, title, fonts)
+    _label(axes, grid, title, fonts, sides)
     if grid.seen_TS is not None:
         _outline(axes, grid.seen_TS)
     if grid.centre_T is not None:
@@ -95,7 +105,7 @@ def draw(grid: Grid, title: str, fonts: Typeface) -> Figure:
     return figure
 
 
-def _label(axes: Axes, grid: Grid, title: str, fonts: Typeface) -> None:
+def _label(axes: Axes, grid: Grid, title: str, fonts: Typeface, sides: Sides) -> None:
     # Without parse_math=False, words between two dollar signs would be set as formulae.
     style: dict[str, Any] = {"family": list(fonts.families), "parse_math": False, "fontsize": 10}
     axes.set_xticks(np.arange(len(grid.source)) + 0.5)
@@ -105,8 +115,8 @@ def _label(axes: Axes, grid: Grid, title: str, fonts: Typeface) -> None:
     axes.set_yticklabels(target, **style)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel("source")
-    axes.set_ylabel("target")
+    axes.set_xlabel(sides.across)
+    axes.set_ylabel(sides.down)
     lines = textwrap.wrap(title, width=max(40, 4 * len(grid.source)))
     axes.set_title(fonts.printable("\n".join(lines)), loc="left", **style)
 

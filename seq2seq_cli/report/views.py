@@ -10,22 +10,26 @@ import numpy as np
 
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.data.words import words_of_pieces
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
 from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
 """Decimals of a weight: more than anyone reads, at half the page's size."""
 
 
+Weights = list[list[float | None]]
+"""A row for each word that looks, a column for each word looked at; None where a weight is NaN."""
+
+
 @dataclass(frozen=True)
 class Head:
-    """Attention weights, a row for each target word, a column for each source word; None where a weight is NaN.
+    """Attention weights, a row for each target word, a column for each source word.
 
     A local mechanism adds, for each row, its ``centres`` (p_t, in columns, 0 the first) and ``windows`` (stretches of
     columns that were seen, as first and last column), and its ``radius`` D in pieces.
     """
 
-    weights: list[list[float | None]]
+    weights: Weights
     centres: list[float | None] | None = None
     windows: list[list[tuple[int, int]]] | None = None
     radius: int | None = None
@@ -36,37 +40,83 @@ class Head:
 
 
 @dataclass(frozen=True)
+class LayerView:
+    """Where a layer looked: the ``mean`` of its heads, and the weights of each of its ``heads``, none where it has none.
+    Centres and windows of a local mechanism are the same for all of them."""
+
+    mean: Head
+    heads: list[Weights]
+
+    @classmethod
+    def of(cls, layer: LayerAttention) -> LayerView:
+        """From word to word."""
+        mean = _head(by_words(layer.mean), layer.mean.radius)
+        return cls(mean, [_rounded_rows(by_words(head)) for head in layer.heads])
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys."""
+        return {"mean": self.mean.to_json(), "heads": self.heads}
+
+
+@dataclass(frozen=True)
+class LayerViews:
+    """Where all layers looked, the bottom layer first: ``cross_attention``, from the target to the source, and
+    ``self_attention``, from the source to itself, in which rows are source words, too."""
+
+    cross_attention: list[LayerView]
+    self_attention: list[LayerView]
+
+    @classmethod
+    def of(cls, attentions: Attentions) -> LayerViews:
+        """From word to word."""
+        return cls(*(list(map(LayerView.of, layers)) for layers in (attentions.cross, attentions.itself)))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys."""
+        return {name: [layer.to_json() for layer in layers] for name, layers in vars(self).items()}
+
+
+@dataclass(frozen=True)
 class TranslationView:
     """A run's translation of one sentence, word by word, ``</s>`` last on both sides. ``head``: where the model looked;
-    None for a model without attention."""
+    None for a model without attention. ``layers``: where each of its layers and heads looked, if that was asked for."""
 
     run: str
     text: str
     source: tuple[str, ...]
     target: tuple[str, ...]
     head: Head | None
+    layers: LayerViews | None = None
 
     @classmethod
     def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
         """From the ``hypothesis`` of a run, called ``run``, for the line ``source``."""
+        layers = None if hypothesis.attentions is None else LayerViews.of(hypothesis.attentions)
         if hypothesis.alignment is None:
             target = words_of_pieces((*hypothesis.pieces, END)).texts
-            return cls(run, hypothesis.text, (*source.split(), END), target, None)
+            itself = () if hypothesis.attentions is None else hypothesis.attentions.itself
+            words = by_words(itself[0].mean).source if itself else (*source.split(), END)
+            return cls(run, hypothesis.text, words, target, None, layers)
         grid = by_words(hypothesis.alignment)
-        return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, hypothesis.alignment.radius))
+        return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, hypothesis.alignment.radius), layers)
 
     def to_json(self) -> dict[str, object]:
         """Plain keys, with numbers that JSON can hold. The head is in a list, ``heads``, which is empty where there is
-        none."""
-        told = {name: value for name, value in vars(self).items() if name != "head"}
-        return told | {"heads": [] if self.head is None else [self.head.to_json()]}
+        none. There are ``layers`` only where these were asked for."""
+        told = {name: value for name, value in vars(self).items() if name not in ("head", "layers")}
+        told |= {"heads": [] if self.head is None else [self.head.to_json()]}
+        return told if self.layers is None else told | {"layers": self.layers.to_json()}
 
 
 def _head(grid: Grid, radius: int | None) -> Head:
-    weights = [_rounded(row_S) for row_S in grid.weights_TS]
+    weights = _rounded_rows(grid)
     if grid.seen_TS is None or grid.centre_T is None:
         return Head(weights)
     return Head(weights, _rounded(grid.centre_T), [_stretches(row_S) for row_S in grid.seen_TS], radius)
+
+
+def _rounded_rows(grid: Grid) -> Weights:
+    return [_rounded(row_S) for row_S in grid.weights_TS]
 
 
 def _rounded(numbers: np.ndarray) -> list[float | None]:

@@ -16,7 +16,7 @@ from seq2seq_cli.decoding.sentences import Details, Sentence
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.serving.limits import BATCH_TOKENS, MAX_PIECES, MAX_TEXT, MAX_WEIGHTS
-from seq2seq_cli.serving.messages import Health, Question, RunDescription, Runs
+from seq2seq_cli.serving.messages import Health, LayerHeads, Question, RunDescription, Runs
 from seq2seq_cli.serving.models import Served
 from seq2seq_cli.serving.refusals import RefusedError
 from seq2seq_cli.serving.worker import Search, Worker
@@ -44,10 +44,10 @@ class Desk:
         jobs: list[Future[list[list[Hypothesis]]]] = []
         try:
             runs = self._runs(question)
-            _check_beam(question)
+            _check_options(question)
             # In a thread, like everything that would hold up the event loop.
             read = await asyncio.to_thread(_tokenised, runs, question)
-            _check_size(question, read)
+            _check_size(question, runs, read)
             for run, sentences in zip(runs, read, strict=True):
                 jobs.append(self.worker.submit(Search(run.name, _settings(run, question)), sentences))
             found = await asyncio.gather(*map(asyncio.wrap_future, jobs))
@@ -88,11 +88,14 @@ def _describe(run: Served) -> RunDescription:
         tgt=run.tgt,
         precision=run.translator.precision.name,
         beam=config.decoding.beam,
+        layers=LayerHeads.model_validate(run.translator.attention_layers.to_json()),
         trained_on=config.data.max_length,
     )
 
 
-def _check_beam(question: Question) -> None:
+def _check_options(question: Question) -> None:
+    if question.layers and not question.alignment:
+        raise RefusedError(422, "layers are part of an alignment. Ask for that as well.", "layers")
     if question.beam is not None and question.beam < question.nbest:
         what = f"{question.nbest} translations need a beam of at least as many, not {question.beam}."
         raise RefusedError(422, what, "nbest", question.beam)
@@ -107,7 +110,7 @@ def _settings(run: Served, question: Question) -> DecodingConfig:
 
 def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
     """The sentences as tokenised by each run. Raises RefusedError where one has too many pieces."""
-    details = Details(best=question.nbest, alignment=question.alignment)
+    details = Details(best=question.nbest, alignment=question.alignment, attentions=question.layers)
     read = [run.translator.sentences(question.sentences, details) for run in runs]
     for run, sentences in zip(runs, read, strict=True):
         for sentence in sentences:
@@ -117,13 +120,17 @@ def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence
     return read
 
 
-def _check_size(question: Question, read: list[list[Sentence]]) -> None:
+def _check_size(question: Question, runs: Sequence[Served], read: list[list[Sentence]]) -> None:
     """Raises RefusedError where the answer might become too large: a translation can be twice as long as its source."""
     if question.alignment:
         power, limit, of = 2, MAX_WEIGHTS, "squares of the pieces"
     else:
         power, limit, of = 1, MAX_TEXT, "pieces"
-    size = question.nbest * sum(len(sentence.ids) ** power for sentences in read for sentence in sentences)
+    each = [max(1, run.translator.attention_layers.weights) if question.layers else 1 for run in runs]
+    if question.layers:
+        of += " times layers and heads"
+    sizes = [sum(len(sentence.ids) ** power for sentence in sentences) for sentences in read]
+    size = question.nbest * sum(weights * one for weights, one in zip(each, sizes, strict=True))
     if size > limit:
         what = f"{of} of all sentences for all runs, times nbest, are {size:,}; it takes {limit:,} at a time."
         raise RefusedError(422, what, "sentences", limit)

@@ -15,7 +15,7 @@ MAX_TEXT = 100_000
 answer can have about twice as many."""
 MAX_WEIGHTS = 2_000_000
 """Most squares of the pieces of a request with alignment: summed and multiplied likewise. An alignment has a weight for
-each pair of words."""
+each pair of words; with all layers, one for each layer and each head."""
 BATCH_TOKENS = 4000
 """Source positions times (beam + 1) decoded together, if the run's own setting is not less. Four such batches take a
 seventh longer than one batch of all sentences; but the first quarter of those who wait, and whoever comes meanwhile,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seq2seq_cli.report.views import Head
+from seq2seq_cli.report.views import Head, LayerView
 from seq2seq_cli.serving.limits import MAX_BEAM, MAX_PIECES, MAX_SENTENCES, MAX_TEXT, MAX_WEIGHTS
 
 
@@ -28,6 +28,17 @@ class Question(Message):
     """Beam width, at least `nbest`; default: the run's own, or as many as `nbest` asks for."""
     alignment: bool = False
     """Also tell where the model looked."""
+    layers: bool = False
+    """With `alignment`: also where each layer and head looked, the encoder's self-attention included."""
+
+
+class LayersLooked(Message):
+    """Where each layer looked, the bottom layer first: the mean of its heads, and each of them."""
+
+    cross_attention: list[LayerView]
+    """Of the decoder; a row a target word, a column a source word."""
+    self_attention: list[LayerView]
+    """Of the encoder; rows and columns are source words. Empty where it is an RNN."""
 
 
 class Looked(Message):
@@ -39,6 +50,8 @@ class Looked(Message):
     target: list[str]
     heads: Annotated[list[Head], Field(max_length=1)]
     """One, or none for a model without attention."""
+    layers: LayersLooked | None = None
+    """Where they were asked for."""
 
 
 class Translated(Message):
@@ -66,6 +79,17 @@ class Answer(Message):
     """In the order the runs were asked in."""
 
 
+class LayerHeads(Message):
+    """How many heads each layer has, the bottom layer first; 0 where its weights are not those of heads."""
+
+    cross_attention: list[int]
+    """Of the decoder."""
+    self_attention: list[int]
+    """Of the encoder."""
+    shown: int
+    """The decoder's layer, from 1, that an alignment without `layers` shows."""
+
+
 class RunDescription(Message):
     name: str
     attention: str
@@ -77,6 +101,8 @@ class RunDescription(Message):
     precision: str
     beam: int
     """Beam width where a request names none."""
+    layers: LayerHeads
+    """The layers and heads that a request with `layers` is told of."""
     trained_on: int
     """Most pieces of a sentence that the model was trained on."""
 
@@ -88,7 +114,8 @@ class Limits(Message):
     text: int = MAX_TEXT
     """Of a request without alignment: pieces, summed over sentences and runs, times `nbest`."""
     weights: int = MAX_WEIGHTS
-    """Of a request with alignment: squares of the pieces, summed over sentences and runs, times `nbest`."""
+    """Of a request with alignment: squares of the pieces, summed over sentences and runs, times `nbest`; with `layers`,
+    each times the layers and heads of the run: the sum of `heads + 1` over its layers."""
 
 
 class Runs(Message):

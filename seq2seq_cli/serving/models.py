@@ -41,6 +41,7 @@ def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[
 def _ready(translator: Translator) -> Translator:
     """The same, with what its searches need: now, so that no request waits for it or finds that it is missing."""
     translator.get_ready(translator.config.decoding)
+    _ = translator.attention_layers
     return translator
 
 

@@ -5,6 +5,11 @@
 // sides; head = { weights: [row a target word][a source word], and of a local mechanism: centres: [column],
 // windows: [[[first, last column]]], radius: pieces }. A model without attention has no heads.
 //
+// alignmentOf(view, more) lets layer and head be chosen where there are several, and the encoder's self-attention where
+// there is such a thing: more = { layers, ask }. `layers` says how many heads each layer has: { cross_attention: [heads],
+// self_attention: [heads], shown: the number, from 1, of the layer that view.heads are of }. `ask()` promises their weights,
+// { cross_attention: [layer], self_attention: [layer] }, layer = { mean: head, heads: [weights] }.
+//
 // Text becomes text nodes only, so nothing in it is ever markup.
 "use strict";
 
@@ -33,23 +38,143 @@ const alignmentOf = (() => {
     return line;
   }
 
-  function alignmentOf(view) {
+  const CROSS = "cross_attention";
+  const SELF = "self_attention";
+  const TITLES = {
+    [CROSS]: { source: "Source words", target: "Target words" },
+    [SELF]: { source: "Source words looked at", target: "Source words that look" },
+  };
+  const ROWS = {
+    [CROSS]: "a row a target word, a column a source word",
+    [SELF]: "a row a source word that looks, a column a source word looked at",
+  };
+  const picks = new Map(); // of each run, so that the next sentence is shown in the same way
+
+  function alignmentOf(view, more) {
+    const usual = { kind: CROSS, layer: more?.layers.shown, head: 0 }; // layers are counted from 1, head 0 is the mean of all
+    const layers = more?.layers ?? { [CROSS]: [], [SELF]: [] };
+    const several = layers[SELF].length || layers[CROSS].length > 1 || layers[CROSS].some((heads) => heads);
+    return several ? chooserOf(view, layers, more.ask, usual) : shownOf(view, CROSS, view.heads[0], "", null).element;
+  }
+
+  function shownOf(view, kind, head, name, place) {
     const root = element("div", "alignment");
     root.setAttribute("role", "group");
-    root.setAttribute("aria-label", `Attention of ${view.run}`);
-    const words = { source: view.source, target: view.target };
-    const titles = { source: "Source words", target: "Target words" };
-    if (!view.heads.length) {
+    root.setAttribute("aria-label", `${kind === SELF ? "Self-attention" : "Attention"} of ${view.run}`);
+    const words = { source: view.source, target: kind === SELF ? view.source : view.target };
+    const titles = TITLES[kind];
+    if (!head) {
       const text = element("div", "alignment-words");
       for (const side of SIDES) text.append(element("p", "side", titles[side]), plainLine(words[side], titles[side]));
       text.append(element("p", "told", "No attention: every target word is made from one summary of the whole source."));
       root.append(text);
-      return root;
+      return { element: root, chosen: () => place };
     }
-    return interactive(root, words, titles, view.heads[0]);
+    const caption = `${name}Weights in percent; ${ROWS[kind]}.`;
+    return interactive(root, words, titles, head, caption, place);
   }
 
-  function interactive(root, words, titles, head) {
+  // The alignment below the controls that choose which attention it shows.
+  function chooserOf(view, layers, ask, usual) {
+    const isUsual = (pick) => Object.keys(usual).every((name) => pick[name] === usual[name]);
+    let pick = picks.get(view.run) ?? usual;
+    let [root, shown] = [{ element: element("div"), chosen: () => null }, {}];
+    const controls = ["Attention", "Layer", "Head"].map((title) => {
+      const select = element("select");
+      select.name = title.toLowerCase();
+      return { select, label: element("label", "", element("span", "", title), " ", select) };
+    });
+    const [kinds, layer, head] = controls.map(({ select }) => select);
+    const problem = element("p", "told");
+    problem.setAttribute("role", "alert");
+    const bar = element("div", "attention-choice screen", ...controls.map(({ label }) => label));
+    bar.setAttribute("role", "group");
+    bar.setAttribute("aria-label", "Which attention is shown");
+    const whole = element("div", "", bar, problem, root.element);
+
+    const optionOf = (value, text) => {
+      const option = element("option", "", text);
+      option.value = value;
+      return option;
+    };
+
+    function offer() {
+      const heads = layers[pick.kind][pick.layer - 1] ?? 0;
+      const itself = layers[SELF].length ? [optionOf(SELF, "within the source (self)")] : [];
+      kinds.replaceChildren(optionOf(CROSS, "from target to source"), ...itself);
+      layer.replaceChildren(...layers[pick.kind].map((_, at) => {
+        const isUsualOne = pick.kind === CROSS && at + 1 === usual.layer;
+        return optionOf(at + 1, `${at + 1}${isUsualOne ? " (default)" : at ? "" : " (bottom)"}`);
+      }));
+      const each = Array.from({ length: heads }, (_, at) => optionOf(at + 1, String(at + 1)));
+      head.replaceChildren(optionOf(0, `mean of ${heads}`), ...each);
+      for (const { select, label } of controls) label.hidden = select.options.length < 2;
+      [kinds.value, layer.value, head.value] = [pick.kind, pick.layer, pick.head];
+    }
+
+    async function show() {
+      const wanted = pick;
+      let found = view.heads[0];
+      offer();
+      problem.textContent = "";
+      if (!isUsual(wanted)) {
+        whole.setAttribute("aria-busy", "true");
+        try {
+          found = headOf(await ask(), wanted);
+        } catch (error) {
+          if (wanted === pick) refuse(error.message);
+          return;
+        }
+        if (wanted !== pick) return; // a later choice has taken its place
+      }
+      whole.removeAttribute("aria-busy");
+      const place = wanted.kind === shown.kind ? root.chosen() : null;
+      const again = shownOf(view, wanted.kind, found, nameOf(wanted), place);
+      root.element.replaceWith(again.element);
+      [root, shown] = [again, wanted];
+    }
+
+    function refuse(message) {
+      choose(usual);
+      problem.textContent = message;
+    }
+
+    function choose(wanted) {
+      pick = wanted;
+      picks.set(view.run, pick);
+      show();
+    }
+
+    // What is shown, in words: on paper there are no controls.
+    function nameOf({ kind, layer: number, head: one }) {
+      const heads = layers[kind][number - 1];
+      const parts = kind === SELF ? ["self-attention"] : [];
+      if (layers[kind].length > 1) parts.push(`layer ${number} of ${layers[kind].length}`);
+      if (heads) parts.push(one ? `head ${one} of ${heads}` : `mean of ${heads} heads`);
+      const text = parts.join(", ");
+      return text && `${text[0].toUpperCase()}${text.slice(1)}. `;
+    }
+
+    const headOf = (told, wanted) => {
+      const { mean, heads } = told[wanted.kind][wanted.layer - 1];
+      return wanted.head ? { ...mean, weights: heads[wanted.head - 1] } : mean;
+    };
+
+    bar.addEventListener("change", (event) => {
+      event.stopPropagation(); // whoever shows the alignment listens to other controls
+      if (event.target === kinds) {
+        const last = kinds.value === SELF ? layers[SELF].length : usual.layer;
+        choose({ kind: kinds.value, layer: last, head: 0 });
+      } else {
+        const heads = layers[pick.kind][layer.value - 1] ?? 0;
+        choose({ kind: pick.kind, layer: Number(layer.value), head: Math.min(heads, Number(head.value)) });
+      }
+    });
+    show();
+    return whole;
+  }
+
+  function interactive(root, words, titles, head, description, place) {
     const weightOf = (target, source) => head.weights[target][source];
     const isSeen = (target, source) =>
       !head.windows || head.windows[target].some(([first, last]) => first <= source && source <= last);
@@ -90,7 +215,7 @@ const alignmentOf = (() => {
         return { label, cells, row: element("tr", "", label, ...cells) };
       });
       const key = head.windows ? " Dotted: outside the window; underlined: its centre." : "";
-      const caption = element("caption", "", `Weights in percent; a row a target word, a column a source word.${key}`);
+      const caption = element("caption", "", `${description}${key}`);
       const body = element("tbody", "", ...rows.map(({ row }) => row));
       const table = element("table", "matrix", caption, element("thead", "", element("tr", "", corner, ...heads)), body);
       const frame = element("div", "matrix-frame", table);
@@ -241,8 +366,8 @@ const alignmentOf = (() => {
     for (const side of SIDES) text.append(element("p", "side", titles[side]), lines[side].bar);
     text.append(told);
     root.append(text, matrix.frame);
-    show(null);
-    return root;
+    choose(place, false);
+    return { element: root, chosen: () => chosen };
   }
 
   return alignmentOf;

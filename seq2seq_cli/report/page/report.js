@@ -86,7 +86,16 @@ if (document.getElementById("data")) {
 
   function showAlignment() {
     const heading = element("h3", "Attention of ", element("bdi", data.runs[run]));
-    article.lastChild.replaceChildren(heading, alignmentOf(current.runs[run].view));
+    const { view } = current.runs[run];
+    const more = view.layers && { layers: data.layers[run], ask: () => unpacked(view.layers) };
+    article.lastChild.replaceChildren(heading, alignmentOf(view, more));
+  }
+
+  // All layers and heads of a sentence: JSON, compressed, as they are by far the most of the page.
+  async function unpacked(text) {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return JSON.parse(await new Response(stream).text());
   }
 
   function pairOf(sentence) {

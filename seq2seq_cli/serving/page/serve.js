@@ -6,6 +6,7 @@
   const byId = (id) => document.getElementById(id);
   const form = byId("question");
   const languages = new Map(); // of a run's translations
+  const layers = new Map(); // how many heads each layer of a run has
   let underWay = null;
 
   const element = (name, className, ...children) => {
@@ -90,7 +91,7 @@
         body: JSON.stringify(asked),
         signal: own.signal,
       });
-      show(asked.sentences, answers);
+      show(asked, answers);
       const seconds = ((performance.now() - began) / 1000).toFixed(2);
       say(`${counted(asked.sentences.length, "sentence")}, ${counted(answers.length, "run")}, ${seconds} s`);
     } catch (error) {
@@ -100,16 +101,37 @@
     }
   }
 
-  function show(sentences, answers) {
-    const sections = sentences.map((sentence, index) => {
+  function show(asked, answers) {
+    const sections = asked.sentences.map((sentence, index) => {
       const heading = inLanguage(element("h2", "source", sentence), "");
-      const columns = answers.map((answer) => answerOf(answer.run, answer.sentences[index]));
+      const columns = answers.map((answer) => answerOf(answer.run, answer.sentences[index], asked, sentence));
       return element("section", "", heading, element("div", `answers${columns.length > 1 ? " several" : ""}`, ...columns));
     });
     byId("results").replaceChildren(...sections);
   }
 
-  function answerOf(run, { translations, warning }) {
+  // Where all layers and heads looked in the translations of a sentence: asked for once, when first somebody wants to see it.
+  function layersOf(run, sentence, asked) {
+    let told = null;
+    const question = { ...asked, sentences: [sentence], runs: [run], layers: true };
+    return async (text) => {
+      told ??= ask("translate", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(question),
+      });
+      const { answers } = await told.catch((error) => {
+        told = null; // the next try asks anew
+        throw error;
+      });
+      const found = answers[0].sentences[0].translations.find((each) => each.text === text);
+      if (!found) throw new Error("The server has found other translations this time. Translate again.");
+      return found.alignment.layers;
+    };
+  }
+
+  function answerOf(run, { translations, warning }, asked, sentence) {
+    const askLayers = layersOf(run, sentence, asked);
     const place = element("div");
     const buttons = translations.map((each, index) => {
       const text = inLanguage(element("span", "translation", each.text || "(nothing)"), languages.get(run));
@@ -123,7 +145,8 @@
 
     function choose(chosen) {
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(index === chosen)));
-      place.replaceChildren(alignmentOf(translations[chosen].alignment));
+      const { text, alignment } = translations[chosen];
+      place.replaceChildren(alignmentOf(alignment, { layers: layers.get(run), ask: () => askLayers(text) }));
     }
 
     choose(0);
@@ -134,7 +157,10 @@
 
   function describe({ runs, limits }) {
     byId("nbest").max = byId("beam").max = limits.beam;
-    for (const run of runs) languages.set(run.name, run.tgt);
+    for (const run of runs) {
+      languages.set(run.name, run.tgt);
+      layers.set(run.name, run.layers);
+    }
     const pairs = new Set(runs.filter((run) => run.src).map((run) => `${run.src} to ${run.tgt}`));
     byId("languages").textContent = pairs.size ? `(${[...pairs].join(", ")})` : "";
     if (runs.length < 2) return;

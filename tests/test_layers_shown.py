@@ -1,0 +1,148 @@
+"""Layers and heads from end to end: ``plot``, ``align`` and ``eval`` of a run with Transformer layers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import Terminal
+from corpora import sentences, translation, write_lines
+from models import tiny_config, tiny_model, tiny_sentences
+
+from seq2seq_cli.decoding.sentences import Details
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.evaluation.alignment import by_words
+from seq2seq_cli.runs import Run
+
+LINE = "umgekehrt ta nu ki"
+
+
+@pytest.fixture
+def run(transformer_run: Run) -> list[object]:
+    return ["--run", transformer_run.directory]
+
+
+def test_a_picture_shows_the_layer_and_head_that_are_named(
+    terminal: Terminal, transformer_run: Run, run: list[object], tmp_path: Path
+) -> None:
+    translator = Translator.load(transformer_run.directory, "cpu", "fp32")
+    (found,) = translator.search(translator.sentences([LINE], Details(best=1, attentions=True)))[0]
+    attentions = found.attentions
+    assert attentions is not None
+    wanted = {
+        (): (found.alignment, found.text),
+        ("--layer", 2): (attentions.cross[1].mean, f"{found.text} (layer 2 of 2, mean of 2 heads)"),
+        ("--head", 1): (attentions.cross[0].heads[0], f"{found.text} (layer 1 of 2, head 1 of 2)"),
+        ("--self",): (attentions.itself[1].mean, f"{LINE} (self-attention, layer 2 of 2, mean of 2 heads)"),
+        ("--self", "--layer", 1, "--head", 2): (
+            attentions.itself[0].heads[1], f"{LINE} (self-attention, layer 1 of 2, head 2 of 2)",
+        ),
+    }  # fmt: skip
+    for number, (words, (alignment, title)) in enumerate(wanted.items()):
+        picture = tmp_path / f"{number}.png"
+        assert title in " ".join(terminal.ok("plot", *run, LINE, *words, "-o", picture).err.split())
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        record = json.loads(picture.with_suffix(".json").read_text(encoding="utf-8"))
+        assert alignment is not None
+        assert record["title"] == title
+        np.testing.assert_allclose(record["weights"], alignment.weights_TS, atol=1e-6)
+        printed = terminal.ok("plot", *run, LINE, *words).out
+        percent = [round(100 * float(weight)) for weight in by_words(alignment).weights_TS[0]]
+        row = re.split(r"\s+", printed.splitlines()[2].strip())[1:]
+        assert [0 if cell == "·" else int(cell) for cell in row] == percent
+
+
+def test_given_translations_are_shown_by_layer_as_well(
+    terminal: Terminal, run: list[object], transformer_run: Run, tmp_path: Path
+) -> None:
+    words = ["plot", *run, LINE, "--target", "la q se", "--layer", 2, "--pieces", "-o", tmp_path / "a.svg"]
+    assert "se (layer 2 of 2, mean of 2 heads)" in terminal.ok(*words).err
+    record = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    # "q" is in no vocabulary; it is spelled as in the line.
+    assert "q" in "".join(record["target"])
+    np.testing.assert_allclose(np.array(record["weights"]).sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--layer", 3], "--layer: there is no layer 3: this model's decoder has 2 layers. Name one from 1"),
+        (["--self", "--layer", 3], "--layer: there is no layer 3: this model's encoder has 2 layers."),
+        (["--head", 3], "--head: there is no head 3: this model's attention has 2 heads. Name one from 1 to 2"),
+        (["--self", "--target", "la"], "--target would change nothing with --self"),
+        (["--self", "--beam", 2], "--beam would change nothing with --self"),
+    ],
+)
+def test_what_would_show_nothing_is_refused(
+    terminal: Terminal, run: list[object], words: list[object], said: str
+) -> None:
+    assert said in terminal.refused("plot", *run, "ta", *words)
+
+
+def test_an_rnn_has_neither(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    run = ["--run", trained_run.directory]
+    assert "encoder is an RNN, which has no self-attention. Leave out --self" in terminal.refused(
+        "plot", *run, "ta", "--self"
+    )
+    assert "decoder is an RNN, which attends in one layer only" in terminal.refused("plot", *run, "ta", "--layer", 1)
+    write_lines(tmp_path / "a", ["ta"])
+    words = ["align", *run, "--source", tmp_path / "a", "--target", tmp_path / "a", "--layer", 1]
+    assert "decoder is an RNN, which attends in one layer only. Leave out --layer" in terminal.refused(*words)
+
+
+def test_words_are_linked_by_the_layer_that_is_named(terminal: Terminal, transformer_run: Run, tmp_path: Path) -> None:
+    lines = sentences(12, seed=21)
+    write_lines(tmp_path / "text.xx", lines)
+    write_lines(tmp_path / "text.yy", [translation(line) for line in lines])
+    text = ["--source", tmp_path / "text.xx", "--target", tmp_path / "text.yy"]
+    other = Run(Path(shutil.copytree(transformer_run.directory, tmp_path / "other")))
+    changed = other.config.read_text(encoding="utf-8").replace("layer = 1", "layer = 2")
+    other.config.write_text(changed, encoding="utf-8")
+    for how in ("--posterior", "--attention"):
+        first, second, set_so = (
+            terminal.ok("align", "--run", directory, *text, how, *layer).out
+            for directory, layer in (
+                (transformer_run.directory, []),
+                (transformer_run.directory, ["--layer", 2]),
+                (other.directory, []),
+            )
+        )
+        assert second == set_so != first
+    # Weights themselves: the layer's own, word by word.
+    soft = tmp_path / "soft.npz"
+    terminal.ok("align", "--run", transformer_run.directory, *text, "--attention", "--layer", 2, "--soft", soft)
+    translator = Translator.load(transformer_run.directory, "cpu", "fp32")
+    scored = translator.score(lines[:1], [translation(lines[0])])
+    (seen,) = translator.looked_into(translator.sentences(lines[:1]), scored)
+    assert seen.attentions is not None
+    with np.load(soft) as arrays:
+        np.testing.assert_allclose(arrays["weights_0"], by_words(seen.attentions.cross[1].mean).weights_TS, atol=1e-6)
+    said = terminal.refused("align", "--run", transformer_run.directory, *text, "--layer", 3)
+    assert "--layer: there is no layer 3: this model's decoder has 2 layers. Name one from 1" in said
+
+
+@pytest.mark.parametrize("shown", [1, 2])
+def test_guidance_is_of_the_layer_that_is_shown(shown: int) -> None:
+    layers: dict[str, object] = {"encoder": "transformer", "decoder": "transformer", "decoder_layers": 2,
+                                 "encoder_layers": 1, "feed_forward_size": 12}  # fmt: skip
+    config = tiny_config(
+        "multi-head", model=layers, attention={"heads": 2, "layer": shown}, self_attention={"heads": 2}
+    )
+    model, given = tiny_model(config), tiny_sentences()
+    rows, steps = given.reads_BT.shape
+    guide_BTS = torch.zeros(rows, steps, given.src_BS.shape[1], dtype=torch.float64)
+    guide_BTS[:, :, 0] = 1
+    batch = given.batch(given.reads_BT, torch.ones(rows, steps, dtype=torch.bool), guide_BTS)
+    guidance = model.loss(batch, 0.0).guidance
+    assert guidance is not None
+    guidance.backward()
+    guided = [name for name, parameter in model.decoder.layers.named_parameters() if parameter.grad is not None]
+    # What stands above the attention that is guided learns nothing by it.
+    assert {name.partition(".")[0] for name in guided} == {str(number) for number in range(shown)}
+    assert any(name.startswith(f"{shown - 1}.attention.") for name in guided)
+    assert not any(name.startswith(f"{shown - 1}.feed_forward.") for name in guided)
