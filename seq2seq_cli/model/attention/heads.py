@@ -19,17 +19,15 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, te
     pass written out here.
     """
     scale = 1 / temperature
-    if (
-        queries.shape[-2] == 1 and mask is None and not torch.is_grad_enabled()
-    ):  # a step of a search: a quarter less time
+    if queries.shape[-2] == 1 and mask is None and not torch.is_grad_enabled():
+        # A step of a search: torch's own function takes a quarter longer.
         return ((queries * scale if scale != 1 else queries) @ keys.mT).softmax(-1) @ values
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:
         if queries.dim() == 4:
             return nn.functional.scaled_dot_product_attention(queries, keys, values, mask, scale=scale)
-        flat = (x.flatten(0, -4) for x in (queries, keys, values))
+        q, k, v = (x.flatten(0, -4) for x in (queries, keys, values))
         mask = None if mask is None else mask.expand(*queries.shape[:-1], keys.shape[-2]).flatten(0, -4)
-        out = nn.functional.scaled_dot_product_attention(*flat, mask, scale=scale)
-        return out.view(queries.shape)
+        return nn.functional.scaled_dot_product_attention(q, k, v, mask, scale=scale).view(queries.shape)
     mixture: Tensor = _Mixed.apply(queries * scale if scale != 1 else queries, keys, values, mask)  # type: ignore[no-untyped-call]
     return mixture
 

@@ -65,8 +65,9 @@ class Past:
         if not self.length and steps > 1:  # all of a known target at once
             return Past(keys_BHTI, values_BHTI, steps, _Filled(steps))
         if torch.is_grad_enabled():
-            both = (torch.cat([old, new.to(old.dtype)], 2) for old, new in self._beside(keys_BHTI, values_BHTI))
-            return Past(*both, after, _Filled(after))
+            keys = torch.cat([self.keys_BHPI, keys_BHTI.to(self.keys_BHCI.dtype)], 2)
+            values = torch.cat([self.values_BHPI, values_BHTI.to(self.values_BHCI.dtype)], 2)
+            return Past(keys, values, after, _Filled(after))
         past = self
         if self.filled.positions != self.length or after > self.keys_BHCI.shape[2]:
             past = self._with_room(-(-after // GROWTH) * GROWTH)
@@ -75,15 +76,9 @@ class Past:
         past.filled.positions = after
         return Past(past.keys_BHCI, past.values_BHCI, after, past.filled)
 
-    def _beside(self, keys_BHTI: Tensor, values_BHTI: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        return (self.keys_BHPI, keys_BHTI), (self.values_BHPI, values_BHTI)
-
     def _with_room(self, positions: int) -> Past:
         """The same in buffers of its own, for so many positions."""
-        room = positions - self.length
-        shape = self.keys_BHCI.shape
-        both = (
-            torch.cat([x_BHPI, x_BHPI.new_empty(shape[0], shape[1], room, shape[3])], 2)
-            for x_BHPI in (self.keys_BHPI, self.values_BHPI)
-        )
-        return Past(*both, self.length, _Filled(self.length))
+        batch, heads, _, size = self.keys_BHCI.shape
+        room_BHCI = self.keys_BHCI.new_empty(batch, heads, positions - self.length, size)
+        keys, values = (torch.cat([x_BHPI, room_BHCI], 2) for x_BHPI in (self.keys_BHPI, self.values_BHPI))
+        return Past(keys, values, self.length, _Filled(self.length))
