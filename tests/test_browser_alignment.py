@@ -43,6 +43,22 @@ def shown(visit: Callable[..., Watched], tmp_path: Path) -> Callable[[Translatio
     return opened
 
 
+@pytest.fixture
+def offered(visit: Callable[..., Watched], tmp_path: Path) -> Callable[..., Watched]:
+    """A page with an alignment whose layers and heads can be chosen; ``ask`` is what tells them, in JavaScript."""
+
+    def opened(what: TranslationView, layers: dict[str, object], ask: str) -> Watched:
+        data, counts = (json.dumps(each, allow_nan=False) for each in (what.to_json(), layers))
+        script = (
+            f"{asset('alignment.js')}\ndocument.body.append(alignmentOf({data}, {{ layers: {counts}, ask: {ask} }}));"
+        )
+        path = tmp_path / "page.html"
+        path.write_text(f"<!doctype html><style>{asset('page.css')}</style><body><script>{script}</script>")
+        return visit(path.as_uri())
+
+    return opened
+
+
 def lit(watched: Watched, side: str) -> list[str]:
     """The numbers under the words of ``side``."""
     return watched.page.locator(f"button[data-side={side}] .word-weight").all_inner_texts()
@@ -121,6 +137,52 @@ def test_outside_its_window_a_word_has_no_number(shown: Callable[[TranslationVie
     assert watched.page.locator(".in-window").count() == 2
     assert "around source word 1.3 (p_t), 1 pieces to each side (D)" in watched.page.inner_text(".told")
     assert watched.page.locator("td.unseen").count() == 2
+
+
+def test_a_model_without_attention_may_show_how_its_source_looks_at_itself(offered: Callable[..., Watched]) -> None:
+    bare = TranslationView.of("x", "ich habe", Hypothesis("I've", ("▁I", "'ve"), -1.0, -1.0, None))
+    rows = [[0.5, 0.25, 0.25], [0.75, 0.125, 0.125], [0, 0, 1]]
+    told = json.dumps({"cross_attention": [], "self_attention": [{"mean": {"weights": rows}, "heads": []}]})
+    layers = {"cross_attention": [], "self_attention": [0], "shown": 1}
+    watched = offered(bare, layers, f"async () => ({told})")
+    page = watched.page
+    assert "No attention" in page.inner_text(".alignment .told")
+    # One layer without heads: only which attention is to be chosen.
+    assert page.locator(".attention-choice label:visible select").evaluate_all("all => all.map(one => one.name)") == [
+        "attention"
+    ]
+    page.select_option("select[name=attention]", "self_attention")
+    page.locator("caption", has_text="Self-attention. Weights in percent; a row a source word that looks").wait_for()
+    page.hover("button[data-side=target][data-index='1']")
+    assert lit(watched, "source") == ["75%", "13%", "13%"]
+    assert page.inner_text(".told[role=status]") == "“habe” looks at “ich” 75%, “habe” 13%, “</s>” 13%."
+    page.select_option("select[name=attention]", "cross_attention")
+    page.locator(".told", has_text="No attention").wait_for()
+    assert watched.complaints == []
+
+
+def test_the_last_choice_is_shown_whichever_answer_comes_last(offered: Callable[..., Watched]) -> None:
+    def layer(weight: float) -> dict[str, object]:
+        return {"mean": {"weights": [[weight, 1 - weight, 0]] * 2}, "heads": []}
+
+    told = json.dumps({"cross_attention": [layer(0.25), layer(0.5), layer(0.75)], "self_attention": []})
+    # The first question is answered after the second.
+    ask = f"(() => {{ let wait = 400; return () => new Promise((tell) => {{ setTimeout(tell, wait, {told}); wait = 0; }}); }})()"
+    watched = offered(view(), {"cross_attention": [0, 0, 0], "self_attention": [], "shown": 2}, ask)
+    page = watched.page
+    assert page.input_value("select[name=layer]") == "2"
+    page.select_option("select[name=layer]", "1")
+    page.select_option("select[name=layer]", "3")
+    page.locator("caption", has_text="Layer 3 of 3.").wait_for()
+    page.wait_for_timeout(600)
+    page.hover("button[data-side=target][data-index='0']")
+    assert lit(watched, "source") == ["75%", "25%", "0%"]
+    assert page.locator("[aria-busy]").count() == 0
+    # Back to the layer that the answer itself was of, without a question.
+    page.select_option("select[name=layer]", "2")
+    page.locator("caption", has_text="Layer 2 of 3.").wait_for()
+    page.hover("button[data-side=target][data-index='0']")
+    assert lit(watched, "source") == ["63%", "25%", "13%"]
 
 
 def test_right_to_left_runs_right_to_left(shown: Callable[[TranslationView], Watched]) -> None:

@@ -240,7 +240,7 @@ def test_the_report_and_eval_tell_of_each_layer(terminal: Terminal, transformer_
     for name, value in told["diagnostics"].items():
         assert told["layers"][0]["diagnostics"][name] == pytest.approx(value, abs=1e-4), name
     assert told["layers"][1]["diagnostics"] != told["layers"][0]["diagnostics"]
-    assert re.search(r"layer 1 \(shown\): attention .*layer 2: attention ", answer.err, re.DOTALL)
+    assert re.search(r", layer 1 \(shown\): attention .*, layer 2: attention ", answer.err, re.DOTALL)
     page = path.read_text(encoding="utf-8")
     rows = re.findall(r'<th scope="row" class="layer">.*?</span>(layer \d[^<]*)</th>', page)
     assert rows == ["layer 1, shown", "layer 2"]

@@ -126,6 +126,33 @@ def test_words_are_linked_by_the_layer_that_is_named(terminal: Terminal, transfo
     assert "--layer: there is no layer 3: this model's decoder has 2 layers. Name one from 1" in said
 
 
+def test_the_error_rate_is_told_of_each_layer(
+    terminal: Terminal, transformer_run: Run, trained_run: Run, tmp_path: Path
+) -> None:
+    lines = sentences(12, seed=22)
+    write_lines(tmp_path / "text.xx", lines)
+    write_lines(tmp_path / "text.yy", [translation(line) for line in lines])
+    write_lines(
+        tmp_path / "gold", [" ".join(f"{i}-{i}" for i in range(len(translation(line).split()))) for line in lines]
+    )
+    text = ["--source", tmp_path / "text.xx", "--target", tmp_path / "text.yy", "--gold", tmp_path / "gold"]
+    run = ["--run", transformer_run.directory]
+
+    def rate(*words: object) -> str:
+        found = re.search(r"alignment error rate\t([\d.]+)", terminal.ok("align", *run, *text, *words).out)
+        assert found is not None
+        return found[1]
+
+    answer = terminal.ok("align", *run, *text, "--by-layer").out
+    told = re.findall(r"^layer (\d)\terror rate ([\d.]+), precision [\d.]+, recall [\d.]+(.*)$", answer, re.MULTILINE)
+    assert told == [("1", rate(), " (attention.layer)"), ("2", rate("--layer", 2), "")]
+    assert told[0][1] != told[1][1]
+    other = ["align", "--run", trained_run.directory, *text, "--by-layer"]
+    assert "--by-layer: this model attends to the source in one layer only" in terminal.refused(*other)
+    assert "--by-layer needs --gold" in terminal.refused("align", *run, *text[:4], "--by-layer")
+    assert "--by-layer is about all layers" in terminal.refused("align", *run, *text, "--by-layer", "--layer", 2)
+
+
 @pytest.mark.parametrize("shown", [1, 2])
 def test_guidance_is_of_the_layer_that_is_shown(shown: int) -> None:
     layers: dict[str, object] = {"encoder": "transformer", "decoder": "transformer", "decoder_layers": 2,

@@ -39,6 +39,12 @@ def align(
         str | None,
         typer.Option(help="With --reverse-run: intersection, union or grow-diag-final-and (the default)."),
     ] = None,
+    by_layer: Annotated[
+        bool,
+        typer.Option(
+            "--by-layer", help="With --gold: print the error rate of each layer of a Transformer decoder, too."
+        ),
+    ] = False,
     soft: Annotated[
         Path | None,
         typer.Option(help="Also write the run's weights from word to word here, as an .npz of arrays."),
@@ -81,6 +87,8 @@ def align(
         seq2seq align --run runs/x --reverse-run runs/y --source P/test.de --target P/test.en --gold test.gold
     """
     checks.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
+    checks.refuse(gold is None, {"--by-layer": by_layer or None}, "needs --gold")
+    checks.refuse(layer is not None, {"--by-layer": by_layer or None}, "is about all layers, --layer about one")
     checks.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
     checks.check_paths([source, target, gold], {"-o": output, "--soft": soft})
     checks.refuse_int8(precision)
@@ -90,6 +98,7 @@ def align(
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
     from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
     from seq2seq_cli.evaluation.linking import check_method, pharaoh
@@ -106,6 +115,9 @@ def align(
         console.notice(note)
     backward = None
     forward = opening.load_attending(opened, device, precision, layer)
+    layers = forward.attention_layers
+    if by_layer and len(layers.cross) == 1:
+        raise ConfigError("this model attends to the source in one layer only.", "--by-layer", "Leave it out.")
     if reverse_run is not None:
         reverse = open_run(reverse_run)
         check_reverse(opened, reverse)
@@ -134,6 +146,23 @@ def align(
             console.notice(f"written to {path}")
     if wanted is not None:
         console.facts(_rows(agreed))
+    if wanted is not None and by_layer:
+        for number in range(1, len(layers.cross) + 1):
+            other = opening.load_attending(opened, device, precision, number)
+            pairs = zip(aligned(lines, other, backward, method, posterior), wanted, strict=True)
+            of_layer = sum((agreement(links, gold_links) for (_, links), gold_links in pairs), Agreement())
+            console.facts([_row(number, of_layer, number == layers.shown)])
+
+
+def _row(layer: int, agreed: Agreement, shown: bool) -> tuple[str, str]:
+    """The figures of a layer."""
+    figures = (("error rate", agreed.error_rate), ("precision", agreed.precision), ("recall", agreed.recall))
+    told = ", ".join(f"{name} {_written(value)}" for name, value in figures)
+    return f"layer {layer}", told + (" (attention.layer)" if shown else "")
+
+
+def _written(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
 
 
 def _rows(agreed: Agreement) -> list[tuple[str, str]]:
@@ -148,4 +177,4 @@ def _rows(agreed: Agreement) -> list[tuple[str, str]]:
         ),
         ("recall", agreed.recall, f"{agreed.sure_found:,} of {counted(agreed.sure, 'sure link')} found"),
     ]
-    return [(name, f"{'none' if value is None else f'{value:.4f}'}\t{counts}") for name, value, counts in figures]
+    return [(name, f"{_written(value)}\t{counts}") for name, value, counts in figures]

@@ -185,13 +185,12 @@ class Translator:
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
         for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
             results[places[i]] = hypotheses
-        looking = [(i, one) for i in places if sentences[i].details.attentions for one in results[i]]
-        if looking:
-            seen = iter(self.looked_into([sentences[i] for i, _ in looking], [one for _, one in looking]))
-            results = [
-                [next(seen) for _ in found] if sentence.ids and sentence.details.attentions else found
-                for sentence, found in zip(sentences, results, strict=True)
-            ]
+        asked = [i for i in places if sentences[i].details.attentions]
+        looked = self.looked_into(
+            [sentences[i] for i in asked for _ in results[i]], [one for i in asked for one in results[i]]
+        )
+        for i in asked:
+            results[i], looked = looked[: len(results[i])], looked[len(results[i]) :]
         return results
 
     @cached_property
@@ -203,8 +202,11 @@ class Translator:
     def looked_into(
         self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis], within: bool = True
     ) -> list[Hypothesis]:
-        """The same hypotheses, one for each of the sentences, with their ``attentions``: by forced decoding, which sees
-        what the search saw, as that keeps one layer only. Unless ``within``, without self-attention."""
+        """The same hypotheses, one for each of the sentences, with their ``attentions``. The search keeps what one layer looks
+        at; so they are read once more, by forced decoding, in which every layer looks where it looked in the search.
+        Unless ``within``, without self-attention."""
+        if not hypotheses:
+            return []
         pairs = [
             _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
             for sentence, one in zip(sentences, hypotheses, strict=True)

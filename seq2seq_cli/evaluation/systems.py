@@ -113,7 +113,7 @@ class Evaluation:
     def layer_lines(self) -> list[str]:
         """The diagnostics of each layer in a line, for people."""
         return [
-            f"layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
+            f"{self.run.directory}, layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
             for number, found in enumerate(self.layers, start=1)
         ]
 

@@ -73,8 +73,9 @@ class ShownSentences:
 
 
 def _packed(view: dict[str, object]) -> dict[str, object]:
-    """The same; its ``layers``, if there are any, as JSON that zlib has compressed, in base64: as such they take a third of the
-    room, and only a browser that shows them reads them."""
+    """The same; its ``layers``, if there are any, as JSON that zlib has compressed, in base64. As such they take a third of the
+    room (18 KB a sentence of 13 words, of four and four layers with four heads), and only a browser that shows them reads
+    them."""
     if "layers" not in view:
         return view
     text = json.dumps(view["layers"], allow_nan=False, separators=(",", ":"))
