@@ -22,10 +22,10 @@ def mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, te
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:
         if queries.dim() == 4:
             return nn.functional.scaled_dot_product_attention(queries, keys, values, mask, scale=scale)
-        flat = (x.flatten(0, -4) for x in (queries, keys, values))
-        mask = None if mask is None else mask.expand(*queries.shape[:-1], keys.shape[-2]).flatten(0, -4)
-        out = nn.functional.scaled_dot_product_attention(*flat, mask, scale=scale)
-        return out.view(queries.shape)
+        shape = queries.shape
+        mask = None if mask is None else mask.expand(*shape[:-1], keys.shape[-2]).flatten(0, -4)
+        queries, keys, values = (x.flatten(0, -4) for x in (queries, keys, values))
+        return nn.functional.scaled_dot_product_attention(queries, keys, values, mask, scale=scale).view(shape)
     mixture: Tensor = _Mixed.apply(queries * scale if scale != 1 else queries, keys, values, mask)  # type: ignore[no-untyped-call]
     return mixture
 
