@@ -30,9 +30,11 @@ from seq2seq_cli.model.readout import VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
 __all__ = [
+    "HALVES",
     "RECURRENCES",
     "SEGMENT_ENDS",
     "VOCABULARY",
+    "Halves",
     "Recurrence",
     "Sentences",
     "assert_same",

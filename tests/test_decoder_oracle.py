@@ -65,6 +65,7 @@ SETTINGS_WITH = {
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_every_wiring(case: Case) -> None:
+    assert isinstance(case.around, Recurrence)
     compare(case.kind, case.options, case.around, **SETTINGS_WITH[case.around])
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.dropout import Dropout
+from seq2seq_cli.model.encoders.rnn import RecurrentEncoder
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
@@ -119,6 +120,7 @@ def test_it_falls_on_source_embeddings_and_between_the_encoders_layers() -> None
     sentences = tiny_sentences()
     for layers in (1, 2):
         encoder = dropping_model("bahdanau", model={"encoder_layers": layers}).encoder
+        assert isinstance(encoder, RecurrentEncoder)
         seen: list[Tensor] = []
         for forwards in encoder.forwards:
             forwards.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))  # noqa: B023
@@ -126,6 +128,7 @@ def test_it_falls_on_source_embeddings_and_between_the_encoders_layers() -> None
         assert [zeros(x) == 0 for x in seen] == [True, False][:layers]
     model = dropping_model("bahdanau")
     inputs_BSI: list[Tensor] = []
+    assert isinstance(model.encoder, nn.Module)
     model.encoder.register_forward_pre_hook(lambda _, inputs: inputs_BSI.append(inputs[0]))
     model.encode(sentences.inputs, model.new_pass())
     assert zeros(inputs_BSI[0]) == pytest.approx(0.5, abs=0.05)

@@ -1,6 +1,7 @@
 """Hard attention: the marginal and the estimate of its gradient against every way to look, written out."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from attending import assert_close, look, made, memory_of, put
 from models import Sentences, decode, layer_of, tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.attention.hard import ReinforcedAttention
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
@@ -18,7 +20,10 @@ REAL_BT = torch.tensor([[True, True, True], [True, True, False]])
 
 def look_at(model: Seq2Seq, positions_BT: list[list[int]]) -> None:
     """From now on the model looks there, and starts again at its first step after the last."""
-    attention = layer_of(model).attention
+    stare(layer_of(model).attention, positions_BT)
+
+
+def stare(attention: Any, positions_BT: list[list[int]]) -> None:
     steps = [0]
 
     def choose(chances_BTS: Tensor) -> Tensor:
@@ -124,6 +129,43 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
         log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
         loss = model.loss(one.batch(TARGET_BT[:1], REAL_BT[:1]), 0.0).smoothed
+        for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
+            total += chance.detach() * gradient
+    exact = torch.autograd.grad(-expectation, list(learned.values()))
+    for name, a, b in zip(learned, estimate, exact, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("decoder", ["transformer", "ssru"])
+def test_the_reinforced_gradient_of_several_layers_is_exact_in_expectation(decoder: str) -> None:
+    """Of two layers, each of which draws; what the lower one draws and what was drawn at steps before, later queries know."""
+    model = tiny_model(
+        tiny_config(
+            "hard",
+            attention={"estimator": "reinforce"},
+            model={"decoder": decoder, "decoder_layers": 2, "feed_forward_size": 12},
+            self_attention={"heads": 2} if decoder == "transformer" else {},
+        )
+    )
+    model.train()
+    learned = {n: p for n, p in model.named_parameters() if "baseline" not in n}
+    one = Sentences(SENTENCES.src_BS[1:, :2], SENTENCES.mask_BS[1:, :2], SENTENCES.reads_BT[1:, :2])
+    target_BT, real_BT = TARGET_BT[1:, :2], REAL_BT[1:, :2]
+    expectation = torch.zeros((), dtype=torch.float64)
+    estimate = [torch.zeros_like(p) for p in learned.values()]
+    for way in product(range(2), repeat=4):
+        ways = way[:2], way[2:]
+        for layer, positions in zip(model.decoder.layers, ways, strict=True):
+            stare(layer.attention, [list(positions)])
+        output = decode(model, one)
+        chance = torch.ones((), dtype=torch.float64)
+        for looks, positions in zip(output.looks, ways, strict=True):
+            chances_BTS = looks[TEXT].chances_BTS
+            assert chances_BTS is not None
+            chance = chance * chances_BTS[0, 0, positions[0]] * chances_BTS[0, 1, positions[1]]
+        log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
+        expectation = expectation + chance * log_probs_TV.gather(1, target_BT.T).sum()
+        loss = model.loss(one.batch(target_BT, real_BT), 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
             total += chance.detach() * gradient
     exact = torch.autograd.grad(-expectation, list(learned.values()))

@@ -3,14 +3,16 @@
 import pytest
 import torch
 from combinations import few_cases
-from models import Case, between, in_turn, tiny_model, tiny_sentences, wirings
+from models import HALVES, Case, Halves, Sentences, between, in_turn, tiny_config, tiny_model, tiny_sentences, wirings
 from torch import Tensor, nn
 
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.device import Precision, choose_search_precision
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.int8 import BLOCK, LARGEST, Int8Matrix
 from seq2seq_cli.model.maps import Linear, StepMatrix
+from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.processor import choices
 
 CPU = torch.device("cpu")
@@ -123,25 +125,60 @@ def test_zeros_stay_zeros() -> None:
         assert torch.equal(Int8Matrix(random(3, 8), bounded=bounded).product(zeros), torch.zeros(2, 3))
 
 
+@torch.inference_mode()
+def logits(model: Seq2Seq, sentences: Sentences, in_int8: bool) -> Tensor:
+    """Of each step of a search that reads these tokens."""
+    run = model.new_pass(stepping=True, in_int8=in_int8, looking=False)
+    state = ModelState.start(model, run, sentences.inputs)
+    steps = []
+    for tokens_B in sentences.reads_BT.unbind(1):
+        step, state = state.step(tokens_B)
+        steps.append(step.logits(slice(None)))
+    return torch.stack(steps, 1)
+
+
 @native
 @pytest.mark.parametrize("case", few_cases(), ids=lambda case: case.name)
 def test_search_steps_stay_near_those_in_float32(case: Case) -> None:
     model, sentences = tiny_model(case.config, dtype=torch.float32), tiny_sentences(steps=3)
-
-    def logits(in_int8: bool) -> Tensor:
-        run = model.new_pass(stepping=True, in_int8=in_int8)
-        state = ModelState.start(model, run, sentences.inputs)
-        steps = []
-        for tokens_B in sentences.reads_BT.unbind(1):
-            step, state = state.step(tokens_B)
-            steps.append(step.logits(slice(None)))
-        return torch.stack(steps, 1)
-
-    with torch.inference_mode():
-        exact, rounded = logits(False), logits(True)
+    exact, rounded = logits(model, sentences, False), logits(model, sentences, True)
     # A tenth of what the logits differ by among themselves; another row's, or no bias, would be as far away as they.
     assert (rounded - exact).std() < 0.1 * exact.std()
     assert not torch.equal(rounded, exact)
+
+
+@native
+@pytest.mark.parametrize("halves", [halves for halves in HALVES if halves.encoder != "rnn"], ids=str)
+@pytest.mark.parametrize("kind", ["none", "bahdanau", "multi-head", "local-p", "memory", "channel"])
+def test_states_beyond_one_are_not_cut_off(kind: str, halves: Halves) -> None:
+    """An RNN's lie in [-1, 1], a Transformer's need not."""
+    model, sentences = tiny_model(tiny_config(kind, **halves.sections), dtype=torch.float32), tiny_sentences(steps=3)
+    with torch.no_grad():
+        dict(model.named_parameters())["encoder.norm.weight"].mul_(4)
+    exact, rounded = logits(model, sentences, False), logits(model, sentences, True)
+    assert (rounded - exact).std() < 0.1 * exact.std()
+    states_BSE = model.encode(sentences.inputs, model.new_pass())[TEXT].states_BSE
+    assert states_BSE.abs().max() > 4
+    for module in model.decoder.modules():
+        if isinstance(module, Linear):
+            module.bounded = True
+    cut_off = logits(model, sentences, True)
+    assert (cut_off - exact).std() > 3 * (rounded - exact).std()
+
+
+@pytest.mark.parametrize("halves", HALVES, ids=str)
+@pytest.mark.parametrize("in_int8", [False, pytest.param(True, marks=native)], ids=["float32", "int8"])
+def test_answers_do_not_depend_on_the_sentences_beside(halves: Halves, in_int8: bool) -> None:
+    """But for the last digits, whichever those are: how many rows there are decides in which order products are added."""
+    model = tiny_model(tiny_config("multi-head", attention={"heads": 2}, **halves.sections), dtype=torch.float32)
+    sentences = tiny_sentences((9, 3, 1, 17, 6))
+    together = logits(model, sentences, in_int8)
+    for rows in ([0], [1], [2], [3], [4], [2, 1], [4, 2, 0]):
+        longest = int(sentences.mask_BS[rows].sum(1).max())
+        some = Sentences(sentences.src_BS[rows, :longest], sentences.mask_BS[rows, :longest], sentences.reads_BT[rows])
+        # A last digit may round an input of a product in integers to the next one.
+        near = 0.05 if in_int8 else 1e-5
+        assert (logits(model, some, in_int8) - together[rows]).abs().max() < near * together.std()
 
 
 @native

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -65,7 +66,8 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
     memory = model.decoder.prepare(sources, model.new_pass())
     state = model.decoder.begin(sources, memory, model.new_pass())
     embedded_1TI = model.embed(sentences.reads_BT[row : row + 1])
-    attentions = [(layer, layer.attention) for layer in model.decoder.layers]
+    layers: list[Any] = list(model.decoder.layers)
+    attentions = [(layer, layer.attention) for layer in layers]
     rows = []
     for t, token in enumerate(target_BT[row].tolist()):
         read_11I = embedded_1TI[:, t : t + 1]

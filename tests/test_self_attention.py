@@ -16,7 +16,7 @@ from seq2seq_cli.model.attention.heads import mixed, weighed
 from seq2seq_cli.model.attention.normalisers import Softmax
 from seq2seq_cli.model.layers import self_attention
 from seq2seq_cli.model.layers.self_attention import SelfAttention
-from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.maps import Linear, Pass
 from seq2seq_cli.model.rows import Rows
 from seq2seq_cli.model.types import Look
 
@@ -24,7 +24,7 @@ SIZE, HEADS = 8, 2
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 
 
-def made(causal: bool, rotary: bool = False, **options: object) -> SelfAttention:
+def made(causal: bool, rotary: bool = False, **options: Any) -> SelfAttention:
     """With random weights, in double precision."""
     torch.manual_seed(0)
     config = SelfAttentionConfig.model_validate({"heads": HEADS, **options})
@@ -35,9 +35,9 @@ def made(causal: bool, rotary: bool = False, **options: object) -> SelfAttention
     return attention
 
 
-def chosen(normaliser: str, window: str, radius: int) -> dict[str, object]:
+def chosen(normaliser: str, window: str, radius: int) -> dict[str, Any]:
     """Options that go together."""
-    top_k = {"top_k": 2} if normaliser == "top-k" else {}
+    top_k: dict[str, Any] = {"top_k": 2} if normaliser == "top-k" else {}
     return {"normaliser": normaliser, "window": window, **top_k, **({"radius": radius} if window == "local" else {})}
 
 
@@ -121,8 +121,8 @@ def test_by_hand() -> None:
         return type("Fixed", (), {"product": lambda self, _: torch.cat([queries, keys, values], -1)})()
 
     class Fixing(Pass):
-        def map(self, linear: nn.Module) -> Any:  # type: ignore[override]
-            return projected(x_BSD[0]) if linear is attention.project else super().map(linear)  # type: ignore[arg-type]
+        def map(self, linear: Linear) -> Any:
+            return projected(x_BSD[0]) if linear is attention.project else super().map(linear)
 
     rows, everything = Rows.all(x_BSD), torch.ones(1, 2, dtype=torch.bool)
     for inward in (False, True):
@@ -234,7 +234,7 @@ def test_a_local_window_costs_as_much_a_position_however_long_the_sentence_is(
 @pytest.mark.parametrize("rotary", [False, True])
 @pytest.mark.parametrize("options", [{}, {"window": "local", "radius": 2}, {"normaliser": "sparsemax"}], ids=str)
 @torch.no_grad()
-def test_step_by_step_it_is_the_whole(rotary: bool, options: dict[str, object]) -> None:
+def test_step_by_step_it_is_the_whole(rotary: bool, options: dict[str, Any]) -> None:
     """And no more is carried than will be looked at."""
     attention, x_BTD = made(True, rotary, **options), states(2, 23, SIZE)
     whole_BTD, _ = attend(attention, x_BTD, None, inward=False)
@@ -273,7 +273,7 @@ def inputs_of(
 def results(tensors: list[Tensor], mask: Tensor | None, dtype: torch.dtype, temperature: float) -> list[Tensor]:
     """What comes out, and the gradients, in float64."""
     given = [x.to(dtype).requires_grad_() for x in tensors]
-    out = mixed(*given, mask, temperature)
+    out = mixed(given[0], given[1], given[2], mask, temperature)
     direction = torch.arange(out.numel(), dtype=torch.float64).view(out.shape).sin()
     gradients = torch.autograd.grad((out.double() * direction).sum(), given)
     return [x.detach().double() for x in (out, *gradients)]

@@ -27,12 +27,12 @@ class Rows:
     def real(cls, mask_BS: Tensor) -> Rows:
         """The positions where the mask is True."""
         index_N = None if bool(mask_BS.all()) else mask_BS.flatten().nonzero().squeeze(1)
-        return cls(*mask_BS.shape, index_N)
+        return cls(mask_BS.shape[0], mask_BS.shape[1], index_N)
 
     @classmethod
     def all(cls, x_BSI: Tensor) -> Rows:
         """All positions."""
-        return cls(*x_BSI.shape[:2])
+        return cls(x_BSI.shape[0], x_BSI.shape[1])
 
     def packed(self, x_BSI: Tensor) -> Tensor:
         """The vectors of the positions kept: B x S x I -> N (or more) x I."""
@@ -43,11 +43,11 @@ class Rows:
 
     def spread(self, x_NI: Tensor) -> Tensor:
         """The reverse: N (or more) x I -> B x S x I, zeros at the positions that were left out."""
-        if self.index_N is None:
-            return x_NI[: self.batch * self.positions].unflatten(0, (self.batch, self.positions))
-        kept_NI = x_NI[: len(self.index_N)]
-        spread: Tensor = _Spread.apply(kept_NI, self.index_N, self.batch * self.positions)  # type: ignore[no-untyped-call]
-        return spread.unflatten(0, (self.batch, self.positions))
+        every, x_MI = self.batch * self.positions, x_NI
+        if self.index_N is not None:
+            x_MI = _Spread.apply(x_NI[: len(self.index_N)], self.index_N, every)  # type: ignore[no-untyped-call]
+        x_BSI: Tensor = x_MI[:every].unflatten(0, (self.batch, self.positions))
+        return x_BSI
 
 
 def _put(x_NI: Tensor, index_N: Tensor, rows: int) -> Tensor:

@@ -31,7 +31,8 @@ class Heads:
     @property
     def split_BHSI(self) -> Tensor:
         """The vectors of each head."""
-        return self.plain.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        split_BHSI: Tensor = self.plain.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return split_BHSI
 
     @cached_property
     def matrix(self) -> StepMatrix:
@@ -128,6 +129,8 @@ class MultiHeadAttention(ScoredAttention):
         if scene.run.looking or not plain or not isinstance(self.normaliser, Softmax):
             return None
         queries_BHTI = scene.queries_BTA.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        heads = (x.to(scene.run.dtype).contiguous() for x in (queries_BHTI, keys.split_BHSI, values.split_BHSI))
-        mixed_BHTI = mixed(*heads, view.mask_BTS.unsqueeze(1), self.normaliser.temperature)
+        of_heads = (queries_BHTI, keys.split_BHSI, values.split_BHSI)
+        queries_BHTI, keys_BHSI, values_BHSI = (x.to(scene.run.dtype).contiguous() for x in of_heads)
+        mask_B1TS = view.mask_BTS.unsqueeze(1)
+        mixed_BHTI = mixed(queries_BHTI, keys_BHSI, values_BHSI, mask_B1TS, self.normaliser.temperature)
         return mixed_BHTI.transpose(1, 2).flatten(2)

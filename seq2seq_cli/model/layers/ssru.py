@@ -10,9 +10,9 @@ from seq2seq_cli.model.types import Look
 
 
 class SSRU(nn.Module):
-    """c_t = f_t c_{t-1} + (1 - f_t) W x_t with f_t = sigmoid(W_f x_t + b_f); the output is relu(c_t) (Kim et al. 2019, "From
-    research to production and back", 3.1). It stands where a Transformer's decoder has self-attention. Its past is c_t, so a
-    step costs the same however many steps have been taken."""
+    """c_t = f_t c_{t-1} + (1 - f_t) (W x_t + b) with f_t = sigmoid(W_f x_t + b_f); the output is relu(c_t) (Kim et al. 2019,
+    "From research to production and back", 3.1, where b is zero: here one product makes both). It stands where a Transformer's
+    decoder has self-attention. Its past is c_t, so a step costs the same however many steps have been taken."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

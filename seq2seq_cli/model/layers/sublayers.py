@@ -35,7 +35,8 @@ class Residual(nn.Module):
 
     def add(self, x_ND: Tensor, part_ND: Tensor) -> Tensor:
         """x and what a part of the layer has made of ``norm``(x)."""
-        return x_ND + self.dropout(part_ND)
+        added_ND: Tensor = x_ND + self.dropout(part_ND)
+        return added_ND
 
 
 class Entry(nn.Module):
@@ -56,4 +57,5 @@ class Entry(nn.Module):
     def forward(self, embedded_BTI: Tensor, start: int, run: Pass) -> Tensor:
         x_BTI = precise(embedded_BTI) * self.scale
         x_BTD = x_BTI if self.project is None else precise(run.map(self.project).product(x_BTI))
-        return x_BTD if self.positions is None else self.positions(x_BTD, start)
+        placed_BTD: Tensor = x_BTD if self.positions is None else self.positions(x_BTD, start)
+        return placed_BTD

@@ -62,7 +62,7 @@ class TransformerLayer(nn.Module):
         self.mixing, self.feeding = Residual(config), Residual(config)
         self.attending = Residual(config, reads=not attention.static)
         rotary = config.numbers.positions == "rotary"
-        self.mixer: nn.Module = (
+        self.mixer: Mixer = (
             SSRU(size) if config.decoder == "ssru" else SelfAttention(size, itself, causal=True, rotary=rotary)
         )
         self.attention = attention
