@@ -70,13 +70,17 @@ class OneStep(nn.Module):
 
 
 def save(translator: Translator, folder: Path) -> None:
-    """Write both graphs to a folder. Raises RunError where they do not say what the model says."""
+    """Write both graphs to a folder. Raises RunError where the model does things that no graph can hold, or the graphs do not
+    say what it says: an attention that a package has added may be so."""
     import onnx
 
-    made = graphs(translator.model)
+    try:
+        made = graphs(translator.model)
+    except torch.onnx.OnnxExporterError as problem:
+        raise _unfit(translator, str(problem).splitlines()[0]) from None
     for name, graph in zip((ENCODER, STEP), made, strict=True):
         onnx.save(graph, str(folder / name))
-    _check(translator, made)
+    check(translator, made)
 
 
 def graphs(model: Seq2Seq) -> Halves:
@@ -124,6 +128,11 @@ def _as_graphs_know_it() -> Iterator[None]:
         products.CHOSEN = ours
 
 
+def inputs_of(given: Example) -> Inputs:
+    """The sources alone."""
+    return Inputs({TEXT: Padded(given.source_BS, given.mask_BS)})
+
+
 def example(model: Seq2Seq, sentences: int, positions: int, steps: int, padding: int = 0) -> Example:
     """Some sentences, the same every time; the last one ends with so many positions of ``padding``."""
     generator = torch.Generator().manual_seed(positions)
@@ -158,7 +167,7 @@ def _declare(whole: ModelProto, names: list[str], given: Example) -> None:
 
 
 @torch.no_grad()
-def _check(translator: Translator, made: Halves) -> None:
+def check(translator: Translator, made: Halves) -> None:
     """Raises RunError where graphs and model differ in what they say of more and longer sentences than the graphs were traced
     with, in some steps that both take."""
     model = translator.model
@@ -173,10 +182,13 @@ def _check(translator: Translator, made: Halves) -> None:
             if name in said and not np.allclose(
                 said[name], ours.numpy(), TOLERANCE, TOLERANCE * float(ours.abs().max())
             ):
-                kind = translator.config.attention.kind
-                what = f'a graph cannot hold this model: its {name} are others than those of attention "{kind}".'
-                raise RunError(what, None if translator.run is None else str(translator.run.directory))
+                raise _unfit(translator, f"its {name} would be others than the model's")
         state, token_B = tuple(after[: len(state)]), logits_BV.argmax(-1)
+
+
+def _unfit(translator: Translator, why: str) -> RunError:
+    what = f'a graph cannot hold this model, with its attention "{translator.config.attention.kind}": {why}.'
+    return RunError(what, None if translator.run is None else str(translator.run.directory))
 
 
 class Runner:

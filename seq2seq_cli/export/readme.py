@@ -11,7 +11,9 @@ from seq2seq_cli.decoding.every_line import MOST_PIECES
 from seq2seq_cli.decoding.translator import Translator
 
 README = "README.md"
-EXAMPLE = "Ein Hund schläft."
+EXAMPLES = {"de": "Ein Hund schläft.", "es": "Un perro duerme.", "fr": "Un chien dort."}
+ELSE = "A dog is asleep."
+"""A sentence to try, by the source language."""
 
 
 def names_of(subwords: Subwords) -> tuple[str, str]:
@@ -29,6 +31,7 @@ def save_tokenizers(translator: Translator, folder: Path) -> None:
 def for_ctranslate2(translator: Translator) -> str:
     """How an export to CTranslate2 is used."""
     src, tgt = names_of(translator.subwords)
+    example = EXAMPLES.get(translator.config.data.src, ELSE)
     decoding = translator.config.decoding
     by_word = translator.subwords.src.word_by_word
     pieces = '["▁" + word for word in line.split()]' if by_word else "src.encode(line, out_type=str)"
@@ -36,7 +39,7 @@ def for_ctranslate2(translator: Translator) -> str:
 
 model = ctranslate2.Translator(".", compute_type="float32")
 src, tgt = (sentencepiece.SentencePieceProcessor(name) for name in ("{src}", "{tgt}"))
-lines = [" ".join(unicodedata.normalize("NFC", line).split()) for line in ["{EXAMPLE}"]]
+lines = [" ".join(unicodedata.normalize("NFC", line).split()) for line in ["{example}"]]
 
 pieces = [{pieces} for line in lines]
 found = model.translate_batch(pieces, {_search(decoding)})
@@ -66,25 +69,34 @@ def _search(decoding: DecodingConfig) -> str:
 
 
 def _of_length(decoding: DecodingConfig) -> list[str]:
-    if decoding.max_length:
-        return []
-    return [
-        "`max_decoding_length` is seq2seq's, of the longest line; there every line has its own. Positions are known for lines of up "
-        f"to {MOST_PIECES:,} pieces."
-    ]
+    notes = []
+    if not decoding.max_length:
+        notes.append(
+            "`max_decoding_length` is seq2seq's, of the longest line; there every line has its own. Positions are known for lines "
+            f"of up to {MOST_PIECES:,} pieces."
+        )
+    if decoding.min_length:
+        notes.append(
+            "While a translation may not end, CTranslate2 shares out the probability of `</s>` among the other pieces, and seq2seq "
+            "does not: with a `min_decoding_length` their scores, and some translations, differ."
+        )
+    return notes
 
 
 def for_onnx(translator: Translator) -> str:
     """How an export to ONNX is used."""
     src, tgt = names_of(translator.subwords)
-    longest = translator.config.decoding.max_length or "2 * len(ids) + 18"
+    example = EXAMPLES.get(translator.config.data.src, ELSE)
+    decoding = translator.config.decoding
+    longest = decoding.max_length or "min(2 * len(ids) + 18, len(ids) + 199)"
+    ending = f" + [{EOS}] * (len(written) < {decoding.min_length})" if decoding.min_length else ""
     by_word = translator.subwords.src.word_by_word
     ids = 'src.piece_to_id(["▁" + word for word in line.split()])' if by_word else "src.encode(line)"
     code = f"""import unicodedata, numpy, onnxruntime, sentencepiece
 
 encoder, step = (onnxruntime.InferenceSession(name) for name in ("encoder.onnx", "step.onnx"))
 src, tgt = (sentencepiece.SentencePieceProcessor(name) for name in ("{src}", "{tgt}"))
-line = " ".join(unicodedata.normalize("NFC", "{EXAMPLE}").split())
+line = " ".join(unicodedata.normalize("NFC", "{example}").split())
 
 ids = [*{ids}, {EOS}]
 source = numpy.array([ids])
@@ -94,7 +106,7 @@ while token != {EOS} and len(written) < {longest}:
     given |= {{"token": numpy.array([token]), "step": numpy.array(len(written))}}
     said = dict(zip([it.name for it in step.get_outputs()], step.run(None, given)))
     given |= {{name.removeprefix("next_"): value for name, value in said.items() if name.startswith("next_")}}
-    said["logits"][0, [{PAD}, {BOS}]] = -numpy.inf
+    said["logits"][0, [{PAD}, {BOS}]{ending}] = -numpy.inf
     token = int(said["logits"][0].argmax())
     written.append(token)
 print(tgt.decode([token for token in written if token != {EOS}]))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.onnx import register_custom_op_symbolic, symbolic_helper, utils
+from torch.onnx import symbolic_helper, utils
 
 OPSET = 17
 """The version of ONNX's operations that is written."""
@@ -103,7 +103,7 @@ SYMBOLICS: dict[str, Callable[..., Any]] = {
 def registered() -> Iterator[None]:
     """Torch's exporter knows SYMBOLICS within the block."""
     for name, symbolic in SYMBOLICS.items():
-        register_custom_op_symbolic(f"aten::{name}", symbolic, OPSET)
+        utils.register_custom_op_symbolic(f"aten::{name}", symbolic, OPSET)
     try:
         yield
     finally:
