@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from seq2seq_cli.cli import opening, options, quick
-
-FORMATS = ("ctranslate2", "onnx")
 
 
 def export(
@@ -32,9 +30,11 @@ def export(
     """
     from seq2seq_cli.config.loading import load
     from seq2seq_cli.errors import ConfigError, suggestion
+    from seq2seq_cli.export.names import Name
 
-    if form not in FORMATS:
-        hint = suggestion(form, FORMATS) or f"Known: {', '.join(FORMATS)}."
+    known = get_args(Name)
+    if form not in known:
+        hint = suggestion(form, known) or f"Known: {', '.join(known)}."
         raise ConfigError(f'the format "{form}" is unknown.', "--format", hint)
     opened = opening.chosen_run(run)
     config = load(opened.config)
@@ -42,5 +42,5 @@ def export(
     from seq2seq_cli import console
     from seq2seq_cli.export.formats import export_run
 
-    export_run(opened, config, form, output)
+    export_run(opened, config, cast(Name, form), output)
     console.notice(f"written to {output}; {output / 'README.md'} has the Python that translates with it")

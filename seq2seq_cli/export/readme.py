@@ -137,6 +137,8 @@ def _page(translator: Translator, form: str, install: str, code: str, notes: lis
         "(zero-width spaces, soft hyphens, direction marks) and reads a literal ▁ as itself, where SentencePiece makes a space of "
         "it. `⁇` stands for an unknown piece. A line without a word has an empty translation."
     )
+    if translator.config.decoding.shortlist:
+        notes = [*notes, "The run's shortlist is left out: the whole vocabulary is searched."]
     return "\n".join(
         [
             f"# {languages}, for {form}",
