@@ -22,7 +22,7 @@ FLOORS = (
     ("data", "model"),
     ("contract", "decoding"),
     ("evaluation",),
-    ("report",),
+    ("export", "report"),
     ("serving", "training"),
     ("api",),
     ("console", "cli", "__main__", "__init__"),

@@ -19,6 +19,7 @@ from seq2seq_cli.cli.check_data import check_data
 from seq2seq_cli.cli.compare import compare
 from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
+from seq2seq_cli.cli.export import export
 from seq2seq_cli.cli.plot import plot
 from seq2seq_cli.cli.prepare import prepare
 from seq2seq_cli.cli.relay import relay_warnings
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "score": score,
     "align": align,
     "serve": serve,
+    "export": export,
     "attentions": attentions,
 }
 for name, command in COMMANDS.items():

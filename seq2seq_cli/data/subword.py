@@ -66,7 +66,7 @@ class Subword:
         self.model = model
         self._processor = SentencePieceProcessor()
         self._processor.load_from_serialized_proto(model)
-        self._escapes = str(self._processor.id_to_piece(PAD)).startswith(OWN)
+        self._escapes = self.name_within(PAD).startswith(OWN)
 
     @classmethod
     def load(cls, path: Path) -> "Subword":
@@ -97,7 +97,7 @@ class Subword:
     def encode(self, lines: list[str], threads: int = 1) -> list[list[int]]:
         """The piece ids of each line, without ``<s>`` and ``</s>``; none for a blank line."""
         read = [self._read(line) for line in lines]
-        if self._word_by_word:
+        if self.word_by_word:
             return [self._processor.piece_to_id(_words(line)) for line in read]
         ids: list[list[int]] = self._processor.encode(read, num_threads=threads)
         return ids
@@ -122,10 +122,14 @@ class Subword:
         names: list[str] = self._processor.id_to_piece(ids)
         return [_other_name(name) for name in names] if self._escapes else names
 
+    def name_within(self, number: int) -> str:
+        """The piece as the model itself names it: what other programs that read the model call it."""
+        return str(self._processor.id_to_piece(number))
+
     def written_pieces(self, line: str) -> list[str]:
         """The pieces of a line, one for each of its ids; unknown ones are spelled as in the line."""
         read = self._read(line)
-        if self._word_by_word:
+        if self.word_by_word:
             return _words(read)
         pieces: list[str] = self._processor.encode(read, out_type=str)
         return pieces
@@ -146,11 +150,11 @@ class Subword:
     @cached_property
     def _of_words(self) -> bool:
         """Whether pieces are whole words. (Every other kind of model also has the single characters.)"""
-        pieces = (str(self._processor.id_to_piece(number)) for number in range(EOS + 1, len(self)))
+        pieces = (self.name_within(number) for number in range(EOS + 1, len(self)))
         return all(piece.startswith(SPACE) and piece != SPACE for piece in pieces)
 
     @property
-    def _word_by_word(self) -> bool:
+    def word_by_word(self) -> bool:
         """Whether words are encoded one by one: SentencePiece itself makes one piece of several unknown words in a
         row."""
         return self._escapes and self._of_words

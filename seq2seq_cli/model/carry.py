@@ -1,7 +1,9 @@
 """Rows of what a search carries along: of a layer's carry, which is a tensor with one row a sentence, or tuples of such
-tensors, nested at any depth, or has a ``select`` of its own; and of what is read at every step."""
+tensors, nested at any depth, or has ``select``, ``parts`` and ``of`` of its own; and of what is read at every step."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from typing import Any, NamedTuple
 
@@ -56,4 +58,21 @@ def select(carry: Any, rows: Rows) -> Any:
         return carry.select(rows)
     parts = [select(part, rows) for part in carry]
     # A named tuple takes its fields one by one.
+    return type(carry)(*parts) if hasattr(carry, "_fields") else tuple(parts)
+
+
+def leaves(carry: Any) -> list[Tensor]:
+    """All tensors of ``carry``, in one order."""
+    if isinstance(carry, Tensor):
+        return [carry]
+    return [leaf for part in getattr(carry, "parts", carry) for leaf in leaves(part)]
+
+
+def with_leaves(carry: Any, tensors: Iterator[Tensor]) -> Any:
+    """A ``carry`` of the same form, with other tensors in the order of `leaves`."""
+    if isinstance(carry, Tensor):
+        return next(tensors)
+    parts = [with_leaves(part, tensors) for part in getattr(carry, "parts", carry)]
+    if hasattr(carry, "parts"):
+        return carry.of(*parts)
     return type(carry)(*parts) if hasattr(carry, "_fields") else tuple(parts)

@@ -3,6 +3,7 @@ computed for all steps at once."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from copy import copy
@@ -117,7 +118,7 @@ class StepMatrix:
 
     def _by_matrix(self, x: Tensor) -> Tensor:
         x = x.to(self.matrix.dtype)
-        return x if self.matrix.dim() == 2 else x.reshape(len(self.matrix), -1, x.shape[-1])
+        return x if self.matrix.dim() == 2 else x.reshape(self.matrix.shape[0], -1, x.shape[-1])
 
     def leave(self, left: Tensor, right: Tensor) -> None:
         """Record the part of one product in the gradient of M, left^T right, by its two factors."""
@@ -161,8 +162,7 @@ class _Product(torch.autograd.Function):
 
 def _rows_of(out_NO: Tensor, shape: torch.Size) -> Tensor:
     """Of the products of padded rows, those of the vectors that came in that ``shape``, in the same one."""
-    out: Tensor = out_NO[: shape[:-1].numel()].unflatten(0, shape[:-1])
-    return out
+    return out_NO[: math.prod(shape[:-1])].view(*shape[:-1], out_NO.shape[-1])
 
 
 class _Mixture(torch.autograd.Function):

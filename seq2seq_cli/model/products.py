@@ -126,12 +126,12 @@ def pick(x_BSI: Tensor, positions_RP: Tensor) -> Tensor:
 
     R is B or a multiple of it: then consecutive rows pick from the same sentence.
     """
-    rows_R = torch.arange(len(positions_RP), device=x_BSI.device) // (len(positions_RP) // len(x_BSI))
+    rows_R = torch.arange(positions_RP.shape[0], device=x_BSI.device) // (positions_RP.shape[0] // x_BSI.shape[0])
     picked_NI: Tensor = x_BSI.flatten(0, 1).index_select(0, (rows_R[:, None] * x_BSI.shape[1] + positions_RP).flatten())
     return picked_NI.view(*positions_RP.shape, -1)
 
 
 def mixtures(weights_RTGS: Tensor, x_BSI: Tensor) -> Tensor:
     """G weighted sums of each row's vectors for each of T steps: R T x G x I (R as in ``pick``)."""
-    by_sentence_BNS = weights_RTGS.reshape(len(x_BSI), -1, weights_RTGS.shape[-1])
+    by_sentence_BNS = weights_RTGS.reshape(x_BSI.shape[0], -1, weights_RTGS.shape[-1])
     return (by_sentence_BNS @ x_BSI).view(-1, weights_RTGS.shape[2], x_BSI.shape[2])

@@ -74,7 +74,7 @@ class AdditiveKeys:
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """v^T tanh(q + k), R x T x S. R is B or a multiple of it: then consecutive rows share the keys of one
         sentence."""
-        by_keys_BTA = queries_RTA.reshape(len(self.grown_BSA), -1, queries_RTA.shape[-1])
+        by_keys_BTA = queries_RTA.reshape(self.grown_BSA.shape[0], -1, queries_RTA.shape[-1])
         energies: Tensor = _Energies.apply(by_keys_BTA, self.link, self)  # type: ignore[no-untyped-call]
         return energies.view(*queries_RTA.shape[:-1], self.grown_BSA.shape[1])
 

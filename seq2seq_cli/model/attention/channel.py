@@ -25,7 +25,7 @@ class ChannelKeys:
 
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """E x R x T x S: channels come first, so that one product makes them, with the positions side by side."""
-        by_keys_BN1A = queries_RTA.reshape(len(self.plain), -1, 1, queries_RTA.shape[-1])
+        by_keys_BN1A = queries_RTA.reshape(self.plain.shape[0], -1, 1, queries_RTA.shape[-1])
         inner_BNSA = fast_tanh(by_keys_BN1A + self.plain[:, None])
         energies_EX = self.energy_EA @ inner_BNSA.flatten(0, 2).T
         return energies_EX.view(-1, *queries_RTA.shape[:2], self.plain.shape[1])
@@ -48,7 +48,7 @@ class ChannelValues:
     def mixture(self, weights_ERTS: Tensor) -> Tensor:
         """The contexts, R x T x E: dimension e of the states is summed with the weights ``weights_ERTS[e]``."""
         channels, rows, steps, positions = weights_ERTS.shape
-        weights_EBNS = weights_ERTS.view(channels, len(self.plain), -1, positions)
+        weights_EBNS = weights_ERTS.view(channels, self.plain.shape[0], -1, positions)
         mixed_EBN = (weights_EBNS * self.by_channel_EBS.unsqueeze(2)).sum(-1)
         return mixed_EBN.view(channels, rows, steps).permute(1, 2, 0)
 

@@ -42,7 +42,7 @@ class CoverageAttention(ScoredAttention):
     def _energies(self, scene: Scene, covered_RS: Tensor) -> Tensor:
         keys = scene.memory.keys
         assert isinstance(keys, AdditiveKeys)
-        sentences, (rows, positions) = len(keys.plain), covered_RS.shape
+        sentences, (rows, positions) = keys.plain.shape[0], covered_RS.shape
         covered_BK1S = covered_RS.view(sentences, rows // sentences, positions)
         inner_BKSA = keys.plain[:, None] + covered_BK1S[..., None] * self.coverage_A
         inner_BKSA = inner_BKSA + scene.queries_BTA.view(sentences, rows // sentences, 1, -1)

@@ -62,9 +62,10 @@ class LevelKeys:
 
     def members(self, view: View) -> Tensor:
         """Which positions of each segment are seen, R x T x G x S."""
-        rows, segments = len(view.mask_BTS), torch.arange(int(self.number_BS.max()) + 1, device=view.mask_BTS.device)
-        number_RS = self.number_BS.repeat_interleave(rows // len(self.number_BS), 0)
-        return (number_RS[:, None, None] == segments[:, None]) & view.mask_BTS.unsqueeze(2)
+        segments_G = torch.arange(self.number_BS.max() + 1, device=view.mask_BTS.device)
+        number_BGS = self.number_BS[:, None] == segments_G[:, None]
+        mask_BN1S = view.mask_BTS.reshape(self.number_BS.shape[0], -1, 1, view.mask_BTS.shape[-1])
+        return (number_BGS[:, None] & mask_BN1S).view(*view.mask_BTS.shape[:-1], *number_BGS.shape[1:])
 
 
 class LevelScore(Score):

@@ -33,7 +33,7 @@ class MemoryAttention(ScoredAttention):
         self.gates = Linear(parts.query_size, 2 * parts.query_size, bias=False, bounded=True)
 
     def initial_state(self, memory: Memory) -> AttentionState:
-        return (precise(self.slots_MD).expand(len(memory.mask_BS), -1, -1),)
+        return (precise(self.slots_MD).expand(memory.mask_BS.shape[0], -1, -1),)
 
     def forward(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass

@@ -50,7 +50,7 @@ class Heads:
     def folded(self, x_RTHI: Tensor) -> Tensor:
         """Rows by sentence and head, R x T x H x I -> one row for each sentence and head, which holds the steps of all
         rows that read the sentence."""
-        by_sentence_BNHI = x_RTHI.reshape(len(self.plain), -1, self.heads, x_RTHI.shape[3])
+        by_sentence_BNHI = x_RTHI.reshape(self.plain.shape[0], -1, self.heads, x_RTHI.shape[3])
         return by_sentence_BNHI.transpose(1, 2).flatten(0, 1)
 
     def unfolded(self, x_NTI: Tensor, rows: int) -> Tensor:
@@ -65,7 +65,7 @@ class HeadKeys(Heads):
     def energies(self, queries_RTA: Tensor) -> Tensor:
         """The energies of each head, R x T x H x S."""
         split_RTHI = queries_RTA.unflatten(2, (self.heads, -1))
-        return self.unfolded(self.matrix.product(self.folded(split_RTHI)), len(queries_RTA))
+        return self.unfolded(self.matrix.product(self.folded(split_RTHI)), queries_RTA.shape[0])
 
 
 class HeadValues(Heads):
@@ -74,7 +74,7 @@ class HeadValues(Heads):
     def mixture(self, weights_RTHS: Tensor) -> Tensor:
         """The heads' mixtures, concatenated: R x T x A."""
         mixed_NTI = self.matrix.mixture(self.folded(weights_RTHS))
-        return self.unfolded(mixed_NTI, len(weights_RTHS)).flatten(2)
+        return self.unfolded(mixed_NTI, weights_RTHS.shape[0]).flatten(2)
 
 
 class HeadScore(ProjectedScore):

@@ -20,9 +20,9 @@ class SplitAtMarks(nn.Module):
         ends_BS = torch.isin(tokens_BS, self.get_buffer("ends_E"))
         follows_BS = nn.functional.pad(ends_BS[:, 1:], (0, 1))
         # How many real positions there are from each one on, itself included: behind the last but one there is only </s>.
-        left_BS = mask_BS.flip(1).cumsum(1).flip(1)
-        splits_BS = ends_BS & ~follows_BS & (left_BS > 2)
-        return splits_BS.cumsum(1) - splits_BS.long()
+        left_BS = mask_BS.long().flip(1).cumsum(1).flip(1)
+        splits_BS = (ends_BS & ~follows_BS & (left_BS > 2)).long()
+        return splits_BS.cumsum(1) - splits_BS
 
 
 class SplitByLength(nn.Module):

@@ -39,6 +39,16 @@ class Past:
         nothing = like.new_empty(rows, heads, 0, size)
         return cls(nothing, nothing, 0)
 
+    @classmethod
+    def of(cls, keys_BHPI: Tensor, values_BHPI: Tensor) -> Past:
+        """The past of these keys and values."""
+        return cls(keys_BHPI, values_BHPI, keys_BHPI.shape[2], _Filled(keys_BHPI.shape[2]))
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor]:
+        """Keys and values."""
+        return self.keys_BHPI, self.values_BHPI
+
     @property
     def keys_BHPI(self) -> Tensor:
         return self.keys_BHCI[:, :, : self.length]

@@ -74,7 +74,7 @@ class TransformerLayer(nn.Module):
 
     def begin(self, sources: Sources, memories: LayerMemories, run: Pass) -> TransformerCarry:
         memory = memories[TEXT]
-        past = self.mixer.nothing(len(memory.mask_BS), memory.summary_BE)
+        past = self.mixer.nothing(memory.mask_BS.shape[0], memory.summary_BE)
         return TransformerCarry(past, self.attention.initial_state(memory))
 
     def pick(self, carry: TransformerCarry, positions_RP: Tensor) -> TransformerCarry:
