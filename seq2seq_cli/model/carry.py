@@ -4,7 +4,6 @@ tensors, nested at any depth, or has ``select``, ``parts`` and ``of`` of its own
 from __future__ import annotations
 
 from collections.abc import Iterator
-
 from typing import Any, NamedTuple
 
 import torch

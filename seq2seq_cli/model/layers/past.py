@@ -74,7 +74,7 @@ class Past:
         steps, after = keys_BHTI.shape[2], self.length + keys_BHTI.shape[2]
         if not self.length and steps > 1:  # all of a known target at once
             return Past(keys_BHTI, values_BHTI, steps, _Filled(steps))
-        if torch.is_grad_enabled():
+        if not torch.is_inference_mode_enabled():  # which is a search
             keys = torch.cat([self.keys_BHPI, keys_BHTI.to(self.keys_BHCI.dtype)], 2)
             values = torch.cat([self.values_BHPI, values_BHTI.to(self.values_BHCI.dtype)], 2)
             return Past(keys, values, after, _Filled(after))
