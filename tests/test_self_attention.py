@@ -17,7 +17,7 @@ from seq2seq_cli.model.attention.normalisers import Softmax
 from seq2seq_cli.model.layers import self_attention
 from seq2seq_cli.model.layers.self_attention import SelfAttention
 from seq2seq_cli.model.maps import Linear, Pass
-from seq2seq_cli.model.rows import Rows
+from seq2seq_cli.model.packing import Packing
 from seq2seq_cli.model.types import Look
 
 SIZE, HEADS = 8, 2
@@ -49,13 +49,13 @@ def attend(attention: SelfAttention, x_BSD: Tensor, mask_BS: Tensor | None, inwa
     """All positions of an encoder's sentences, or (without a mask) of a decoder's."""
     run = Pass(x_BSD.dtype, inward=inward)
     if mask_BS is None:
-        rows = Rows.all(x_BSD)
+        packing = Packing.all(x_BSD)
         nothing = attention.nothing(len(x_BSD), x_BSD)
-        out_ND, _, look = attention(rows.packed(x_BSD), rows, nothing, 0, run)
+        out_ND, _, look = attention(packing.packed(x_BSD), packing, nothing, 0, run)
     else:
-        rows = Rows.real(mask_BS)
-        out_ND, look = attention.whole(rows.packed(x_BSD), rows, mask_BS, run)
-    return rows.spread(out_ND), look
+        packing = Packing.real(mask_BS)
+        out_ND, look = attention.whole(packing.packed(x_BSD), packing, mask_BS, run)
+    return packing.spread(out_ND), look
 
 
 def mask_of(lengths: list[int], positions: int) -> Tensor:
@@ -124,13 +124,13 @@ def test_by_hand() -> None:
         def map(self, linear: Linear) -> Any:
             return projected(x_BSD[0]) if linear is attention.project else super().map(linear)
 
-    rows, everything = Rows.all(x_BSD), torch.ones(1, 2, dtype=torch.bool)
+    packing, everything = Packing.all(x_BSD), torch.ones(1, 2, dtype=torch.bool)
     for inward in (False, True):
         run = Fixing(torch.float64, inward=inward)
-        out_ND, _ = attention.whole(x_BSD[0], rows, everything, run)
+        out_ND, _ = attention.whole(x_BSD[0], packing, everything, run)
         torch.testing.assert_close(out_ND, torch.tensor([[7.0], [7.6]], dtype=torch.float64))
         attention.causal = True
-        out_ND, _, _ = attention(x_BSD[0], rows, attention.nothing(1, x_BSD), 0, run)
+        out_ND, _, _ = attention(x_BSD[0], packing, attention.nothing(1, x_BSD), 0, run)
         torch.testing.assert_close(out_ND, torch.tensor([[4.0], [7.6]], dtype=torch.float64))
         attention.causal = False
 
@@ -241,11 +241,11 @@ def test_step_by_step_it_is_the_whole(rotary: bool, options: dict[str, Any]) -> 
     for sizes in ([1] * 23, [3, 1, 1, 9, 2, 7], [14, 9], [1, 22]):
         past, start, parts = attention.nothing(2, x_BTD), 0, []
         for part_BTD in x_BTD.split(sizes, 1):
-            rows = Rows.all(part_BTD)
+            packing = Packing.all(part_BTD)
             run = Pass(torch.float64)
-            out_ND, past, _ = attention(rows.packed(part_BTD), rows, past, start, run)
+            out_ND, past, _ = attention(packing.packed(part_BTD), packing, past, start, run)
             start += part_BTD.shape[1]
-            parts.append(rows.spread(out_ND))
+            parts.append(packing.spread(out_ND))
             carried = start if "window" not in options else min(start, 2)
             assert past.keys_BHPI.shape == past.values_BHPI.shape == (2, HEADS, carried, SIZE // HEADS)
         torch.testing.assert_close(torch.cat(parts, 1), whole_BTD, rtol=0, atol=1e-12)

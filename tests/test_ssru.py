@@ -8,7 +8,7 @@ from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.build import build_decoder, build_encoder
 from seq2seq_cli.model.layers.ssru import SSRU
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.rows import Rows
+from seq2seq_cli.model.packing import Packing
 from seq2seq_cli.model.types import Source
 
 
@@ -22,9 +22,9 @@ def made(size: int) -> SSRU:
 
 
 def recur(ssru: SSRU, x_BTD: Tensor, past_BD: Tensor) -> tuple[Tensor, Tensor]:
-    rows = Rows.all(x_BTD)
-    out_ND, past_BD, _ = ssru(rows.packed(x_BTD), rows, past_BD, 0, Pass(x_BTD.dtype))
-    return rows.spread(out_ND), past_BD
+    packing = Packing.all(x_BTD)
+    out_ND, past_BD, _ = ssru(packing.packed(x_BTD), packing, past_BD, 0, Pass(x_BTD.dtype))
+    return packing.spread(out_ND), past_BD
 
 
 @torch.no_grad()

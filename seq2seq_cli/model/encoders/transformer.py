@@ -7,7 +7,7 @@ from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.model.layers.self_attention import SelfAttention
 from seq2seq_cli.model.layers.sublayers import Entry, FeedForward, Residual
 from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.rows import Rows
+from seq2seq_cli.model.packing import Packing
 from seq2seq_cli.model.types import Look, Source
 
 
@@ -21,8 +21,8 @@ class TransformerEncoderLayer(nn.Module):
         self.self_attention = SelfAttention(config.hidden_size, itself, causal=False, rotary=rotary)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x_ND: Tensor, rows: Rows, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
-        part_ND, look = self.self_attention.whole(self.attending.norm(x_ND), rows, mask_BS, run)
+    def forward(self, x_ND: Tensor, packing: Packing, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
+        part_ND, look = self.self_attention.whole(self.attending.norm(x_ND), packing, mask_BS, run)
         x_ND = self.attending.add(x_ND, part_ND)
         return self.feeding.add(x_ND, self.feed_forward(self.feeding.norm(x_ND), run)), look
 
@@ -44,12 +44,12 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, embedded_BSI: Tensor, mask_BS: Tensor, run: Pass) -> Source:
-        rows, looks = Rows.real(mask_BS), []
-        x_ND = rows.packed(self.entry(embedded_BSI, 0, run))
+        packing, looks = Packing.real(mask_BS), []
+        x_ND = packing.packed(self.entry(embedded_BSI, 0, run))
         for layer in self.layers:
-            x_ND, look = layer(x_ND, rows, mask_BS, run)
+            x_ND, look = layer(x_ND, packing, mask_BS, run)
             looks.append(look)
-        states_BSD = rows.spread(self.norm(x_ND))
+        states_BSD = packing.spread(self.norm(x_ND))
         real_BS1 = mask_BS[..., None].to(states_BSD.dtype)
         summary_BD = (states_BSD * real_BS1).sum(1) / real_BS1.sum(1)
         return Source(states_BSD, summary_BD, mask_BS, looks=tuple(looks))

@@ -15,8 +15,8 @@ from seq2seq_cli.model.attention.windows import MANY
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.layers.past import Past
 from seq2seq_cli.model.maps import Linear, Pass
+from seq2seq_cli.model.packing import Packing
 from seq2seq_cli.model.positions import turned
-from seq2seq_cli.model.rows import Rows
 from seq2seq_cli.model.types import Look
 
 
@@ -50,32 +50,32 @@ class SelfAttention(nn.Module):
         """The past before the first position."""
         return Past.empty(rows, self.heads, self.output.in_features // self.heads, like)
 
-    def whole(self, x_ND: Tensor, rows: Rows, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
-        """All positions of whole sentences, ``rows`` of which are given: those where ``mask_BS`` is True."""
-        heads = self._projected(x_ND, rows, 0, run)
+    def whole(self, x_ND: Tensor, packing: Packing, mask_BS: Tensor, run: Pass) -> tuple[Tensor, Look]:
+        """All positions of whole sentences, ``packing`` of which are given: those where ``mask_BS`` is True."""
+        heads = self._projected(x_ND, packing, 0, run)
         context_BHSI, weights_BHSS = self._attend(heads, heads.keys_BHTI, heads.values_BHTI, mask_BS, run)
-        return self._joined(context_BHSI, rows, run), _look(weights_BHSS, context_BHSI)
+        return self._joined(context_BHSI, packing, run), _look(weights_BHSS, context_BHSI)
 
-    def forward(self, x_ND: Tensor, rows: Rows, past: Past, start: int, run: Pass) -> tuple[Tensor, Past, Look]:
+    def forward(self, x_ND: Tensor, packing: Packing, past: Past, start: int, run: Pass) -> tuple[Tensor, Past, Look]:
         """T positions of each sentence, the first of which is number ``start``, given the ``past``; and what is past after
         them."""
-        heads = self._projected(x_ND, rows, start, run)
+        heads = self._projected(x_ND, packing, start, run)
         seen = past.then(heads.keys_BHTI, heads.values_BHTI)
         heads = heads._replace(queries_BHTI=heads.queries_BHTI.to(seen.keys_BHCI.dtype))
         context_BHTI, weights_BHTS = self._attend(heads, seen.keys_BHPI, seen.values_BHPI, None, run)
         kept = seen if self.radius is None else seen.last(self.radius)
-        return self._joined(context_BHTI, rows, run), kept, _look(weights_BHTS, context_BHTI)
+        return self._joined(context_BHTI, packing, run), kept, _look(weights_BHTS, context_BHTI)
 
-    def _projected(self, x_ND: Tensor, rows: Rows, start: int, run: Pass) -> Heads:
-        parts_BT3HI = rows.spread(run.map(self.project).product(x_ND)).unflatten(2, (3, self.heads, -1))
+    def _projected(self, x_ND: Tensor, packing: Packing, start: int, run: Pass) -> Heads:
+        parts_BT3HI = packing.spread(run.map(self.project).product(x_ND)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = parts_BT3HI.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         if self.rotary:
-            positions_T = torch.arange(start, start + rows.positions, device=x_ND.device)
+            positions_T = torch.arange(start, start + packing.positions, device=x_ND.device)
             queries, keys = turned(queries, positions_T), turned(keys, positions_T)
         return Heads(queries * self.scale, keys, values)
 
-    def _joined(self, context_BHTI: Tensor, rows: Rows, run: Pass) -> Tensor:
-        return run.map(self.output).product(rows.packed(context_BHTI.transpose(1, 2).flatten(2)))
+    def _joined(self, context_BHTI: Tensor, packing: Packing, run: Pass) -> Tensor:
+        return run.map(self.output).product(packing.packed(context_BHTI.transpose(1, 2).flatten(2)))
 
     def _attend(
         self, heads: Heads, keys_BHSI: Tensor, values_BHSI: Tensor, mask_BS: Tensor | None, run: Pass

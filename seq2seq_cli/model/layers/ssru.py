@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.model.maps import Linear, Pass
+from seq2seq_cli.model.packing import Packing
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.rows import Rows
 from seq2seq_cli.model.types import Look
 
 
@@ -22,12 +22,14 @@ class SSRU(nn.Module):
     def nothing(self, rows: int, like: Tensor) -> Tensor:
         return precise(like).new_zeros(rows, self.size)
 
-    def forward(self, x_ND: Tensor, rows: Rows, past: Tensor, start: int, run: Pass) -> tuple[Tensor, Tensor, Look]:
-        read_BTD, gate_BTD = rows.spread(precise(run.map(self.project).product(x_ND))).chunk(2, -1)
+    def forward(
+        self, x_ND: Tensor, packing: Packing, past: Tensor, start: int, run: Pass
+    ) -> tuple[Tensor, Tensor, Look]:
+        read_BTD, gate_BTD = packing.spread(precise(run.map(self.project).product(x_ND))).chunk(2, -1)
         forget_BTD = gate_BTD.sigmoid()
         new_BTD = read_BTD - forget_BTD * read_BTD
         states = []
         for forget_BD, new_BD in zip(forget_BTD.unbind(1), new_BTD.unbind(1), strict=True):
             past = torch.addcmul(new_BD, forget_BD, past)
             states.append(past)
-        return rows.packed(torch.stack(states, 1).relu()), past, Look(read_BTD[..., :0])
+        return packing.packed(torch.stack(states, 1).relu()), past, Look(read_BTD[..., :0])

@@ -14,7 +14,7 @@ from seq2seq_cli.model.layers.self_attention import SelfAttention
 from seq2seq_cli.model.layers.ssru import SSRU
 from seq2seq_cli.model.layers.sublayers import FeedForward, Residual
 from seq2seq_cli.model.maps import Linear, Pass
-from seq2seq_cli.model.rows import Rows
+from seq2seq_cli.model.packing import Packing
 from seq2seq_cli.model.types import (
     Attended,
     Attention,
@@ -44,7 +44,9 @@ class Mixer(Protocol):
         """The past before the first step."""
         ...
 
-    def __call__(self, x_ND: Tensor, rows: Rows, past: Any, start: int, run: Pass) -> tuple[Tensor, Any, Look]: ...
+    def __call__(
+        self, x_ND: Tensor, packing: Packing, past: Any, start: int, run: Pass
+    ) -> tuple[Tensor, Any, Look]: ...
 
 
 class TransformerLayer(nn.Module):
@@ -83,17 +85,17 @@ class TransformerLayer(nn.Module):
     def forward(
         self, x_BTI: Tensor, memories: LayerMemories, carry: TransformerCarry, start: int, run: Pass
     ) -> LayerOutput:
-        rows = Rows.all(x_BTI)
-        x_ND = rows.packed(x_BTI)
-        part_ND, past, inward = self.mixer(self.mixing.norm(x_ND), rows, carry.past, start, run)
+        packing = Packing.all(x_BTI)
+        x_ND = packing.packed(x_BTI)
+        part_ND, past, inward = self.mixer(self.mixing.norm(x_ND), packing, carry.past, start, run)
         x_ND = self.mixing.add(x_ND, part_ND)
-        query_BTD = rows.spread(self.attending.norm(x_ND))
+        query_BTD = packing.spread(self.attending.norm(x_ND))
         attended, state = self._attend(query_BTD, memories[TEXT], carry.attention, start, run)
-        context_NE = rows.packed(attended.context_BTE)
+        context_NE = packing.packed(attended.context_BTE)
         part_ND = context_NE if self.context is None else run.map(self.context).product(context_NE)
         x_ND = self.attending.add(x_ND, part_ND)
         x_ND = self.feeding.add(x_ND, self.feed_forward(self.feeding.norm(x_ND), run))
-        return LayerOutput(rows.spread(x_ND), TransformerCarry(past, state), {TEXT: attended.look, ITSELF: inward})
+        return LayerOutput(packing.spread(x_ND), TransformerCarry(past, state), {TEXT: attended.look, ITSELF: inward})
 
     def _attend(
         self, query_BTD: Tensor, memory: Memory, state: AttentionState, start: int, run: Pass

@@ -12,7 +12,7 @@ from seq2seq_cli.model.products import padded
 
 
 @dataclass(frozen=True)
-class Rows:
+class Packing:
     """Which N of B x S positions are kept: those of ``index_N``, counted through the rows, or all (None).
 
     ``packed`` rows are followed by rows of zeros where products take such a number of rows better; so it is padded once, not
@@ -24,13 +24,13 @@ class Rows:
     index_N: Tensor | None = None
 
     @classmethod
-    def real(cls, mask_BS: Tensor) -> Rows:
+    def real(cls, mask_BS: Tensor) -> Packing:
         """The positions where the mask is True."""
         index_N = None if bool(mask_BS.all()) else mask_BS.flatten().nonzero().squeeze(1)
         return cls(mask_BS.shape[0], mask_BS.shape[1], index_N)
 
     @classmethod
-    def all(cls, x_BSI: Tensor) -> Rows:
+    def all(cls, x_BSI: Tensor) -> Packing:
         """All positions."""
         return cls(x_BSI.shape[0], x_BSI.shape[1])
 
