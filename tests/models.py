@@ -147,10 +147,17 @@ def cases() -> list[Case]:
     return [*chosen, *(case for case in every if case not in chosen)]
 
 
+BY_STEP_AND_WINDOW: tuple[Wiring, ...] = (
+    ("coverage", {"window": "local-m", "radius": 1}),
+    ("multi-head", {"heads": 2, "window": "local-p", "radius": 2}),
+)
+"""What must know the number of each step that it is asked for by itself; and heads whose weights a window changes."""
+
+
 def between(every: bool) -> list[Case]:
     """Every kind with every encoder and every decoder of which one has Transformer layers; beside an RNN, each wiring in turn.
     ``every``: with all pairs of an encoder and a decoder, not half of them in turn."""
-    chosen = []
+    chosen = [Case(*wiring, HALVES[0]) for wiring in BY_STEP_AND_WINDOW]
     for number, kind in enumerate(KINDS):
         for halves in HALVES:
             turn = (halves.encoder == "rnn") ^ (halves.decoder == "ssru")

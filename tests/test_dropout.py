@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from seq2seq_cli.inputs import TEXT
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.encoders.rnn import RecurrentEncoder
+from seq2seq_cli.model.layers.sublayers import Residual
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 
@@ -113,6 +114,27 @@ def test_it_falls_between_the_decoders_layers(kind: str) -> None:
         for _ in range(2)
     )
     assert torch.equal(one.features_BTF, other.features_BTF)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [("transformer", "transformer"), ("rnn", "ssru")])
+@torch.no_grad()
+def test_it_falls_on_what_each_part_of_a_transformers_layer_adds(encoder: str, decoder: str) -> None:
+    """And on nothing that flows past them."""
+    layers = {"encoder": encoder, "decoder": decoder, "feed_forward_size": 12}
+    model = dropping_model("scaled-dot", model={**layers, "encoder_layers": 2, "decoder_layers": 2})
+    residuals = {name: module for name, module in model.named_modules() if isinstance(module, Residual)}
+    assert len(residuals) == 2 * 3 + (2 * 2 if encoder == "transformer" else 0)
+    for residual in residuals.values():
+        added_NF = residual.add(torch.full((100, 64), 8.0), torch.ones(100, 64)) - 8
+        assert set(added_NF.flatten().tolist()) == {0, 2}
+        assert zeros(added_NF) == pytest.approx(0.5, abs=0.05)
+    fallen: dict[str, int] = dict.fromkeys(residuals, 0)
+    for name, residual in residuals.items():
+        residual.dropout.register_forward_hook(lambda *_, name=name: fallen.update({name: fallen[name] + 1}))
+    sentences = tiny_sentences()
+    memory, state = model.start(sentences.inputs, model.new_pass())
+    model.decoder(model.target_embedding(sentences.reads_BT), memory, state, model.new_pass())
+    assert set(fallen.values()) == {1}
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.inputs import TEXT
-from seq2seq_cli.model.build import build_decoder, build_encoder
+from seq2seq_cli.model.build import build, build_decoder, build_encoder
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.types import Source
 
@@ -123,7 +123,9 @@ def test_the_encoder_is_torchs(dtype: torch.dtype, near: float, layers: int, mas
     ours = drawn(build_encoder(config_of(layers)), dtype)
     theirs = torchs_encoder(ours, dtype)
     run, embedded_BSI = Pass(dtype), states(4, 9, SIZE, dtype=dtype, seed=1) / 4
-    found = ours(embedded_BSI, mask_BS, run).states_BSE
+    source = ours(embedded_BSI, mask_BS, run)
+    found = source.states_BSE
+    assert [look.weights_BTS.shape for look in source.looks] == [(4, 9, 0)] * layers  # nobody asks for them
     expected = theirs.module(ours.entry(embedded_BSI, 0, run), src_key_padding_mask=~mask_BS)
     assert expected[mask_BS].std() > 0.2
     torch.testing.assert_close(found[mask_BS], expected[mask_BS], rtol=near, atol=near)
@@ -216,3 +218,30 @@ def test_the_summary_is_the_mean_of_the_real_states() -> None:
     for row, length in enumerate(MASK_BS.sum(1).tolist()):
         expected_E = source.states_BSE[row, :length].mean(0)
         torch.testing.assert_close(source.summary_BE[row], expected_E, rtol=0, atol=1e-14)
+
+
+@torch.no_grad()
+def test_the_encoders_weights_are_torchs() -> None:
+    """Of each layer and head."""
+    ours = drawn(build_encoder(config_of(2)), torch.float64)
+    theirs = torchs_encoder(ours, torch.float64).module
+    embedded_BSI = states(4, 9, SIZE, dtype=torch.float64, seed=1) / 4
+    looks = ours(embedded_BSI, MASK_BS, Pass(torch.float64, inward=True)).looks
+    x_BSD = ours.entry(embedded_BSI, 0, Pass(torch.float64))
+    for layer, look in zip(theirs.layers, looks, strict=True):
+        normed_BSD = layer.norm1(x_BSD)
+        asked = {"key_padding_mask": ~MASK_BS, "average_attn_weights": False}
+        _, heads_BHSS = layer.self_attn(normed_BSD, normed_BSD, normed_BSD, **asked)
+        found_BSHS, expected_BSHS = look.heads_BTHS[MASK_BS], heads_BHSS.transpose(1, 2)[MASK_BS]
+        torch.testing.assert_close(found_BSHS, expected_BSHS, rtol=0, atol=1e-13)
+        x_BSD = layer(x_BSD, src_key_padding_mask=~MASK_BS)
+
+
+def test_norms_change_nothing_at_first() -> None:
+    config = config_of(2)
+    model = build(config, 9, 9)
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
+    assert len(norms) == 2 * 2 + 1 + 2 * 3 + 1
+    for norm in norms:
+        assert (norm.weight == 1).all()
+        assert (norm.bias == 0).all()
