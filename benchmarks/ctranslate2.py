@@ -18,7 +18,6 @@ import typer
 
 from benchmarks import common
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.translator import Translator, longest_translation
 from seq2seq_cli.device import set_threads
 from seq2seq_cli.evaluation.testset import test_text, with_test
@@ -45,28 +44,24 @@ class Beside:
     equal: float
 
 
-def theirs(model: Any, translator: Translator, batch: int) -> Callable[[int], Translate]:
-    """CTranslate2 with a beam: the same pieces, and the run's own settings."""
+def theirs(model: Any, translator: Translator, batch: int, beam: int) -> Translate:
+    """CTranslate2, from text to text by the same pieces, with the run's own settings but for the beam."""
     subwords, decoding = translator.subwords, translator.config.decoding
-    source, target = subwords.src.name_within, subwords.tgt.ids
 
-    def with_beam(beam: int) -> Translate:
-        def translate(lines: Sequence[str]) -> list[str]:
-            pieces = [[source(number) for number in ids] for ids in subwords.src.encode(list(map(clean, lines)))]
-            found = model.translate_batch(
-                pieces,
-                max_batch_size=batch,
-                beam_size=beam,
-                length_penalty=decoding.length_penalty,
-                min_decoding_length=decoding.min_length,
-                max_decoding_length=decoding.max_length or longest_translation(max(map(len, pieces))),
-                max_input_length=0,
-            )
-            return [subwords.tgt.decode(target(each.hypotheses[0])) for each in found]
+    def translate(lines: Sequence[str]) -> list[str]:
+        pieces = [[subwords.src.name_within(number) for number in ids] for ids in subwords.src.encode(list(lines))]
+        found = model.translate_batch(
+            pieces,
+            max_batch_size=batch,
+            beam_size=beam,
+            length_penalty=decoding.length_penalty,
+            min_decoding_length=decoding.min_length,
+            max_decoding_length=decoding.max_length or longest_translation(max(map(len, pieces))),
+            max_input_length=0,
+        )
+        return [subwords.tgt.decode(subwords.tgt.ids(each.hypotheses[0])) for each in found]
 
-        return translate
-
-    return with_beam
+    return translate
 
 
 def measure(
@@ -111,10 +106,11 @@ def main(
             text = Lines.read(test_text(with_test(translator.config.data, test), opened)).src[: limit or None]
             for width in beam or (1, 5):
                 ours = partial(translator.translate, decoding={"beam": width})
-                mine, others, equal = measure(ours, theirs(model, translator, batch)(width), text, rounds)
+                mine, others, equal = measure(ours, theirs(model, translator, batch, width), text, rounds)
                 ratios = [other / own for own, other in zip(mine, others, strict=True)]
-                rates = (len(text) / statistics.median(times) for times in (mine, others))
-                results.append(Beside(name, width, len(text), *rates, statistics.median(ratios), equal))
+                own_rate, other_rate = (len(text) / statistics.median(times) for times in (mine, others))
+                ratio = statistics.median(ratios)
+                results.append(Beside(name, width, len(text), own_rate, other_rate, ratio, equal))
     common.show(results, as_json, f"{opened.directory} beside CTranslate2 {ctranslate2.__version__}, one thread each")
 
 

@@ -71,7 +71,7 @@ def drawn(config: Config) -> Translator:
 def by_ctranslate2(place: Path, translator: Translator, lines: list[str], beam: int, longest: int) -> list[Any]:
     model = ctranslate2.Translator(str(place), compute_type="float32", inter_threads=1, intra_threads=1)
     src = translator.subwords.src
-    return model.translate_batch(
+    found: list[Any] = model.translate_batch(
         [[src.name_within(number) for number in ids] for ids in src.encode(lines)],
         beam_size=beam,
         length_penalty=translator.config.decoding.length_penalty,
@@ -79,6 +79,7 @@ def by_ctranslate2(place: Path, translator: Translator, lines: list[str], beam: 
         max_decoding_length=longest,
         return_scores=True,
     )
+    return found
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,12 @@ def mixed_cases() -> Iterator[Any]:
     """Every kind, with encoders and decoders, positions, windows and normalisers in turn; and few wirings of RNNs in which any
     two choices meet. Of them all but seven are slow."""
     pairs = [(encoder, decoder) for decoder in ("transformer", "ssru", "rnn") for encoder in ("transformer", "rnn")]
-    inward = ({}, {"window": "local", "radius": 1}, {"normaliser": "sparsemax"}, {"normaliser": "top-k", "top_k": 2})
+    inward: tuple[dict[str, object], ...] = (
+        {},
+        {"window": "local", "radius": 1},
+        {"normaliser": "sparsemax"},
+        {"normaliser": "top-k", "top_k": 2},
+    )
     for turn, kind in enumerate(sorted(KINDS, key=lambda kind: kind.name != "multi-head")):
         encoder, decoder = pairs[turn % len(pairs)]
         model: dict[str, object] = {"encoder": encoder, "decoder": decoder}

@@ -31,7 +31,7 @@ def save_tokenizers(translator: Translator, folder: Path) -> None:
 def for_ctranslate2(translator: Translator) -> str:
     """How an export to CTranslate2 is used."""
     src, tgt = names_of(translator.subwords)
-    example = EXAMPLES.get(translator.config.data.src, ELSE)
+    example = EXAMPLES.get(translator.config.data.src or "", ELSE)
     decoding = translator.config.decoding
     by_word = translator.subwords.src.word_by_word
     pieces = '["▁" + word for word in line.split()]' if by_word else "src.encode(line, out_type=str)"
@@ -86,7 +86,7 @@ def _of_length(decoding: DecodingConfig) -> list[str]:
 def for_onnx(translator: Translator) -> str:
     """How an export to ONNX is used."""
     src, tgt = names_of(translator.subwords)
-    example = EXAMPLES.get(translator.config.data.src, ELSE)
+    example = EXAMPLES.get(translator.config.data.src or "", ELSE)
     decoding = translator.config.decoding
     longest = decoding.max_length or "min(2 * len(ids) + 18, len(ids) + 199)"
     ending = f" + [{EOS}] * (len(written) < {decoding.min_length})" if decoding.min_length else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,12 @@ class LevelKeys:
 
     def members(self, view: View) -> Tensor:
         """Which positions of each segment are seen, R x T x G x S."""
-        segments_G = torch.arange(self.number_BS.max() + 1, device=view.mask_BTS.device)
+        count: Any = self.number_BS.max() + 1  # no int: in a traced graph it would be that of the example
+        segments_G = torch.arange(count, device=view.mask_BTS.device)
         number_BGS = self.number_BS[:, None] == segments_G[:, None]
         mask_BN1S = view.mask_BTS.reshape(self.number_BS.shape[0], -1, 1, view.mask_BTS.shape[-1])
-        return (number_BGS[:, None] & mask_BN1S).view(*view.mask_BTS.shape[:-1], *number_BGS.shape[1:])
+        members_BNGS: Tensor = number_BGS[:, None] & mask_BN1S
+        return members_BNGS.view(*view.mask_BTS.shape[:-1], *number_BGS.shape[1:])
 
 
 class LevelScore(Score):

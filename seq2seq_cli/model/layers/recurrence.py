@@ -123,7 +123,8 @@ def lstm_step(gates_BG: Tensor, c_BD: Tensor) -> tuple[Tensor, Tensor]:
     """One LSTM step (Hochreiter & Schmidhuber 1997) from the sum of the products of input and state, ``gates_BG``
     (gates in torch's order). Returns h, in the type of the gates, and c, in the type of ``c_BD``. ``gates_BG`` may be
     overwritten."""
-    if torch.jit.is_tracing():  # graphs know no part of a tensor that is overwritten
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        # A graph knows no part of a tensor that is overwritten.
         i, f, g, o = gates_BG.chunk(4, -1)
         new_c_BD = torch.addcmul(f.sigmoid() * c_BD, i.sigmoid(), fast_tanh(g))
         return o.sigmoid() * fast_tanh(new_c_BD), new_c_BD
