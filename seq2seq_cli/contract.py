@@ -31,6 +31,7 @@ from seq2seq_cli.kinds.clashes import Choices
 from seq2seq_cli.kinds.layers import DecoderKind, EncoderKind, Positions, Span
 from seq2seq_cli.model.attention.windows import View
 from seq2seq_cli.model.build import build
+from seq2seq_cli.model.carry import leaves
 from seq2seq_cli.model.maps import Map, Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import DecoderOutput, DecoderState
@@ -125,14 +126,9 @@ def splits(steps: int) -> list[list[int]]:
     return chosen
 
 
-def tensors_of(carry: Any) -> list[Tensor]:
-    """All that is carried, one after another."""
-    return [carry] if isinstance(carry, Tensor) else [tensor for part in carry for tensor in tensors_of(part)]
-
-
 def assert_same_state(actual: DecoderState, expected: DecoderState) -> None:
     assert actual.step == expected.step
-    for a, b in zip(tensors_of(actual.carries), tensors_of(expected.carries), strict=True):
+    for a, b in zip(leaves(actual.carries), leaves(expected.carries), strict=True):
         assert_same(a, b)
 
 
