@@ -112,7 +112,11 @@ class Seq2Seq(nn.Module):
     def nll(self, batch: Batch, most_cells: int | None = None) -> Tensor:
         """Negative log-likelihood of the real target tokens, summed, in nats; without gradients. Memory grows with B x
         T x S: ``most_cells`` limits it, by taking fewer steps at a time (but at least one)."""
-        run, src_BS, steps = self.new_pass(looking=self.criterion is not Forced.cross_entropy), batch.text.ids_BL, batch.target.says_BT.shape[1]
+        run, src_BS, steps = (
+            self.new_pass(looking=self.criterion is not Forced.cross_entropy),
+            batch.text.ids_BL,
+            batch.target.says_BT.shape[1],
+        )
         start = self.start(batch, run)
         span = steps if most_cells is None else max(1, most_cells // src_BS.numel())
         total = torch.zeros((), device=src_BS.device)
