@@ -27,6 +27,7 @@ from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model import products
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.carry import leaves, with_leaves
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.weights import save_weights, state_of
 from seq2seq_cli.runs import Run
 
@@ -275,6 +276,22 @@ def test_graphs_that_say_something_else_are_refused(tmp_path: Path) -> None:
         translator.model.readout.get_parameter("bias_V")[7] += 1
     with pytest.raises(RunError, match='with its attention "bahdanau": its logits would be others'):
         graphs.check(translator, made)
+
+
+class Bessel(torch.nn.Module):
+    """Something that ONNX does not have."""
+
+    def forward(self, features_NF: torch.Tensor, run: Pass) -> torch.Tensor:
+        return torch.special.bessel_j0(features_NF[:, :8])
+
+
+def test_what_a_graph_cannot_hold_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    translator = drawn(from_dict({"subword": {"vocab_size": 60}, "model": {"embedding_size": 8, "hidden_size": 8}}))
+    translator.model.readout.hidden = Bessel()
+    with pytest.raises(RunError, match=r"a graph cannot hold this model, .*: .*bessel_j0"):
+        graphs.save(translator, tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_leaves_nothing_behind() -> None:

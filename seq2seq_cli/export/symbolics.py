@@ -140,3 +140,15 @@ def without_autograd() -> Iterator[None]:
         yield
     finally:
         function.apply = own
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within the block torch's exporter prints nothing: without being asked, it prints all of a graph that it cannot hold."""
+    functions: Any = torch._C
+    own = functions._jit_onnx_log
+    functions._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        functions._jit_onnx_log = own
