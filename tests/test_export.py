@@ -282,7 +282,8 @@ class Bessel(torch.nn.Module):
     """Something that ONNX does not have."""
 
     def forward(self, features_NF: torch.Tensor, run: Pass) -> torch.Tensor:
-        return torch.special.bessel_j0(features_NF[:, :8])
+        waves_NF: torch.Tensor = torch.special.bessel_j0(features_NF[:, :8])
+        return waves_NF
 
 
 def test_what_a_graph_cannot_hold_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
