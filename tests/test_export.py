@@ -79,6 +79,7 @@ def by_ctranslate2(place: Path, translator: Translator, lines: list[str], beam: 
         min_decoding_length=0,
         max_decoding_length=longest,
         return_scores=True,
+        return_attention=True,
     )
     return found
 
@@ -96,7 +97,9 @@ def by_ctranslate2(place: Path, translator: Translator, lines: list[str], beam: 
     ],
     ids=["plain", "embeddings of another size, learned positions", "rotary, temperatures", "nothing shared"],
 )
-def test_ctranslate2_finds_the_same_with_the_same_scores(sections: Sections, tmp_path: Path) -> None:
+def test_ctranslate2_finds_the_same_with_the_same_scores_and_looks_where_we_look(
+    sections: Sections, tmp_path: Path
+) -> None:
     translator = drawn(from_dict(transformer(**sections)))
     ctranslate.save(translator, tmp_path)
     lines, longest = sentences(60, 7), 30
@@ -115,6 +118,10 @@ def test_ctranslate2_finds_the_same_with_the_same_scores(sections: Sections, tmp
                 translator.subwords.tgt.pieces(translator.subwords.tgt.ids(other.hypotheses[0]))
             )
             assert other.scores[0] == pytest.approx(mine.score, abs=1e-5)
+            if beam == 1:  # of a beam, CTranslate2's attention is not always that of the hypothesis
+                assert mine.alignment is not None
+                for weights_S, theirs_S in zip(mine.alignment.weights_TS, other.attention[0], strict=False):
+                    np.testing.assert_allclose(theirs_S, weights_S[: len(theirs_S)], atol=1e-5)
 
 
 def drawn_run(directory: Path, decoding: dict[str, object]) -> Run:
