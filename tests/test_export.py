@@ -124,9 +124,9 @@ def test_ctranslate2_finds_the_same_with_the_same_scores_and_looks_where_we_look
                     np.testing.assert_allclose(theirs_S, weights_S[: len(theirs_S)], atol=1e-5)
 
 
-def drawn_run(directory: Path, decoding: dict[str, object]) -> Run:
+def drawn_run(directory: Path, sections: Sections) -> Run:
     """A run directory with as much as a translation needs."""
-    translator = drawn(from_dict(transformer(decoding=decoding)))
+    translator = drawn(from_dict(sections))
     run = Run(directory)
     run.directory.mkdir()
     run.config.write_text(translator.config.resolved().to_toml(), encoding="utf-8")
@@ -159,7 +159,7 @@ def run_code(place: Path, code: str) -> str:
 def test_the_readme_translates_as_it_is_written(
     form: str, decoding: dict[str, object], terminal: Terminal, tmp_path: Path
 ) -> None:
-    run = drawn_run(tmp_path / "run", decoding)
+    run = drawn_run(tmp_path / "run", transformer(decoding=decoding))
     place = tmp_path / "exported"
     answer = terminal.ok("export", "--run", run.directory, "--format", form, "-o", place)
     assert str(place / "README.md") in answer.err
@@ -207,13 +207,14 @@ def test_what_ctranslate2_cannot_hold_is_refused_with_every_reason(sections: Sec
 
 
 def test_what_is_in_the_way_is_said_and_nothing_is_written(
-    terminal: Terminal, trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full, file, new = tmp_path / "full", tmp_path / "file", tmp_path / "new"
+    run = drawn_run(tmp_path / "run", {"subword": {"vocab_size": 60}, "model": {"embedding_size": 6, "hidden_size": 8}})
     full.mkdir()
     for path in (full / "kept", file):
         path.write_text("kept", encoding="utf-8")
-    command = ("export", "--run", trained_run.directory, "-o")
+    command = ("export", "--run", run.directory, "-o")
     assert 'the format "onx" is unknown. Did you mean "onnx"?' in terminal.refused(*command, new, "--format", "onx")
     assert "is not empty" in terminal.refused(*command, full, "--format", "onnx")
     assert "is a file" in terminal.refused(*command, file, "--format", "onnx")
@@ -223,7 +224,7 @@ def test_what_is_in_the_way_is_said_and_nothing_is_written(
     assert "`--format onnx` takes every model" in said
     monkeypatch.setattr(folder, "find_spec", lambda name: None)
     assert "pip install onnx onnxruntime" in terminal.refused(*command, new, "--format", "onnx")
-    assert {path.name for path in tmp_path.iterdir()} == {"full", "file"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "full", "file"}
     assert [path.name for path in full.iterdir()] == ["kept"]
 
 
