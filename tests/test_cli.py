@@ -45,6 +45,7 @@ def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
         "score",
         "align",
         "serve",
+        "export",
         "attentions",
     }
     assert set(names) == known

@@ -27,6 +27,7 @@ from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.model import products
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.carry import leaves, with_leaves
+from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.weights import save_weights, state_of
 from seq2seq_cli.runs import Run
 
@@ -78,6 +79,7 @@ def by_ctranslate2(place: Path, translator: Translator, lines: list[str], beam: 
         min_decoding_length=0,
         max_decoding_length=longest,
         return_scores=True,
+        return_attention=True,
     )
     return found
 
@@ -95,7 +97,9 @@ def by_ctranslate2(place: Path, translator: Translator, lines: list[str], beam: 
     ],
     ids=["plain", "embeddings of another size, learned positions", "rotary, temperatures", "nothing shared"],
 )
-def test_ctranslate2_finds_the_same_with_the_same_scores(sections: Sections, tmp_path: Path) -> None:
+def test_ctranslate2_finds_the_same_with_the_same_scores_and_looks_where_we_look(
+    sections: Sections, tmp_path: Path
+) -> None:
     translator = drawn(from_dict(transformer(**sections)))
     ctranslate.save(translator, tmp_path)
     lines, longest = sentences(60, 7), 30
@@ -114,11 +118,15 @@ def test_ctranslate2_finds_the_same_with_the_same_scores(sections: Sections, tmp
                 translator.subwords.tgt.pieces(translator.subwords.tgt.ids(other.hypotheses[0]))
             )
             assert other.scores[0] == pytest.approx(mine.score, abs=1e-5)
+            if beam == 1:  # of a beam, CTranslate2's attention is not always that of the hypothesis
+                assert mine.alignment is not None
+                for weights_S, theirs_S in zip(mine.alignment.weights_TS, other.attention[0], strict=False):
+                    np.testing.assert_allclose(theirs_S, weights_S[: len(theirs_S)], atol=1e-5)
 
 
-def drawn_run(directory: Path, decoding: dict[str, object]) -> Run:
+def drawn_run(directory: Path, sections: Sections) -> Run:
     """A run directory with as much as a translation needs."""
-    translator = drawn(from_dict(transformer(decoding=decoding)))
+    translator = drawn(from_dict(sections))
     run = Run(directory)
     run.directory.mkdir()
     run.config.write_text(translator.config.resolved().to_toml(), encoding="utf-8")
@@ -151,7 +159,7 @@ def run_code(place: Path, code: str) -> str:
 def test_the_readme_translates_as_it_is_written(
     form: str, decoding: dict[str, object], terminal: Terminal, tmp_path: Path
 ) -> None:
-    run = drawn_run(tmp_path / "run", decoding)
+    run = drawn_run(tmp_path / "run", transformer(decoding=decoding))
     place = tmp_path / "exported"
     answer = terminal.ok("export", "--run", run.directory, "--format", form, "-o", place)
     assert str(place / "README.md") in answer.err
@@ -199,13 +207,14 @@ def test_what_ctranslate2_cannot_hold_is_refused_with_every_reason(sections: Sec
 
 
 def test_what_is_in_the_way_is_said_and_nothing_is_written(
-    terminal: Terminal, trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full, file, new = tmp_path / "full", tmp_path / "file", tmp_path / "new"
+    run = drawn_run(tmp_path / "run", {"subword": {"vocab_size": 60}, "model": {"embedding_size": 6, "hidden_size": 8}})
     full.mkdir()
     for path in (full / "kept", file):
         path.write_text("kept", encoding="utf-8")
-    command = ("export", "--run", trained_run.directory, "-o")
+    command = ("export", "--run", run.directory, "-o")
     assert 'the format "onx" is unknown. Did you mean "onnx"?' in terminal.refused(*command, new, "--format", "onx")
     assert "is not empty" in terminal.refused(*command, full, "--format", "onnx")
     assert "is a file" in terminal.refused(*command, file, "--format", "onnx")
@@ -215,7 +224,7 @@ def test_what_is_in_the_way_is_said_and_nothing_is_written(
     assert "`--format onnx` takes every model" in said
     monkeypatch.setattr(folder, "find_spec", lambda name: None)
     assert "pip install onnx onnxruntime" in terminal.refused(*command, new, "--format", "onnx")
-    assert {path.name for path in tmp_path.iterdir()} == {"full", "file"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "full", "file"}
     assert [path.name for path in full.iterdir()] == ["kept"]
 
 
@@ -275,6 +284,23 @@ def test_graphs_that_say_something_else_are_refused(tmp_path: Path) -> None:
         translator.model.readout.get_parameter("bias_V")[7] += 1
     with pytest.raises(RunError, match='with its attention "bahdanau": its logits would be others'):
         graphs.check(translator, made)
+
+
+class Bessel(torch.nn.Module):
+    """Something that ONNX does not have."""
+
+    def forward(self, features_NF: torch.Tensor, run: Pass) -> torch.Tensor:
+        waves_NF: torch.Tensor = torch.special.bessel_j0(features_NF[:, :8])
+        return waves_NF
+
+
+def test_what_a_graph_cannot_hold_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    translator = drawn(from_dict({"subword": {"vocab_size": 60}, "model": {"embedding_size": 8, "hidden_size": 8}}))
+    translator.model.readout.hidden = Bessel()
+    with pytest.raises(RunError, match=r"a graph cannot hold this model, .*: .*bessel_j0"):
+        graphs.save(translator, tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_leaves_nothing_behind() -> None:

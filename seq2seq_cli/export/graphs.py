@@ -18,8 +18,9 @@ from seq2seq_cli.data.subword import BOS, EOS
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.export.halves import Halves, halves
-from seq2seq_cli.export.symbolics import OPSET, registered, without_autograd
+from seq2seq_cli.export.symbolics import OPSET, quiet, registered, without_autograd
 from seq2seq_cli.inputs import TEXT, Inputs, Padded
+from seq2seq_cli.kinds.installed import described
 from seq2seq_cli.model import products
 from seq2seq_cli.model.carry import leaves, with_leaves
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -76,8 +77,10 @@ def save(translator: Translator, folder: Path) -> None:
 
     try:
         made = graphs(translator.model)
-    except torch.onnx.OnnxExporterError as problem:
-        raise _unfit(translator, str(problem).splitlines()[0]) from None
+    except Exception as problem:  # of whatever kind, where the attention is somebody else's code
+        if translator.config.attention.row.package is None and not isinstance(problem, torch.onnx.OnnxExporterError):
+            raise
+        raise _unfit(translator, described(problem).splitlines()[0]) from problem
     for name, graph in zip((ENCODER, STEP), made, strict=True):
         onnx.save(graph, str(folder / name))
     check(translator, made)
@@ -121,7 +124,7 @@ def _as_graphs_know_it() -> Iterator[None]:
     ours = products.CHOSEN
     products.CHOSEN = ours._replace(onednn_bf16=False, onednn_fp32=False, packed=False, energies=sys.maxsize)
     try:
-        with warnings.catch_warnings(), registered(), without_autograd():
+        with warnings.catch_warnings(), registered(), without_autograd(), quiet():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -87,6 +88,12 @@ def _log_add_exp(g: Any, x: Any, y: Any) -> Any:
     return g.op("ReduceLogSumExp", both, axes_i=[-1], keepdims_i=0)
 
 
+def _cosine(g: Any, x: Any) -> Any:
+    """By the sine: older runtimes know no cosine in double precision."""
+    quarter = g.op("CastLike", g.op("Constant", value_t=torch.tensor(math.pi / 2, dtype=torch.float64)), x)
+    return g.op("Sin", g.op("Add", x, quarter))
+
+
 SYMBOLICS: dict[str, Callable[..., Any]] = {
     "flatten": _flatten,
     "unflatten": _unflatten,
@@ -96,6 +103,7 @@ SYMBOLICS: dict[str, Callable[..., Any]] = {
     "isneginf": _is_minus_infinity,
     "isin": _is_in,
     "logaddexp": _log_add_exp,
+    "cos": _cosine,
 }
 
 
@@ -132,3 +140,15 @@ def without_autograd() -> Iterator[None]:
         yield
     finally:
         function.apply = own
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within the block torch's exporter prints nothing: without being asked, it prints all of a graph that it cannot hold."""
+    functions: Any = torch._C
+    own = functions._jit_onnx_log
+    functions._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        functions._jit_onnx_log = own
