@@ -89,8 +89,8 @@ def numbers() -> Iterator[Setting]:
 
 
 ALL = list(numbers())
-DRAWING = {"--temperature", "--top-k"}
-"""Of ``translate --sample``, called as settings of attention are."""
+DRAWING = {"--temperature", "--top-k", "--layer"}
+"""Of ``translate --sample`` and of pictures, called as settings of attention are."""
 NEEDS: dict[str, dict[str, dict[str, object]]] = {
     "attention.temperature": {"attention": {"kind": "bahdanau"}},
     "attention.top_k": {"attention": {"normaliser": "top-k"}},

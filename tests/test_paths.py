@@ -30,11 +30,13 @@ NEEDED: dict[str, list[str]] = {
     "align": ["--source", "s", "--target", "t"],
     "plot": ["a sentence"],
     "check": ["c"],
+    "export": ["--run", "r", "--format", "onnx", "--output", "o"],
 }
 """What a command does not run without, by its name."""
 WORDS = {
     "attention", "corpus", "src", "tgt", "overrides", "objective", "device", "precision", "attentions", "significance",
     "symmetrize", "sentence", "target", "host", "kind", "version", "tokenizer", "references",
+    "encoder", "decoder", "models", "form",
 }  # fmt: skip
 """Parameters that are words and no paths."""
 PLACES: dict[str, list[str]] = {

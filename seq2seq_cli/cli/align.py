@@ -13,6 +13,7 @@ from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
+    from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.evaluation.gold import Agreement
 
 
@@ -98,7 +99,6 @@ def align(
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.errors import ConfigError
     from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
     from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
     from seq2seq_cli.evaluation.linking import check_method, pharaoh
@@ -109,15 +109,11 @@ def align(
     set_threads(threads)
     lines = Lines.read(LineFiles(source, target))
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
-    notes: list[str] = []
-    wanted = None if gold is None else read_gold(gold, sizes, gold_from, notes.append)
-    for note in notes:
-        console.notice(note)
+    wanted = None if gold is None else read_gold(gold, sizes, gold_from, console.notice)
     backward = None
     forward = opening.load_attending(opened, device, precision, layer)
-    layers = forward.attention_layers
-    if by_layer and len(layers.cross) == 1:
-        raise ConfigError("this model attends to the source in one layer only.", "--by-layer", "Leave it out.")
+    if by_layer:
+        _require_layers(forward)
     if reverse_run is not None:
         reverse = open_run(reverse_run)
         check_reverse(opened, reverse)
@@ -147,15 +143,22 @@ def align(
     if wanted is not None:
         console.facts(_rows(agreed))
     if wanted is not None and by_layer:
-        for number in range(1, len(layers.cross) + 1):
+        for number in range(1, len(forward.attention_layers.cross) + 1):
             other = opening.load_attending(opened, device, precision, number)
-            pairs = zip(aligned(lines, other, backward, method, posterior), wanted, strict=True)
-            of_layer = sum((agreement(links, gold_links) for (_, links), gold_links in pairs), Agreement())
-            console.facts([_row(number, of_layer, number == layers.shown)])
+            linked = (links for _, links in aligned(lines, other, backward, method, posterior))
+            console.facts([_row(number, sum(map(agreement, linked, wanted), Agreement()), forward)])
 
 
-def _row(layer: int, agreed: Agreement, shown: bool) -> tuple[str, str]:
-    """The figures of a layer."""
+def _require_layers(translator: Translator) -> None:
+    from seq2seq_cli.errors import ConfigError
+
+    if len(translator.attention_layers.cross) == 1:
+        raise ConfigError("this model attends to the source in one layer only.", "--by-layer", "Leave it out.")
+
+
+def _row(layer: int, agreed: Agreement, translator: Translator) -> tuple[str, str]:
+    """The figures of a layer of the model."""
+    shown = layer == translator.attention_layers.shown
     figures = (("error rate", agreed.error_rate), ("precision", agreed.precision), ("recall", agreed.recall))
     told = ", ".join(f"{name} {_written(value)}" for name, value in figures)
     return f"layer {layer}", told + (" (attention.layer)" if shown else "")

@@ -47,8 +47,10 @@ class _Mixed(torch.autograd.Function):
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         queries, keys, values, weights = ctx.saved_tensors
         gradient = gradient.contiguous()
+        precise = weights.float()
         # Not in bfloat16: while weights are still flat, the gradient of the energies is a small difference between positions.
-        by_weights, precise = gradient.float() @ values.float().mT, weights.float()
+        with torch.autocast("cpu", enabled=False):
+            by_weights = gradient.float() @ values.float().mT
         # The gradient of a softmax; torch's own is as slow in bfloat16 as its softmax is.
         by_energies = torch._softmax_backward_data(by_weights, precise, -1, torch.float32).to(queries.dtype)
         return by_energies @ keys, by_energies.mT @ queries, weights.mT @ gradient, None
