@@ -55,11 +55,11 @@ TRANSFORMER = ("model.encoder=transformer", "model.decoder=transformer")
         (["model.decoder=ssru", "model.bridge=zeros"], "bridge belongs to RNN decoders; this one is ssru"),
         (
             ["self_attention.heads=4"],
-            "self_attention.heads belongs to Transformer layers; model.encoder is rnn, model.decoder rnn",
+            "self_attention.heads: there is no self-attention where model.encoder is rnn and model.decoder rnn",
         ),
         (
             ["model.decoder=ssru", "self_attention.dropout=0.1"],
-            "self_attention.dropout belongs to Transformer layers; model.encoder is rnn, model.decoder ssru",
+            "self_attention.dropout: there is no self-attention where model.encoder is rnn and model.decoder ssru",
         ),
         (
             [*TRANSFORMER, "self_attention.heads=7"],
@@ -114,6 +114,12 @@ def test_what_does_not_go_together_is_refused_with_the_reason(overrides: list[st
     with pytest.raises(ConfigError) as caught:
         load(None, overrides)
     assert said in " ".join(str(caught.value).split())
+
+
+def test_rnns_are_not_taken_for_an_ssru() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, ["model.positions=rotary"])
+    assert "SSRU" not in str(caught.value)
 
 
 def test_all_that_does_not_go_together_is_told_at_once() -> None:

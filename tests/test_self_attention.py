@@ -13,7 +13,7 @@ from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.kinds.attentions import Normaliser
 from seq2seq_cli.kinds.layers import Span
 from seq2seq_cli.model.attention.heads import mixed, weighed
-from seq2seq_cli.model.attention.normalisers import Softmax
+from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.layers import self_attention
 from seq2seq_cli.model.layers.self_attention import SelfAttention
 from seq2seq_cli.model.maps import Linear, Pass
@@ -315,7 +315,14 @@ def test_bfloat16_gives_what_is_not_seen_exactly_nothing() -> None:
         assert gradient[~hidden_BHS].any(-1).all()
 
 
-def test_energies_of_bfloat16_are_weighed_in_float32() -> None:
-    tensors, mask = inputs_of(SHAPES[0])
-    queries, keys, _ = (x.bfloat16() for x in tensors)
-    assert weighed(queries, keys, mask, Softmax(1.0)).dtype == torch.float32
+@pytest.mark.parametrize(
+    "normaliser", [Softmax(1.0), Sparsemax(), Entmax15(), TopK(2, 1.0)], ids=lambda it: type(it).__name__
+)
+@pytest.mark.parametrize("given", [torch.bfloat16, torch.float16, torch.float32], ids=str)
+def test_energies_are_weighed_in_float32(normaliser: nn.Module, given: torch.dtype) -> None:
+    """Also where it is autocast that makes the products of less: past keys of a search are in float32."""
+    queries, keys = states(2, 3, 1, 8).to(given), states(2, 3, 9, 8, seed=2).to(given)
+    with torch.autocast("cpu", torch.bfloat16, enabled=given == torch.float32):
+        weights = weighed(queries, keys, None, normaliser)
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 1), rtol=0, atol=1e-6)

@@ -15,8 +15,8 @@ def clashes(model: ModelConfig, attention: AttentionConfig, itself: SelfAttentio
         reasons += _of_self_attention(model, itself)
     else:
         reasons += [
-            f"self_attention.{name} belongs to Transformer layers; model.encoder is {model.encoder}, "
-            f"model.decoder {model.decoder}"
+            f"self_attention.{name}: there is no self-attention where model.encoder is {model.encoder} and model.decoder "
+            f"{model.decoder}"
             for name in itself.given
         ]
     return reasons + (_beside_rnn(attention) if model.decoder == "rnn" else _beside_transformer(model, attention))

@@ -36,7 +36,8 @@ class ModelConfig(Section):
     embedding_size: Size = 256
     """Size of the token embeddings."""
     hidden_size: Annotated[int, Field(gt=0, le=65_536, multiple_of=2)] = 512
-    """Size D of the decoder state; each direction of a recurrent encoder has half of it."""
+    """Size D of the decoder state, and of what Transformer layers read and write; each direction of a recurrent encoder has
+    half of it."""
     encoder_layers: Layers | None = None
     """Layers of the encoder (default: 1 bidirectional RNN, 4 Transformer layers)."""
     decoder_layers: Layers | None = None
@@ -120,7 +121,7 @@ class ModelConfig(Section):
             ]
         elif self.max_positions is not None and self.numbers.positions != "learned":
             reasons.append(f"max_positions belongs to learned positions; these are {self.numbers.positions}")
-        if self.positions == "rotary" and not self.attends_to_itself:
+        if self.positions == "rotary" and self.has_transformer and not self.attends_to_itself:
             reasons.append("rotary positions turn queries and keys of self-attention; an SSRU has none")
         if not self.has_rnn and self.cell != "lstm":
             reasons.append("cell belongs to RNNs; there is none")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seq2seq_cli.model.products import precise
+
 
 def mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
     """softmax(q k^T / T) v, without the weights: ... x T x I and ... x S x I -> ... x T x I. Queries or keys are scaled
@@ -57,9 +59,9 @@ class _Mixed(torch.autograd.Function):
 
 
 def weighed(queries: Tensor, keys: Tensor, mask: Tensor | None, normaliser: nn.Module) -> Tensor:
-    """The weights themselves, by any normaliser: ... x T x I and ... x S x I -> ... x T x S. Energies and weights are
-    computed in float32."""
-    energies = (queries @ keys.mT).float() if queries.dtype == torch.bfloat16 else queries @ keys.mT
+    """The weights themselves, by any normaliser: ... x T x I and ... x S x I -> ... x T x S, from energies in float32 or
+    better, whatever the products are computed in."""
+    energies = precise(queries @ keys.mT)
     mask = torch.ones((), dtype=torch.bool, device=queries.device) if mask is None else mask
     weights: Tensor = normaliser(energies, mask)
     return weights
