@@ -70,7 +70,7 @@ class SelfAttention(nn.Module):
         parts_BT3HI = packing.spread(run.map(self.project).product(x_ND)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = parts_BT3HI.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         if self.rotary:
-            positions_T = torch.arange(start, start + packing.positions, device=x_ND.device)
+            positions_T = torch.arange(start, start + packing.positions, device="cpu")
             queries, keys = turned(queries, positions_T), turned(keys, positions_T)
         return Projected(queries * self.scale, keys, values)
 
