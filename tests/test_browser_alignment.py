@@ -64,6 +64,17 @@ def lit(watched: Watched, side: str) -> list[str]:
     return watched.page.locator(f"button[data-side={side}] .word-weight").all_inner_texts()
 
 
+def test_while_nobody_knows_the_layers_the_alignment_is_shown(visit: Callable[..., Watched], tmp_path: Path) -> None:
+    """As where a page asks for translations before it has been told what is served."""
+    data = json.dumps(view().to_json(), allow_nan=False)
+    path = tmp_path / "page.html"
+    script = f"{asset('alignment.js')}\ndocument.body.append(alignmentOf({data}, {{ layers: undefined }}));"
+    path.write_text(f"<!doctype html><style>{asset('page.css')}</style><body><script>{script}</script>")
+    page = visit(path.as_uri()).page
+    assert page.locator("table.matrix").count() == 1
+    assert page.locator(".attention-choice").count() == 0
+
+
 def test_words_carry_the_merged_weights() -> None:
     head = view().head
     assert head is not None

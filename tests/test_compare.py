@@ -15,7 +15,7 @@ from corpora import TinyCorpus, write_lines
 
 from seq2seq_cli.config.whole import all_keys, value_of
 from seq2seq_cli.errors import ConfigError, RunError
-from seq2seq_cli.evaluation.seeds import KindSummary, sizes, summaries
+from seq2seq_cli.evaluation.seeds import SystemSummary, sizes, summaries
 from seq2seq_cli.kinds.attentions import KINDS
 from seq2seq_cli.report.document import write_report
 from seq2seq_cli.runs import ComparisonFiles
@@ -55,8 +55,8 @@ def test_kinds_are_trained_tested_and_shown_side_by_side(
     assert "none-seed1" in answer.out
     whole = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
     record = whole["runs"]
-    assert [(row["kind"], row["seeds"], row["bleu"]) for row in whole["kinds"]] == [
-        (row["attention"], 1, row["bleu"]) for row in record
+    assert [(row["system"], row["seeds"], row["bleu"]) for row in whole["systems"]] == [
+        (row["system"], 1, row["bleu"]) for row in record
     ]
     assert [Path(row["run"]).name for row in record] == ["none-seed1", "luong-general-seed1"]
     assert "luong-general-seed1" in (run / "report.html").read_text(encoding="utf-8")
@@ -230,7 +230,7 @@ def test_seeds_are_averaged_by_hand() -> None:
     four = [replace(evaluation(f"{i}", lines[i]), system=kinds_of[i]) for i in range(4)]
     first, second = summaries(comparison(*four))
     worse = four[1].scores.bleu.value
-    assert (first.kind, first.seeds, second.kind) == ("none", 2, "luong-dot")
+    assert (first.system, first.seeds, second.system) == ("none", 2, "luong-dot")
     assert first.bleu == pytest.approx((100 + worse) / 2)
     # Two values lie half their distance from their mean; the sample deviation is that times the root of two.
     assert first.bleu_deviation == pytest.approx((100 - worse) / 2**0.5)
@@ -239,8 +239,8 @@ def test_seeds_are_averaged_by_hand() -> None:
 
 
 def test_sizes_are_told_against_the_first() -> None:
-    def row(kind: str, parameters: int) -> KindSummary:
-        return KindSummary(kind, 1, 0, 0, 0, 0, 0, parameters)
+    def row(system: str, parameters: int) -> SystemSummary:
+        return SystemSummary(system, 1, 0, 0, 0, 0, 0, parameters)
 
     assert sizes([row("none", 2000), row("a", 2500), row("b", 1900)]) == (
         "parameters, against the 2,000 of none: a +25.0%, b -5.0%"

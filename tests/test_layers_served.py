@@ -68,9 +68,12 @@ def test_layers_are_told_where_they_are_asked_for(shared: Running, translator: T
 
 
 def test_what_there_is_to_ask_for_is_described(shared: Running) -> None:
-    runs = {run["name"]: run["layers"] for run in shared.ask(path="/runs").body["runs"]}
+    told = shared.ask(path="/runs").body["runs"]
+    runs = {run["name"]: run["layers"] for run in told}
     assert runs["layers"] == {"cross_attention": [2, 2], "self_attention": [2, 2], "shown": 1}
     assert runs["rnn"] == {"cross_attention": [0], "self_attention": [], "shown": 1}
+    systems = {run["name"]: run["system"] for run in told}
+    assert systems == {"layers": "transformer-multi-head", "rnn": "bahdanau"}
 
 
 def test_questions_about_layers_have_limits(shared: Running, translator: Translator) -> None:

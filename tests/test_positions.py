@@ -1,6 +1,7 @@
 """How layers know where a token stands: by hand, and that rotary scores know distances alone."""
 
 from math import cos, sin
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import tiny_config
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seq2seq_cli.model.layers.sublayers import Entry
 from seq2seq_cli.model.maps import Pass
@@ -23,6 +25,22 @@ def test_sines_by_hand() -> None:
     torch.testing.assert_close(found_BTD, torch.tensor([expected], dtype=torch.float64), rtol=0, atol=1e-15)
     assert sines(torch.arange(1), 4).tolist() == [[0, 1, 0, 1]]
     assert sines(torch.arange(2), 3).shape == (2, 3)
+
+
+class WithoutDouble(TorchDispatchMode):
+    """A device that has no double precision, as Apple's GPUs; the device of no numbers, meta, stands for it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        assert not (isinstance(made, Tensor) and made.is_meta and made.dtype == torch.float64), func
+        return made
+
+
+def test_devices_without_double_precision_have_positions_too() -> None:
+    x_BTD = torch.zeros(2, 3, 8, device="meta")
+    with WithoutDouble():
+        for found in (Sinusoidal(8)(x_BTD, 5), turned(x_BTD, torch.arange(5, 8))):
+            assert (found.device, found.dtype, found.shape) == (x_BTD.device, x_BTD.dtype, x_BTD.shape)
 
 
 def test_they_are_added_to_what_there_is_whatever_its_precision() -> None:

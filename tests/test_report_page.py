@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -148,6 +149,15 @@ def test_a_run_without_records_still_has_its_scores(tmp_path: Path) -> None:
     assert "There is no record of how it was trained" in text
     assert "2 lines of" in text
     assert Page(text).rows[1][2].startswith("100.00 [")
+
+
+def test_models_with_the_same_attention_are_told_apart(tmp_path: Path) -> None:
+    told = told_comparison(tmp_path, kinds=("bahdanau", "bahdanau", "bahdanau"))
+    systems = ["bahdanau", "hybrid-bahdanau", "hybrid-bahdanau"]
+    runs = [replace(run, kind="bahdanau", system=name) for run, name in zip(told.evaluations, systems, strict=True)]
+    head, *rows = Page(render(replace(told, evaluations=runs))).rows
+    assert [row[1] for row in (head, *rows[:3])] == ["model", *systems]
+    assert [row[:2] for row in rows[3:6]] == [["model", "trainings"], ["bahdanau", "1"], ["hybrid-bahdanau", "2"]]
 
 
 def test_charts_tell_their_points_without_colours_of_their_own(tmp_path: Path) -> None:

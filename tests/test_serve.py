@@ -291,7 +291,13 @@ def test_what_is_served_is_described(shared: Running) -> None:
         "sentences": MAX_SENTENCES, "pieces": MAX_PIECES, "beam": MAX_BEAM, "text": MAX_TEXT, "weights": MAX_WEIGHTS,
     }  # fmt: skip
     one_layer = {"cross_attention": [0], "self_attention": [], "shown": 1}
-    expected = {"attention": "bahdanau", "precision": "fp32", "trained_on": 100, "layers": one_layer}
+    expected = {
+        "attention": "bahdanau",
+        "system": "bahdanau",
+        "precision": "fp32",
+        "trained_on": 100,
+        "layers": one_layer,
+    }
     assert told["runs"] == [
         {"name": "one", "src": "xx", "tgt": "yy", "beam": 3} | expected,
         {"name": "two", "src": None, "tgt": None, "beam": 2} | expected,

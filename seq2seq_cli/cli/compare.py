@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from seq2seq_cli.data.prepare import Prepared, Report
-    from seq2seq_cli.evaluation.seeds import KindSummary
+    from seq2seq_cli.evaluation.seeds import SystemSummary
     from seq2seq_cli.training.comparison import Planned
     from seq2seq_cli.training.experiment import Happening
 
@@ -110,7 +110,7 @@ def compare(
         console.table(_seeds_table(rows))
     for line in (*comparison.evaluations[0].notes, *comparison.signatures, sizes(rows)):
         console.notice(line)
-    write_json(files.results, {"runs": comparison.to_json(), "kinds": [asdict(row) for row in rows]})
+    write_json(files.results, {"runs": comparison.to_json(), "systems": [asdict(row) for row in rows]})
     with console.status("drawing"):
         write_report(comparison, files.report)
     console.notice(f"scores: {files.results}")
@@ -156,7 +156,7 @@ def _trained(planned: Planned, overwrite: bool, report: Report) -> Iterator[Happ
             yield event
 
 
-def _seeds_table(rows: list[KindSummary]) -> Table:
+def _seeds_table(rows: list[SystemSummary]) -> Table:
     from rich.table import Table
 
     table = Table(title=f"mean of {counted(rows[0].seeds, 'seed')}, and the standard deviation of single runs")
@@ -165,7 +165,7 @@ def _seeds_table(rows: list[KindSummary]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            row.kind,
+            row.system,
             f"{row.bleu:.2f} ± {row.bleu_deviation:.2f}",
             f"{row.chrf:.2f} ± {row.chrf_deviation:.2f}",
             f"{row.parameters:,}",

@@ -59,7 +59,7 @@ class AttentionLayers:
         """The layer and the head of these numbers, from 1. By default the layer is the one that is shown, or the encoder's
         last, and the head is the mean of all. Raises ConfigError where there is no such thing."""
         if itself and not self.itself:
-            hint = 'Leave out --self, or train a run with --set model.encoder="transformer".'
+            hint = "Leave out --self, or train a run with --encoder transformer."
             raise ConfigError("this model's encoder is an RNN, which has no self-attention.", "--self", hint)
         layers = self.itself if itself else self.cross
         number = len(layers) if itself else self.shown

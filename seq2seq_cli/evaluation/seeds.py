@@ -1,4 +1,4 @@
-"""Several trainings of one attention kind, summarised."""
+"""Several trainings of one model, with seeds of their own, summarised."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from seq2seq_cli.wording import counted
 
 
 @dataclass(frozen=True)
-class KindSummary:
-    """One kind over its seeds: means, and the standard deviation between runs (0 for a single run)."""
+class SystemSummary:
+    """A model, called ``system`` as in `Evaluation`, over its seeds: means, and the standard deviation between runs (0 for a single run)."""
 
-    kind: str
+    system: str
     seeds: int
     bleu: float
     bleu_deviation: float
@@ -24,19 +24,19 @@ class KindSummary:
     parameters: int
 
 
-def summaries(comparison: Comparison) -> list[KindSummary]:
-    """A row for each kind, in the order of ``comparison``."""
-    by_kind: dict[str, list[Evaluation]] = {}
+def summaries(comparison: Comparison) -> list[SystemSummary]:
+    """A row for each model, in the order of ``comparison``."""
+    by_system: dict[str, list[Evaluation]] = {}
     for evaluation in comparison.evaluations:
-        by_kind.setdefault(evaluation.system, []).append(evaluation)
-    return [_summary(kind, evaluations) for kind, evaluations in by_kind.items()]
+        by_system.setdefault(evaluation.system, []).append(evaluation)
+    return [_summary(system, evaluations) for system, evaluations in by_system.items()]
 
 
-def _summary(kind: str, evaluations: Sequence[Evaluation]) -> KindSummary:
+def _summary(system: str, evaluations: Sequence[Evaluation]) -> SystemSummary:
     bleu = [evaluation.scores.bleu.value for evaluation in evaluations]
     chrf = [evaluation.scores.chrf.value for evaluation in evaluations]
-    return KindSummary(
-        kind=kind,
+    return SystemSummary(
+        system=system,
         seeds=len(evaluations),
         bleu=mean(bleu),
         bleu_deviation=_deviation(bleu),
@@ -51,10 +51,10 @@ def _deviation(values: Sequence[float]) -> float:
     return stdev(values) if len(values) > 1 else 0.0
 
 
-def sizes(rows: Sequence[KindSummary]) -> str:
-    """How much larger or smaller each kind's model is than the first one's, in words."""
+def sizes(rows: Sequence[SystemSummary]) -> str:
+    """How much larger or smaller each model is than the first one, in words."""
     first, *others = rows
     if not others:
-        return f"{first.kind} has {counted(first.parameters, 'parameter')}"
-    told = [f"{row.kind} {(row.parameters - first.parameters) / first.parameters:+.1%}" for row in others]
-    return f"parameters, against the {first.parameters:,} of {first.kind}: {', '.join(told)}"
+        return f"{first.system} has {counted(first.parameters, 'parameter')}"
+    told = [f"{row.system} {(row.parameters - first.parameters) / first.parameters:+.1%}" for row in others]
+    return f"parameters, against the {first.parameters:,} of {first.system}: {', '.join(told)}"

@@ -91,7 +91,7 @@ def render(comparison: Comparison) -> str:
         counted=counted,
         columns=columns,
         charts=charts,
-        kinds=summaries(comparison),
+        systems=summaries(comparison),
         told=told,
         data=_embedded(_sentence_data(comparison, columns[0].made, told)),
         measures=[(name, title) for name, title, _ in MEASURES],

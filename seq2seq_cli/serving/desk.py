@@ -84,6 +84,7 @@ def _describe(run: Served) -> RunDescription:
     return RunDescription(
         name=run.name,
         attention=config.attention.kind,
+        system=config.system,
         src=run.src,
         tgt=run.tgt,
         precision=run.translator.precision.name,

@@ -94,6 +94,8 @@ class RunDescription(Message):
     name: str
     attention: str
     """The attention kind."""
+    system: str
+    """What the model is called: its attention, and before it what it is made of, if that is not RNNs."""
     src: str | None
     """Source language."""
     tgt: str | None

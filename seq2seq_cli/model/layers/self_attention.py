@@ -20,7 +20,7 @@ from seq2seq_cli.model.positions import turned
 from seq2seq_cli.model.types import Look
 
 
-class Heads(NamedTuple):
+class Projected(NamedTuple):
     """Queries, keys and values of T positions, of each head."""
 
     queries_BHTI: Tensor
@@ -66,19 +66,19 @@ class SelfAttention(nn.Module):
         kept = seen if self.radius is None else seen.last(self.radius)
         return self._joined(context_BHTI, packing, run), kept, _look(weights_BHTS, context_BHTI)
 
-    def _projected(self, x_ND: Tensor, packing: Packing, start: int, run: Pass) -> Heads:
+    def _projected(self, x_ND: Tensor, packing: Packing, start: int, run: Pass) -> Projected:
         parts_BT3HI = packing.spread(run.map(self.project).product(x_ND)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = parts_BT3HI.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         if self.rotary:
-            positions_T = torch.arange(start, start + packing.positions, device=x_ND.device)
+            positions_T = torch.arange(start, start + packing.positions, device="cpu")
             queries, keys = turned(queries, positions_T), turned(keys, positions_T)
-        return Heads(queries * self.scale, keys, values)
+        return Projected(queries * self.scale, keys, values)
 
     def _joined(self, context_BHTI: Tensor, packing: Packing, run: Pass) -> Tensor:
         return run.map(self.output).product(packing.packed(context_BHTI.transpose(1, 2).flatten(2)))
 
     def _attend(
-        self, heads: Heads, keys_BHSI: Tensor, values_BHSI: Tensor, mask_BS: Tensor | None, run: Pass
+        self, heads: Projected, keys_BHSI: Tensor, values_BHSI: Tensor, mask_BS: Tensor | None, run: Pass
     ) -> tuple[Tensor, Tensor | None]:
         """Contexts of the queries, and the weights where somebody wants them."""
         steps, positions = heads.queries_BHTI.shape[2], keys_BHSI.shape[2]
@@ -113,7 +113,7 @@ class SelfAttention(nn.Module):
             near = near & ((t_T1 - s_S).abs() <= self.radius)
         return near if real is None else near & (real | (t_T1 == s_S))
 
-    def _in_blocks(self, heads: Heads, mask_BS: Tensor | None) -> Tensor:
+    def _in_blocks(self, heads: Projected, mask_BS: Tensor | None) -> Tensor:
         """A local window over many positions: the positions come in blocks of ``radius``, and each block looks at itself and
         at the blocks beside it alone. So a position costs three times ``radius`` scores, not one for each position."""
         assert self.radius is not None

@@ -7,7 +7,8 @@
 //
 // alignmentOf(view, more) lets layer and head be chosen where there are several, and the encoder's self-attention where
 // there is such a thing: more = { layers, ask }. `layers` says how many heads each layer has: { cross_attention: [heads],
-// self_attention: [heads], shown: the number, from 1, of the layer that view.heads are of }. `ask()` promises their weights,
+// self_attention: [heads], shown: the number, from 1, of the layer that view.heads are of }; undefined where nobody knows.
+// `ask()` promises their weights,
 // { cross_attention: [layer], self_attention: [layer] }, layer = { mean: head, heads: [weights] }.
 //
 // Text becomes text nodes only, so nothing in it is ever markup.
@@ -51,7 +52,7 @@ const alignmentOf = (() => {
   const picks = new Map(); // of each run, so that the next sentence is shown in the same way
 
   function alignmentOf(view, more) {
-    const usual = { kind: CROSS, layer: more?.layers.shown, head: 0 }; // layers are counted from 1, head 0 is the mean of all
+    const usual = { kind: CROSS, layer: more?.layers?.shown, head: 0 }; // layers are counted from 1, head 0 is the mean of all
     const layers = more?.layers ?? { [CROSS]: [], [SELF]: [] };
     const several = layers[SELF].length || layers[CROSS].length > 1 || layers[CROSS].some((heads) => heads);
     return several ? chooserOf(view, layers, more.ask, usual) : shownOf(view, CROSS, view.heads[0], "", null).element;

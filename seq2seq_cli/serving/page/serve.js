@@ -170,7 +170,7 @@
       box.name = "run";
       box.value = run.name;
       box.checked = true;
-      byId("runs").append(element("label", "", box, element("span", "", `${run.name} (${run.attention})`)));
+      byId("runs").append(element("label", "", box, element("span", "", `${run.name} (${run.system})`)));
     }
     byId("runs").hidden = false;
   }
