@@ -13,7 +13,7 @@ from commands import Terminal
 from comparisons import SOURCE, WORSE, comparison, evaluation
 from corpora import TinyCorpus, write_lines
 
-from seq2seq_cli.config.whole import all_keys, value_of
+from seq2seq_cli.config.whole import Config, all_keys, value_of
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.evaluation.seeds import SystemSummary, sizes, summaries
 from seq2seq_cli.kinds.attentions import KINDS
@@ -266,3 +266,23 @@ def test_models_are_compared_as_kinds_are(tmp_path: Path) -> None:
 def test_models_that_are_not_there_or_there_twice(tmp_path: Path, models: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         planned_runs(models, None, 1, ComparisonFiles(tmp_path), None, (), {})
+
+
+def test_one_file_serves_models_and_kinds_that_have_other_settings(tmp_path: Path) -> None:
+    def plan(models: str | None, kinds: str | None, *overrides: str) -> list[Config]:
+        preset = Path(__file__).parents[1] / "configs/transformer.toml"
+        flags = {"data.corpus": "tatoeba-de-en"}
+        return [it.config for it in planned_runs(models, kinds, 1, ComparisonFiles(tmp_path), preset, overrides, flags)]
+
+    rnn, whole, hybrid, ssru = plan("rnn,transformer,hybrid,ssru", "bahdanau")
+    assert [it.model.encoder_layers for it in (rnn, whole, hybrid, ssru)] == [None, 4, 4, 4]
+    assert [it.model.decoder_layers for it in (rnn, whole, hybrid, ssru)] == [None, 4, None, None]
+    assert rnn.self_attention.heads is None
+    assert hybrid.self_attention.heads == 4
+    assert rnn.model.feed_forward_size is None
+    assert {it.attention.heads for it in (rnn, whole, hybrid, ssru)} == {None}
+    none, several = plan(None, "none,multi-head")
+    assert (none.attention.heads, several.attention.heads) == (None, 4)
+    assert none.model.encoder == "transformer"
+    with pytest.raises(ConfigError, match="heads is not an option of none"):  # the command line means what it says
+        plan(None, "none,multi-head", "attention.heads=4")

@@ -38,7 +38,7 @@ class WithoutDouble(TorchDispatchMode):
 
 def test_devices_without_double_precision_have_positions_too() -> None:
     x_BTD = torch.zeros(2, 3, 8, device="meta")
-    with WithoutDouble():
+    with WithoutDouble():  # type: ignore[no-untyped-call]
         for found in (Sinusoidal(8)(x_BTD, 5), turned(x_BTD, torch.arange(5, 8))):
             assert (found.device, found.dtype, found.shape) == (x_BTD.device, x_BTD.dtype, x_BTD.shape)
 

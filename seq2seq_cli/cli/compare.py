@@ -53,7 +53,7 @@ def compare(
     differences.
 
     Text, vocabulary, sizes, budget and seeds are the same for all; attention and layers may add parameters, and how
-    many is said. Given again, the command goes on where it was interrupted, and adds kinds and seeds to what is done.
+    many is said. What a file sets for other layers or for another attention is left out. Given again, the command goes on where it was interrupted, and adds kinds and seeds to what is done.
 
     Examples:
 

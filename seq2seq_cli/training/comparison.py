@@ -17,6 +17,7 @@ from seq2seq_cli.kinds.layers import MODELS
 from seq2seq_cli.runs import ComparisonFiles, Run
 from seq2seq_cli.training.directory import BUDGET, check_directory, check_same_settings, check_same_text, has_ended
 from seq2seq_cli.training.experiment import Happening, experiment
+from seq2seq_cli.training.fitting import fitting
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def planned_runs(
     flags: Mapping[str, object],
 ) -> list[Planned]:
     """The runs that compare ``models`` and ``attentions`` (names with commas between them; None: as the settings say) with
-    ``seeds`` seeds each, model by model and kind by kind. Apart from these, all have the same settings, read as
-    ``config.load`` reads them.
+    ``seeds`` seeds each, model by model and kind by kind. Apart from these, and from what belongs to them, all
+    have the same settings (see `fitting`).
 
     Raises ConfigError for an unknown or repeated name, for settings that one of them does not take, and where
     there is no test text; RunError where the directory is that of a run.
@@ -88,7 +89,7 @@ def planned_runs(
     runs = []
     for pair, kind in product(_models(models), _kinds(attentions)):
         chosen = {"attention.kind": kind} | {f"model.{part}": name for part, name in pair.items()}
-        config = load(file, overrides, {**flags, **chosen})
+        config = fitting(file, overrides, {**flags, **chosen})
         if config.objective.from_run is not None:
             what = "kinds are compared that learn from nothing: a trained run has one of them already."
             raise ConfigError(what, "objective.from_run", "Use train with --from, then eval with both runs.")
