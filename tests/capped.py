@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
-QUICK = ("test_device", "test_int8", "test_loss", "test_maps", "test_processor", "test_products")
+QUICK = (
+    *("test_device", "test_int8", "test_loss", "test_maps", "test_processor", "test_products"),
+    *("test_self_attention", "test_transformer"),
+)
 """Files that train nothing."""
 SLOW = ("test_repeat", "test_resume", "test_search", "test_stateful", "test_training", "test_translator")
 
