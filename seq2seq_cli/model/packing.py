@@ -5,41 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.model.products import padded
+from seq2seq_cli.model.products import room_on
 
 
 @dataclass(frozen=True)
 class Packing:
     """Which N of B x S positions are kept: those of ``index_N``, counted through the rows, or all (None).
 
-    ``packed`` rows are followed by rows of zeros where products take such a number of rows better; so it is padded once, not
-    for each product.
+    ``packed`` rows are followed by rows of zeros, ``rows`` of both together, where products take such a number of rows better;
+    so it is padded once, not for each product, and alike in every precision.
     """
 
     batch: int
     positions: int
+    rows: int
     index_N: Tensor | None = None
 
     @classmethod
     def real(cls, mask_BS: Tensor) -> Packing:
         """The positions where the mask is True."""
-        index_N = None if bool(mask_BS.all()) else mask_BS.flatten().nonzero().squeeze(1)
-        return cls(mask_BS.shape[0], mask_BS.shape[1], index_N)
+        if bool(mask_BS.all()):
+            return cls.all(mask_BS)
+        index_N = mask_BS.flatten().nonzero().squeeze(1)
+        return cls(mask_BS.shape[0], mask_BS.shape[1], room_on(mask_BS.device, len(index_N)), index_N)
 
     @classmethod
     def all(cls, x_BSI: Tensor) -> Packing:
-        """All positions."""
-        return cls(x_BSI.shape[0], x_BSI.shape[1])
+        """All positions of ``x_BSI``, or of a mask."""
+        batch, positions = x_BSI.shape[0], x_BSI.shape[1]
+        return cls(batch, positions, room_on(x_BSI.device, batch * positions))
 
     def packed(self, x_BSI: Tensor) -> Tensor:
         """The vectors of the positions kept: B x S x I -> N (or more) x I."""
-        if self.index_N is None:
-            return padded(x_BSI.flatten(0, 1))
-        packed_NI: Tensor = _Packed.apply(x_BSI.flatten(0, 1), self.index_N)  # type: ignore[no-untyped-call]
-        return padded(packed_NI)
+        x_NI = x_BSI.flatten(0, 1)
+        if self.index_N is not None:
+            x_NI = _Packed.apply(x_NI, self.index_N)  # type: ignore[no-untyped-call]
+        missing = self.rows - x_NI.shape[0]
+        return nn.functional.pad(x_NI, (0, 0, 0, missing)) if missing else x_NI
 
     def spread(self, x_NI: Tensor) -> Tensor:
         """The reverse: N (or more) x I -> B x S x I, zeros at the positions that were left out."""

@@ -25,6 +25,11 @@ def room(rows: int, unit: int = UNIT, share: int = 16) -> int:
     return -(-rows // unit) * unit
 
 
+def room_on(device: torch.device, rows: int) -> int:
+    """The same where oneDNN multiplies there in any precision; elsewhere ``rows``."""
+    return room(rows) if device.type == "cpu" and (CHOSEN.onednn_fp32 or CHOSEN.onednn_bf16) else rows
+
+
 def padded(x_NI: Tensor, unit: int = UNIT, share: int = 16) -> Tensor:
     """``x``, with rows of zeros behind it where oneDNN would otherwise compile a product for its number of rows."""
     missing = room(len(x_NI), unit, share) - len(x_NI) if _by_onednn(x_NI) else 0
