@@ -55,6 +55,12 @@ def target_log_probs(rows_NR: Tensor, weight_VR: Tensor, bias_V: Tensor, target_
         return log_prob_N
 
 
+def _add(total_VR: Tensor, part_VR: Tensor, room_VR: Tensor) -> None:
+    """Add the part of a chunk, by way of ``room_VR`` where its type is another: torch would copy it to new memory first, which
+    takes longer than computing it."""
+    total_VR += part_VR if part_VR.dtype == total_VR.dtype else room_VR.copy_(part_VR)
+
+
 class _TargetLogProbs(torch.autograd.Function):
     """With p = softmax(logits), the derivative of the target's log-probability by the logits is 1 - p at the target and
     -p elsewhere. The backward pass multiplies it by the gradient of that log-probability."""
@@ -78,6 +84,7 @@ class _TargetLogProbs(torch.autograd.Function):
         scale = grad_N.abs().max().clamp(min=torch.finfo(grad_N.dtype).tiny)
         share_N = (grad_N / scale).to(rows_NR.dtype)
         grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
+        added = torch.empty_like(grad_weight)
         for begin in range(0, len(rows_NR), CHUNK):
             part = slice(begin, begin + CHUNK)
             rows, share = rows_NR[part], share_N[part, None]
@@ -85,7 +92,7 @@ class _TargetLogProbs(torch.autograd.Function):
             by_logits.scatter_add_(1, target_N[part, None], share)
             grad_bias += by_logits.sum(0)
             grad_rows[part] = linear(by_logits, weight.t())
-            grad_weight += outer(by_logits, rows)
+            _add(grad_weight, outer(by_logits, rows), added)
         by_rows = (grad_rows.to(scale.dtype) * scale).to(rows_NR.dtype)
         return by_rows, grad_weight * scale, grad_bias * scale, None
 
@@ -107,7 +114,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         logit_N, p_N = (rows_NR.new_empty(len(rows_NR)) for _ in range(2))
         needs_gradient = wanted and any(ctx.needs_input_grad)
         grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
-        # Added without it, each chunk's part is first copied to new memory, which takes longer than computing it.
         added = torch.empty_like(grad_weight)
         for begin in range(0, len(rows_NR), CHUNK):
             part = slice(begin, begin + CHUNK)
@@ -120,7 +126,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if needs_gradient:
                 grad_bias += real_p.sum(0)
                 grad_rows[part] = vocabulary.back(p)[: len(target)]
-                grad_weight += added.copy_(outer(p, rows))
+                _add(grad_weight, outer(p, rows), added)
         mean_R = weight.to(precise).mean(0)
         if needs_gradient:
             share, rest = smoothing / len(weight), 1 - smoothing
