@@ -177,7 +177,7 @@ class AttentionConfig(Section):
         }
         reasons = {_means_nothing(name, row) for name in given - row.options}
         given &= row.options
-        reasons |= {it.unmet(row, chosen) for it in CONDITIONS if it.option in given and not it.met(chosen)}
+        reasons |= {it.unmet(row.name, chosen) for it in CONDITIONS if it.option in given and not it.met(chosen)}
         reasons |= {reason for reason, clash in CLASHES if clash(chosen)}
         if reasons:
             raise ValueError("; ".join(sorted(reasons)))

@@ -8,6 +8,7 @@ from pydantic import model_validator
 from seq2seq_cli.config.attention import Temperature
 from seq2seq_cli.config.sections import Fraction, Positive, Section, settled
 from seq2seq_cli.kinds.attentions import Normaliser
+from seq2seq_cli.kinds.clashes import CONDITIONS
 from seq2seq_cli.kinds.layers import Span
 
 
@@ -59,16 +60,9 @@ class SelfAttentionConfig(Section):
 
     def _unmet(self) -> dict[str, str]:
         """The settings that mean nothing with the choices made, and why."""
-        chosen, reasons = self.numbers, dict[str, str]()
-        if chosen.window == "global":
-            reasons["radius"] = "radius belongs to local windows; this one is global"
-        if chosen.normaliser not in ("softmax", "top-k"):
-            reasons["temperature"] = (
-                f"temperature belongs to the normalisers softmax and top-k; this one is {chosen.normaliser}"
-            )
-        if chosen.normaliser != "top-k":
-            reasons["top_k"] = f"top_k belongs to the normaliser top-k; this one is {chosen.normaliser}"
-        return reasons
+        chosen = self.numbers
+        unmet = (it for it in CONDITIONS if it.option in type(self).model_fields and not it.met(chosen))
+        return {it.option: it.unmet("this one", chosen) for it in unmet}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

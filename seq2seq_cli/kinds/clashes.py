@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from seq2seq_cli.kinds.attentions import Estimator, Kind, Normaliser, Score, Split, Summary, Window
+from seq2seq_cli.kinds.attentions import Estimator, Normaliser, Score, Split, Summary, Window
 from seq2seq_cli.kinds.layers import Wiring
 
 
@@ -37,15 +37,16 @@ CLASHES: tuple[tuple[str, Callable[[Choices], bool]], ...] = (
 
 
 class Condition(NamedTuple):
-    """The choices that an option needs to mean anything (``met``), and what to tell a user who has made others."""
+    """The choices that an option needs to mean anything (``met``), and what to tell a user who has made others. They are
+    `Choices`, or those of self-attention, which have some of the same names."""
 
     option: str
-    met: Callable[[Choices], bool]
+    met: Callable[[Any], bool]
     why_not: str
 
-    def unmet(self, kind: Kind, chosen: Choices) -> str:
-        """Why the option means nothing, given what was ``chosen`` with this ``kind``."""
-        return self.why_not.format(kind=kind.name, it=chosen)
+    def unmet(self, kind: str, chosen: object) -> str:
+        """Why the option means nothing, given what was ``chosen`` with the kind of this name."""
+        return self.why_not.format(kind=kind, it=chosen)
 
 
 CONDITIONS: tuple[Condition, ...] = (

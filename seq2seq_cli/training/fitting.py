@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seq2seq_cli.config.attention import WIRED
+from seq2seq_cli.config.attention import WIRED, AttentionConfig
 from seq2seq_cli.config.loading import given, read_toml
 from seq2seq_cli.config.model import TransformerNumbers
 from seq2seq_cli.config.self_attention import SelfAttentionConfig
@@ -43,7 +43,7 @@ def _of_others(values: Mapping[str, Any], own: Mapping[str, Any]) -> Iterable[st
     else:
         yield from ("model.bridge", *(f"attention.{name}" for name in WIRED))
     attention = _section(values, "attention")
-    kind = attention.get("kind", "bahdanau" if now["decoder"] == "rnn" else OF_TRANSFORMERS)
+    kind = attention.get("kind", AttentionConfig().kind if now["decoder"] == "rnn" else OF_TRANSFORMERS)
     if isinstance(kind, str):
         yield from (f"attention.{name}" for name in attention.keys() - find(kind).options - {"kind", "own"})
 
