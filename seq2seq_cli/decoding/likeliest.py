@@ -98,6 +98,24 @@ def continuations(logits: Logits, log_prob_NK: Tensor, count: int, limits: Limit
     return Continuations(*map(torch.cat, zip(*parts, strict=True)))
 
 
+def continuations_of_each(
+    logits: Logits, log_prob_R: Tensor, count: int, also_RA: Tensor, limits: Limits, step: int
+) -> Continuations:
+    """The ``count`` likeliest continuations of each hypothesis, R x (count + A), and those by the tokens ``also_RA`` (negative:
+    none) that are not among them. ``limits`` has a row for each hypothesis."""
+    parts = []
+    for rows in row_slices(len(log_prob_R), 1, log_prob_R.device):
+        logits_RV, named_RA = logits(rows), also_RA[rows].clamp(min=0)
+        found = _continuations(logits_RV, log_prob_R[rows, None], count, limits.of(rows), step)
+        base_R1 = found.log_prob_NC[:, :1] - precise(logits_RV.gather(1, found.token_NC[:, :1]))
+        log_prob_RA = precise(logits_RV.gather(1, named_RA)) + base_R1
+        useless_RA = (named_RA[..., None] == found.token_NC[:, None]).any(2) | (also_RA[rows] < 0)
+        log_prob_RM = torch.cat([found.log_prob_NC, log_prob_RA.masked_fill(useless_RA, IMPOSSIBLE)], 1)
+        token_RM = torch.cat([found.token_NC, named_RA], 1)
+        parts.append(Continuations(log_prob_RM, torch.zeros_like(token_RM), token_RM))
+    return Continuations(*map(torch.cat, zip(*parts, strict=True)))
+
+
 def _continuations(logits_RV: Tensor, log_prob_NK: Tensor, count: int, limits: Limits, step: int) -> Continuations:
     found = likeliest(logits_RV, log_prob_NK, count, limits.banned_at(step))
     at_limit_N = step >= limits.max_length_N

@@ -17,7 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION
-from seq2seq_cli.decoding.likeliest import IMPOSSIBLE, Limits, Logits, continuations, likeliest_of_each, row_slices
+from seq2seq_cli.decoding.likeliest import (
+    IMPOSSIBLE,
+    Continuations,
+    Limits,
+    Logits,
+    continuations,
+    likeliest_of_each,
+    row_slices,
+)
 from seq2seq_cli.model.carry import Kept, Rows
 from seq2seq_cli.model.products import precise
 
@@ -342,25 +350,49 @@ class _Beams:
         return [[written_out(one) for one in ended] for ended in ranked]
 
 
-def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result:
+class Chosen(NamedTuple):
+    """What becomes of the ways to go on that a step has ``found``: which of them are finished hypotheses, and the numbers of
+    the K that live on."""
+
+    found: Continuations
+    finished_NC: Tensor
+    live_NK: Tensor
+
+
+class Choice(Protocol):
+    """Finds the ways to go on of every sentence in a beam, and chooses among them."""
+
+    def choose(self, logits: Logits, log_prob_NK: Tensor, limits: Limits, step: int) -> Chosen:
+        """What is taken up, given what the model says of the next token, and the log-probabilities of the hypotheses so
+        far."""
+        ...
+
+    def keep(self, sentences: Tensor) -> None:
+        """Go on with these sentences only."""
+        ...
+
+
+def beam(state: SearchState, limits: Limits, alpha: float, width: int, choice: Choice | None = None) -> Result:
     """Beam search with ``width`` live hypotheses a sentence (Sutskever, Vinyals & Le 2014, 3.2).
 
     ``state`` has one row a sentence. With K = ``width``, each step considers the 2K best continuations: those among the
-    first K that end the sentence are finished, and the K best of those that do not end it live on. A sentence is done
-    when K hypotheses have finished, or at its length limit. Finished ones are ranked by ``length_normalised``.
+    first K that end the sentence are finished, and the K best of those that do not end it live on; or what ``choice``
+    chooses. A sentence is done when K hypotheses have finished, or at its length limit. Finished ones are ranked by
+    ``length_normalised``.
     """
-    ranking = Ranking(alpha)
+    ranking, choice = Ranking(alpha), choice or _Likeliest(width)
     beams = _Beams.start(len(limits.max_length_N), limits.max_length_N.device)
     tokens_R = torch.full_like(beams.ids_N, limits.bos)
     traces: list[Trace] = []
     while len(beams.ids_N):
         step, state = state.step(tokens_R)
-        taken = _extend(beams, width, step.logits, limits, ranking)
+        taken = _extend(beams, choice, step.logits, limits, ranking)
         traces.append(step.trace)
         over_N = (beams.count_N >= width) | (len(traces) > limits.max_length_N)
         if len(traces) == 1 or bool(over_N.any()):
             kept = Kept.of(~over_N)
             beams.keep(kept.rows)
+            choice.keep(kept.rows)
             taken, limits = taken.of(kept.rows), limits.of(kept.rows)
             state = state.select(kept, taken.parent_NK.flatten())
         else:
@@ -370,21 +402,33 @@ def beam(state: SearchState, limits: Limits, alpha: float, width: int) -> Result
     return Result(beams.found(width, ranking), traces)
 
 
-def _extend(beams: _Beams, width: int, logits: Logits, limits: Limits, ranking: Ranking) -> _Taken:
+def _extend(beams: _Beams, choice: Choice, logits: Logits, limits: Limits, ranking: Ranking) -> _Taken:
     """Take one step with every hypothesis."""
     sentences, rows_each = beams.log_prob_NK.shape
-    found = continuations(logits, beams.log_prob_NK, 2 * width, limits, len(beams.taken))
-    # The only hypothesis before the first step may have fewer continuations than that.
-    room = (0, 2 * width - found.log_prob_NC.shape[1])
-    best_NC = nn.functional.pad(found.log_prob_NC, room, value=IMPOSSIBLE)
-    origin_NC, token_NC = (nn.functional.pad(x_NC, room) for x_NC in (found.origin_NC, found.token_NC))
-    row_NC = origin_NC + torch.arange(sentences, device=best_NC.device)[:, None] * rows_each
+    found, finished_NC, live_NK = choice.choose(logits, beams.log_prob_NK, limits, len(beams.taken))
+    row_NC = found.origin_NC + torch.arange(sentences, device=live_NK.device)[:, None] * rows_each
+    beams.finish(finished_NC, found.log_prob_NC, row_NC, ranking)
+    ends_NC = found.token_NC == limits.eos
+    beams.log_prob_NK = found.log_prob_NC.masked_fill(ends_NC, IMPOSSIBLE).gather(1, live_NK)
+    return _Taken(found.token_NC.gather(1, live_NK), row_NC.gather(1, live_NK))
 
-    ends_NC = token_NC == limits.eos
-    best_NK = best_NC[:, :width]
-    beams.finish(ends_NC[:, :width] & (best_NK > IMPOSSIBLE), best_NK, row_NC[:, :width], ranking)
 
-    # Stable: the ones that live on stay in the order of their scores.
-    live_NK = ends_NC.to(torch.int8).argsort(dim=1, stable=True)[:, :width]
-    beams.log_prob_NK = best_NC.masked_fill(ends_NC, IMPOSSIBLE).gather(1, live_NK)
-    return _Taken(token_NC.gather(1, live_NK), row_NC.gather(1, live_NK))
+class _Likeliest(NamedTuple):
+    """Chooses the likeliest."""
+
+    width: int
+
+    def choose(self, logits: Logits, log_prob_NK: Tensor, limits: Limits, step: int) -> Chosen:
+        found = continuations(logits, log_prob_NK, 2 * self.width, limits, step)
+        # The only hypothesis before the first step may have fewer continuations than that.
+        room = (0, 2 * self.width - found.log_prob_NC.shape[1])
+        best_NC = nn.functional.pad(found.log_prob_NC, room, value=IMPOSSIBLE)
+        origin_NC, token_NC = (nn.functional.pad(x_NC, room) for x_NC in (found.origin_NC, found.token_NC))
+        ends_NC = token_NC == limits.eos
+        first_C = torch.arange(2 * self.width, device=best_NC.device) < self.width
+        # Stable: the ones that live on stay in the order of their scores.
+        live_NK = ends_NC.to(torch.int8).argsort(dim=1, stable=True)[:, : self.width]
+        return Chosen(Continuations(best_NC, origin_NC, token_NC), ends_NC & first_C & (best_NC > IMPOSSIBLE), live_NK)
+
+    def keep(self, sentences: Tensor) -> None:
+        """It does not know sentences apart."""

@@ -1,0 +1,203 @@
+"""What a translation must hold: stretches of pieces, and how far a hypothesis has come with them.
+
+A stretch counts where it stands as whole words: what comes before and behind it must not continue its first or last word.
+So whether it counts is known only with the piece that follows. All stretches of a sentence are followed at once, by an
+automaton of their beginnings (Aho & Corasick 1975), and every place where one stands counts, whatever else stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from seq2seq_cli.data.boundaries import Joint, joined
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One of the ``forms``, stretches of token ids, must stand in the translation, at ``times`` places in all. At least one
+    form begins with a token that can stand behind any other."""
+
+    forms: tuple[tuple[int, ...], ...]
+    times: int = 1
+
+
+class Joints(NamedTuple):
+    """Of each token of a vocabulary: what it does behind another (a `Joint`), and whether its last word may go on."""
+
+    behind_V: np.ndarray
+    open_V: np.ndarray
+
+    def among(self, tokens_C: np.ndarray) -> Joints:
+        """Those of some tokens, which are then called by their numbers among these; the last number stands for all
+        others."""
+        rows = np.append(tokens_C, tokens_C[-1])
+        return Joints(self.behind_V[rows], self.open_V[rows])
+
+
+class State(NamedTuple):
+    """How far a hypothesis has come: the longest beginning of a form that it ends with, as a ``node`` of the automaton;
+    whether its last word may go on; and how often each constraint is still to be met."""
+
+    node: int
+    opened: bool
+    missing: tuple[int, ...]
+
+
+class _Part(NamedTuple):
+    """A form of ``constraint`` that stands here but for ``rest`` tokens, of which ``token`` is the next."""
+
+    constraint: int
+    rest: int
+    token: int
+
+
+@dataclass
+class _Node:
+    """A beginning of forms. ``back``: the node of the longest other beginning that this one ends with. ``ends``: the
+    constraints that have a form standing whole here, ``parts``: those that stand here in part; both those of ``back``
+    included."""
+
+    last: int
+    back: int = 0
+    children: dict[int, int] = field(default_factory=dict)
+    ends: frozenset[int] = frozenset()
+    parts: tuple[_Part, ...] = ()
+
+
+ROOT = 0
+OTHERS = 2 * len(Joint)
+"""How many kinds there are of tokens in no form: what they do behind another, and whether they end open."""
+
+
+class Automaton:
+    """Follows the constraints of one sentence."""
+
+    def __init__(self, constraints: Sequence[Constraint], joints: Joints) -> None:
+        self.constraints = constraints
+        self._behind = {
+            token: Joint(joints.behind_V[token]) for one in constraints for form in one.forms for token in form
+        }
+        self._open = {token: bool(joints.open_V[token]) for token in self._behind}
+        self.tokens: tuple[int, ...] = tuple(sorted(self._behind))
+        """The tokens of all forms."""
+        self.shortest = tuple(
+            min(len(form) for form in one.forms if self._behind[form[0]] == Joint.BREAKS) for one in constraints
+        )
+        self._nodes = [_Node(last=-1)]
+        self._grow()
+
+    @property
+    def start(self) -> State:
+        """Before the first token."""
+        return State(ROOT, False, tuple(one.times for one in self.constraints))
+
+    def after(self, state: State, token: int) -> State:
+        """The state after one more token, one of ``tokens``."""
+        behind = self._behind[token]
+        node = self._next(state.node, state.opened, token, behind)
+        return self._settled(node, self._open[token], self._missing(state, behind))
+
+    def after_other(self, state: State, kind: int) -> State:
+        """The same after a token in no form, by its kind: twice its `Joint`, and one more if it ends open."""
+        return self._settled(ROOT, bool(kind % 2), self._missing(state, Joint(kind // 2)))
+
+    def needed(self, state: State) -> int:
+        """At most how many tokens the hypothesis still needs to meet every constraint; 0: it may end. Some token always
+        leads to a state that needs one less."""
+        node = self._nodes[state.node]
+        apart = self._missing(state, Joint.BREAKS)
+        length, length_apart = self._length(state.missing), self._length(apart)
+        fewest = length_apart
+        for constraint, rest, token in node.parts:
+            goes_on = joined(state.opened, self._behind[token])
+            if (state.missing if goes_on else apart)[constraint]:
+                whole = length if goes_on else length_apart
+                fewest = min(fewest, whole - self.shortest[constraint] + rest)
+        return fewest
+
+    def _length(self, missing: Iterable[int]) -> int:
+        return sum(times * length for times, length in zip(missing, self.shortest, strict=True))
+
+    def _missing(self, state: State, behind: Joint) -> tuple[int, ...]:
+        """What is missing once a token that does ``behind`` follows."""
+        ends = self._nodes[state.node].ends
+        if not ends or joined(state.opened, behind):
+            return state.missing
+        return tuple(max(0, times - (number in ends)) for number, times in enumerate(state.missing))
+
+    def _settled(self, node: int, opened: bool, missing: tuple[int, ...]) -> State:
+        """A state, the same for all that cannot differ from now on."""
+        if not any(missing):
+            return State(ROOT, False, missing)
+        here = self._nodes[node]
+        if any(missing[number] for number in here.ends) or any(missing[part.constraint] for part in here.parts):
+            return State(node, opened, missing)
+        return State(ROOT, opened, missing)
+
+    def _next(self, node: int, opened: bool, token: int, behind: Joint) -> int:
+        while node != ROOT:
+            if token in self._nodes[node].children:
+                return self._nodes[node].children[token]
+            node = self._nodes[node].back
+        return ROOT if joined(opened, behind) else self._nodes[ROOT].children.get(token, ROOT)
+
+    def _grow(self) -> None:
+        """Make the nodes, each after those that it may point back to."""
+        own_ends: dict[int, set[int]] = {}
+        own_parts: dict[int, list[_Part]] = {}
+        for number, constraint in enumerate(self.constraints):
+            for form in constraint.forms:
+                node = ROOT
+                for place, token in enumerate(form):
+                    if node != ROOT:
+                        own_parts.setdefault(node, []).append(_Part(number, len(form) - place, token))
+                    if token not in self._nodes[node].children:
+                        self._nodes[node].children[token] = len(self._nodes)
+                        self._nodes.append(_Node(last=token))
+                    node = self._nodes[node].children[token]
+                own_ends.setdefault(node, set()).add(number)
+        layer = [ROOT]
+        while layer:
+            below = []
+            for parent in layer:
+                here = self._nodes[parent]
+                for token, child in here.children.items():
+                    node = self._nodes[child]
+                    if parent != ROOT:
+                        node.back = self._next(here.back, self._open[here.last], token, self._behind[token])
+                    back = self._nodes[node.back]
+                    node.ends = frozenset(own_ends.get(child, ())) | back.ends
+                    node.parts = (*own_parts.get(child, ()), *back.parts)
+                    below.append(child)
+            layer = below
+
+
+def count_nested(constraints: Sequence[Constraint], joints: Joints) -> tuple[Constraint, ...]:
+    """The same, where a stretch that also stands within another constraint is asked for once more for each time of that one:
+    "York" beside "New York" is to stand there twice."""
+    counted = []
+    for number, one in enumerate(constraints):
+        others = (*constraints[:number], *constraints[number + 1 :])
+        within = sum(other.times * min(_times(one, form, joints) for form in other.forms) for other in others)
+        counted.append(Constraint(one.forms, one.times + within))
+    return tuple(counted)
+
+
+def _times(one: Constraint, form: tuple[int, ...], joints: Joints) -> int:
+    """How often ``one`` stands in another form as whole words."""
+
+    def apart(place: int) -> bool:
+        before, behind = form[place - 1], form[place]
+        return not joined(bool(joints.open_V[before]), Joint(joints.behind_V[behind]))
+
+    return sum(
+        form[start : start + len(own)] == own
+        and (start == 0 or apart(start))
+        and (start + len(own) == len(form) or apart(start + len(own)))
+        for own in one.forms
+        for start in range(len(form) - len(own) + 1)
+    )
