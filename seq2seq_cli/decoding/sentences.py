@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seq2seq_cli.decoding.constraints import Constraint
+
 
 @dataclass(frozen=True)
 class Details:
@@ -31,10 +33,12 @@ class Sentence:
     """A source line with its piece ids, ``</s>`` not among them. A sentence without ``ids`` has a single, empty
     translation.
 
-    ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it.
+    ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it. ``constraints``: what its
+    translations must hold.
     """
 
     line: str
     ids: list[int]
     details: Details = EVERYTHING
     number: int = 0
+    constraints: tuple[Constraint, ...] = ()

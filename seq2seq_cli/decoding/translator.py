@@ -17,12 +17,14 @@ from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
+from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
+from seq2seq_cli.decoding.obligations import Obligations, width_of
 from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
@@ -30,8 +32,9 @@ from seq2seq_cli.decoding.sharing import Check, compute_all
 from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
+from seq2seq_cli.decoding.terms import Terms
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
-from seq2seq_cli.errors import DataError, UnsearchableError
+from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.maps import Pass
@@ -98,6 +101,8 @@ class Translator:
     precision: Precision
     run: Run | None = None
     """Where it comes from. A translator that comes from no run searches without a shortlist, whatever the settings say."""
+    terms: Terms | None = None
+    """The glossary that its translations obey."""
 
     @classmethod
     def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Translator:
@@ -118,6 +123,11 @@ class Translator:
         model = build(config, len(subwords.src), len(subwords.tgt), ends, drawn=False)
         load_best(model, run)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen), run)
+
+    def obeying(self, glossary: Glossary) -> Translator:
+        """The same, whose translations hold the terms of ``glossary`` as it says. Those of lines without such terms are the
+        same as before."""
+        return replace(self, terms=Terms(glossary, self.subwords.tgt))
 
     @cached_property
     def _run(self) -> Pass:
@@ -155,7 +165,10 @@ class Translator:
         """The lines, tokenised. ``first`` is the number of the first line. Raises DataError for a text that is not in lines."""
         _require_lines(lines)
         encoded = zip(lines, self.subwords.src.encode(list(lines)), strict=True)
-        return [Sentence(line, ids, details, number) for number, (line, ids) in enumerate(encoded, start=first)]
+        asked = (lambda _: ()) if self.terms is None else self.terms.constraints
+        return [
+            Sentence(line, ids, details, number, asked(line)) for number, (line, ids) in enumerate(encoded, start=first)
+        ]
 
     def search(
         self,
@@ -168,9 +181,11 @@ class Translator:
 
         ``decoding``: the settings (None: the run's own). A sentence without pieces has one empty hypothesis. Raises
         UnsearchableError where the probabilities of the model are NaN, ConfigError for settings that no configuration
-        file may hold.
+        file may hold, and for sentences with constraints that are to be drawn.
         """
         settings = self._settings(decoding)
+        if sampling is not None and any(sentence.constraints for sentence in sentences):
+            raise ConfigError("translations that must hold terms are searched for; none are drawn.", "glossary")
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence.ids]
         self.get_ready(settings)
@@ -181,7 +196,7 @@ class Translator:
             found = self._search(run, together, settings, sampling, check)
             return [self._hypotheses(found, row, sentence) for row, sentence in enumerate(together)]
 
-        cut = even_batches([len(sentences[i].ids) for i in places], settings)
+        cut = _batches([sentences[i] for i in places], settings)
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
         for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
             results[places[i]] = hypotheses
@@ -328,7 +343,8 @@ class Translator:
         sources = [sentence.ids for sentence in sentences]
         inputs = inputs_of(sources).to(self.device)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
-        tokens_C = self._shortlist(sources, settings.shortlist)
+        obligations = None if self.terms is None else Obligations([one.constraints for one in sentences], self.terms.joints)
+        tokens_C = self._shortlist(sources, settings.shortlist, () if obligations is None else obligations.tokens)
         limits = Limits(
             bos=BOS,
             eos=EOS,
@@ -341,6 +357,8 @@ class Translator:
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sentence.number)) for sentence in sentences]
                 found = sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)
+            elif obligations is not None and sentences[0].constraints:
+                found = obligations.search(state, limits, settings, tokens_C)
             elif settings.beam == 1:
                 found = greedy(state, limits, settings.length_penalty)
             else:
@@ -350,11 +368,11 @@ class Translator:
         # The token that stands for all others is drawn only where probabilities are NaN, which is told afterwards.
         return found.renamed(nn.functional.pad(tokens_C, (0, 1), value=UNK))
 
-    def _shortlist(self, sources: Sequence[Sequence[int]], count: int) -> Tensor | None:
+    def _shortlist(self, sources: Sequence[Sequence[int]], count: int, also: Sequence[int]) -> Tensor | None:
         """The tokens to search among, which begin with the special ones; None for the whole vocabulary."""
         if not count or self._likeliest is None:
             return None
-        tokens = self._likeliest.among(sources, count)
+        tokens = self._likeliest.among(sources, count, also)
         return torch.from_numpy(tokens).to(self.device) if len(tokens) < len(self.subwords.tgt) else None
 
     def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
@@ -387,6 +405,18 @@ def _require_numbers(log_probs: Sequence[float]) -> None:
     if not log_probs or not all(map(isfinite, log_probs)):
         hint = "Its weights are spoilt. Train it anew, with a lower learning rate."
         raise UnsearchableError("this model gives no probabilities that are numbers.", None, hint)
+
+
+def _batches(sentences: Sequence[Sentence], settings: DecodingConfig) -> list[list[int]]:
+    """Which sentences are searched together. Those with constraints, whose beams may be wider, are apart from the others:
+    these are searched as if they were alone."""
+    cut = []
+    for bound in (False, True):
+        own = replace_beam(settings, width_of(settings)) if bound else settings
+        numbers = [i for i, sentence in enumerate(sentences) if bool(sentence.constraints) == bound]
+        batches = even_batches([len(sentences[i].ids) for i in numbers], own)
+        cut += [[numbers[i] for i in batch] for batch in batches]
+    return cut
 
 
 def longest_translation(pieces: int) -> int:
