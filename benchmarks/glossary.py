@@ -30,7 +30,7 @@ from seq2seq_cli.data.glossary import Glossary, Obeyed, Term
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.sentences import BEST_TEXT, Sentence
-from seq2seq_cli.decoding.terms import Terms
+from seq2seq_cli.decoding.term_pieces import TermPieces
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import set_threads
 from seq2seq_cli.evaluation.metrics import score_system
@@ -102,7 +102,9 @@ def linked(links: Links, src: str, tgt: str) -> list[Term]:
     return found
 
 
-def drawn(translator: Translator, lines: Lines, most: int, missing: bool, sentences: int) -> tuple[Lines, list[Glossary]]:
+def drawn(
+    translator: Translator, lines: Lines, most: int, missing: bool, sentences: int
+) -> tuple[Lines, list[Glossary]]:
     """The first so many sentences with terms, and the glossary of each."""
     wanted = {(a, b) for src, tgt in zip(lines.src, lines.tgt, strict=True) for a in words(src) for b in words(tgt)}
     links = Links.of(find_train(translator.config.data).pairs(), wanted)
@@ -128,10 +130,12 @@ def timed(translator: Translator, sentences: Sequence[Sentence], beam: int) -> t
     return [one[0].text for one in found], time.perf_counter() - begin
 
 
-def measure(translator: Translator, lines: Lines, glossaries: Sequence[Glossary], beam: int, turns: int) -> GlossaryFigures:
+def measure(
+    translator: Translator, lines: Lines, glossaries: Sequence[Glossary], beam: int, turns: int
+) -> GlossaryFigures:
     """Translate with and without the terms, in turn."""
     free = translator.sentences(lines.src, BEST_TEXT)
-    terms = [Terms(glossary, translator.subwords.tgt) for glossary in glossaries]
+    terms = [TermPieces(glossary, translator.subwords.tgt) for glossary in glossaries]
     bound = [
         replace(sentence, constraints=each.constraints(sentence.line))
         for sentence, each in zip(free, terms, strict=True)
@@ -188,7 +192,9 @@ def main(
     translator = Translator.load(opened.directory, device, precision)
     lines = Lines.read(test_text(with_test(translator.config.data, test), opened))
     some, glossaries = drawn(translator, lines, terms, missing, sentences)
-    results = [measure(translator, some, glossaries, width, turns) for width in beam or [translator.config.decoding.beam]]
+    results = [
+        measure(translator, some, glossaries, width, turns) for width in beam or [translator.config.decoding.beam]
+    ]
     common.show(results, as_json, f"a glossary with {Path(opened.directory)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ def evaluate(
     ] = None,
     *,
     asked: options.ComparisonOptions,
+    glossary: options.GlossaryFile = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -52,6 +54,7 @@ def evaluate(
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import ResultFiles, comparison_table, print_lengths
+    from seq2seq_cli.data.glossary import Glossary
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.runs import open_run
@@ -60,6 +63,7 @@ def evaluate(
     files.check(asked.test)
     checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
     terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
+    terms = replace(terms, glossary=None if glossary is None else Glossary.read(glossary))
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
@@ -76,6 +80,8 @@ def evaluate(
     for evaluation in comparison.evaluations:
         if evaluation.diagnostics is not None:
             console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")
+        if evaluation.obeyed is not None:
+            console.notice(f"{evaluation.run.directory}: {evaluation.obeyed}")
         for line in evaluation.layer_lines:
             console.notice(line)
     for run in opened:

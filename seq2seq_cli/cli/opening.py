@@ -41,6 +41,20 @@ def load_attending(run: Run, device: str, precision: str, layer: int | None = No
     return Translator.of(run, load(run.config, flags={"attention.layer": layer}), device, precision)
 
 
+def with_glossary(translator: Translator, glossary: Path | None) -> Translator:
+    """The same, obeying the glossary of a file, if there is one; warns of its terms that cannot be written. Raises DataError for
+    a file that is no glossary."""
+    from seq2seq_cli import console
+    from seq2seq_cli.data.glossary import Glossary
+
+    if glossary is None:
+        return translator
+    obeying = translator.obeying(Glossary.read(glossary))
+    for remark in obeying.glossary_remarks:
+        console.warn(remark)
+    return obeying
+
+
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:
     """A run's decoding settings with the given options laid over them. Raises ConfigError for values that no settings
     file may hold either."""

@@ -175,6 +175,16 @@ ShortlistSize = Annotated[
     ),
 ]
 
+GlossaryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--glossary",
+        metavar="TERMS.TSV",
+        help="Translate terms as given: a source term, a tab and its translation a line (or several, with | between them).",
+        rich_help_panel="Search",
+    ),
+]
+
 Tokenizer = Annotated[
     str | None,
     typer.Option(

@@ -29,6 +29,7 @@ def serve(
     queue: Annotated[
         int | None, typer.Option(min=1, help="Requests that may wait; one more is told to come back. Default: 512.")
     ] = None,
+    glossary: options.GlossaryFile = None,
     device: options.Device = "auto",
     precision: options.SearchPrecision = "auto",
     threads: options.Threads = None,
@@ -49,6 +50,7 @@ def serve(
     _require_web()
     quick.load_torch()
     from seq2seq_cli import console
+    from seq2seq_cli.data.glossary import Glossary
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.serving import server
     from seq2seq_cli.serving.app import make_app
@@ -60,7 +62,8 @@ def serve(
     # First of all, so that a port in use is known before models are loaded.
     with server.open_socket(host, port) as listening:
         set_threads(threads)
-        served = load_runs([*(runs or ()), *(more_runs or ())], device, precision)
+        terms = None if glossary is None else Glossary.read(glossary)
+        served = load_runs([*(runs or ()), *(more_runs or ())], device, precision, terms)
         worker = Worker({each.name: each.translator for each in served})
         try:
             only_local = server.is_loopback(listening)
@@ -93,4 +96,6 @@ def _announce(served: Sequence[Served], listening: socket.socket) -> None:
             f"{each.name}: {languages}{translator.config.system}, {translator.device}, "
             f"{translator.precision.name} ({translator.precision.reason})"
         )
+        for remark in translator.glossary_remarks:
+            console.warn(f"{each.name}: {remark}")
     console.notice(f"{url_of(listening)} (Ctrl-C ends it)")

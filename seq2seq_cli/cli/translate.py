@@ -50,6 +50,7 @@ def translate(
     max_length: options.MaxLength = None,
     batch_tokens: options.BatchTokens = None,
     shortlist: options.ShortlistSize = None,
+    glossary: options.GlossaryFile = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw translations at random.", rich_help_panel="Search")
     ] = False,
@@ -82,9 +83,12 @@ def translate(
         seq2seq translate input.txt -o output.txt --run runs/x --resume
 
         echo "Guten Morgen!" | seq2seq translate --beam 5 --nbest 3
+
+        seq2seq translate input.txt -o output.txt --glossary terms.tsv
     """
     checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
+    checks.refuse(sample, {"--glossary": glossary}, "is not for --sample: terms are searched for, not drawn")
     checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     opened = opening.chosen_run(run)
     quick.load_torch()
@@ -95,7 +99,7 @@ def translate(
     from seq2seq_cli.errors import ConfigError
 
     set_threads(threads)
-    translator = Translator.load(opened.directory, device, precision)
+    translator = opening.with_glossary(Translator.load(opened.directory, device, precision), glossary)
     best = nbest or 1
     decoding = opening.decoding_settings(
         translator.config,
@@ -106,7 +110,7 @@ def translate(
         batch_tokens=batch_tokens,
         shortlist=shortlist,
     )
-    checks.check_paths([source], {"-o": output})
+    checks.check_paths([source, glossary], {"-o": output})
     if best > decoding.beam:
         raise ConfigError(f"--nbest {nbest} needs a beam of at least as many, not {decoding.beam}.", "--nbest")
     if replace_unk and not translator.config.attention.row.attends:
@@ -115,7 +119,8 @@ def translate(
     drawing: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     sampling = Sampling(**drawing) if sample else None
     translator.get_ready(decoding)
-    wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk)
+    obeyed = None if translator.glossary is None else translator.glossary.digest
+    wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk, obeyed)
     _translate(translator, wanted, Ends.named(source, output), opened, resume)
 
 

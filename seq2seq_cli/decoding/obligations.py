@@ -34,7 +34,9 @@ class Obligations:
     @property
     def tokens(self) -> list[int]:
         """All that may have to be written."""
-        return sorted({token for one in self.asked for constraint in one for form in constraint.forms for token in form})
+        return sorted(
+            {token for one in self.asked for constraint in one for form in constraint.forms for token in form}
+        )
 
     def among(self, tokens_C: np.ndarray) -> Obligations:
         """The same, with tokens called by their numbers in ``tokens_C``, which are in ascending order."""
@@ -47,9 +49,7 @@ class Obligations:
         ]
         return Obligations(asked, self.joints.among(tokens_C))
 
-    def search(
-        self, state: SearchState, limits: Limits, settings: DecodingConfig, tokens_C: Tensor | None
-    ) -> Result:
+    def search(self, state: SearchState, limits: Limits, settings: DecodingConfig, tokens_C: Tensor | None) -> Result:
         """Up to ``settings.beam`` translations of each sentence, all of which hold what they must. ``tokens_C``: the shortlist
         whose numbers are the tokens of ``state``. A length limit gives way where there would be no room."""
         called = self if tokens_C is None else self.among(tokens_C.cpu().numpy())

@@ -32,7 +32,7 @@ from seq2seq_cli.decoding.sharing import Check, compute_all
 from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
-from seq2seq_cli.decoding.terms import Terms
+from seq2seq_cli.decoding.term_pieces import TermPieces
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
 from seq2seq_cli.files import expanded
@@ -101,8 +101,8 @@ class Translator:
     precision: Precision
     run: Run | None = None
     """Where it comes from. A translator that comes from no run searches without a shortlist, whatever the settings say."""
-    terms: Terms | None = None
-    """The glossary that its translations obey."""
+    glossary: TermPieces | None = None
+    """The terms that its translations obey."""
 
     @classmethod
     def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Translator:
@@ -127,7 +127,12 @@ class Translator:
     def obeying(self, glossary: Glossary) -> Translator:
         """The same, whose translations hold the terms of ``glossary`` as it says. Those of lines without such terms are the
         same as before."""
-        return replace(self, terms=Terms(glossary, self.subwords.tgt))
+        return replace(self, glossary=TermPieces(glossary, self.subwords.tgt))
+
+    @property
+    def glossary_remarks(self) -> list[str]:
+        """What is to be said of terms that cannot be written."""
+        return [] if self.glossary is None else self.glossary.remarks()
 
     @cached_property
     def _run(self) -> Pass:
@@ -165,7 +170,7 @@ class Translator:
         """The lines, tokenised. ``first`` is the number of the first line. Raises DataError for a text that is not in lines."""
         _require_lines(lines)
         encoded = zip(lines, self.subwords.src.encode(list(lines)), strict=True)
-        asked = (lambda _: ()) if self.terms is None else self.terms.constraints
+        asked = (lambda _: ()) if self.glossary is None else self.glossary.constraints
         return [
             Sentence(line, ids, details, number, asked(line)) for number, (line, ids) in enumerate(encoded, start=first)
         ]
@@ -343,7 +348,9 @@ class Translator:
         sources = [sentence.ids for sentence in sentences]
         inputs = inputs_of(sources).to(self.device)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
-        obligations = None if self.terms is None else Obligations([one.constraints for one in sentences], self.terms.joints)
+        obligations = None
+        if self.glossary is not None and sentences[0].constraints:
+            obligations = Obligations([one.constraints for one in sentences], self.glossary.joints)
         tokens_C = self._shortlist(sources, settings.shortlist, () if obligations is None else obligations.tokens)
         limits = Limits(
             bos=BOS,
@@ -357,7 +364,7 @@ class Translator:
             if sampling is not None:
                 draws = [np.random.default_rng((sampling.seed, sentence.number)) for sentence in sentences]
                 found = sample(state, limits, settings.length_penalty, sampling.temperature, sampling.top_k, draws)
-            elif obligations is not None and sentences[0].constraints:
+            elif obligations is not None:
                 found = obligations.search(state, limits, settings, tokens_C)
             elif settings.beam == 1:
                 found = greedy(state, limits, settings.length_penalty)

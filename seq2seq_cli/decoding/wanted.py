@@ -15,7 +15,7 @@ from seq2seq_cli.decoding.translator import Sampling
 class Wanted:
     """The ``best`` so many translations of each line, found with the settings ``decoding`` or drawn by ``sampling``.
     Each is an output line: text or ``pieces``, and before it, if ``numbered``, the number of the input line and the
-    score. ``replace_unknown`` as in ``Details``."""
+    score. ``replace_unknown`` as in ``Details``. ``glossary``: the digest of the one that they obey."""
 
     decoding: DecodingConfig
     sampling: Sampling | None = None
@@ -23,6 +23,7 @@ class Wanted:
     numbered: bool = False
     pieces: bool = False
     replace_unknown: bool = False
+    glossary: str | None = None
 
     @property
     def details(self) -> Details:
@@ -41,9 +42,10 @@ class Wanted:
     def to_json(self) -> dict[str, object]:
         """Everything that the output depends on. The names must stay: unfinished translations of earlier versions hold
         them."""
-        # Earlier versions had no shortlist, and no name for that.
+        # Earlier versions had neither a shortlist nor a glossary, and no names for them.
         without = None if self.decoding.shortlist else {"shortlist"}
-        return {
+        obeyed = {} if self.glossary is None else {"glossary": self.glossary}
+        return obeyed | {
             "decoding": self.decoding.model_dump(exclude=without),
             "drawing": None if self.sampling is None else asdict(self.sampling),
             "shown": self.best,

@@ -14,6 +14,7 @@ from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig, TokenizerName
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import Form, languages
+from seq2seq_cli.data.glossary import Glossary, Obeyed
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
@@ -52,7 +53,8 @@ class Evaluation:
     ``decoding_seconds``: time for search and detokenisation, with the model already loaded. ``too_long``: how many
     lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
     such as alignments, of all layers and heads where there are several. ``layers``: the diagnostics of each layer of a
-    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are.
+    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are. ``obeyed``: how many
+    terms of a glossary, where there is one.
     """
 
     run: Run
@@ -74,6 +76,7 @@ class Evaluation:
     too_long: int = 0
     layers: Sequence[Diagnostics | None] = ()
     attention_layers: AttentionLayers | None = None
+    obeyed: Obeyed | None = None
 
     @property
     def attends(self) -> bool:
@@ -125,6 +128,8 @@ class Evaluation:
         record["signature"] = {score.name.lower(): score.signature for score in scores}
         record["text"] = CLEANING
         record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
+        if self.obeyed is not None:
+            record["glossary"] = self.obeyed._asdict()
         if self.layers:
             record["layers"] = [
                 {"layer": number, "shown": number == self.shown}
@@ -173,7 +178,7 @@ def evaluate_run(
     settings = instead.decoding or translator.config.decoding
     own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = instead.tokenizer or own_tokenizer
-    minutes = training_seconds(run) / 60
+    minutes, terms = training_seconds(run) / 60, translator.glossary
     begin = time.perf_counter()
     found, too_long = best_of_each(translator, test.src, settings, watch)
     seconds = time.perf_counter() - begin
@@ -199,8 +204,11 @@ def evaluate_run(
         too_long=too_long,
         layers=diagnose_layers(translator, test.src, found) if by_layer else (),
         attention_layers=translator.attention_layers,
+        obeyed=None if terms is None else terms.glossary.judge(test.src, hypotheses),
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
+    if terms is not None:
+        name += f"-glossary-{terms.digest[:8]}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
     if not instead.another and instead.decoding is None and tokenizer == own_tokenizer:
@@ -290,7 +298,7 @@ class Terms:
     ``test``, with ``references`` as for `open_test`; None: the test set that all runs are configured with.
     ``decoding``: settings that replace the runs' own (None: not given), ``called`` as for `decoding_with`. ``tokenizer``:
     the one for all runs, instead of their own. ``one_source``: whether all runs must translate the same text, which results
-    by sentence or by source length need.
+    by sentence or by source length need. ``glossary``: the one that all translations obey.
     """
 
     test: Form | None = None
@@ -301,6 +309,7 @@ class Terms:
     one_source: bool = False
     device: str = "auto"
     precision: str = "fp32"
+    glossary: Glossary | None = None
     called: Mapping[str, str] | None = None
 
 
@@ -318,11 +327,16 @@ def compare_runs(
     _check_same_test(entries, terms.one_source)
     chosen = _one_tokenizer(entries, terms.tokenizer)
     changed = any(value is not None for value in terms.decoding.values())
+    another = changed or terms.glossary is not None
     evaluations: list[Evaluation] = []
     for entry in entries:
         settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
-        instead = Instead(settings, chosen, another=changed or not entry.is_own(texts))
+        if terms.glossary is not None:
+            translator = translator.obeying(terms.glossary)
+            for remark in translator.glossary_remarks:
+                note(f"{entry.run.directory}: {remark}")
+        instead = Instead(settings, chosen, another=another or not entry.is_own(texts))
         evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references

@@ -91,6 +91,7 @@ def _describe(run: Served) -> RunDescription:
         beam=config.decoding.beam,
         layers=LayerHeads.model_validate(run.translator.attention_layers.to_json()),
         trained_on=config.data.max_length,
+        terms=0 if (terms := run.translator.glossary) is None else len(terms.glossary.terms) - len(terms.unwritable),
     )
 
 

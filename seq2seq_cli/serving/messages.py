@@ -107,6 +107,8 @@ class RunDescription(Message):
     """The layers and heads that a request with `layers` is told of."""
     trained_on: int
     """Most pieces of a sentence that the model was trained on."""
+    terms: int
+    """Terms of the glossary that its translations obey."""
 
 
 class Limits(Message):

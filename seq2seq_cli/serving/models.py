@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.runs import Run, open_run
@@ -23,8 +24,10 @@ class Served:
     tgt: str | None
 
 
-def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[Served]:
-    """The models of these runs, in order; of the newest run where none is named.
+def load_runs(
+    directories: Sequence[Path], device: str, precision: str, glossary: Glossary | None = None
+) -> list[Served]:
+    """The models of these runs, in order; of the newest run where none is named. Their translations obey ``glossary``.
 
     Raises RunError where a run is missing, damaged, or named twice, or lacks what its settings of a search need.
     """
@@ -33,13 +36,15 @@ def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[
         if times > 1:
             raise RunError("this run is named more than once.", str(path))
     return [
-        Served(name, _ready(Translator.load(run.directory, device, precision)), *_languages(run))
+        Served(name, _ready(Translator.load(run.directory, device, precision), glossary), *_languages(run))
         for run, name in zip(runs, _names(runs), strict=True)
     ]
 
 
-def _ready(translator: Translator) -> Translator:
+def _ready(translator: Translator, glossary: Glossary | None) -> Translator:
     """The same, with what its searches need: now, so that no request waits for it or finds that it is missing."""
+    if glossary is not None:
+        translator = translator.obeying(glossary)
     translator.get_ready(translator.config.decoding)
     _ = translator.attention_layers
     return translator

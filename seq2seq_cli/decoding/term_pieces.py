@@ -20,17 +20,22 @@ OPENING = "("
 
 
 @dataclass(frozen=True)
-class Terms:
+class TermPieces:
     """The terms of ``glossary``, their translations in the pieces of ``subword``."""
 
     glossary: Glossary
     subword: Subword
 
     def constraints(self, line: str) -> tuple[Constraint, ...]:
-        """What a translation of ``line`` must hold. Terms that cannot be written ask for nothing."""
+        """What a translation of ``line`` must hold. TermPieces that cannot be written ask for nothing."""
         found = Counter(term for term in self.glossary.found_in(line) if self._forms[term])
         asked = [Constraint(self._forms[term], times) for term, times in found.items()]
         return count_nested(asked, self.joints) if len(asked) > 1 else tuple(asked)
+
+    @property
+    def digest(self) -> str:
+        """Of the glossary's file."""
+        return self.glossary.digest
 
     @property
     def unwritable(self) -> list[Term]:
