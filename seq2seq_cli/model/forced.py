@@ -53,6 +53,11 @@ class Forced:
             0, self.target.real_BT.nonzero()[:, 0], log_prob_N
         )
 
+    def log_probs_by_step(self) -> Tensor:
+        """log_prob_BT: log p(y_t | y_<t, x) of each real step, 0 elsewhere."""
+        log_prob_N, real_BT = self.readout.target_log_probs(*self._real_steps(), self.run), self.target.real_BT
+        return log_prob_N.new_zeros(real_BT.shape).masked_scatter(real_BT, log_prob_N)
+
     def _real_steps(self) -> tuple[Tensor, Tensor]:
         """The features and the target tokens of the N real steps."""
         real_N = self.target.real_BT.flatten().nonzero().squeeze(1)
