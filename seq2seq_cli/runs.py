@@ -174,6 +174,11 @@ class Run:
         return self.directory / "shortlist.safetensors"
 
     @property
+    def calibration(self) -> Path:
+        """How sure its translations may be, as dev has shown."""
+        return self.directory / "calibration.json"
+
+    @property
     def lock(self) -> Path:
         """Locked by the process that trains this run. The file stays; the lock ends with the process."""
         return self.directory / "train.lock"

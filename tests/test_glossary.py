@@ -100,7 +100,9 @@ def test_what_stands_behind_a_letter() -> None:
 
 def test_a_file_of_terms(tmp_path: Path) -> None:
     path = tmp_path / "terms.tsv"
-    write_lines(path, ["\ufeff# Tiere", "Hund\tdog|hound", "", "  ", "\\#1\tnumber  1", "a\\|b\tc\\|d", "Hund\tdog|hound"])
+    write_lines(
+        path, ["\ufeff# Tiere", "Hund\tdog|hound", "", "  ", "\\#1\tnumber  1", "a\\|b\tc\\|d", "Hund\tdog|hound"]
+    )
     read = Glossary.read(path)
     assert [(term.source, term.targets) for term in read.terms] == [
         ("Hund", ("dog", "hound")), ("#1", ("number 1",)), ("a\\|b", ("c|d",)),
@@ -220,7 +222,9 @@ def test_lines_without_terms_are_the_same_bit_for_bit(translator: Translator) ->
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_scores_and_weights_are_those_of_the_translation(trained_run: Run, precision: str) -> None:
     """As forced decoding has them, from whatever rows of the beam they were read back."""
-    obeyed = Translator.load(trained_run.directory, "cpu", precision).obeying(glossary(("ta", "vex"), ("nu", "dai la|la")))
+    obeyed = Translator.load(trained_run.directory, "cpu", precision).obeying(
+        glossary(("ta", "vex"), ("nu", "dai la|la"))
+    )
     lines = ["ta nu ki", "ki ta", "po", "nu nu ze"]
     close = 1e-4 if precision == "fp32" else 0.3
     for line, hypotheses in zip(lines, obeyed.hypotheses(lines), strict=True):

@@ -18,6 +18,14 @@ def evaluate(
     *,
     asked: options.ComparisonOptions,
     glossary: options.GlossaryFile = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Learn on each run's dev text how sure its translations may be, for --confidence; tell the error on the test.",
+            rich_help_panel="Results",
+        ),
+    ] = False,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -49,6 +57,8 @@ def evaluate(
 
         seq2seq eval runs/tatoeba-de-en-bahdanau --by-length
 
+        seq2seq eval runs/x --calibrate
+
         seq2seq eval runs/x runs/y --test P/test --plot lengths.pdf --latex table.tex --sentences all.tsv
     """
     quick.load_torch()
@@ -63,7 +73,7 @@ def evaluate(
     files.check(asked.test)
     checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
     terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
-    terms = replace(terms, glossary=None if glossary is None else Glossary.read(glossary))
+    terms = replace(terms, glossary=None if glossary is None else Glossary.read(glossary), calibrate=calibrate)
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
@@ -82,6 +92,8 @@ def evaluate(
             console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")
         if evaluation.obeyed is not None:
             console.notice(f"{evaluation.run.directory}: {evaluation.obeyed}")
+        if evaluation.calibration_error is not None:
+            console.notice(f"{evaluation.run.directory}: confidence: {evaluation.calibration_error}")
         for line in evaluation.layer_lines:
             console.notice(line)
     for run in opened:

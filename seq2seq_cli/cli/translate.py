@@ -41,6 +41,12 @@ def translate(
         ),
     ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Line number and score before each translation.")] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence", help="Before each translation, the share of its words expected in a reference, and a tab."
+        ),
+    ] = False,
     pieces: Annotated[bool, typer.Option("--pieces", help="Subword pieces instead of text.")] = False,
     replace_unk: Annotated[
         bool, typer.Option("--replace-unk", help="Replace an unknown piece by the source word it attended to most.")
@@ -120,7 +126,8 @@ def translate(
     sampling = Sampling(**drawing) if sample else None
     translator.get_ready(decoding)
     obeyed = None if translator.glossary is None else translator.glossary.digest
-    wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk, obeyed)
+    calibration = translator.calibration if confidence else None
+    wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk, obeyed, calibration)
     _translate(translator, wanted, Ends.named(source, output), opened, resume)
 
 

@@ -70,6 +70,13 @@ def find_train(data: DataConfig, note: Note = quiet) -> ParallelText:
     return open_text(data.train, "train", data.src, data.tgt, data.streaming, note)
 
 
+def find_dev(data: DataConfig, note: Note = quiet) -> ParallelText:
+    """The dev text of the corpus that ``data`` names, even if the rest of the corpus is gone. ``note`` as for `open_text`."""
+    if data.train is None or data.dev is None or data.src is None or data.tgt is None:
+        return find_corpus(data, note).dev
+    return open_text(data.dev, "dev", data.src, data.tgt, note=note)
+
+
 def find_test(data: DataConfig, note: Note = quiet) -> ParallelText | None:
     """The test text of the corpus that ``data`` names, even if the rest of the corpus is gone. ``note`` as for
     `open_text`."""

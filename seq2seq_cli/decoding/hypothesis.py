@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seq2seq_cli.decoding.confidence import Confidence
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -49,7 +51,8 @@ class Hypothesis:
 
     ``log_prob`` is the natural log-probability of its pieces and ``</s>``; ``score`` is log_prob / length^alpha,
     what the search ranks by. ``alignment`` is None for a model without attention. ``attentions``: what every layer and
-    head looked at, where that was asked for; ``alignment`` is the mean of one of the decoder's layers.
+    head looked at, where that was asked for; ``alignment`` is the mean of one of the decoder's layers. ``confidence``: how sure
+    it is, where that was asked for.
     """
 
     text: str
@@ -58,6 +61,7 @@ class Hypothesis:
     score: float
     alignment: Alignment | None
     attentions: Attentions | None = None
+    confidence: Confidence | None = None
 
     @property
     def shown_score(self) -> str:

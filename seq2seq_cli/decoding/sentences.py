@@ -13,6 +13,7 @@ class Details:
 
     The ``best`` so many are returned (None: all), always with pieces and scores, and with ``text`` ("" where it is not
     wanted) and ``alignment`` (None where it is not wanted). ``attentions``: also where every layer and head looked.
+    ``confidence``: also how sure they are, which a run must have been calibrated for.
     ``replace_unknown``: each ``<unk>`` in a text becomes the source word that it attended to most.
     """
 
@@ -20,12 +21,14 @@ class Details:
     text: bool = True
     alignment: bool = True
     attentions: bool = False
+    confidence: bool = False
     replace_unknown: bool = False
 
 
 EVERYTHING = Details()
 BEST = Details(best=1)
 BEST_TEXT = Details(best=1, alignment=False)
+BEST_PIECES = Details(best=1, text=False, alignment=False)
 
 
 @dataclass(frozen=True)

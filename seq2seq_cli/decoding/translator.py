@@ -20,8 +20,10 @@ from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
+from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
+from seq2seq_cli.decoding.confidence import Calibration, Confidence, calibration_of
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.obligations import Obligations, width_of
@@ -34,7 +36,7 @@ from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.decoding.term_pieces import TermPieces
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
-from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError
+from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError, UserError
 from seq2seq_cli.files import expanded
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.maps import Pass
@@ -144,6 +146,13 @@ class Translator:
     def _likeliest(self) -> Likeliest | None:
         return None if self.run is None else shortlist_of(self.run, self.config, self.subwords)
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How sure its translations may be. Raises what `calibration_of` does."""
+        if self.run is None:
+            raise UserError("a model of no run is not calibrated: it does not know how sure it is.")
+        return calibration_of(self.run)
+
     def get_ready(self, decoding: DecodingConfig) -> None:
         """Load, or make, what a search with these settings needs besides the model, which it would otherwise do itself.
         Raises what `shortlist_of` does."""
@@ -211,7 +220,50 @@ class Translator:
         )
         for i in asked:
             results[i], looked = looked[: len(results[i])], looked[len(results[i]) :]
+        for i, rated in self._rated(sentences, results).items():
+            results[i] = rated
         return results
+
+    def _rated(
+        self, sentences: Sequence[Sentence], results: Sequence[Sequence[Hypothesis]]
+    ) -> dict[int, list[Hypothesis]]:
+        """The hypotheses of those sentences that ask for it, with their confidence."""
+        asked = [i for i, sentence in enumerate(sentences) if sentence.details.confidence]
+        found = [(i, one) for i in asked for one in results[i]]
+        log_probs = self.piece_log_probs([sentences[i] for i, _ in found], [one for _, one in found])
+        rated: dict[int, list[Hypothesis]] = {i: [] for i in asked}
+        for (i, one), own in zip(found, log_probs, strict=True):
+            confidence = self.calibration.rated(one.pieces, own)
+            if not clean(sentences[i].line):
+                confidence = Confidence(1.0)
+            rated[i].append(replace(one, confidence=confidence))
+        return rated
+
+    def piece_log_probs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[np.ndarray]:
+        """The natural log-probability of each piece of each hypothesis, one for each of the sentences, given all pieces before
+        it, and of ``</s>``: by forced decoding over the whole vocabulary, however it was found."""
+        pairs = [
+            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
+            for sentence, one in zip(sentences, hypotheses, strict=True)
+        ]
+
+        def compute(batch: list[int], check: Check) -> list[np.ndarray]:
+            check()
+            return self._piece_log_probs([pairs[i] for i in batch])
+
+        cut = even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
+        found = compute_all(compute, cut, self._cores, lambda _: None)
+        return [found[i] for i in range(len(pairs))]
+
+    @torch.inference_mode()
+    def _piece_log_probs(self, pairs: list[_Pair]) -> list[np.ndarray]:
+        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        target = target_of([pair.target for pair in pairs]).to(self.device)
+        with self.precision.autocast(self.device):
+            run = self.model.new_pass()
+            log_prob_BT = self.model.forced(target, self.model.start(inputs, run), run).log_probs_by_step()
+        steps = zip(log_prob_BT.float().cpu().numpy(), pairs, strict=True)
+        return [log_prob_T[: len(pair.target) + 1] for log_prob_T, pair in steps]
 
     @cached_property
     def attention_layers(self) -> AttentionLayers:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.decoding.confidence import Calibration, Confidence
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.translator import Sampling
@@ -15,7 +16,8 @@ from seq2seq_cli.decoding.translator import Sampling
 class Wanted:
     """The ``best`` so many translations of each line, found with the settings ``decoding`` or drawn by ``sampling``.
     Each is an output line: text or ``pieces``, and before it, if ``numbered``, the number of the input line and the
-    score. ``replace_unknown`` as in ``Details``. ``glossary``: the digest of the one that they obey."""
+    score. ``replace_unknown`` as in ``Details``. ``glossary``: the digest of the one that they obey.
+    With a ``calibration``, the confidence stands before the translation, and a tab between them."""
 
     decoding: DecodingConfig
     sampling: Sampling | None = None
@@ -24,11 +26,18 @@ class Wanted:
     pieces: bool = False
     replace_unknown: bool = False
     glossary: str | None = None
+    calibration: Calibration | None = None
 
     @property
     def details(self) -> Details:
         """The parts of a line's hypotheses that the output needs; the translator makes no others."""
-        return Details(self.best, text=not self.pieces, alignment=False, replace_unknown=self.replace_unknown)
+        return Details(
+            self.best,
+            text=not self.pieces,
+            alignment=False,
+            replace_unknown=self.replace_unknown,
+            confidence=self.calibration is not None,
+        )
 
     def written(self, number: int, hypotheses: Sequence[Hypothesis]) -> str:
         """The output lines of the input line with this ``number``, from 1."""
@@ -37,15 +46,20 @@ class Wanted:
     def _line(self, number: int, hypothesis: Hypothesis) -> str:
         # Nothing in a translation may look like the end of a line.
         text = " ".join(hypothesis.pieces) if self.pieces else hypothesis.text.replace("\n", " ")
+        if self.calibration is not None:
+            sure = Confidence(0.0) if hypothesis.confidence is None else hypothesis.confidence
+            text = f"{sure.shown}\t{text}"
         return f"{number}\t{hypothesis.shown_score}\t{text}" if self.numbered else text
 
     def to_json(self) -> dict[str, object]:
         """Everything that the output depends on. The names must stay: unfinished translations of earlier versions hold
         them."""
-        # Earlier versions had neither a shortlist nor a glossary, and no names for them.
+        # Earlier versions had neither a shortlist, a glossary nor a confidence, and no names for them.
         without = None if self.decoding.shortlist else {"shortlist"}
-        obeyed = {} if self.glossary is None else {"glossary": self.glossary}
-        return obeyed | {
+        added: dict[str, object] = {} if self.glossary is None else {"glossary": self.glossary}
+        if self.calibration is not None:
+            added |= {"confidence": asdict(self.calibration)}
+        return added | {
             "decoding": self.decoding.model_dump(exclude=without),
             "drawing": None if self.sampling is None else asdict(self.sampling),
             "shown": self.best,

@@ -19,11 +19,13 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.rows import Note, quiet
 from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.decoding.attentions import AttentionLayers
+from seq2seq_cli.decoding.confidence import CalibrationError
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.by_layer import diagnose_layers
+from seq2seq_cli.evaluation.calibration import calibrate, judged
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import (
@@ -54,7 +56,7 @@ class Evaluation:
     lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
     such as alignments, of all layers and heads where there are several. ``layers``: the diagnostics of each layer of a
     Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are. ``obeyed``: how many
-    terms of a glossary, where there is one.
+    terms of a glossary, where there is one. ``calibration_error``: of the confidence, where the run has just been calibrated.
     """
 
     run: Run
@@ -77,6 +79,7 @@ class Evaluation:
     layers: Sequence[Diagnostics | None] = ()
     attention_layers: AttentionLayers | None = None
     obeyed: Obeyed | None = None
+    calibration_error: CalibrationError | None = None
 
     @property
     def attends(self) -> bool:
@@ -130,6 +133,8 @@ class Evaluation:
         record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
         if self.obeyed is not None:
             record["glossary"] = self.obeyed._asdict()
+        if self.calibration_error is not None:
+            record["calibration"] = asdict(self.calibration_error)
         if self.layers:
             record["layers"] = [
                 {"layer": number, "shown": number == self.shown}
@@ -170,11 +175,13 @@ def evaluate_run(
     instead: Instead = NOTHING,
     keep: Keep | None = None,
     by_layer: bool = False,
+    sure: bool = False,
 ) -> Evaluation:
     """Translate ``test``, score the translations, and write both into the run's ``decodes/``. If nothing is given
     ``instead`` of what is the run's own, also write ``eval.json``. A line of more than MOST_PIECES is left untranslated,
     as by ``translate``. ``watch`` hears how far the search has come. ``by_layer``: whether the attention of each layer of a
-    Transformer decoder is measured, which takes about a quarter of the time of the search."""
+    Transformer decoder is measured, which takes about a quarter of the time of the search. ``sure``: whether it is
+    measured how well its confidence is calibrated."""
     settings = instead.decoding or translator.config.decoding
     own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = instead.tokenizer or own_tokenizer
@@ -204,6 +211,7 @@ def evaluate_run(
         too_long=too_long,
         layers=diagnose_layers(translator, test.src, found) if by_layer else (),
         attention_layers=translator.attention_layers,
+        calibration_error=translator.calibration.error(judged(translator, test, found)) if sure else None,
         obeyed=None if terms is None else terms.glossary.judge(test.src, hypotheses),
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
@@ -299,6 +307,7 @@ class Terms:
     ``decoding``: settings that replace the runs' own (None: not given), ``called`` as for `decoding_with`. ``tokenizer``:
     the one for all runs, instead of their own. ``one_source``: whether all runs must translate the same text, which results
     by sentence or by source length need. ``glossary``: the one that all translations obey.
+    ``calibrate``: whether the confidence of each run is calibrated on its dev text, by the same search without a glossary.
     """
 
     test: Form | None = None
@@ -310,6 +319,7 @@ class Terms:
     device: str = "auto"
     precision: str = "fp32"
     glossary: Glossary | None = None
+    calibrate: bool = False
     called: Mapping[str, str] | None = None
 
 
@@ -332,12 +342,17 @@ def compare_runs(
     for entry in entries:
         settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
+        if terms.calibrate:
+            made = calibrate(entry.run, translator, settings or entry.config.decoding, watch)
+            note(f"{entry.run.directory}: calibrated on {made.words:,} words of {counted(made.lines, 'dev line')}")
         if terms.glossary is not None:
             translator = translator.obeying(terms.glossary)
             for remark in translator.glossary_remarks:
                 note(f"{entry.run.directory}: {remark}")
         instead = Instead(settings, chosen, another=another or not entry.is_own(texts))
-        evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True))
+        evaluations.append(
+            evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True, sure=terms.calibrate)
+        )
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
     p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []

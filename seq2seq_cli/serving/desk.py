@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -92,6 +93,7 @@ def _describe(run: Served) -> RunDescription:
         layers=LayerHeads.model_validate(run.translator.attention_layers.to_json()),
         trained_on=config.data.max_length,
         terms=0 if (terms := run.translator.glossary) is None else len(terms.glossary.terms) - len(terms.unwritable),
+        calibrated=run.calibrated,
     )
 
 
@@ -113,7 +115,12 @@ def _settings(run: Served, question: Question) -> DecodingConfig:
 def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
     """The sentences as tokenised by each run. Raises RefusedError where one has too many pieces."""
     details = Details(best=question.nbest, alignment=question.alignment, attentions=question.layers)
-    read = [run.translator.sentences(question.sentences, details) for run in runs]
+    read = [
+        run.translator.sentences(
+            question.sentences, replace(details, confidence=question.confidence and run.calibrated)
+        )
+        for run in runs
+    ]
     for run, sentences in zip(runs, read, strict=True):
         for sentence in sentences:
             if len(sentence.ids) > MAX_PIECES:
@@ -163,6 +170,9 @@ def _write(question: Question, answered: Sequence[_Answered]) -> bytes:
 
 def _translation(question: Question, run: Served, sentence: str, hypothesis: Hypothesis) -> dict[str, object]:
     told: dict[str, object] = {"text": hypothesis.text, "score": hypothesis.score}
+    if hypothesis.confidence is not None:
+        words = [word._asdict() for word in hypothesis.confidence.words]
+        told["confidence"] = {"line": hypothesis.confidence.line, "words": words}
     if question.alignment:
         told["alignment"] = TranslationView.of(run.name, sentence, hypothesis).to_json()
     return told

@@ -28,6 +28,8 @@ class Question(Message):
     """Beam width, at least `nbest`; default: the run's own, or as many as `nbest` asks for."""
     alignment: bool = False
     """Also tell where the model looked."""
+    confidence: bool = False
+    """Also tell how sure each translation is, of runs that are calibrated."""
     layers: bool = False
     """With `alignment`: also where each layer and head looked, the encoder's self-attention included."""
 
@@ -54,10 +56,29 @@ class Looked(Message):
     """Where they were asked for."""
 
 
+class SureWord(Message):
+    """A word of a translation, or a mark of punctuation."""
+
+    text: str
+    chance: float
+    """That a reference has it, as dev has shown."""
+
+
+class Sure(Message):
+    """How sure a translation is."""
+
+    line: float
+    """The share of its words that a reference is expected to have: the mean of their chances."""
+    words: list[SureWord]
+    """In their order."""
+
+
 class Translated(Message):
     text: str
     score: float
     """log p / length^alpha, what the search ranks by."""
+    confidence: Sure | None = None
+    """Where it was asked for, and the run is calibrated."""
     alignment: Looked | None = None
     """Words and weights, where they were asked for; in it, what a run has not is left out."""
 
@@ -109,6 +130,8 @@ class RunDescription(Message):
     """Most pieces of a sentence that the model was trained on."""
     terms: int
     """Terms of the glossary that its translations obey."""
+    calibrated: bool
+    """Whether it can tell how sure it is."""
 
 
 class Limits(Message):

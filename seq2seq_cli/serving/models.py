@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.data.glossary import Glossary
+from seq2seq_cli.decoding.confidence import is_calibrated
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.runs import Run, open_run
@@ -16,12 +17,14 @@ from seq2seq_cli.wording import short_names
 
 @dataclass(frozen=True)
 class Served:
-    """A run, with the name by which requests call it. Languages are None where the run does not record them."""
+    """A run, with the name by which requests call it. Languages are None where the run does not record them. ``calibrated``:
+    whether it knows how sure it is."""
 
     name: str
     translator: Translator
     src: str | None
     tgt: str | None
+    calibrated: bool = False
 
 
 def load_runs(
@@ -36,7 +39,12 @@ def load_runs(
         if times > 1:
             raise RunError("this run is named more than once.", str(path))
     return [
-        Served(name, _ready(Translator.load(run.directory, device, precision), glossary), *_languages(run))
+        Served(
+            name,
+            _ready(Translator.load(run.directory, device, precision), glossary),
+            *_languages(run),
+            is_calibrated(run),
+        )
         for run, name in zip(runs, _names(runs), strict=True)
     ]
 

@@ -16,6 +16,16 @@
     return made;
   };
 
+  const DOUBTFUL = 0.5; // a word with a smaller chance of being right is marked
+  const percent = (share) => `${Math.round(100 * share)}%`;
+
+  function sureness(confidence) {
+    if (!confidence) return [];
+    const sure = element("span", "score", percent(confidence.line));
+    sure.title = "how many of its words a reference is expected to have";
+    return [sure];
+  }
+
   const counted = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
 
   // A run's languages are whatever its files were called.
@@ -56,6 +66,7 @@
       sentences: byId("text").value.split("\n").filter((line) => line.trim()),
       nbest: byId("nbest").valueAsNumber,
       alignment: true,
+      confidence: true, // of runs that can tell
     };
     if (runs.length) asked.runs = runs;
     if (byId("beam").value) {
@@ -130,14 +141,34 @@
     };
   }
 
+  // The text, with its doubtful words marked. They come in their order; blanks are not among them.
+  function withDoubts(text, confidence) {
+    const parts = [];
+    let from = 0;
+    for (const { text: word, chance } of confidence?.words ?? []) {
+      const at = text.indexOf(word, from);
+      if (at < 0) return [text];
+      const end = at + word.length;
+      if (chance < DOUBTFUL) {
+        const mark = element("span", "doubtful", word);
+        mark.title = `${percent(chance)} of such words are right`;
+        parts.push(text.slice(from, at), mark);
+      } else parts.push(text.slice(from, end));
+      from = end;
+    }
+    parts.push(text.slice(from));
+    return parts;
+  }
+
   function answerOf(run, { translations, warning }, asked, sentence) {
     const askLayers = layersOf(run, sentence, asked);
     const place = element("div");
     const buttons = translations.map((each, index) => {
-      const text = inLanguage(element("span", "translation", each.text || "(nothing)"), languages.get(run));
+      const words = each.text ? withDoubts(each.text, each.confidence) : ["(nothing)"];
+      const text = inLanguage(element("span", "translation", ...words), languages.get(run));
       const score = element("span", "score", each.score.toFixed(3));
       score.title = "log p / length^alpha; nearer to zero is likelier";
-      const button = element("button", "", text, score);
+      const button = element("button", "", text, ...sureness(each.confidence), score);
       button.type = "button";
       button.addEventListener("click", () => choose(index));
       return button;
