@@ -42,6 +42,12 @@ def test_a_picture_shows_the_layer_and_head_that_are_named(
         ("--self", "--layer", 1, "--head", 2): (
             attentions.itself[0].heads[1], f"{LINE} (self-attention, layer 1 of 2, head 2 of 2)",
         ),
+        ("--masked-self",): (
+            attentions.masked[1].mean, f"{found.text} (masked self-attention, layer 2 of 2, mean of 2 heads)",
+        ),
+        ("--masked-self", "--layer", 1, "--head", 2): (
+            attentions.masked[0].heads[1], f"{found.text} (masked self-attention, layer 1 of 2, head 2 of 2)",
+        ),
     }  # fmt: skip
     for number, (words, (alignment, title)) in enumerate(wanted.items()):
         picture = tmp_path / f"{number}.png"
@@ -52,7 +58,9 @@ def test_a_picture_shows_the_layer_and_head_that_are_named(
         assert record["title"] == title
         np.testing.assert_allclose(record["weights"], alignment.weights_TS, atol=1e-6)
         printed = terminal.ok("plot", *run, LINE, *words).out
-        percent = [round(100 * float(weight)) for weight in by_words(alignment).weights_TS[0]]
+        grid = by_words(alignment)
+        visible = np.ones_like(grid.weights_TS[0], bool) if grid.seen_TS is None else grid.seen_TS[0]
+        percent = [round(100 * float(weight)) for weight in grid.weights_TS[0][visible]]
         row = re.split(r"\s+", printed.splitlines()[2].strip())[1:]
         assert [0 if cell == "·" else int(cell) for cell in row] == percent
 
@@ -66,6 +74,14 @@ def test_given_translations_are_shown_by_layer_as_well(
     # "q" is in no vocabulary; it is spelled as in the line.
     assert "q" in "".join(record["target"])
     np.testing.assert_allclose(np.array(record["weights"]).sum(1), 1, atol=1e-5)
+    words = ["plot", *run, LINE, "--target", "la q se", "--masked-self", "--head", 1, "-o", tmp_path / "b.svg"]
+    assert "se (masked self-attention, layer 2 of 2, head 1 of 2)" in terminal.ok(*words).err
+    within = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert within["source"] == within["target"] == ["<s>", *record["target"][:-1]]
+    weights = np.array(within["weights"])
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+    assert not np.triu(weights, 1).any()
+    assert "target so far: looks" in (tmp_path / "b.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +92,8 @@ def test_given_translations_are_shown_by_layer_as_well(
         (["--head", 3], "--head: there is no head 3: this model's attention has 2 heads. Name one from 1 to 2"),
         (["--self", "--target", "la"], "--target would change nothing with --self"),
         (["--self", "--beam", 2], "--beam would change nothing with --self"),
+        (["--self", "--masked-self"], "--masked-self shows the translation, --self the source: name one of them"),
+        (["--masked-self", "--layer", 3], "--layer: there is no layer 3: this model's decoder has 2 layers."),
     ],
 )
 def test_what_would_show_nothing_is_refused(
@@ -88,6 +106,9 @@ def test_an_rnn_has_neither(terminal: Terminal, trained_run: Run, tmp_path: Path
     run = ["--run", trained_run.directory]
     assert "encoder is an RNN, which has no self-attention. Leave out --self" in terminal.refused(
         "plot", *run, "ta", "--self"
+    )
+    assert "decoder is an RNN, which has no self-attention. Leave out --masked-self" in terminal.refused(
+        "plot", *run, "ta", "--masked-self"
     )
     assert "decoder is an RNN, which attends in one layer only" in terminal.refused("plot", *run, "ta", "--layer", 1)
     write_lines(tmp_path / "a", ["ta"])

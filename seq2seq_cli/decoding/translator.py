@@ -196,8 +196,8 @@ class Translator:
     @cached_property
     def attention_layers(self) -> AttentionLayers:
         """The layers and heads of this model that have attention weights."""
-        looks = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
-        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder == "rnn")
+        looks, _ = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
+        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder)
 
     def looked_into(
         self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis], within: bool = True
@@ -215,30 +215,41 @@ class Translator:
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             check()
-            looks = self._layer_looks([pairs[i] for i in batch], run)
+            looks, places = self._layer_looks([pairs[i] for i in batch], run)
+            spellings = {
+                place: Spelling(self.subwords, self.config, sentences[i])
+                for i, place in zip(batch, places, strict=True)
+            }
+            itself = {place: looks.within_source(place, spelling) for place, spelling in spellings.items()}
             looked = []
-            for row, i in enumerate(batch):
+            for row, (i, place) in enumerate(zip(batch, places, strict=True)):
                 known = hypotheses[i].alignment  # in which unknown pieces may be spelled as in a line that was given
                 pieces = hypotheses[i].pieces if known is None else known.target_pieces[:-1]
-                spelling = Spelling(self.subwords, self.config, sentences[i])
-                looked.append(replace(hypotheses[i], attentions=looks.attentions(row, pieces, spelling)))
+                attentions = looks.attentions(row, pieces, spellings[place], itself[place])
+                looked.append(replace(hypotheses[i], attentions=attentions))
             return looked
 
         cut = square_batches(
-            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights)
+            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights())
         )
         found = compute_all(compute, cut, self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
-    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:
-        """Where each layer looks when it reads these translations."""
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> tuple[LayerLooks, list[int]]:
+        """Where each layer looks when it reads these translations, and the row of each one's source: a sentence that several
+        of them translate is encoded once."""
+        sentences = {id(pair.source): pair.source for pair in pairs}
+        numbers = {one: number for number, one in enumerate(sentences)}
+        places = [numbers[id(pair.source)] for pair in pairs]
+        inputs = inputs_of([sentence.ids for sentence in sentences.values()]).to(self.device)
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             sources = self.model.encode(inputs, run)
-            forced = self.model.forced(target, self.model.begin(sources, run), run)
-            return LayerLooks(forced.output.looks, sources[SHOWN].looks if run.inward else ())
+            start = self.model.begin(sources, run).select(torch.tensor(places, device=self.device))
+            forced = self.model.forced(target, start, run)
+            looks = LayerLooks.of_layers(forced.output.looks, sources[SHOWN].looks, run.inward)
+        return looks, places
 
     @property
     def _cores(self) -> int:
