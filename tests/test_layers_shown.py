@@ -14,9 +14,12 @@ from commands import Terminal
 from corpora import sentences, translation, write_lines
 from models import tiny_config, tiny_model, tiny_sentences
 
+from seq2seq_cli.cli import opening
+from seq2seq_cli.decoding import translator as translator_file
 from seq2seq_cli.decoding.sentences import Details
-from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.evaluation.alignment import by_words
+from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import Run
 
 LINE = "umgekehrt ta nu ki"
@@ -172,6 +175,37 @@ def test_the_error_rate_is_told_of_each_layer(
     assert "--by-layer: this model attends to the source in one layer only" in terminal.refused(*other)
     assert "--by-layer needs --gold" in terminal.refused("align", *run, *text[:4], "--by-layer")
     assert "--by-layer is about all layers" in terminal.refused("align", *run, *text, "--by-layer", "--layer", 2)
+
+
+@pytest.mark.parametrize("posterior", [False, True])
+def test_one_reading_aligns_by_every_layer(transformer_run: Run, posterior: bool) -> None:
+    sources, targets = ["ta nu ki", "ge"], ["la q se", "la"]
+    layered = Translator.load(transformer_run.directory, "cpu", "fp32").score(
+        sources, targets, Scoring(posterior=posterior, by_layer=True)
+    )
+    for number in (1, 2):
+        alone = opening.load_attending(transformer_run, "cpu", "fp32", number)
+        for one, other in zip(layered, alone.score(sources, targets, Scoring(posterior=posterior)), strict=True):
+            assert one.attentions is not None
+            assert other.alignment is not None
+            seen = one.attentions.cross[number - 1].mean
+            np.testing.assert_allclose(seen.weights_TS, other.alignment.weights_TS, atol=1e-6)
+            assert seen.target_pieces == other.alignment.target_pieces  # with "q", which no vocabulary holds
+    assert layered[0].alignment is not None
+    shown = layered[0].attentions.cross[0].mean  # type: ignore[union-attr]
+    assert (shown.weights_TS == layered[0].alignment.weights_TS).all()
+
+
+def test_weights_are_read_once_for_all_layers(
+    terminal: Terminal, transformer_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Run] = []
+    monkeypatch.setattr(translator_file, "load_best", lambda model, run: read.append(run) or load_best(model, run))
+    for name, line in (("a", "ta"), ("b", "la"), ("gold", "0-0")):
+        write_lines(tmp_path / name, [line])
+    text = ["--source", tmp_path / "a", "--target", tmp_path / "b", "--gold", tmp_path / "gold"]
+    terminal.ok("align", "--run", transformer_run.directory, *text, "--by-layer")
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("shown", [1, 2])

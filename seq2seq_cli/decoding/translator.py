@@ -21,7 +21,7 @@ from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
@@ -69,13 +69,15 @@ class Scoring:
     """How given translations are scored, and what is made of them besides.
 
     ``alpha``: of the length penalty (None: the run's own). ``text`` and ``alignment`` as in ``Details``. An alignment
-    shows the attention weights; with ``posterior``, `posterior_weights` instead.
+    shows the attention weights; with ``posterior``, `posterior_weights` instead. ``by_layer``: also the alignment of each
+    layer of the decoder, as the means of the ``attentions``' ``cross``.
     """
 
     alpha: float | None = None
     text: bool = True
     alignment: bool = True
     posterior: bool = False
+    by_layer: bool = False
 
 
 DEFAULT_SCORING = Scoring()
@@ -275,7 +277,12 @@ class Translator:
         if hypothesis.alignment is None or UNKNOWN not in hypothesis.pieces:
             return hypothesis
         pieces = (*self.subwords.tgt.written_pieces(line), END)
-        return replace(hypothesis, alignment=replace(hypothesis.alignment, target_pieces=pieces))
+        attentions = hypothesis.attentions
+        if attentions is not None:
+            cross = (LayerAttention(replace(layer.mean, target_pieces=pieces)) for layer in attentions.cross)
+            attentions = Attentions(tuple(cross), (), ())
+        labelled = replace(hypothesis.alignment, target_pieces=pieces)
+        return replace(hypothesis, alignment=labelled, attentions=attentions)
 
     def score_pieces(
         self, sources: Sequence[str], targets: Sequence[Sequence[int]], scoring: Scoring = DEFAULT_SCORING
@@ -304,27 +311,40 @@ class Translator:
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
             forced = self.model.forced(target, self.model.start(inputs, run), run)
-            log_prob_B, look = forced.log_probs(), forced.output.shown
-            weights_BTS = look.weights_BTS
+            log_prob_B, every = forced.log_probs(), forced.output.looks
+            layers = list(range(len(every))) if scoring.by_layer else [self.model.decoder.shown]
+            looks = [every[layer][SHOWN] for layer in layers]
+            weights = [look.weights_BTS for look in looks]
             if scoring.alignment and scoring.posterior:
-                weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), check)
+                weights = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), layers, check)
         scored = []
         for row, (pair, log_prob) in enumerate(zip(pairs, log_prob_B.tolist(), strict=True)):
             steps = len(pair.target) + 1
-            centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
-            scored.append(self._scored(pair, log_prob, Trace(weights_BTS[row, :steps], centre_T), scoring, alpha))
+            traces = {}
+            for layer, look, weights_BTS in zip(layers, looks, weights, strict=True):
+                centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
+                traces[layer] = Trace(weights_BTS[row, :steps], centre_T)
+            scored.append(self._scored(pair, log_prob, traces, scoring, alpha))
         return scored
 
-    def _scored(self, pair: _Pair, log_prob: float, trace: Trace, scoring: Scoring, alpha: float) -> Hypothesis:
+    def _scored(
+        self, pair: _Pair, log_prob: float, traces: Mapping[int, Trace], scoring: Scoring, alpha: float
+    ) -> Hypothesis:
+        """What is made of a pair, given the ``traces`` of its layers."""
         _require_numbers([log_prob])
         pieces = tuple(self.subwords.tgt.pieces(pair.target))
         spelling = Spelling(self.subwords, self.config, pair.source)
+        every = (
+            [LayerAttention(spelling.aligned(pieces, trace)) for trace in traces.values()] if scoring.by_layer else []
+        )
+        shown = traces[self.model.decoder.shown]
         return Hypothesis(
             text=spelling.text(pair.target) if scoring.text else "",
             pieces=pieces,
             log_prob=log_prob,
             score=length_normalised(log_prob, len(pieces) + 1, alpha),
-            alignment=spelling.alignment(pieces, trace) if scoring.alignment else None,
+            alignment=spelling.alignment(pieces, shown) if scoring.alignment else None,
+            attentions=Attentions(tuple(every), (), ()) if scoring.by_layer else None,
         )
 
     @torch.inference_mode()
