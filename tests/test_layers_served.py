@@ -282,9 +282,12 @@ def test_the_report_and_eval_tell_of_each_layer(terminal: Terminal, transformer_
         assert told["layers"][0]["diagnostics"][name] == pytest.approx(value, abs=1e-4), name
     assert told["layers"][1]["diagnostics"] != told["layers"][0]["diagnostics"]
     assert re.search(r", layer 1 \(shown\): attention .*, layer 2: attention ", answer.err, re.DOTALL)
+    assert len(re.findall(r"bits a step", answer.err)) == 2  # not those of the layer that is shown once more
     page = path.read_text(encoding="utf-8")
     rows = re.findall(r'<th scope="row" class="layer">.*?</span>(layer \d[^<]*)</th>', page)
     assert rows == ["layer 1, shown", "layer 2"]
+    table = page.partition('aria-label="Table of attention"')[2].partition("</table>")[0]
+    assert len(re.findall(r"<td[^>]*>[^<]*attention has", table)) == 2
     data = data_of(page)
     heads = {"cross_attention": [2, 2], "self_attention": [2, 2], "masked_self_attention": [2, 2]}
     assert data["layers"] == [heads | {"shown": 1}]
