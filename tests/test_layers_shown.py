@@ -19,6 +19,7 @@ from seq2seq_cli.decoding import translator as translator_file
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.evaluation.alignment import by_words
+from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import Run
 
@@ -200,7 +201,12 @@ def test_weights_are_read_once_for_all_layers(
     terminal: Terminal, transformer_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Run] = []
-    monkeypatch.setattr(translator_file, "load_best", lambda model, run: read.append(run) or load_best(model, run))
+
+    def counted(model: Seq2Seq, run: Run) -> None:
+        read.append(run)
+        load_best(model, run)
+
+    monkeypatch.setattr(translator_file, "load_best", counted)
     for name, line in (("a", "ta"), ("b", "la"), ("gold", "0-0")):
         write_lines(tmp_path / name, [line])
     text = ["--source", tmp_path / "a", "--target", tmp_path / "b", "--gold", tmp_path / "gold"]
