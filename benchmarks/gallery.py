@@ -84,7 +84,7 @@ def error_rate(translator: Translator, lines: Lines, gold: Path) -> float | None
     """Alignment error rate of where the model looked, a word at a time, in forced decoding."""
     sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
     found = aligned(lines, translator, None, "", posterior=False)
-    counts = (agreement(links, wanted) for (_, links), wanted in zip(found, read_gold(gold, sizes), strict=True))
+    counts = (agreement(pair.links, wanted) for pair, wanted in zip(found, read_gold(gold, sizes), strict=True))
     return sum(counts, Agreement()).error_rate
 
 

@@ -8,18 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import against, children, compiling, opennmt, results, tables, train_speed, training_command
+from benchmarks import against, children, compiling, heads, opennmt, results, tables, train_speed, training_command
 from benchmarks import all as everything
 from benchmarks.common import Texts
 from benchmarks.processor import Processor, facts_of, libraries_of
 from benchmarks.results import Figure, Measured, Results
 from seq2seq_cli.cli.blocks import with_blocks
+from seq2seq_cli.decoding.hypothesis import Alignment, Role
 from seq2seq_cli.errors import ConfigError, DataError, RunError
+from seq2seq_cli.evaluation.alignment import Grid
 from seq2seq_cli.training.progress import Stepped
 
 DOCS = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -382,3 +385,46 @@ def test_a_checkout_whose_process_ends_is_an_error(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "executable", "true")
     with against.opened(tmp_path, {}) as checkout, pytest.raises(RunError, match="ended"):
         checkout.begin([])
+
+
+def looked(role: Role, weights: list[list[float]]) -> Alignment:
+    pieces = tuple("abcdef"[: len(weights)])
+    return Alignment(pieces, pieces, np.array(weights, np.float32), role=role)
+
+
+def test_heads_have_habits() -> None:
+    # Of six pieces the two in the middle have two others on either side.
+    before = np.eye(6, k=-1) * 0.75 + np.eye(6, k=1) * 0.25
+    habit = heads.Habit.of(Role.ITSELF, 3, 2, [looked(Role.ITSELF, before.tolist())] * 2)
+    assert (habit.role, habit.layer, habit.head) == ("self_attention", 3, 2)
+    assert (habit.before, habit.itself, habit.after, habit.mark, habit.largest) == (0.75, 0, 0.25, 0, 0.75)
+    assert habit.entropy == pytest.approx(0.811, abs=1e-3)
+    at_the_beginning = [[1.0, 0, 0, 0, 0, 0]] * 6
+    masked = heads.Habit.of(Role.MASKED, 1, 1, [looked(Role.MASKED, at_the_beginning)])
+    assert (masked.before, masked.itself, masked.after, masked.mark) == (0, 0, None, 1)
+    crossed = heads.Habit.of(Role.CROSS, 1, 1, [looked(Role.CROSS, at_the_beginning)])
+    assert (crossed.before, crossed.itself, crossed.after, crossed.mark, crossed.entropy) == (None, None, None, 0, 0)
+
+
+def test_pronouns_agree_with_one_of_their_nouns() -> None:
+    said = list(heads.sayings())
+    assert [one.text for one in said[:2]] == [
+        f"Der Hund jagt die Katze, weil {pronoun} hungrig ist." for pronoun in ("er", "sie")
+    ]
+    assert len({one.text for one in said}) == len(said) == 216
+    for one in said:
+        words = one.text.replace(",", "").split()
+        assert words[one.agreeing] in ((*heads.MASCULINE, "Jungen") if one.pronoun == "er" else heads.FEMININE)
+        assert words[one.other] in (heads.FEMININE if one.pronoun == "er" else (*heads.MASCULINE, "Jungen"))
+        assert "den Junge " not in one.text
+    # A head that always looks at the nearer noun, and a little at the other: it agrees in half of them.
+    grids = []
+    for one in said:
+        source = tuple(one.text.split())
+        weights = np.zeros((len(source), len(source)), np.float32)
+        weights[source.index(one.pronoun), [1, 4]] = 0.125, 0.5
+        grids.append(Grid(source, source, weights))
+    found = heads.Reference.of(4, 1, said, grids)
+    assert (found.both, found.agrees) == (0.625, 0.5)
+    assert (found.er_hund, found.er_katze, found.sie_hund, found.sie_katze) == (0.125, 0.5, 0.125, 0.5)
+    assert heads.Told.of("er", ["He and she.", "it is", "the"]) == heads.Told("er", he=1, she=1, it=1, none=1)

@@ -154,7 +154,7 @@ def test_a_model_without_attention_may_show_how_its_source_looks_at_itself(offer
     bare = TranslationView.of("x", "ich habe", Hypothesis("I've", ("▁I", "'ve"), -1.0, -1.0, None))
     rows = [[0.5, 0.25, 0.25], [0.75, 0.125, 0.125], [0, 0, 1]]
     told = json.dumps({"cross_attention": [], "self_attention": [{"mean": {"weights": rows}, "heads": []}]})
-    layers = {"cross_attention": [], "self_attention": [0], "shown": 1}
+    layers = {"cross_attention": [], "self_attention": [0], "masked_self_attention": [], "shown": 1}
     watched = offered(bare, layers, f"async () => ({told})")
     page = watched.page
     assert "No attention" in page.inner_text(".alignment .told")
@@ -172,6 +172,32 @@ def test_a_model_without_attention_may_show_how_its_source_looks_at_itself(offer
     assert watched.complaints == []
 
 
+def test_a_translation_looks_back_at_itself(offered: Callable[..., Watched]) -> None:
+    bare = TranslationView.of("x", "ich habe", Hypothesis("I've", ("▁I", "'ve"), -1.0, -1.0, None))
+    rows = [[1, 0], [0.25, 0.75]]
+    of_all = {"weights": rows, "windows": [[[0, 0]], [[0, 1]]]}
+    near = of_all | {"centres": [0, 1], "radius": 1}
+    told = json.dumps({"cross_attention": [], "self_attention": [],
+                       "masked_self_attention": [{"mean": of_all, "heads": []}, {"mean": near, "heads": []}]})  # fmt: skip
+    layers = {"cross_attention": [], "self_attention": [], "masked_self_attention": [0, 0], "shown": 1}
+    watched = offered(bare, layers, f"async () => ({told})")
+    page = watched.page
+    page.select_option("select[name=attention]", "masked_self_attention")
+    page.locator(
+        "caption", has_text="Masked self-attention, layer 2 of 2. Weights in percent; a row a target word"
+    ).wait_for()
+    assert page.locator("button[data-side=source] .word-text").all_inner_texts() == ["<s>", "I've"]
+    page.hover("button[data-side=target][data-index='1']")
+    told_of = "“I've” looks at “I've” 75%, “<s>” 25%."
+    assert page.inner_text(".told[role=status]") == f"{told_of} Its window reaches 1 pieces back (D)."
+    page.select_option("select[name=layer]", "1")
+    page.locator("caption", has_text="Dotted: cannot be seen.").wait_for()
+    page.hover("button[data-side=target][data-index='1']")
+    assert page.inner_text(".told[role=status]") == told_of
+    assert page.locator("td.unseen").count() == 1
+    assert watched.complaints == []
+
+
 def test_the_last_choice_is_shown_whichever_answer_comes_last(offered: Callable[..., Watched]) -> None:
     def layer(weight: float) -> dict[str, object]:
         return {"mean": {"weights": [[weight, 1 - weight, 0]] * 2}, "heads": []}
@@ -179,7 +205,9 @@ def test_the_last_choice_is_shown_whichever_answer_comes_last(offered: Callable[
     told = json.dumps({"cross_attention": [layer(0.25), layer(0.5), layer(0.75)], "self_attention": []})
     # The first question is answered after the second.
     ask = f"(() => {{ let wait = 400; return () => new Promise((tell) => {{ setTimeout(tell, wait, {told}); wait = 0; }}); }})()"
-    watched = offered(view(), {"cross_attention": [0, 0, 0], "self_attention": [], "shown": 2}, ask)
+    watched = offered(
+        view(), {"cross_attention": [0, 0, 0], "self_attention": [], "masked_self_attention": [], "shown": 2}, ask
+    )
     page = watched.page
     assert page.input_value("select[name=layer]") == "2"
     page.select_option("select[name=layer]", "1")

@@ -13,6 +13,7 @@ from commands import Terminal
 from comparisons import SOURCE, WORSE, comparison, evaluation
 from corpora import TinyCorpus, write_lines
 
+from seq2seq_cli.config.loading import load
 from seq2seq_cli.config.whole import Config, all_keys, value_of
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.evaluation.seeds import SystemSummary, sizes, summaries
@@ -286,3 +287,22 @@ def test_one_file_serves_models_and_kinds_that_have_other_settings(tmp_path: Pat
     assert none.model.encoder == "transformer"
     with pytest.raises(ConfigError, match="heads is not an option of none"):  # the command line means what it says
         plan(None, "none,multi-head", "attention.heads=4")
+
+
+def test_what_a_model_does_not_take_of_the_file_is_told(tmp_path: Path) -> None:
+    def left_out(path: Path, models: str | None, kinds: str | None) -> list[list[str]]:
+        flags = {"data.corpus": "tatoeba-de-en"}
+        return [list(it.left_out) for it in planned_runs(models, kinds, 1, ComparisonFiles(tmp_path), path, (), flags)]
+
+    path = tmp_path / "my.toml"
+    path.write_text(
+        '[model]\nencoder = "transformer"\nfeed_forward_size = 64\n[attention]\nkind = "multi-head"\nheads = 2\n'
+        "[self_attention]\nheads = 4\n",
+        encoding="utf-8",
+    )
+    assert left_out(path, "rnn,hybrid", "multi-head") == [["model.feed_forward_size", "self_attention.heads"], []]
+    assert left_out(path, None, "bahdanau,multi-head") == [["attention.heads"], []]
+    # What a run's file holds, and nobody has set, is not missed.
+    resolved = tmp_path / "resolved.toml"
+    resolved.write_text(load(path).resolved().to_toml(), encoding="utf-8")
+    assert left_out(resolved, None, "bahdanau") == [["attention.heads"]]

@@ -4,6 +4,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seq2seq_cli.config.attention import AttentionConfig
 from seq2seq_cli.config.loading import from_dict, load
@@ -50,6 +52,33 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert f'{path}: atention is unknown. Did you mean "attention"?' in said
     assert f"{path}: model.dropout = 1.5: must be below 1." in said
     assert "training.epochs = 0: must be above 0." in said
+
+
+WRONG = {
+    "training.epochs=0": "training.epochs = 0: must be above 0.",
+    "decoding.beam=-1": "decoding.beam = -1: must be",
+    "data.dev=x": "dev given without train",
+    "evaluation.tokeniser=13a": "evaluation.tokeniser is unknown.",
+}
+CLASHING = {
+    ("model.tying=all", "subword.joint=false"): 'model.tying = "all" needs one vocabulary',
+    ("self_attention.heads=3",): "self_attention.heads: there is no self-attention where",
+    ("attention.layer=2",): "attention.layer belongs to Transformer decoders",
+}
+
+
+@given(st.sets(st.sampled_from(sorted(WRONG))), st.sets(st.sampled_from(sorted(CLASHING))))
+def test_what_does_not_go_together_is_told_beside_what_is_wrong_elsewhere(
+    wrong: set[str], clashing: set[tuple[str, ...]]
+) -> None:
+    overrides = [*wrong, *(word for words in clashing for word in words)]
+    if not overrides:
+        return
+    with pytest.raises(ConfigError) as caught:
+        load(None, overrides)
+    told = [*(WRONG[word] for word in wrong), *(CLASHING[words] for words in clashing)]
+    assert all(str(caught.value).count(what) == 1 for what in told)
+    assert len(str(caught.value).splitlines()) == len(wrong) + bool(clashing)
 
 
 @pytest.mark.parametrize(

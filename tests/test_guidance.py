@@ -339,7 +339,7 @@ def alignment_error(config: Config, links: Path | None) -> float:
     translator = Translator(learner.model, prepared.subwords, config, CPU, choose_precision("fp32", CPU))
     lines: Lines = prepared.dev_lines
     gold = (Gold(links, links) for links in map(right_links, lines.src))
-    found = (links for _, links in aligned(lines, translator, None, "", posterior=True))
+    found = (pair.links for pair in aligned(lines, translator, None, "", posterior=True))
     rate = sum(map(agreement, found, gold), Agreement()).error_rate
     assert rate is not None
     return rate

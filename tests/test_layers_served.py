@@ -16,10 +16,10 @@ from browser import Watched
 from commands import Terminal
 from servers import Running, running
 
-from seq2seq_cli.decoding.hypothesis import Attentions
+from seq2seq_cli.decoding.hypothesis import Attentions, Role
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.evaluation.alignment import by_words
+from seq2seq_cli.evaluation.alignment import Grid, by_words
 from seq2seq_cli.report.shown import chosen_rows
 from seq2seq_cli.runs import Run
 from seq2seq_cli.serving.limits import MAX_WEIGHTS
@@ -51,12 +51,15 @@ def seen(translator: Translator, line: str, number: int = 0) -> Attentions:
 def test_layers_are_told_where_they_are_asked_for(shared: Running, translator: Translator) -> None:
     question = {"sentences": [LINE, ""], "nbest": 2, "alignment": True, "runs": ["layers"]}
     plain, layered = (shared.ask(question | more).body["answers"][0] for more in ({}, {"layers": True}))
+    once = layered["sentences"][0].pop("self_attention")  # the same for both, and so told once
     for number in range(2):
         told = layered["sentences"][0]["translations"][number]["alignment"].pop("layers")
+        assert list(told) == ["cross_attention", "masked_self_attention"]
         attentions = seen(translator, LINE, number)
-        for name, layers in (("cross_attention", attentions.cross), ("self_attention", attentions.itself)):
-            assert len(told[name]) == 2
-            for one, layer in zip(told[name], layers, strict=True):
+        for role in Role:
+            layers = (told | {"self_attention": once})[role.value]
+            assert len(layers) == 2
+            for one, layer in zip(layers, attentions.of(role), strict=True):
                 np.testing.assert_allclose(one["mean"]["weights"], by_words(layer.mean).weights_TS, atol=1e-4)
                 assert len(one["heads"]) == 2
                 for weights, head in zip(one["heads"], layer.heads, strict=True):
@@ -70,8 +73,9 @@ def test_layers_are_told_where_they_are_asked_for(shared: Running, translator: T
 def test_what_there_is_to_ask_for_is_described(shared: Running) -> None:
     told = shared.ask(path="/runs").body["runs"]
     runs = {run["name"]: run["layers"] for run in told}
-    assert runs["layers"] == {"cross_attention": [2, 2], "self_attention": [2, 2], "shown": 1}
-    assert runs["rnn"] == {"cross_attention": [0], "self_attention": [], "shown": 1}
+    heads = {"cross_attention": [2, 2], "self_attention": [2, 2], "masked_self_attention": [2, 2]}
+    assert runs["layers"] == heads | {"shown": 1}
+    assert runs["rnn"] == {"cross_attention": [0], "self_attention": [], "masked_self_attention": [], "shown": 1}
     systems = {run["name"]: run["system"] for run in told}
     assert systems == {"layers": "transformer-multi-head", "rnn": "bahdanau"}
 
@@ -84,7 +88,8 @@ def test_questions_about_layers_have_limits(shared: Running, translator: Transla
     line = "ta nu " * 60
     pieces = len(translator.subwords.src.encode([line])[0])
     asked = {"sentences": [line] * 3, "nbest": 5, "alignment": True, "runs": ["layers"]}
-    size = 12 * 5 * 3 * pieces**2  # four layers of two heads and a mean
+    # Two heads and a mean in two layers: of each translation twice, of the source once for all five.
+    size = 6 * (2 * 5 + 1) * 3 * pieces**2
     assert size > MAX_WEIGHTS > 5 * 3 * pieces**2
     refused = shared.ask(asked | {"layers": True})
     assert (refused.status, refused.body["where"], refused.body["limit"]) == (422, "sentences", MAX_WEIGHTS)
@@ -92,14 +97,22 @@ def test_questions_about_layers_have_limits(shared: Running, translator: Transla
 
 
 def shown(watched: Watched) -> list[list[int]]:
-    """The matrix of the page, in percent."""
+    """The matrix of the page, in percent; without what cannot be seen."""
     rows = watched.page.locator(".alignment").first.locator(".matrix tbody tr").all()
-    return [[int(text.replace("·", "0")) for text in row.locator("td").all_inner_texts()] for row in rows]
+    return [[int(text.replace("·", "0")) for text in row.locator("td:not(.unseen)").all_inner_texts()] for row in rows]
 
 
 def same(watched: Watched, weights: Any) -> None:
     """That the page shows these weights; those that lie between two percents may go either way."""
     np.testing.assert_allclose(shown(watched), 100 * np.asarray(weights), atol=0.5 + 0.02)
+
+
+def same_where_seen(watched: Watched, grid: Grid) -> None:
+    """The same of the words that a word may look at."""
+    assert grid.seen_TS is not None
+    rows = zip(shown(watched), grid.weights_TS, grid.seen_TS, strict=True)
+    for percents, weights_S, seen_S in rows:
+        np.testing.assert_allclose(percents, 100 * weights_S[seen_S], atol=0.5 + 0.02)
 
 
 @pytest.fixture
@@ -134,6 +147,19 @@ def test_layer_and_head_are_chosen_on_the_served_page(page: Watched, translator:
     assert first.locator(".side").all_inner_texts() == ["Source words looked at", "Source words that look"]
     source = first.locator("button[data-side=target] .word-text").all_inner_texts()
     assert source == [*LINE.split(), "</s>"]
+    choice.get_by_label("Attention").select_option("masked_self_attention")
+    page.page.locator("caption", has_text="Masked self-attention, layer 2 of 2, mean of 2 heads.").wait_for()
+    choice.get_by_label("Head").select_option("2")
+    page.page.locator("caption", has_text="Masked self-attention, layer 2 of 2, head 2 of 2.").wait_for()
+    grid = by_words(attentions.masked[1].heads[1])
+    same_where_seen(page, grid)
+    assert first.locator(".side").all_inner_texts() == ["Target words looked at", "Target words that look"]
+    for side in ("source", "target"):
+        assert tuple(first.locator(f"button[data-side={side}] .word-text").all_inner_texts()) == grid.target
+    assert "Dotted: cannot be seen." in first.locator("caption").inner_text()
+    choice.get_by_label("Attention").select_option("self_attention")
+    page.page.locator("caption", has_text="Self-attention, layer 2 of 2").wait_for()
+    assert len(page.requests) == asked + 1
     # Another of the translations is shown in the same way.
     first.locator(".nbest button").nth(1).click()
     page.page.locator("caption", has_text="Self-attention, layer 2 of 2").wait_for()
@@ -164,6 +190,10 @@ def test_keys_are_enough_to_choose(page: Watched, translator: Translator) -> Non
     page.page.select_option(".answer select[name=layer] >> nth=0", "2")
     page.page.locator("caption", has_text="Self-attention, layer 2 of 2").wait_for()
     assert page.page.locator(".answer >> nth=0").locator("button.is-current .word-text").inner_text() == "ta"
+    page.page.focus(".answer select[name=attention] >> nth=0")
+    keys.press("End")
+    page.page.locator("caption", has_text="Masked self-attention, layer 2 of 2").wait_for()
+    same_where_seen(page, by_words(seen(translator, LINE).masked[1].mean))
 
 
 @pytest.mark.slow
@@ -223,6 +253,14 @@ def test_layer_and_head_are_chosen_in_the_report(report: str, visit: Callable[..
     page.select_option("select[name=attention]", "self_attention")
     page.locator("caption", has_text="Self-attention, layer 2 of 2, mean of 2 heads.").wait_for()
     same(watched, layers["self_attention"][1]["mean"]["weights"])
+    page.select_option("select[name=attention]", "masked_self_attention")
+    page.locator("caption", has_text="Masked self-attention, layer 2 of 2, mean of 2 heads.").wait_for()
+    told = layers["masked_self_attention"][1]["mean"]["weights"]
+    assert shown(watched) == [
+        [pytest.approx(100 * weight, abs=0.52) for weight in row[: t + 1]] for t, row in enumerate(told)
+    ]
+    page.select_option("select[name=attention]", "self_attention")
+    page.locator("caption", has_text="Self-attention, layer 2 of 2").wait_for()
     # The next sentence is shown in the same way; the other run has nothing to choose from.
     page.click("#next")
     page.locator("caption", has_text="Self-attention, layer 2 of 2, mean of 2 heads.").wait_for()
@@ -244,11 +282,15 @@ def test_the_report_and_eval_tell_of_each_layer(terminal: Terminal, transformer_
         assert told["layers"][0]["diagnostics"][name] == pytest.approx(value, abs=1e-4), name
     assert told["layers"][1]["diagnostics"] != told["layers"][0]["diagnostics"]
     assert re.search(r", layer 1 \(shown\): attention .*, layer 2: attention ", answer.err, re.DOTALL)
+    assert len(re.findall(r"bits a step", answer.err)) == 2  # not those of the layer that is shown once more
     page = path.read_text(encoding="utf-8")
     rows = re.findall(r'<th scope="row" class="layer">.*?</span>(layer \d[^<]*)</th>', page)
     assert rows == ["layer 1, shown", "layer 2"]
+    table = page.partition('aria-label="Table of attention"')[2].partition("</table>")[0]
+    assert len(re.findall(r"<td[^>]*>[^<]*attention has", table)) == 2
     data = data_of(page)
-    assert data["layers"] == [{"cross_attention": [2, 2], "self_attention": [2, 2], "shown": 1}]
+    heads = {"cross_attention": [2, 2], "self_attention": [2, 2], "masked_self_attention": [2, 2]}
+    assert data["layers"] == [heads | {"shown": 1}]
     for sentence in data["sentences"]:
         layers = unpacked(sentence["runs"][0]["view"])
         weights = sentence["runs"][0]["view"]["heads"][0]["weights"]

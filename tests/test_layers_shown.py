@@ -14,9 +14,13 @@ from commands import Terminal
 from corpora import sentences, translation, write_lines
 from models import tiny_config, tiny_model, tiny_sentences
 
+from seq2seq_cli.cli import opening
+from seq2seq_cli.decoding import translator as translator_file
 from seq2seq_cli.decoding.sentences import Details
-from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.evaluation.alignment import by_words
+from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import Run
 
 LINE = "umgekehrt ta nu ki"
@@ -42,6 +46,12 @@ def test_a_picture_shows_the_layer_and_head_that_are_named(
         ("--self", "--layer", 1, "--head", 2): (
             attentions.itself[0].heads[1], f"{LINE} (self-attention, layer 1 of 2, head 2 of 2)",
         ),
+        ("--masked-self",): (
+            attentions.masked[1].mean, f"{found.text} (masked self-attention, layer 2 of 2, mean of 2 heads)",
+        ),
+        ("--masked-self", "--layer", 1, "--head", 2): (
+            attentions.masked[0].heads[1], f"{found.text} (masked self-attention, layer 1 of 2, head 2 of 2)",
+        ),
     }  # fmt: skip
     for number, (words, (alignment, title)) in enumerate(wanted.items()):
         picture = tmp_path / f"{number}.png"
@@ -52,7 +62,9 @@ def test_a_picture_shows_the_layer_and_head_that_are_named(
         assert record["title"] == title
         np.testing.assert_allclose(record["weights"], alignment.weights_TS, atol=1e-6)
         printed = terminal.ok("plot", *run, LINE, *words).out
-        percent = [round(100 * float(weight)) for weight in by_words(alignment).weights_TS[0]]
+        grid = by_words(alignment)
+        visible = np.ones_like(grid.weights_TS[0], bool) if grid.seen_TS is None else grid.seen_TS[0]
+        percent = [round(100 * float(weight)) for weight in grid.weights_TS[0][visible]]
         row = re.split(r"\s+", printed.splitlines()[2].strip())[1:]
         assert [0 if cell == "·" else int(cell) for cell in row] == percent
 
@@ -66,6 +78,14 @@ def test_given_translations_are_shown_by_layer_as_well(
     # "q" is in no vocabulary; it is spelled as in the line.
     assert "q" in "".join(record["target"])
     np.testing.assert_allclose(np.array(record["weights"]).sum(1), 1, atol=1e-5)
+    words = ["plot", *run, LINE, "--target", "la q se", "--masked-self", "--head", 1, "-o", tmp_path / "b.svg"]
+    assert "se (masked self-attention, layer 2 of 2, head 1 of 2)" in terminal.ok(*words).err
+    within = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert within["source"] == within["target"] == ["<s>", *record["target"][:-1]]
+    weights = np.array(within["weights"])
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+    assert not np.triu(weights, 1).any()
+    assert "target so far: looks" in (tmp_path / "b.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +96,8 @@ def test_given_translations_are_shown_by_layer_as_well(
         (["--head", 3], "--head: there is no head 3: this model's attention has 2 heads. Name one from 1 to 2"),
         (["--self", "--target", "la"], "--target would change nothing with --self"),
         (["--self", "--beam", 2], "--beam would change nothing with --self"),
+        (["--self", "--masked-self"], "--masked-self shows the translation, --self the source: name one of them"),
+        (["--masked-self", "--layer", 3], "--layer: there is no layer 3: this model's decoder has 2 layers."),
     ],
 )
 def test_what_would_show_nothing_is_refused(
@@ -88,6 +110,9 @@ def test_an_rnn_has_neither(terminal: Terminal, trained_run: Run, tmp_path: Path
     run = ["--run", trained_run.directory]
     assert "encoder is an RNN, which has no self-attention. Leave out --self" in terminal.refused(
         "plot", *run, "ta", "--self"
+    )
+    assert "decoder is an RNN, which has no self-attention. Leave out --masked-self" in terminal.refused(
+        "plot", *run, "ta", "--masked-self"
     )
     assert "decoder is an RNN, which attends in one layer only" in terminal.refused("plot", *run, "ta", "--layer", 1)
     write_lines(tmp_path / "a", ["ta"])
@@ -151,6 +176,42 @@ def test_the_error_rate_is_told_of_each_layer(
     assert "--by-layer: this model attends to the source in one layer only" in terminal.refused(*other)
     assert "--by-layer needs --gold" in terminal.refused("align", *run, *text[:4], "--by-layer")
     assert "--by-layer is about all layers" in terminal.refused("align", *run, *text, "--by-layer", "--layer", 2)
+
+
+@pytest.mark.parametrize("posterior", [False, True])
+def test_one_reading_aligns_by_every_layer(transformer_run: Run, posterior: bool) -> None:
+    sources, targets = ["ta nu ki", "ge"], ["la q se", "la"]
+    layered = Translator.load(transformer_run.directory, "cpu", "fp32").score(
+        sources, targets, Scoring(posterior=posterior, by_layer=True)
+    )
+    for number in (1, 2):
+        alone = opening.load_attending(transformer_run, "cpu", "fp32", number)
+        for one, other in zip(layered, alone.score(sources, targets, Scoring(posterior=posterior)), strict=True):
+            assert one.attentions is not None
+            assert other.alignment is not None
+            seen = one.attentions.cross[number - 1].mean
+            np.testing.assert_allclose(seen.weights_TS, other.alignment.weights_TS, atol=1e-6)
+            assert seen.target_pieces == other.alignment.target_pieces  # with "q", which no vocabulary holds
+    assert layered[0].alignment is not None
+    shown = layered[0].attentions.cross[0].mean  # type: ignore[union-attr]
+    assert (shown.weights_TS == layered[0].alignment.weights_TS).all()
+
+
+def test_weights_are_read_once_for_all_layers(
+    terminal: Terminal, transformer_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Run] = []
+
+    def counted(model: Seq2Seq, run: Run) -> None:
+        read.append(run)
+        load_best(model, run)
+
+    monkeypatch.setattr(translator_file, "load_best", counted)
+    for name, line in (("a", "ta"), ("b", "la"), ("gold", "0-0")):
+        write_lines(tmp_path / name, [line])
+    text = ["--source", tmp_path / "a", "--target", tmp_path / "b", "--gold", tmp_path / "gold"]
+    terminal.ok("align", "--run", transformer_run.directory, *text, "--by-layer")
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("shown", [1, 2])

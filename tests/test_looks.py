@@ -131,7 +131,9 @@ def test_the_posterior_takes_the_text_apart_and_leaves_the_context_whole() -> No
     alone = start.memories.pick(torch.zeros(4, 1, dtype=torch.long))
     assert alone.layers[0][TEXT].mask_BS.shape == (4, 1)
     assert alone.layers[1][CONTEXT].mask_BS.shape == (4, 11)
-    weights_BTS = posterior_weights(case.model.forced(target, start, case.model.new_pass(stepping=True)))
+    (weights_BTS,) = posterior_weights(
+        case.model.forced(target, start, case.model.new_pass(stepping=True)), [case.model.decoder.shown]
+    )
     assert weights_BTS.shape == case.decoded().shown.weights_BTS.shape
     assert_same(weights_BTS.sum(-1), torch.ones(4, 5, dtype=torch.float64))
 

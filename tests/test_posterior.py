@@ -99,7 +99,9 @@ def test_bayes_by_brute_force(case: Case, monkeypatch: pytest.MonkeyPatch) -> No
     real_BT = torch.ones_like(target_BT, dtype=torch.bool)
     real_BT[1, 3:] = False
     target = Target(sentences.reads_BT, target_BT, real_BT)
-    weights_BTS = posterior_weights(model.forced(target, start, model.new_pass(stepping=True)))
+    (weights_BTS,) = posterior_weights(
+        model.forced(target, start, model.new_pass(stepping=True)), [model.decoder.shown]
+    )
     assert not weights_BTS[1, 3:].any()
     prior_BTS = decode(model, sentences).shown.soft_BTS
     assert weights_BTS.shape == prior_BTS.shape
@@ -133,5 +135,7 @@ def test_a_word_is_found_where_it_comes_from() -> None:
     ).exp()
     for token in range(13):
         target = Target(sentences.reads_BT, torch.tensor([[token]]), torch.tensor([[True]]))
-        weights_BTS = posterior_weights(model.forced(target, Start(memory, state), model.new_pass(stepping=True)))
+        (weights_BTS,) = posterior_weights(
+            model.forced(target, Start(memory, state), model.new_pass(stepping=True)), [model.decoder.shown]
+        )
         torch.testing.assert_close(weights_BTS[0, 0], p_SV[:, token] / p_SV[:, token].sum())

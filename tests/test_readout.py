@@ -58,7 +58,9 @@ def said(model: Seq2Seq, given: Batch) -> dict[str, Tensor]:
             "dev": model.nll(given, most_cells=20),
             "reward": model.candidate_log_probs(given, torch.tensor([1, 0, 0, 3]), given.target),
             "score": forced.log_probs(),
-            "posterior": posterior_weights(replace(forced, run=model.new_pass(stepping=True))),
+            "posterior": posterior_weights(replace(forced, run=model.new_pass(stepping=True)), [model.decoder.shown])[
+                0
+            ],
             "search": torch.tensor([one.log_prob for [one] in searched(model, given).hypotheses]),
         }
 

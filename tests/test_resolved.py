@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from seq2seq_cli.config import attention  # FIXME
 from seq2seq_cli.config.attention import AttentionConfig, Numbers
 from seq2seq_cli.config.loading import from_dict, load
-from seq2seq_cli.config.model import ModelConfig, TransformerNumbers
+from seq2seq_cli.config.model import ModelConfig, RecurrentNumbers, TransformerNumbers
 from seq2seq_cli.config.sections import ObjectiveConfig, Rewarding
 from seq2seq_cli.config.self_attention import SelfAttentionConfig, SelfNumbers
 from seq2seq_cli.config.whole import Config, all_keys, changed_settings
@@ -103,6 +103,10 @@ def test_resolved_it_means_the_same_and_is_read_back(kind: dict[str, Any], rest:
     assert resolved.attention.layer_of(resolved.model) == config.attention.layer_of(config.model)
     assert resolved.self_attention.numbers == config.self_attention.numbers
     assert resolved.model.numbers == config.model.numbers
+    assert resolved.model.recurrent == config.model.recurrent
+    both = {config.model.encoder, config.model.decoder}
+    assert (resolved.model.cell is None) == ("rnn" not in both)
+    assert (resolved.model.bridge is None) == (config.model.decoder != "rnn")
     assert resolved.model.encoder_layers == config.model.encoder_depth
     assert resolved.model.decoder_layers == config.model.decoder_depth
     assert resolved.objective.rewarding == config.objective.rewarding
@@ -235,6 +239,23 @@ def test_a_default_that_is_set_is_one_no_more(run_file: Path, radius: int) -> No
     assert load(run_file, [], {"attention.kind": "local-m"}).attention.radius == radius
 
 
+def test_a_transformer_has_no_settings_of_rnns(run_file: Path, terminal: Terminal) -> None:
+    both = ["--set", "model.encoder=transformer", "--set", "model.decoder=transformer"]
+    shown = terminal.ok("config", "show", *both).out
+    assert "# cell is not set" in shown
+    assert "# bridge is not set" in shown
+    layers = {"encoder": "transformer", "decoder": "transformer"}
+    # As runs were written before.
+    earlier = from_dict({"model": {**layers, "cell": "lstm", "bridge": "linear"}})
+    plain = from_dict({"model": layers})
+    assert earlier.resolved() == plain.resolved()
+    assert earlier.resolved().to_toml() == plain.resolved().to_toml()
+    assert not changed_settings(earlier, plain, all_keys())
+    # Over a run of RNNs, whose file holds them.
+    assert load(run_file, [word for word in both if word != "--set"]).resolved().model.cell is None
+    assert load(run_file).model.cell == "lstm"
+
+
 def test_no_setting_of_a_section_is_left_open() -> None:
     guided = load(None, ["training.guided_alignment=links", "training.guided_final_weight=0.25"]).resolved().training
     assert (guided.guided_weight, guided.guided_final_weight) == (guided.guidance.first, 0.25)
@@ -267,6 +288,7 @@ def test_the_defaults_that_descriptions_name_are_those_there_are() -> None:
     for section, defaults in (
         (AttentionConfig, Numbers),
         (ObjectiveConfig, Rewarding),
+        (ModelConfig, RecurrentNumbers),
         (ModelConfig, TransformerNumbers),
         (SelfAttentionConfig, SelfNumbers),
     ):

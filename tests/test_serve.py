@@ -290,7 +290,7 @@ def test_what_is_served_is_described(shared: Running) -> None:
     assert told["limits"] == {
         "sentences": MAX_SENTENCES, "pieces": MAX_PIECES, "beam": MAX_BEAM, "text": MAX_TEXT, "weights": MAX_WEIGHTS,
     }  # fmt: skip
-    one_layer = {"cross_attention": [0], "self_attention": [], "shown": 1}
+    one_layer = {"cross_attention": [0], "self_attention": [], "masked_self_attention": [], "shown": 1}
     expected = {
         "attention": "bahdanau",
         "system": "bahdanau",

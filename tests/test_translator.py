@@ -16,7 +16,7 @@ from models import layer_of, vocabulary_of
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Hypothesis, Role
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
 from seq2seq_cli.errors import ConfigError, DataError, RunError
@@ -165,14 +165,14 @@ def test_one_head_may_be_looked_at(translator: Translator) -> None:
     attentions = model.looked_into(sentence, [found])[0].attentions
     assert attentions is not None
     layers = model.attention_layers
-    heads = [layers.pick(False, None, head).of(attentions).weights_TS for head in (1, 2)]
+    heads = [layers.pick(Role.CROSS, None, head).of(attentions).weights_TS for head in (1, 2)]
     assert found.alignment is not None
     np.testing.assert_allclose(sum(heads) / 2, found.alignment.weights_TS, atol=1e-5)
     assert np.abs(heads[0] - heads[1]).max() > 0.01
     with pytest.raises(ConfigError, match=r"there is no head 3: this model's attention has 2 heads\."):
-        layers.pick(False, None, 3)
+        layers.pick(Role.CROSS, None, 3)
     with pytest.raises(ConfigError, match="has no heads of which one could be shown"):
-        translator.attention_layers.pick(False, None, 1)
+        translator.attention_layers.pick(Role.CROSS, None, 1)
 
 
 def test_a_model_without_attention_has_no_alignment(translator: Translator) -> None:

@@ -99,6 +99,13 @@ def test_weights_of_divided_and_missing_words() -> None:
     assert grid.seen_TS.astype(int).tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
 
 
+@pytest.mark.parametrize("pieces", [
+    ("▁la", "ro", "▁se"), ("la", "▁ro"), ("▁", "la"), ("<unk>", "▁la"), ("▁la", "<unk>"), ("我", "▁la"), (),
+])  # fmt: skip
+def test_a_beginning_is_a_word_and_all_others_are_what_they_were(pieces: tuple[str, ...]) -> None:
+    assert words_of_pieces(("<s>", *pieces)).texts == ("<s>", *words_of_pieces((*pieces, "</s>")).texts[:-1])
+
+
 def test_words_of_pieces_may_differ_from_those_of_the_line() -> None:
     assert words_of_pieces(("▁我", "喜欢", "。", "</s>")).texts == ("我", "喜欢。", "</s>")
     assert words_of_line("我喜欢。", ("▁我", "喜欢", "。")).texts == ("我喜欢。", "</s>")

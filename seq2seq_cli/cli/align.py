@@ -124,16 +124,18 @@ def align(
     warn_of(long, "Its words are not linked.")
     lines = Lines(without(lines.src, long), without(lines.tgt, long))
     found: list[str] = []
-    agreed = Agreement()
+    agreed, of_layers = Agreement(), [Agreement()] * (len(forward.attention_layers.cross) if by_layer else 0)
     printed = console.text_output(output) if output is not None or gold is None else nullcontext()
     with printed as file:
         with weights_file(soft) if soft is not None else nullcontext() as keep, console.stages() as report:
-            for number, (grid, links) in enumerate(aligned(lines, forward, backward, method, posterior)):
-                found.append(pharaoh(links))
+            for number, pair in enumerate(aligned(lines, forward, backward, method, posterior, by_layer)):
+                found.append(pharaoh(pair.links))
                 if wanted is not None:
-                    agreed += agreement(links, wanted[number])
+                    agreed += agreement(pair.links, wanted[number])
+                    each = zip(of_layers, pair.by_layer, strict=True)
+                    of_layers = [sum_ + agreement(links, wanted[number]) for sum_, links in each]
                 if keep is not None:
-                    keep(number, grid)
+                    keep(number, pair.grid)
                 report("aligning", number + 1, len(sizes))
         if file is not None:  # not before: on a terminal, links and progress would mix
             file.writelines(f"{line}\n" for line in found)
@@ -141,12 +143,8 @@ def align(
         if path is not None and str(path) != "-":
             console.notice(f"written to {path}")
     if wanted is not None:
-        console.facts(_rows(agreed))
-    if wanted is not None and by_layer:
-        for number in range(1, len(forward.attention_layers.cross) + 1):
-            other = opening.load_attending(opened, device, precision, number)
-            linked = (links for _, links in aligned(lines, other, backward, method, posterior))
-            console.facts([_row(number, sum(map(agreement, linked, wanted), Agreement()), forward)])
+        shown = forward.attention_layers.shown
+        console.facts(_rows(agreed) + [_row(n, one, n == shown) for n, one in enumerate(of_layers, start=1)])
 
 
 def _require_layers(translator: Translator) -> None:
@@ -156,9 +154,8 @@ def _require_layers(translator: Translator) -> None:
         raise ConfigError("this model attends to the source in one layer only.", "--by-layer", "Leave it out.")
 
 
-def _row(layer: int, agreed: Agreement, translator: Translator) -> tuple[str, str]:
-    """The figures of a layer of the model."""
-    shown = layer == translator.attention_layers.shown
+def _row(layer: int, agreed: Agreement, shown: bool) -> tuple[str, str]:
+    """The figures of a layer of the model, which may be the one that is shown."""
     figures = (("error rate", agreed.error_rate), ("precision", agreed.precision), ("recall", agreed.recall))
     told = ", ".join(f"{name} {_written(value)}" for name, value in figures)
     return f"layer {layer}", told + (" (attention.layer)" if shown else "")

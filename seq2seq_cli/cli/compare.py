@@ -53,7 +53,7 @@ def compare(
     differences.
 
     Text, vocabulary, sizes, budget and seeds are the same for all; attention and layers may add parameters, and how
-    many is said. What a file sets for other layers or for another attention is left out. Given again, the command goes on where it was interrupted, and adds kinds and seeds to what is done.
+    many is said. What a file sets for other layers or for another attention is left out, which is said. Given again, the command goes on where it was interrupted, and adds kinds and seeds to what is done.
 
     Examples:
 
@@ -87,6 +87,9 @@ def compare(
     plan = planned_runs(models, attentions, seeds, files, settings.config, settings.changes, flags)
     for planned in plan:
         planned.check(overwrite)
+    for system, left_out in {planned.system: planned.left_out for planned in plan}.items():
+        if left_out:
+            console.notice(f"{system}: without {', '.join(left_out)} of {settings.config}, which it does not take")
     first = plan[0].config
     used = set_threads(first.training.threads)
     with console.stages() as report:

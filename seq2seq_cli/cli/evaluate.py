@@ -88,13 +88,11 @@ def evaluate(
     for line in (*comparison.evaluations[0].notes, *comparison.signatures):
         console.notice(line)
     for evaluation in comparison.evaluations:
-        if evaluation.diagnostics is not None:
-            console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")
         if evaluation.obeyed is not None:
             console.notice(f"{evaluation.run.directory}: {evaluation.obeyed}")
         if evaluation.calibration_error is not None:
             console.notice(f"{evaluation.run.directory}: confidence: {evaluation.calibration_error}")
-        for line in evaluation.layer_lines:
+        for line in evaluation.attention_lines:
             console.notice(line)
     for run in opened:
         console.notice(f"translations and scores: {run.decodes}")

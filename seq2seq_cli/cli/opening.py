@@ -29,6 +29,7 @@ def load_attending(run: Run, device: str, precision: str, layer: int | None = No
     Raises RunError where it has no attention to look at, ConfigError where it has no such layer."""
     from seq2seq_cli.config.loading import load
     from seq2seq_cli.decoding.attentions import require_layer
+    from seq2seq_cli.decoding.hypothesis import Role
     from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.errors import RunError
 
@@ -37,7 +38,7 @@ def load_attending(run: Run, device: str, precision: str, layer: int | None = No
         hint = "Train a run with attention, for example `seq2seq train --attention bahdanau`."
         raise RunError(f"attention kind {config.attention.kind} gives no weights.", str(run.directory), hint)
     if layer is not None:
-        require_layer(layer, config.model.decoder_depth, itself=False, recurrent=config.model.decoder == "rnn")
+        require_layer(layer, config.model.decoder_depth, Role.CROSS, config.model.decoder)
     return Translator.of(run, load(run.config, flags={"attention.layer": layer}), device, precision)
 
 

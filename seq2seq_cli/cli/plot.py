@@ -22,10 +22,14 @@ def plot(
     itself: Annotated[
         bool, typer.Option("--self", help="Self-attention of the encoder, source by source, of a Transformer.")
     ] = False,
+    masked: Annotated[
+        bool,
+        typer.Option("--masked-self", help="Self-attention of the decoder, target by target so far, of a Transformer."),
+    ] = False,
     layer: Annotated[
         int | None,
         typer.Option(
-            help="A Transformer's layer, 1 at the bottom; default: attention.layer, with --self the last.", min=1
+            help="A Transformer's layer, 1 at the bottom; default: attention.layer, of self-attention the last.", min=1
         ),
     ] = None,
     head: Annotated[
@@ -36,8 +40,9 @@ def plot(
 ) -> None:
     """Draw the attention of one sentence: source words across, target words down.
 
-    With --self: how the words of the source look at each other; the words that look stand down the side. With -o the
-    numbers are written beside the picture, as JSON.
+    With --self: how the words of the source look at each other; the words that look stand down the side. With
+    --masked-self: how the words of the translation look at those before them, `<s>` the first; what a word sees there
+    makes the word after it. With -o the numbers are written beside the picture, as JSON.
 
     Examples:
 
@@ -48,23 +53,32 @@ def plot(
         seq2seq plot --run runs/multi-head "Ein Hund schläft." --head 2
 
         seq2seq plot --run runs/transformer "Ein Hund schläft." --self --layer 2 --head 1 -o self.png
+
+        seq2seq plot --run runs/transformer "Ein Hund schläft." --masked-self --target "A dog is asleep."
     """
     alone = "would change nothing with --self, which shows the source alone"
     checks.refuse(itself, {"--target": target, "--beam": beam}, alone)
+    checks.refuse(
+        itself, {"--masked-self": masked or None}, "shows the translation, --self the source: name one of them"
+    )
     opened = opening.chosen_run(run)
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.text import clean
+    from seq2seq_cli.decoding.hypothesis import Role
     from seq2seq_cli.decoding.sentences import BEST
     from seq2seq_cli.decoding.translator import Translator, nothing
     from seq2seq_cli.errors import DataError
     from seq2seq_cli.report.terminal import terminal_heatmap
 
+    role = Role.ITSELF if itself else Role.MASKED if masked else Role.CROSS
     translator = (
-        Translator.load(opened.directory, device, "fp32") if itself else opening.load_attending(opened, device, "fp32")
+        opening.load_attending(opened, device, "fp32")
+        if role is Role.CROSS
+        else Translator.load(opened.directory, device, "fp32")
     )
     layers = translator.attention_layers
-    picked = layers.pick(itself, layer, head)
+    picked = layers.pick(role, layer, head)
     sentence, target = checks.text_argument(sentence, "SENTENCE"), checks.text_argument(target, "--target")
     if not clean(sentence):
         raise DataError("there is no word in this sentence.", "SENTENCE")
@@ -77,7 +91,7 @@ def plot(
     else:
         hypothesis = translator.score([sentence], [target])[0]
     alignment, title = hypothesis.alignment, hypothesis.text
-    if itself or layer is not None or head is not None:
+    if role is not Role.CROSS or layer is not None or head is not None:
         attentions = translator.looked_into(sentences, [hypothesis])[0].attentions
         assert attentions is not None
         alignment, title = picked.of(attentions), f"{title} ({layers.name(picked)})"

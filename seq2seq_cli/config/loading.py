@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -159,11 +159,12 @@ def from_dict(values: Mapping[str, object], where: str | None = None, names: Map
     """A checked configuration; ``where`` and ``names`` as in `Given`. Raises ConfigError listing every problem, with
     suggestions."""
     written = values.get(DEFAULTS, [])
+    sections = {section: held for section, held in values.items() if section != DEFAULTS}
     try:
-        config = Config.model_validate({section: held for section, held in values.items() if section != DEFAULTS})
+        config = Config.model_validate(sections)
     except ValidationError as error:
-        problems = [_explain(detail, where, names or {}) for detail in error.errors()]
-        raise ConfigError("\n".join(problems)) from None
+        details = [*error.errors(), *_between_sections(sections, error.errors())]
+        raise ConfigError("\n".join(_explain(detail, where, names or {}) for detail in details)) from None
     if not _are_names(written):
         unknown = (
             [name for name in written if isinstance(name, str) and name not in all_keys()]
@@ -177,6 +178,24 @@ def from_dict(values: Mapping[str, object], where: str | None = None, names: Map
         )
         raise ConfigError(f"{what}.", where, "Leave it out.")
     return config.with_unset(written) if written else config
+
+
+ALONE = {"data", "training", "decoding", "evaluation"}
+"""Sections whose settings can only add to what does not go together: without any of them, all that is said of the others is
+still true."""
+
+
+def _between_sections(sections: Mapping[str, object], details: Sequence[Any]) -> list[Any]:
+    """What does not go together in the other sections, where only sections ALONE have problems of their own: pydantic asks that
+    only when each section is right."""
+    wrong = {detail["loc"][0] if detail["loc"] else "" for detail in details}
+    if not wrong <= ALONE:
+        return []
+    try:
+        Config.model_validate({section: held for section, held in sections.items() if section not in wrong})
+    except ValidationError as error:
+        return list(error.errors())
+    return []
 
 
 def decoding_with(

@@ -14,6 +14,17 @@ RECURRENT_DEPTH, TRANSFORMER_DEPTH = 1, 4
 Tying = Literal["all", "target", "none"]
 
 
+Bridge = Literal["linear", "zeros"]
+
+
+@dataclass(frozen=True)
+class RecurrentNumbers:
+    """Settings that only RNNs have, with their defaults."""
+
+    cell: Cell = "lstm"
+    bridge: Bridge = "linear"
+
+
 @dataclass(frozen=True)
 class TransformerNumbers:
     """Settings that only Transformer layers have, with their defaults."""
@@ -31,8 +42,8 @@ class ModelConfig(Section):
     decoder: DecoderKind = "rnn"
     """What writes the translation: an RNN; masked self-attention (transformer); or Transformer layers with a simple
     recurrence in place of their self-attention (ssru), which decode fastest."""
-    cell: Cell = "lstm"
-    """RNNs only: recurrent cell of encoder and decoder."""
+    cell: Cell | None = None
+    """RNNs only: recurrent cell of encoder and decoder (default: lstm)."""
     embedding_size: Size = 256
     """Size of the token embeddings."""
     hidden_size: Annotated[int, Field(gt=0, le=65_536, multiple_of=2)] = 512
@@ -54,8 +65,9 @@ class ModelConfig(Section):
     added to them, or by turning queries and keys of self-attention (rotary)."""
     max_positions: Size | None = None
     """Learned positions only: how many there are (default: 512); all later positions have the last one's vector."""
-    bridge: Literal["linear", "zeros"] = "linear"
-    """RNN decoders only: how the encoder's summary starts the decoder: through a learned projection, or not at all."""
+    bridge: Bridge | None = None
+    """RNN decoders only: how the encoder's summary starts the decoder: through a learned projection (default: linear), or not
+    at all (zeros)."""
     tying: Literal["auto"] | Tying = "auto"
     """Which embeddings share one matrix: source, target and output (all), target and output (target), or
     none. auto: all with a joint vocabulary, target otherwise."""
@@ -88,6 +100,11 @@ class ModelConfig(Section):
         return settled(TransformerNumbers, self)
 
     @property
+    def recurrent(self) -> RecurrentNumbers:
+        """The user's settings of RNNs; where there is none, the default."""
+        return settled(RecurrentNumbers, self)
+
+    @property
     def has_rnn(self) -> bool:
         """Whether encoder or decoder is an RNN."""
         return "rnn" in (self.encoder, self.decoder)
@@ -108,7 +125,16 @@ class ModelConfig(Section):
         numbers = asdict(self.numbers) if self.has_transformer else {}
         if self.numbers.positions != "learned":
             numbers.pop("max_positions", None)
-        return self.filled({"tying": self.tied(joint)} | depths | numbers)
+        numbers |= {name: value for name, value in asdict(self.recurrent).items() if name not in self._idle}
+        return self.without(self._idle).filled({"tying": self.tied(joint)} | depths | numbers)
+
+    @property
+    def _idle(self) -> dict[str, str]:
+        """The settings of RNNs that these layers do not use, and why."""
+        idle = {} if self.has_rnn else {"cell": "cell belongs to RNNs; there is none"}
+        if self.decoder != "rnn":
+            idle["bridge"] = f"bridge belongs to RNN decoders; this one is {self.decoder}"
+        return idle
 
     @model_validator(mode="after")
     def _fits_its_layers(self) -> Self:
@@ -123,10 +149,9 @@ class ModelConfig(Section):
             reasons.append(f"max_positions belongs to learned positions; these are {self.numbers.positions}")
         if self.positions == "rotary" and self.has_transformer and not self.attends_to_itself:
             reasons.append("rotary positions turn queries and keys of self-attention; an SSRU has none")
-        if not self.has_rnn and self.cell != "lstm":
-            reasons.append("cell belongs to RNNs; there is none")
-        if self.decoder != "rnn" and self.bridge != "linear":
-            reasons.append(f"bridge belongs to RNN decoders; this one is {self.decoder}")
+        # Their defaults are taken: runs have been begun whose files hold these beside Transformer layers.
+        usual = RecurrentNumbers()
+        reasons += [why for name, why in self._idle.items() if getattr(self, name) not in (None, getattr(usual, name))]
         if reasons:
             raise ValueError("; ".join(reasons))
         return self

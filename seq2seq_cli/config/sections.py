@@ -2,7 +2,7 @@
 meaning. Defaults stand nowhere else."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, TypeVar
 
@@ -52,6 +52,10 @@ class Section(BaseModel):
         unset = {name for name in defaults if getattr(self, name) == type(self).model_fields[name].default}
         values = dict(self) | {name: defaults[name] for name in unset}
         return self.model_construct(self.model_fields_set - unset, **values)
+
+    def without(self, names: Collection[str]) -> Self:
+        """The same without any value of these settings."""
+        return self.model_construct(self.model_fields_set - set(names), **(dict(self) | dict.fromkeys(names)))
 
     def with_unset(self, names: Iterable[str]) -> Self:
         """The same, but these settings do not count as set: they follow from the rest."""

@@ -57,17 +57,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        reasons = clashes(self.model, self.attention, self.self_attention)
         if self.model.tying == "all" and not self.subword.joint:
-            raise ValueError('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
-        if reasons := clashes(self.model, self.attention, self.self_attention):
-            raise ValueError("; ".join(reasons))
+            reasons.append('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
         if self.training.guided_alignment is not None and not self.attention.row.attends:
-            raise ValueError(
+            reasons.append(
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
                 "leave it out, or train it without links"
             )
         if self.training.guided_alignment is not None and self.objective.by_reward:
-            raise ValueError(
+            reasons.append(
                 f'training.guided_alignment guides the attention of references; the objective "{self.objective.kind}" trains '
                 "on translations that have no links"
             )
@@ -77,10 +76,12 @@ class Config(Section):
             and self.objective.by_reward
             and not self.objective.rewarding.cross_entropy_weight
         ):
-            raise ValueError(
+            reasons.append(
                 f'objective.cross_entropy_weight = 0: the estimator "{estimator}" of hard attention teaches it by the likelihood '
                 "of references alone; set a weight above 0"
             )
+        if reasons:
+            raise ValueError("; ".join(reasons))
         return self
 
     @property

@@ -18,8 +18,8 @@ from seq2seq_cli.files import read_bytes
 from seq2seq_cli.runs import Run, written_whole
 
 PAD, UNK, BOS, EOS = range(4)
-UNKNOWN, END = "<unk>", "</s>"
-MARKS = ("<pad>", UNKNOWN, "<s>", END)
+UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
+MARKS = ("<pad>", UNKNOWN, BEGIN, END)
 """The pieces PAD, UNK, BOS and EOS, as people read them."""
 
 SPACE = "▁"

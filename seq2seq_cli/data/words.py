@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from seq2seq_cli.data.subword import END, SPACE, UNKNOWN, readable
+from seq2seq_cli.data.subword import BEGIN, END, SPACE, UNKNOWN, readable
 from seq2seq_cli.data.text import clean
 
 SPACELESS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
@@ -62,7 +62,8 @@ def words_of_line(line: str, written: Sequence[str]) -> Words:
 
 
 def words_of_pieces(tokens: Sequence[str]) -> Words:
-    """The words as the pieces show them, for people to read; the last one of ``tokens`` is ``</s>``."""
+    """The words as the pieces show them, for people to read; ``<s>`` and ``</s>``, where there are such, are words of their
+    own."""
     edges = [*word_starts(tokens), len(tokens)]
     texts = (_spelled(tokens[start:end]) for start, end in pairwise(edges))
     return Words(tuple(text or SPACE for text in texts), np.array(edges))
@@ -78,13 +79,13 @@ def word_starts(tokens: Sequence[str]) -> list[int]:
     ``▁`` begins a word, and so does each piece in a script without spaces. A lone ``▁`` belongs to the piece behind it.
     An ``<unk>`` continues a word, unless all known pieces are whole words: then it is a word, too.
     """
-    known = [piece for piece in tokens if piece not in (UNKNOWN, END)]
+    known = [piece for piece in tokens if piece not in (UNKNOWN, BEGIN, END)]
     whole_words = all(piece.startswith(SPACE) and piece != SPACE for piece in known)
     starts = []
     visible = True
     for i, piece in enumerate(tokens):
         begins = piece.startswith(SPACE) or is_spaceless(piece) or (whole_words and piece == UNKNOWN)
-        if i == 0 or piece == END or (begins and visible):
+        if i == 0 or piece == END or (i == 1 and tokens[0] == BEGIN) or (begins and visible):
             starts.append(i)
             visible = False
         visible = visible or piece != SPACE

@@ -8,77 +8,86 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from seq2seq_cli.decoding.hypothesis import Alignment, Attentions, LayerAttention
+from seq2seq_cli.decoding.hypothesis import Alignment, Attentions, EachRole, LayerAttention, Role
 from seq2seq_cli.decoding.search import Trace
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.kinds.layers import DecoderKind
+from seq2seq_cli.model.layers.transformer import ITSELF
 from seq2seq_cli.model.types import SHOWN, Look, Looks
 from seq2seq_cli.wording import counted
 
+NAMES = {Role.CROSS: "attention", Role.ITSELF: "self-attention", Role.MASKED: "masked self-attention"}
+"""What an attention of each role is called."""
+WHOSE = {Role.CROSS: "decoder", Role.ITSELF: "encoder", Role.MASKED: "decoder"}
+"""Whose layers have it."""
+OPTIONS = {Role.ITSELF: "--self", Role.MASKED: "--masked-self"}
+"""By which options self-attention is asked for."""
+_RECURRENT = {"rnn": "an RNN, which has no self-attention", "ssru": "an SSRU: a recurrence in place of self-attention"}
+
 
 class Picked(NamedTuple):
-    """One layer, or one head of it (None: the mean of its heads), both counted from 0; of the encoder's self-attention if
-    ``itself``, otherwise of the decoder's attention to the source."""
+    """One layer of a role, or one head of it (None: the mean of its heads), both counted from 0."""
 
-    itself: bool
+    role: Role
     layer: int
     head: int | None
 
     def of(self, attentions: Attentions) -> Alignment:
         """What it looked at."""
-        layer = (attentions.itself if self.itself else attentions.cross)[self.layer]
+        layer = attentions.of(self.role)[self.layer]
         return layer.mean if self.head is None else layer.heads[self.head]
 
 
 @dataclass(frozen=True)
-class AttentionLayers:
+class AttentionLayers(EachRole[tuple[int, ...]]):
     """The layers that have attention weights, the bottom layer first, and how many heads each has (0: its weights are not
-    those of heads): ``cross``, the decoder's, and ``itself``, the encoder's. ``shown``: the number of the decoder's layer
-    that alignments show, from 1. ``recurrent``: whether the decoder is an RNN."""
+    those of heads). ``shown``: the number of the decoder's layer that alignments show, from 1. ``decoder``: what that is made
+    of."""
 
-    cross: tuple[int, ...]
-    itself: tuple[int, ...]
     shown: int
-    recurrent: bool
+    decoder: DecoderKind
 
     @property
     def several(self) -> bool:
         """Whether there is anything to choose from."""
-        return bool(self.itself) or len(self.cross) > 1 or any(self.cross)
+        return bool(self.itself) or bool(self.masked) or len(self.cross) > 1 or any(self.cross)
 
-    @property
-    def weights(self) -> int:
-        """How many weights a pair of pieces has, means included."""
-        return sum(heads + 1 for heads in (*self.cross, *self.itself))
+    def weights(self, translations: int = 1) -> int:
+        """How many weights a pair of pieces has in so many translations of one sentence, means included. The source looks at
+        itself in the same way whatever it is translated to."""
+        each = _with_means(self.cross) + _with_means(self.masked)
+        return translations * each + _with_means(self.itself)
 
     def to_json(self) -> dict[str, object]:
         """Plain keys."""
-        return {"cross_attention": list(self.cross), "self_attention": list(self.itself), "shown": self.shown}
+        return {role.value: list(self.of(role)) for role in Role} | {"shown": self.shown}
 
-    def pick(self, itself: bool, layer: int | None, head: int | None) -> Picked:
-        """The layer and the head of these numbers, from 1. By default the layer is the one that is shown, or the encoder's
-        last, and the head is the mean of all. Raises ConfigError where there is no such thing."""
-        if itself and not self.itself:
-            hint = "Leave out --self, or train a run with --encoder transformer."
-            raise ConfigError("this model's encoder is an RNN, which has no self-attention.", "--self", hint)
-        layers = self.itself if itself else self.cross
-        number = len(layers) if itself else self.shown
+    def pick(self, role: Role, layer: int | None, head: int | None) -> Picked:
+        """The layer and the head of these numbers, from 1. By default the layer is the one that is shown, or of self-attention
+        the last, and the head is the mean of all. Raises ConfigError where there is no such thing."""
+        layers = self.of(role)
+        if role is not Role.CROSS and not layers:
+            option, whose = OPTIONS[role], WHOSE[role]
+            hint = f"Leave out {option}, or train a run with --{whose} transformer."
+            what = _RECURRENT[self.decoder if whose == "decoder" else "rnn"]
+            raise ConfigError(f"this model's {whose} is {what}.", option, hint)
+        number = self.shown if role is Role.CROSS else len(layers)
         if layer is not None:
-            require_layer(layer, len(layers), itself, self.recurrent)
+            require_layer(layer, len(layers), role, self.decoder)
             number = layer
         heads = layers[number - 1]
         if head is not None and not 1 <= head <= heads:
-            whose = "self-attention" if itself else "attention"
             has = f"has {counted(heads, 'head')}" if heads else "has no heads of which one could be shown"
             hint = f"Name one from 1 to {heads}, or none for their mean." if heads else "Leave out --head."
-            raise ConfigError(f"there is no head {head}: this model's {whose} {has}.", "--head", hint)
-        return Picked(itself, number - 1, None if head is None else head - 1)
+            raise ConfigError(f"there is no head {head}: this model's {NAMES[role]} {has}.", "--head", hint)
+        return Picked(role, number - 1, None if head is None else head - 1)
 
     def name(self, picked: Picked) -> str:
         """What was picked, for people: ``layer 2 of 4, head 1 of 8``."""
-        layers = self.itself if picked.itself else self.cross
+        layers = self.of(picked.role)
         heads = layers[picked.layer]
-        parts = ["self-attention"] if picked.itself else []
+        parts = [] if picked.role is Role.CROSS else [NAMES[picked.role]]
         if len(layers) > 1:
             parts.append(f"layer {picked.layer + 1} of {len(layers)}")
         if heads:
@@ -86,43 +95,61 @@ class AttentionLayers:
         return ", ".join(parts)
 
 
-def require_layer(layer: int, layers: int, itself: bool, recurrent: bool) -> None:
-    """Raises ConfigError unless ``layer``, counted from 1, is one of ``layers`` to choose from: of the encoder's
-    self-attention if ``itself``, otherwise of a decoder, which may be ``recurrent``."""
-    if not itself and recurrent:
+def _with_means(layers: Sequence[int]) -> int:
+    return sum(heads + 1 for heads in layers)
+
+
+def require_layer(layer: int, layers: int, role: Role, decoder: DecoderKind) -> None:
+    """Raises ConfigError unless ``layer``, counted from 1, is one of the ``layers`` of this role to choose from, in a model with
+    such a decoder."""
+    if role is Role.CROSS and decoder == "rnn":
         what = f"there is no layer {layer} to choose: this model's decoder is an RNN, which attends in one layer only."
         raise ConfigError(what, "--layer", "Leave out --layer.")
     if not 1 <= layer <= layers:
-        whose = "encoder" if itself else "decoder"
-        what = f"there is no layer {layer}: this model's {whose} has {counted(layers, 'layer')}."
+        what = f"there is no layer {layer}: this model's {WHOSE[role]} has {counted(layers, 'layer')}."
         raise ConfigError(what, "--layer", f"Name one from 1, the bottom one, to {layers}.")
 
 
-class LayerLooks(NamedTuple):
-    """Where a batch looked: each layer of the decoder, and each layer of the encoder in the source itself."""
+class LayerLooks(EachRole[list[Look]]):
+    """Where the layers looked in a batch. Rows are those of translations, and of ``itself`` those of sources."""
 
-    decoder: Sequence[Looks]
-    encoder: Sequence[Look]
+    @classmethod
+    def of_layers(cls, decoder: Sequence[Looks], encoder: Sequence[Look], inward: bool) -> LayerLooks:
+        """From the looks of each layer of the decoder, and of each layer of the encoder in the source itself; self-attention only
+        if ``inward``."""
+        within = (list(encoder), _given(decoder, ITSELF)) if inward else ([], [])
+        return cls(_given(decoder, SHOWN), *within)
 
-    @property
-    def _cross(self) -> list[Look]:
-        looks = [layer[SHOWN] for layer in self.decoder if SHOWN in layer]
-        return [look for look in looks if look.weights_BTS.shape[-1]]
-
-    def layers(self, shown: int, recurrent: bool) -> AttentionLayers:
+    def layers(self, shown: int, decoder: DecoderKind) -> AttentionLayers:
         """The layers and heads that there are."""
-        return AttentionLayers(tuple(map(_heads, self._cross)), tuple(map(_heads, self.encoder)), shown, recurrent)
+        cross, itself, masked = (tuple(map(_heads, self.of(role))) for role in Role)
+        return AttentionLayers(cross, itself, masked, shown, decoder)
 
-    def attentions(self, row: int, target_pieces: Sequence[str], spelling: Spelling) -> Attentions:
-        """What the layers looked at in row ``row``, whose steps wrote ``target_pieces`` and at last ``</s>``."""
+    def within_source(self, row: int, spelling: Spelling) -> tuple[LayerAttention, ...]:
+        """What the encoder's layers looked at in the source ``row``."""
+        return tuple(_layer(look, row, spelling.within_source) for look in self.itself)
+
+    def attentions(
+        self, row: int, target_pieces: Sequence[str], spelling: Spelling, itself: tuple[LayerAttention, ...]
+    ) -> Attentions:
+        """What the layers looked at in the translation ``row``, whose steps wrote ``target_pieces`` and at last ``</s>``, with
+        what the source looked at ``itself``."""
         pieces, steps = tuple(target_pieces), len(target_pieces) + 1
 
         def across(look: Look) -> LayerAttention:
             centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
             return _layer(look, row, lambda weights_TS: spelling.aligned(pieces, Trace(weights_TS[:steps], centre_T)))
 
-        itself = tuple(_layer(look, row, spelling.of_itself) for look in self.encoder)
-        return Attentions(tuple(map(across, self._cross)), itself)
+        def within(look: Look) -> LayerAttention:
+            return _layer(look, row, lambda weights_TT: spelling.within_target(pieces, weights_TT))
+
+        return Attentions(tuple(map(across, self.cross)), itself, tuple(map(within, self.masked)))
+
+
+def _given(layers: Sequence[Looks], name: str) -> list[Look]:
+    """The looks of this name that have weights."""
+    looks = [layer[name] for layer in layers if name in layer]
+    return [look for look in looks if look.weights_BTS.shape[-1]]
 
 
 def _heads(look: Look) -> int:

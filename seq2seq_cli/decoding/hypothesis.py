@@ -1,10 +1,37 @@
 """What decoding returns: hypotheses, and where the model looked. Plain data, no torch."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from seq2seq_cli.decoding.confidence import Confidence
+
+T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """What an attention is for in a model (Vaswani et al. 2017, 3.2.3): ``CROSS``, words of the translation look at the
+    source; ``ITSELF``, words of the source look at the source (an encoder's self-attention); ``MASKED``, words of the
+    translation look at those before them and at themselves (a decoder's). The values are names in JSON."""
+
+    CROSS = "cross_attention"
+    ITSELF = "self_attention"
+    MASKED = "masked_self_attention"
+
+
+@dataclass(frozen=True)
+class EachRole(Generic[T]):
+    """Something that each role of attention has."""
+
+    cross: T
+    itself: T
+    masked: T
+
+    def of(self, role: Role) -> T:
+        """What this role has."""
+        return {Role.CROSS: self.cross, Role.ITSELF: self.itself, Role.MASKED: self.masked}[role]
 
 
 @dataclass(frozen=True)
@@ -14,7 +41,11 @@ class Alignment:
 
     ``weights_TS`` is float32. ``centre_T`` (positions, real-valued) and ``radius`` describe the window of a local
     mechanism: row t may see the columns from centre_T[t] - radius to centre_T[t] + radius. Both are None for a global
-    one. ``itself``: whether the source looked at itself; its pieces then stand on both sides.
+    one.
+
+    ``role``: in self-attention the pieces of one text stand on both sides, a row for each piece that looks. For the masked
+    one these are the pieces that the decoder has read: ``<s>`` first, and no ``</s>`` last. Row t may see no column behind
+    its own there, and what is computed from it writes piece t of the translation.
     """
 
     source_pieces: tuple[str, ...]
@@ -22,7 +53,7 @@ class Alignment:
     weights_TS: np.ndarray
     centre_T: np.ndarray | None = None
     radius: int | None = None
-    itself: bool = False
+    role: Role = Role.CROSS
 
 
 @dataclass(frozen=True)
@@ -33,16 +64,13 @@ class LayerAttention:
     heads: tuple[Alignment, ...] = ()
 
 
-@dataclass(frozen=True)
-class Attentions:
+class Attentions(EachRole[tuple[LayerAttention, ...]]):
     """Where all layers looked while one sentence was translated, the bottom layer first.
 
     ``cross``: the decoder's layers, in the source; empty for a model without attention. ``itself``: the encoder's layers,
-    in the source as well; empty where these are RNNs.
+    in the source as well; empty where these are RNNs. ``masked``: the decoder's layers, in the translation so far; empty
+    where these are recurrent.
     """
-
-    cross: tuple[LayerAttention, ...]
-    itself: tuple[LayerAttention, ...]
 
 
 @dataclass(frozen=True)

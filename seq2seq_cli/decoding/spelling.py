@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.subword import END, SPACE, UNK, Subwords
-from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.data.subword import BEGIN, END, SPACE, UNK, Subwords
+from seq2seq_cli.decoding.hypothesis import Alignment, Role
 from seq2seq_cli.decoding.search import Trace
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.model.build import local_radius
@@ -67,20 +67,31 @@ class Spelling:
             radius=local_radius(self.config.attention),
         )
 
-    def of_itself(self, weights_TS: Tensor) -> Alignment:
-        """Where the source looked in itself. Rows of padding are left out."""
-        numbers, pieces = self.config.self_attention.numbers, self._source_pieces
+    def within_source(self, weights_SS: Tensor) -> Alignment:
+        """Where the source looked in itself."""
+        return self._within(Role.ITSELF, self._source_pieces, weights_SS)
+
+    def within_target(self, target_pieces: tuple[str, ...], weights_TT: Tensor) -> Alignment:
+        """Where the translation that ``target_pieces`` make looked in itself."""
+        return self._within(Role.MASKED, (BEGIN, *target_pieces), weights_TT)
+
+    def _within(self, role: Role, pieces: tuple[str, ...], weights_PP: Tensor) -> Alignment:
+        numbers = self.config.self_attention.numbers
         local = numbers.window == "local"
         return Alignment(
             source_pieces=pieces,
             target_pieces=pieces,
-            weights_TS=self._weights(weights_TS)[: len(pieces)],
+            weights_TS=_plain(weights_PP[: len(pieces), : len(pieces)]),  # without padding
             centre_T=np.arange(len(pieces), dtype=np.float32) if local else None,
             radius=numbers.radius if local else None,
-            itself=True,
+            role=role,
         )
 
     def _weights(self, weights_TS: Tensor) -> np.ndarray:
         """The weights without the columns that only longer sentences of the batch use."""
-        columns: np.ndarray = weights_TS[:, : len(self.sentence.ids) + 1].float().cpu().numpy()
-        return columns
+        return _plain(weights_TS[:, : len(self.sentence.ids) + 1])
+
+
+def _plain(weights: Tensor) -> np.ndarray:
+    plain: np.ndarray = weights.float().cpu().numpy()
+    return plain

@@ -24,7 +24,7 @@ from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
 from seq2seq_cli.decoding.confidence import Calibration, Confidence, calibration_of
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.obligations import Obligations, width_of
 from seq2seq_cli.decoding.posterior import posterior_weights
@@ -74,13 +74,15 @@ class Scoring:
     """How given translations are scored, and what is made of them besides.
 
     ``alpha``: of the length penalty (None: the run's own). ``text`` and ``alignment`` as in ``Details``. An alignment
-    shows the attention weights; with ``posterior``, `posterior_weights` instead.
+    shows the attention weights; with ``posterior``, `posterior_weights` instead. ``by_layer``: also the alignment of each
+    layer of the decoder, as the means of the ``attentions``' ``cross``.
     """
 
     alpha: float | None = None
     text: bool = True
     alignment: bool = True
     posterior: bool = False
+    by_layer: bool = False
 
 
 DEFAULT_SCORING = Scoring()
@@ -268,8 +270,8 @@ class Translator:
     @cached_property
     def attention_layers(self) -> AttentionLayers:
         """The layers and heads of this model that have attention weights."""
-        looks = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
-        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder == "rnn")
+        looks, _ = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
+        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder)
 
     def looked_into(
         self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis], within: bool = True
@@ -287,30 +289,41 @@ class Translator:
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             check()
-            looks = self._layer_looks([pairs[i] for i in batch], run)
+            looks, places = self._layer_looks([pairs[i] for i in batch], run)
+            spellings = {
+                place: Spelling(self.subwords, self.config, sentences[i])
+                for i, place in zip(batch, places, strict=True)
+            }
+            itself = {place: looks.within_source(place, spelling) for place, spelling in spellings.items()}
             looked = []
-            for row, i in enumerate(batch):
+            for row, (i, place) in enumerate(zip(batch, places, strict=True)):
                 known = hypotheses[i].alignment  # in which unknown pieces may be spelled as in a line that was given
                 pieces = hypotheses[i].pieces if known is None else known.target_pieces[:-1]
-                spelling = Spelling(self.subwords, self.config, sentences[i])
-                looked.append(replace(hypotheses[i], attentions=looks.attentions(row, pieces, spelling)))
+                attentions = looks.attentions(row, pieces, spellings[place], itself[place])
+                looked.append(replace(hypotheses[i], attentions=attentions))
             return looked
 
         cut = square_batches(
-            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights)
+            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights())
         )
         found = compute_all(compute, cut, self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
-    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:
-        """Where each layer looks when it reads these translations."""
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> tuple[LayerLooks, list[int]]:
+        """Where each layer looks when it reads these translations, and the row of each one's source: a sentence that several
+        of them translate is encoded once."""
+        sentences = {id(pair.source): pair.source for pair in pairs}
+        numbers = {one: number for number, one in enumerate(sentences)}
+        places = [numbers[id(pair.source)] for pair in pairs]
+        inputs = inputs_of([sentence.ids for sentence in sentences.values()]).to(self.device)
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             sources = self.model.encode(inputs, run)
-            forced = self.model.forced(target, self.model.begin(sources, run), run)
-            return LayerLooks(forced.output.looks, sources[SHOWN].looks if run.inward else ())
+            start = self.model.begin(sources, run).select(torch.tensor(places, device=self.device))
+            forced = self.model.forced(target, start, run)
+            looks = LayerLooks.of_layers(forced.output.looks, sources[SHOWN].looks, run.inward)
+        return looks, places
 
     @property
     def _cores(self) -> int:
@@ -336,7 +349,12 @@ class Translator:
         if hypothesis.alignment is None or UNKNOWN not in hypothesis.pieces:
             return hypothesis
         pieces = (*self.subwords.tgt.written_pieces(line), END)
-        return replace(hypothesis, alignment=replace(hypothesis.alignment, target_pieces=pieces))
+        attentions = hypothesis.attentions
+        if attentions is not None:
+            cross = (LayerAttention(replace(layer.mean, target_pieces=pieces)) for layer in attentions.cross)
+            attentions = Attentions(tuple(cross), (), ())
+        labelled = replace(hypothesis.alignment, target_pieces=pieces)
+        return replace(hypothesis, alignment=labelled, attentions=attentions)
 
     def score_pieces(
         self, sources: Sequence[str], targets: Sequence[Sequence[int]], scoring: Scoring = DEFAULT_SCORING
@@ -365,27 +383,40 @@ class Translator:
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
             forced = self.model.forced(target, self.model.start(inputs, run), run)
-            log_prob_B, look = forced.log_probs(), forced.output.shown
-            weights_BTS = look.weights_BTS
+            log_prob_B, every = forced.log_probs(), forced.output.looks
+            layers = list(range(len(every))) if scoring.by_layer else [self.model.decoder.shown]
+            looks = [every[layer][SHOWN] for layer in layers]
+            weights = [look.weights_BTS for look in looks]
             if scoring.alignment and scoring.posterior:
-                weights_BTS = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), check)
+                weights = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), layers, check)
         scored = []
         for row, (pair, log_prob) in enumerate(zip(pairs, log_prob_B.tolist(), strict=True)):
             steps = len(pair.target) + 1
-            centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
-            scored.append(self._scored(pair, log_prob, Trace(weights_BTS[row, :steps], centre_T), scoring, alpha))
+            traces = {}
+            for layer, look, weights_BTS in zip(layers, looks, weights, strict=True):
+                centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
+                traces[layer] = Trace(weights_BTS[row, :steps], centre_T)
+            scored.append(self._scored(pair, log_prob, traces, scoring, alpha))
         return scored
 
-    def _scored(self, pair: _Pair, log_prob: float, trace: Trace, scoring: Scoring, alpha: float) -> Hypothesis:
+    def _scored(
+        self, pair: _Pair, log_prob: float, traces: Mapping[int, Trace], scoring: Scoring, alpha: float
+    ) -> Hypothesis:
+        """What is made of a pair, given the ``traces`` of its layers."""
         _require_numbers([log_prob])
         pieces = tuple(self.subwords.tgt.pieces(pair.target))
         spelling = Spelling(self.subwords, self.config, pair.source)
+        every = (
+            [LayerAttention(spelling.aligned(pieces, trace)) for trace in traces.values()] if scoring.by_layer else []
+        )
+        shown = traces[self.model.decoder.shown]
         return Hypothesis(
             text=spelling.text(pair.target) if scoring.text else "",
             pieces=pieces,
             log_prob=log_prob,
             score=length_normalised(log_prob, len(pieces) + 1, alpha),
-            alignment=spelling.alignment(pieces, trace) if scoring.alignment else None,
+            alignment=spelling.alignment(pieces, shown) if scoring.alignment else None,
+            attentions=Attentions(tuple(every), (), ()) if scoring.by_layer else None,
         )
 
     @torch.inference_mode()

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
+from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.evaluation.alignment import Grid, merged
@@ -32,36 +34,57 @@ def check_reverse(run: Run, reverse: Run) -> None:
         raise RunError(what, str(reverse.directory), hint)
 
 
+class Aligned(NamedTuple):
+    """A pair's weights from word to word (see ``Translator.score``), and its links; ``by_layer``: those of each layer of the
+    decoder, if that was asked for."""
+
+    grid: Grid
+    links: Links
+    by_layer: tuple[Links, ...]
+
+
 def aligned(
-    lines: Lines, forward: Translator, backward: Translator | None, method: str, posterior: bool
-) -> Iterator[tuple[Grid, Links]]:
-    """For each pair, in order: ``forward``'s weights from word to word (see ``Translator.score``), and the links.
+    lines: Lines,
+    forward: Translator,
+    backward: Translator | None,
+    method: str,
+    posterior: bool,
+    by_layer: bool = False,
+) -> Iterator[Aligned]:
+    """For each pair, in order, how ``forward`` aligns it.
 
     The links are the strongest ones of ``forward``. If there is ``backward``, a run of the opposite direction, they are
     symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates.
     """
     for start in range(0, len(lines.src), CHUNK):
         src, tgt = lines.src[start : start + CHUNK], lines.tgt[start : start + CHUNK]
-        grids = _grids(forward, src, tgt, posterior)
-        if backward is None:
-            yield from ((grid, strongest_links(grid.weights_TS)) for grid in grids)
-            continue
-        for grid, back in zip(grids, _grids(backward, tgt, src, posterior), strict=True):
-            ours, theirs = strongest_links(grid.weights_TS), transposed(strongest_links(back.weights_TS))
-            yield grid, symmetrised(ours, theirs, method)
+        backs = None if backward is None else _grids(backward, tgt, src, Scoring(text=False, posterior=posterior))
+        for own, *layers in _grids(forward, src, tgt, Scoring(text=False, posterior=posterior, by_layer=by_layer)):
+            links, *others = (strongest_links(grid.weights_TS) for grid in (own, *layers))
+            if backs is not None:
+                theirs = transposed(strongest_links(next(backs)[0].weights_TS))
+                links, *others = (symmetrised(ours, theirs, method) for ours in (links, *others))
+            yield Aligned(own, links, tuple(others))
 
 
-def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str], posterior: bool) -> Iterator[Grid]:
+def _grids(
+    translator: Translator, sources: Sequence[str], targets: Sequence[str], scoring: Scoring
+) -> Iterator[list[Grid]]:
+    """The weights of each pair; behind them, if that is asked for, those of each layer."""
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
-    every = translator.score(sources, targets, Scoring(text=False, posterior=posterior))
-    for source, target, scored in zip(sources, targets, every, strict=True):
+    for source, target, scored in zip(sources, targets, translator.score(sources, targets, scoring), strict=True):
         assert scored.alignment is not None
-        yield merged(
-            scored.alignment,
-            words_of_line(source, [as_written(piece) for piece in scored.alignment.source_pieces[:-1]]),
-            words_of_line(target, [as_written(piece) for piece in scored.alignment.target_pieces[:-1]]),
-        )
+        layers = [] if scored.attentions is None else [layer.mean for layer in scored.attentions.cross]
+        yield [_by_words(alignment, source, target) for alignment in (scored.alignment, *layers)]
+
+
+def _by_words(alignment: Alignment, source: str, target: str) -> Grid:
+    return merged(
+        alignment,
+        words_of_line(source, [as_written(piece) for piece in alignment.source_pieces[:-1]]),
+        words_of_line(target, [as_written(piece) for piece in alignment.target_pieces[:-1]]),
+    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 
 from seq2seq_cli.data.subword import readable
 from seq2seq_cli.data.words import Words, words_of_pieces
-from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.decoding.hypothesis import Alignment, Role
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,9 @@ class Grid:
     """What a picture of an alignment shows: a labelled row for each target word (or piece), a labelled column for each
     source word (or piece).
 
-    ``seen_TS`` is True within the window of a local mechanism, and ``centre_T`` is the middle of that window in columns
-    (real-valued, 0 the first). Both are None for a global mechanism.
+    ``seen_TS`` is True where a row may look: within the window of a local mechanism, up to its own column in masked
+    self-attention; None: everywhere. ``centre_T`` is the middle of a local mechanism's window in columns (real-valued, 0 the
+    first), None for a global one.
     """
 
     source: tuple[str, ...]
@@ -59,9 +60,11 @@ def merged(alignment: Alignment, source: Words, target: Words) -> Grid:
 
 
 def _seen(alignment: Alignment) -> np.ndarray | None:
+    past_TS = np.tri(*alignment.weights_TS.shape) > 0 if alignment.role is Role.MASKED else None
     if alignment.centre_T is None or alignment.radius is None:
-        return None
+        return past_TS
     # In the precision of the model, so that a position on the very edge is in or out of the window as it was for the model.
     positions_S = np.arange(len(alignment.source_pieces), dtype=np.float32)
     distance_TS = np.abs(positions_S - alignment.centre_T.astype(np.float32)[:, None])
-    return np.asarray(distance_TS <= alignment.radius)
+    near_TS = np.asarray(distance_TS <= alignment.radius)
+    return near_TS if past_TS is None else near_TS & past_TS

@@ -116,8 +116,10 @@ class Evaluation:
         return [f"{self.too_long:,} {are} longer than {MOST_PIECES:,} pieces: left untranslated, and scored so."]
 
     @property
-    def layer_lines(self) -> list[str]:
-        """The diagnostics of each layer in a line, for people."""
+    def attention_lines(self) -> list[str]:
+        """How attention is distributed, for people: a line, or where there are several layers a line for each."""
+        if not self.layers:
+            return [] if self.diagnostics is None else [f"{self.run.directory}: {self.diagnostics}"]
         return [
             f"{self.run.directory}, layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
             for number, found in enumerate(self.layers, start=1)

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.decoding.hypothesis import Alignment, Role
 from seq2seq_cli.evaluation.alignment import Grid, by_pieces, by_words
 from seq2seq_cli.report.figures import render, save_figure
 from seq2seq_cli.report.fonts import Typeface, typeface
@@ -33,7 +33,11 @@ class Sides(NamedTuple):
     down: str
 
 
-SIDES, ITSELF = Sides("source", "target"), Sides("source: looked at", "source: looks")
+SIDES = {
+    Role.CROSS: Sides("source", "target"),
+    Role.ITSELF: Sides("source: looked at", "source: looks"),
+    Role.MASKED: Sides("target so far: looked at", "target so far: looks"),
+}
 
 
 def save_picture(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
@@ -49,14 +53,15 @@ def save_picture(alignment: Alignment, path: Path, title: str, merge: bool = Tru
 def save_heatmap(alignment: Alignment, path: Path, title: str, merge: bool = True) -> list[str]:
     """Save the heat map of ``alignment`` to ``path``: source across, target down, darker is more.
 
-    ``merge``: show words instead of subword pieces. A local window is outlined, and its centre marked in each row.
+    ``merge``: show words instead of subword pieces. What may be seen is outlined where it is not all, and the centre of a local
+    window marked in each row.
     Words stand from left to right in the order of their sentence; within a word, letters are shaped and ordered as in
     their script, also from right to left. Returns warnings that name the scripts for which this machine has no font.
     Raises UserError for a suffix other than .png, .svg and .pdf.
     """
     grid = by_words(alignment) if merge else by_pieces(alignment)
     fonts = typeface([title, *grid.source, *grid.target])
-    save_figure(draw(grid, title, fonts, ITSELF if alignment.itself else SIDES), path)
+    save_figure(draw(grid, title, fonts, SIDES[alignment.role]), path)
     return fonts.warnings
 
 
@@ -73,7 +78,8 @@ def save_json(alignment: Alignment, path: Path, title: str) -> None:
     """Save the numbers behind a picture, piece by piece, so that nothing is lost.
 
     The file holds an object with ``title``, ``source`` (S pieces), ``target`` (T pieces) and ``weights`` (T rows of S
-    numbers); a local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``.
+    numbers); a local mechanism adds ``centres`` (T positions, 0 the first piece) and ``radius``. Of self-attention ``source``
+    and ``target`` are the same pieces: those looked at, and those that look.
     """
     grid = by_pieces(alignment)
     record: dict[str, object] = {
@@ -87,7 +93,7 @@ def save_json(alignment: Alignment, path: Path, title: str) -> None:
     write_json(path, record)
 
 
-def draw(grid: Grid, title: str, fonts: Typeface, sides: Sides = SIDES) -> Figure:
+def draw(grid: Grid, title: str, fonts: Typeface, sides: Sides = SIDES[Role.CROSS]) -> Figure:
     """The picture of ``grid``. It grows with the number of words, so that long sentences stay legible."""
     rows, columns = grid.weights_TS.shape
     figure = Figure(figsize=(CELL * columns, CELL * rows))

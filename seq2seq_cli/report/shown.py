@@ -74,7 +74,7 @@ class ShownSentences:
 
 def _packed(view: dict[str, object]) -> dict[str, object]:
     """The same; its ``layers``, if there are any, as JSON that zlib has compressed, in base64. As such they take a third of the
-    room (18 KB a sentence of 13 words, of four and four layers with four heads), and only a browser that shows them reads
+    room (25 KB a sentence of 13 words, of four and four layers with four heads), and only a browser that shows them reads
     them."""
     if "layers" not in view:
         return view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from math import isfinite
@@ -10,7 +11,7 @@ import numpy as np
 
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.data.words import words_of_pieces
-from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
+from seq2seq_cli.decoding.hypothesis import Hypothesis, LayerAttention, Role
 from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
@@ -23,10 +24,10 @@ Weights = list[list[float | None]]
 
 @dataclass(frozen=True)
 class Head:
-    """Attention weights, a row for each target word, a column for each source word.
+    """Attention weights, a row for each target word, a column for each source word (or both of one side's: see `Role`).
 
-    A local mechanism adds, for each row, its ``centres`` (p_t, in columns, 0 the first) and ``windows`` (stretches of
-    columns that were seen, as first and last column), and its ``radius`` D in pieces.
+    Where a row may not look at all columns, ``windows`` holds, for each row, the stretches that it may (as first and last
+    column). A local mechanism adds its ``centres`` (p_t, in columns, 0 the first) and its ``radius`` D in pieces.
     """
 
     weights: Weights
@@ -35,7 +36,7 @@ class Head:
     radius: int | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Plain keys; those of a local mechanism only where it is one."""
+        """Plain keys; those of windows and of a local mechanism only where there are such."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -58,22 +59,8 @@ class LayerView:
         return {"mean": self.mean.to_json(), "heads": self.heads}
 
 
-@dataclass(frozen=True)
-class LayerViews:
-    """Where all layers looked, the bottom layer first: ``cross_attention``, from the target to the source, and
-    ``self_attention``, from the source to itself, in which rows are source words, too."""
-
-    cross_attention: list[LayerView]
-    self_attention: list[LayerView]
-
-    @classmethod
-    def of(cls, attentions: Attentions) -> LayerViews:
-        """From word to word."""
-        return cls(*(list(map(LayerView.of, layers)) for layers in (attentions.cross, attentions.itself)))
-
-    def to_json(self) -> dict[str, object]:
-        """Plain keys."""
-        return {name: [layer.to_json() for layer in layers] for name, layers in vars(self).items()}
+LayerViews = Mapping[Role, list[LayerView]]
+"""Where all layers of each role looked, the bottom layer first."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +78,11 @@ class TranslationView:
     @classmethod
     def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
         """From the ``hypothesis`` of a run, called ``run``, for the line ``source``."""
-        layers = None if hypothesis.attentions is None else LayerViews.of(hypothesis.attentions)
+        attentions = hypothesis.attentions
+        layers = None if attentions is None else {role: list(map(LayerView.of, attentions.of(role))) for role in Role}
         if hypothesis.alignment is None:
             target = words_of_pieces((*hypothesis.pieces, END)).texts
-            itself = () if hypothesis.attentions is None else hypothesis.attentions.itself
+            itself = () if attentions is None else attentions.itself
             words = by_words(itself[0].mean).source if itself else (*source.split(), END)
             return cls(run, hypothesis.text, words, target, None, layers)
         grid = by_words(hypothesis.alignment)
@@ -105,14 +93,15 @@ class TranslationView:
         none. There are ``layers`` only where these were asked for."""
         told = {name: value for name, value in vars(self).items() if name not in ("head", "layers")}
         told |= {"heads": [] if self.head is None else [self.head.to_json()]}
-        return told if self.layers is None else told | {"layers": self.layers.to_json()}
+        if self.layers is None:
+            return told
+        return told | {"layers": {role: [layer.to_json() for layer in each] for role, each in self.layers.items()}}
 
 
 def _head(grid: Grid, radius: int | None) -> Head:
-    weights = _rounded_rows(grid)
-    if grid.seen_TS is None or grid.centre_T is None:
-        return Head(weights)
-    return Head(weights, _rounded(grid.centre_T), [_stretches(row_S) for row_S in grid.seen_TS], radius)
+    centres = None if grid.centre_T is None else _rounded(grid.centre_T)
+    windows = None if grid.seen_TS is None else [_stretches(row_S) for row_S in grid.seen_TS]
+    return Head(_rounded_rows(grid), centres, windows, radius)
 
 
 def _rounded_rows(grid: Grid) -> Weights:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from seq2seq_cli.config.loading import decoding_with
 from seq2seq_cli.config.sections import DecodingConfig
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Hypothesis, Role
 from seq2seq_cli.decoding.sentences import Details, Sentence
 from seq2seq_cli.errors import suggestion
 from seq2seq_cli.report.views import TranslationView
@@ -135,11 +135,12 @@ def _check_size(question: Question, runs: Sequence[Served], read: list[list[Sent
         power, limit, of = 2, MAX_WEIGHTS, "squares of the pieces"
     else:
         power, limit, of = 1, MAX_TEXT, "pieces"
-    each = [max(1, run.translator.attention_layers.weights) if question.layers else 1 for run in runs]
+    best, each = question.nbest, [question.nbest] * len(runs)
     if question.layers:
+        each = [max(best, run.translator.attention_layers.weights(best)) for run in runs]
         of += " times layers and heads"
     sizes = [sum(len(sentence.ids) ** power for sentence in sentences) for sentences in read]
-    size = question.nbest * sum(weights * one for weights, one in zip(each, sizes, strict=True))
+    size = sum(weights * one for weights, one in zip(each, sizes, strict=True))
     if size > limit:
         what = f"{of} of all sentences for all runs, times nbest, are {size:,}; it takes {limit:,} at a time."
         raise RefusedError(422, what, "sentences", limit)
@@ -158,7 +159,7 @@ def _write(question: Question, answered: Sequence[_Answered]) -> bytes:
         {
             "run": run.name,
             "sentences": [
-                {"translations": [_translation(question, run, sentence.line, each) for each in hypotheses]}
+                _sentence([_translation(question, run, sentence.line, each) for each in hypotheses])
                 | _warning(run, len(sentence.ids))
                 for sentence, hypotheses in zip(sentences, found, strict=True)
             ],
@@ -168,8 +169,15 @@ def _write(question: Question, answered: Sequence[_Answered]) -> bytes:
     return json.dumps({"answers": answers}, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _translation(question: Question, run: Served, sentence: str, hypothesis: Hypothesis) -> dict[str, object]:
-    told: dict[str, object] = {"text": hypothesis.text, "score": hypothesis.score}
+def _sentence(translations: list[dict[str, Any]]) -> dict[str, object]:
+    """The translations of a sentence; where the source looked in itself, which is the same for all, is told once."""
+    layers = [each["alignment"]["layers"] for each in translations if "layers" in each.get("alignment", {})]
+    itself = [each.pop(Role.ITSELF) for each in layers]
+    return {"translations": translations} | ({Role.ITSELF.value: itself[0]} if itself else {})
+
+
+def _translation(question: Question, run: Served, sentence: str, hypothesis: Hypothesis) -> dict[str, Any]:
+    told: dict[str, Any] = {"text": hypothesis.text, "score": hypothesis.score}
     if hypothesis.confidence is not None:
         words = [word._asdict() for word in hypothesis.confidence.words]
         told["confidence"] = {"line": hypothesis.confidence.line, "words": words}

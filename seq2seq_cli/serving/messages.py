@@ -31,16 +31,17 @@ class Question(Message):
     confidence: bool = False
     """Also tell how sure each translation is, of runs that are calibrated."""
     layers: bool = False
-    """With `alignment`: also where each layer and head looked, the encoder's self-attention included."""
+    """With `alignment`: also where each layer and head looked, self-attention of encoder and decoder included."""
 
 
 class LayersLooked(Message):
-    """Where each layer looked, the bottom layer first: the mean of its heads, and each of them."""
+    """Where each layer of the decoder looked, the bottom layer first: the mean of its heads, and each of them."""
 
     cross_attention: list[LayerView]
-    """Of the decoder; a row a target word, a column a source word."""
-    self_attention: list[LayerView]
-    """Of the encoder; rows and columns are source words. Empty where it is an RNN."""
+    """A row a target word, a column a source word."""
+    masked_self_attention: list[LayerView]
+    """Rows and columns are target words, with `<s>` before the first and no `</s>`; none looks at one behind it. Empty where
+    the decoder is an RNN or an SSRU."""
 
 
 class Looked(Message):
@@ -86,6 +87,9 @@ class Translated(Message):
 class Sentence(Message):
     translations: list[Translated]
     """Best first. A sentence without a word has one empty translation."""
+    self_attention: list[LayerView] | None = None
+    """With `layers`: where each layer of the encoder looked, as for the decoder's; rows and columns are source words, and it is
+    the same for all translations. Empty where the encoder is an RNN."""
     warning: str | None = None
 
 
@@ -107,6 +111,8 @@ class LayerHeads(Message):
     """Of the decoder."""
     self_attention: list[int]
     """Of the encoder."""
+    masked_self_attention: list[int]
+    """Of the decoder."""
     shown: int
     """The decoder's layer, from 1, that an alignment without `layers` shows."""
 
@@ -142,7 +148,8 @@ class Limits(Message):
     """Of a request without alignment: pieces, summed over sentences and runs, times `nbest`."""
     weights: int = MAX_WEIGHTS
     """Of a request with alignment: squares of the pieces, summed over sentences and runs, times `nbest`; with `layers`,
-    each times the layers and heads of the run: the sum of `heads + 1` over its layers."""
+    each times the layers and heads of the run: the sum of `heads + 1` over its layers, in which those of `self_attention` count
+    once, not `nbest` times."""
 
 
 class Runs(Message):

@@ -22,10 +22,11 @@ from seq2seq_cli.training.fitting import fitting
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a comparison."""
+    """One run of a comparison. ``left_out``: what the file sets, and this run does not take."""
 
     config: Config
     run: Run
+    left_out: Sequence[str] = ()
 
     @property
     def system(self) -> str:
@@ -89,7 +90,7 @@ def planned_runs(
     runs = []
     for pair, kind in product(_models(models), _kinds(attentions)):
         chosen = {"attention.kind": kind} | {f"model.{part}": name for part, name in pair.items()}
-        config = fitting(file, overrides, {**flags, **chosen})
+        config, left_out = fitting(file, overrides, {**flags, **chosen})
         if config.objective.from_run is not None:
             what = "kinds are compared that learn from nothing: a trained run has one of them already."
             raise ConfigError(what, "objective.from_run", "Use train with --from, then eval with both runs.")
@@ -100,7 +101,7 @@ def planned_runs(
         for seed in range(config.training.seed, config.training.seed + seeds):
             values = config.to_values()
             values["training"]["seed"] = seed
-            runs.append(Planned(from_dict(values, "--seeds"), files.run(config.system, seed)))
+            runs.append(Planned(from_dict(values, "--seeds"), files.run(config.system, seed), left_out))
     return runs
 
 

@@ -3,26 +3,37 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seq2seq_cli.config.attention import WIRED, AttentionConfig
 from seq2seq_cli.config.loading import given, read_toml
 from seq2seq_cli.config.model import TransformerNumbers
 from seq2seq_cli.config.self_attention import SelfAttentionConfig
-from seq2seq_cli.config.whole import OF_TRANSFORMERS, Config
+from seq2seq_cli.config.whole import DEFAULTS, OF_TRANSFORMERS, Config
 from seq2seq_cli.kinds.attentions import find
 
 
-def fitting(file: Path | None, overrides: Sequence[str], flags: Mapping[str, object]) -> Config:
+class Fitted(NamedTuple):
+    """A configuration, and the settings (``section.key``) that somebody has set in the file and that it leaves out."""
+
+    config: Config
+    left_out: list[str]
+
+
+def fitting(file: Path | None, overrides: Sequence[str], flags: Mapping[str, object]) -> Fitted:
     """The settings as `config.load` reads them, but without those of the file that belong to other layers, or to another kind
     of attention, than ``flags`` name. Raises ConfigError naming every other problem."""
     settings, own = given(file, overrides, flags), {} if file is None else read_toml(file)
     values = {name: dict(held) if isinstance(held, dict) else held for name, held in settings.values.items()}
-    for key in _of_others(values, own):
+    left_out = []
+    for key in dict.fromkeys(_of_others(values, own)):
         section, _, name = key.partition(".")
-        if key not in settings.names and isinstance(values.get(section), dict):
-            values[section].pop(name, None)
-    return replace(settings, values=values).checked()
+        if key not in settings.names and isinstance(values.get(section), dict) and name in values[section]:
+            del values[section][name]
+            left_out.append(key)
+    config = replace(settings, values=values).checked()
+    written = own.get(DEFAULTS, [])
+    return Fitted(config, sorted(key for key in left_out if key not in written))
 
 
 def _of_others(values: Mapping[str, Any], own: Mapping[str, Any]) -> Iterable[str]:

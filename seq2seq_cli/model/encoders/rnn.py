@@ -63,8 +63,8 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         half = config.hidden_size // 2
         sizes = [config.embedding_size] + [config.hidden_size] * (config.encoder_depth - 1)
-        self.forwards = nn.ModuleList(RNN[config.cell](size, half, batch_first=True) for size in sizes)
-        self.backwards = nn.ModuleList(RNN[config.cell](size, half, batch_first=True) for size in sizes)
+        self.forwards = nn.ModuleList(RNN[config.recurrent.cell](size, half, batch_first=True) for size in sizes)
+        self.backwards = nn.ModuleList(RNN[config.recurrent.cell](size, half, batch_first=True) for size in sizes)
         self.dropout = Dropout(config.dropout)
         self.output_size = config.hidden_size
 

@@ -19,8 +19,8 @@ class Bridge(nn.Module):
         super().__init__()
         self.layers = config.decoder_depth
         self.size = config.hidden_size
-        self.has_cell = config.cell == "lstm"
-        self.linear = config.bridge == "linear"
+        self.has_cell = config.recurrent.cell == "lstm"
+        self.linear = config.recurrent.bridge == "linear"
         if self.linear:
             self.hidden = Linear(encoder_size, self.layers * self.size, bounded=bounded)
             if self.has_cell:

@@ -52,9 +52,9 @@ class Recurrence(nn.Module):
         self.bounded = bounded
         self.input_size = config.embedding_size
         self.layers = config.decoder_depth
-        self.has_cell = config.cell == "lstm"
+        self.has_cell = config.recurrent.cell == "lstm"
         self.dropout = Dropout(config.dropout)
-        self.rnn = RNN[config.cell](
+        self.rnn = RNN[config.recurrent.cell](
             config.embedding_size + extra_size,
             config.hidden_size,
             self.layers,

@@ -2,14 +2,13 @@
 //
 // alignmentOf(view) gives an element to be put into a page styled by page.css. `view` is what
 // seq2seq_cli/report/views.py writes: { run, text, source: [word], target: [word], heads: [head] }, `</s>` last on both
-// sides; head = { weights: [row a target word][a source word], and of a local mechanism: centres: [column],
-// windows: [[[first, last column]]], radius: pieces }. A model without attention has no heads.
+// sides; head = { weights: [row a target word][a source word], where not all is seen: windows: [[[first, last column]]], and
+// of a local mechanism: centres: [column], radius: pieces }. A model without attention has no heads.
 //
-// alignmentOf(view, more) lets layer and head be chosen where there are several, and the encoder's self-attention where
-// there is such a thing: more = { layers, ask }. `layers` says how many heads each layer has: { cross_attention: [heads],
-// self_attention: [heads], shown: the number, from 1, of the layer that view.heads are of }; undefined where nobody knows.
-// `ask()` promises their weights,
-// { cross_attention: [layer], self_attention: [layer] }, layer = { mean: head, heads: [weights] }.
+// alignmentOf(view, more) lets layer and head be chosen where there are several, and the self-attention of encoder and decoder
+// where there is such a thing: more = { layers, ask }. `layers` says how many heads each layer has, of each of ROLES below:
+// { cross_attention: [heads], ..., shown: the number, from 1, of the layer that view.heads are of }; undefined where nobody
+// knows. `ask()` promises their weights, { cross_attention: [layer], ... }, layer = { mean: head, heads: [weights] }.
 //
 // Text becomes text nodes only, so nothing in it is ever markup.
 "use strict";
@@ -40,30 +39,53 @@ const alignmentOf = (() => {
   }
 
   const CROSS = "cross_attention";
-  const SELF = "self_attention";
-  const TITLES = {
-    [CROSS]: { source: "Source words", target: "Target words" },
-    [SELF]: { source: "Source words looked at", target: "Source words that look" },
+  // What each attention of a model is called, which words look at which, and where a word's window lies.
+  const around = (place, radius) => `lies around source word ${place} (p_t), ${radius} pieces to each side (D)`;
+  const within = (words, side) => ({
+    wordsOf: (view) => ({ source: words(view), target: words(view) }),
+    titles: { source: `${side} words looked at`, target: `${side} words that look` },
+    rows: `a row a ${side.toLowerCase()} word that looks, a column a ${side.toLowerCase()} word looked at`,
+  });
+  const ROLES = {
+    [CROSS]: {
+      name: "attention",
+      option: "from target to source",
+      wordsOf: (view) => view,
+      titles: { source: "Source words", target: "Target words" },
+      rows: "a row a target word, a column a source word",
+      window: around,
+    },
+    self_attention: {
+      name: "self-attention",
+      option: "within the source (self)",
+      ...within((view) => view.source, "Source"),
+      window: around,
+    },
+    masked_self_attention: {
+      name: "masked self-attention",
+      option: "within the target so far (masked self)",
+      // What the decoder reads: it begins with <s>, and </s> is never read.
+      ...within((view) => ["<s>", ...view.target.slice(0, -1)], "Target"),
+      window: (place, radius) => `reaches ${radius} pieces back (D)`,
+    },
   };
-  const ROWS = {
-    [CROSS]: "a row a target word, a column a source word",
-    [SELF]: "a row a source word that looks, a column a source word looked at",
-  };
+  const capital = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}`;
   const picks = new Map(); // of each run, so that the next sentence is shown in the same way
 
   function alignmentOf(view, more) {
     const usual = { kind: CROSS, layer: more?.layers?.shown, head: 0 }; // layers are counted from 1, head 0 is the mean of all
-    const layers = more?.layers ?? { [CROSS]: [], [SELF]: [] };
-    const several = layers[SELF].length || layers[CROSS].length > 1 || layers[CROSS].some((heads) => heads);
+    const layers = more?.layers;
+    const isSeveral = (kind) => layers[kind].length > (kind === CROSS ? 1 : 0) || layers[kind].some((heads) => heads);
+    const several = layers && Object.keys(ROLES).some(isSeveral);
     return several ? chooserOf(view, layers, more.ask, usual) : shownOf(view, CROSS, view.heads[0], "", null).element;
   }
 
   function shownOf(view, kind, head, name, place) {
     const root = element("div", "alignment");
     root.setAttribute("role", "group");
-    root.setAttribute("aria-label", `${kind === SELF ? "Self-attention" : "Attention"} of ${view.run}`);
-    const words = { source: view.source, target: kind === SELF ? view.source : view.target };
-    const titles = TITLES[kind];
+    root.setAttribute("aria-label", `${capital(ROLES[kind].name)} of ${view.run}`);
+    const { titles, rows, wordsOf } = ROLES[kind];
+    const words = wordsOf(view);
     if (!head) {
       const text = element("div", "alignment-words");
       for (const side of SIDES) text.append(element("p", "side", titles[side]), plainLine(words[side], titles[side]));
@@ -71,8 +93,8 @@ const alignmentOf = (() => {
       root.append(text);
       return { element: root, chosen: () => place };
     }
-    const caption = `${name}Weights in percent; ${ROWS[kind]}.`;
-    return interactive(root, words, titles, head, caption, place);
+    const caption = `${name}Weights in percent; ${rows}.`;
+    return interactive(root, words, ROLES[kind], head, caption, place);
   }
 
   // The alignment below the controls that choose which attention it shows.
@@ -101,8 +123,8 @@ const alignmentOf = (() => {
 
     function offer() {
       const heads = layers[pick.kind][pick.layer - 1] ?? 0;
-      const itself = layers[SELF].length ? [optionOf(SELF, "within the source (self)")] : [];
-      kinds.replaceChildren(optionOf(CROSS, "from target to source"), ...itself);
+      const offered = Object.entries(ROLES).filter(([kind]) => kind === CROSS || layers[kind].length);
+      kinds.replaceChildren(...offered.map(([kind, { option }]) => optionOf(kind, option)));
       layer.replaceChildren(...layers[pick.kind].map((_, at) => {
         const isUsualOne = pick.kind === CROSS && at + 1 === usual.layer;
         return optionOf(at + 1, `${at + 1}${isUsualOne ? " (default)" : at ? "" : " (bottom)"}`);
@@ -149,11 +171,10 @@ const alignmentOf = (() => {
     // What is shown, in words: on paper there are no controls.
     function nameOf({ kind, layer: number, head: one }) {
       const heads = layers[kind][number - 1];
-      const parts = kind === SELF ? ["self-attention"] : [];
+      const parts = kind === CROSS ? [] : [ROLES[kind].name];
       if (layers[kind].length > 1) parts.push(`layer ${number} of ${layers[kind].length}`);
       if (heads) parts.push(one ? `head ${one} of ${heads}` : `mean of ${heads} heads`);
-      const text = parts.join(", ");
-      return text && `${text[0].toUpperCase()}${text.slice(1)}. `;
+      return parts.length ? `${capital(parts.join(", "))}. ` : "";
     }
 
     const headOf = (told, wanted) => {
@@ -164,8 +185,8 @@ const alignmentOf = (() => {
     bar.addEventListener("change", (event) => {
       event.stopPropagation(); // whoever shows the alignment listens to other controls
       if (event.target === kinds) {
-        const last = kinds.value === SELF ? layers[SELF].length : usual.layer;
-        choose({ kind: kinds.value, layer: last, head: 0 });
+        const number = kinds.value === CROSS ? usual.layer : layers[kinds.value].length;
+        choose({ kind: kinds.value, layer: number, head: 0 });
       } else {
         const heads = layers[pick.kind][layer.value - 1] ?? 0;
         choose({ kind: pick.kind, layer: Number(layer.value), head: Math.min(heads, Number(head.value)) });
@@ -175,7 +196,7 @@ const alignmentOf = (() => {
     return whole;
   }
 
-  function interactive(root, words, titles, head, description, place) {
+  function interactive(root, words, { titles, window }, head, description, place) {
     const weightOf = (target, source) => head.weights[target][source];
     const isSeen = (target, source) =>
       !head.windows || head.windows[target].some(([first, last]) => first <= source && source <= last);
@@ -215,7 +236,8 @@ const alignmentOf = (() => {
         const cells = words.source.map((_, source) => cellOf(target, source));
         return { label, cells, row: element("tr", "", label, ...cells) };
       });
-      const key = head.windows ? " Dotted: outside the window; underlined: its centre." : "";
+      const centred = head.centres ? " Dotted: outside the window; underlined: its centre." : " Dotted: cannot be seen.";
+      const key = head.windows ? centred : "";
       const caption = element("caption", "", `${description}${key}`);
       const body = element("tbody", "", ...rows.map(({ row }) => row));
       const table = element("table", "matrix", caption, element("thead", "", element("tr", "", corner, ...heads)), body);
@@ -298,7 +320,7 @@ const alignmentOf = (() => {
       if (!head.centres) return "";
       const centre = head.centres[target];
       const place = centre === null ? "?" : (centre + 1).toFixed(1);
-      return ` Its window lies around source word ${place} (p_t), ${head.radius} pieces to each side (D).`;
+      return ` Its window ${window(place, head.radius)}.`;
     }
 
     function choose(place, focus) {

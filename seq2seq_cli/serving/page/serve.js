@@ -135,9 +135,10 @@
         told = null; // the next try asks anew
         throw error;
       });
-      const found = answers[0].sentences[0].translations.find((each) => each.text === text);
+      const { translations, self_attention } = answers[0].sentences[0];
+      const found = translations.find((each) => each.text === text);
       if (!found) throw new Error("The server has found other translations this time. Translate again.");
-      return found.alignment.layers;
+      return { ...found.alignment.layers, self_attention };
     };
   }
 
