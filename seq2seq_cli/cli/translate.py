@@ -66,9 +66,19 @@ def translate(
         int | None,
         typer.Option(callback=options.setting("training.seed"), help="With --sample.", rich_help_panel="Search"),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="text|json",
+            help="json: an object a line, with pieces and scores, and of a memory the examples of each piece.",
+        ),
+    ] = "text",
     device: options.Device = "auto",
     precision: options.SearchPrecision = "auto",
     threads: options.Threads = None,
+    *,
+    recall: options.OneMemory,
 ) -> None:
     """Translate a file, or standard input line by line. An empty line gives an empty line.
 
@@ -85,6 +95,7 @@ def translate(
     """
     checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
+    structured = checks.is_json(form, {"--pieces": pieces, "--scores": scores})
     checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     opened = opening.chosen_run(run)
     quick.load_torch()
@@ -96,6 +107,7 @@ def translate(
 
     set_threads(threads)
     translator = Translator.load(opened.directory, device, precision)
+    translator = opening.remembering(translator, opened, recall)
     best = nbest or 1
     decoding = opening.decoding_settings(
         translator.config,
@@ -115,7 +127,9 @@ def translate(
     drawing: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     sampling = Sampling(**drawing) if sample else None
     translator.get_ready(decoding)
-    wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk)
+    numbered = (scores or best > 1) and not structured
+    remembered = "" if translator.memory is None else translator.memory.digest
+    wanted = Wanted(decoding, sampling, best, numbered, pieces, replace_unk, structured, remembered)
     _translate(translator, wanted, Ends.named(source, output), opened, resume)
 
 

@@ -10,7 +10,8 @@ class Details:
     """What is made of the hypotheses that a search finds for a sentence. (Making what nobody needs would cost time.)
 
     The ``best`` so many are returned (None: all), always with pieces and scores, and with ``text`` ("" where it is not
-    wanted) and ``alignment`` (None where it is not wanted). ``attentions``: also where every layer and head looked.
+    wanted) and ``alignment`` (None where it is not wanted). ``attentions``: also where every layer and head looked; ``origins``:
+    from which examples of a memory each piece came, where there is one.
     ``replace_unknown``: each ``<unk>`` in a text becomes the source word that it attended to most.
     """
 
@@ -18,6 +19,7 @@ class Details:
     text: bool = True
     alignment: bool = True
     attentions: bool = False
+    origins: bool = False
     replace_unknown: bool = False
 
 

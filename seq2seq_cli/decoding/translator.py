@@ -21,9 +21,10 @@ from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Hypothesis, Origin
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
+from seq2seq_cli.decoding.recalling import OpenMemory
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
 from seq2seq_cli.decoding.sharing import Check, compute_all
@@ -38,6 +39,7 @@ from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import SHOWN
 from seq2seq_cli.model.weights import load_best
+from seq2seq_cli.neighbours.readout import RecallingReadout
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
 
@@ -98,6 +100,8 @@ class Translator:
     precision: Precision
     run: Run | None = None
     """Where it comes from. A translator that comes from no run searches without a shortlist, whatever the settings say."""
+    memory: OpenMemory | None = None
+    """Whose neighbours take part in its probabilities: see `remembering`."""
 
     @classmethod
     def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Translator:
@@ -118,6 +122,12 @@ class Translator:
         model = build(config, len(subwords.src), len(subwords.tgt), ends, drawn=False)
         load_best(model, run)
         return cls(model.to(chosen).eval(), subwords, config, chosen, choose_search_precision(precision, chosen), run)
+
+    def remembering(self, memory: OpenMemory) -> Translator:
+        """The same, with probabilities in which the neighbours of a memory take part: in searches and scores alike. The memory
+        must be of this model (`recalling.open_memory` sees to that)."""
+        readout = RecallingReadout(self.model.readout, memory.recall)
+        return replace(self, model=self.model.read_out_by(readout), memory=memory)
 
     @cached_property
     def _run(self) -> Pass:
@@ -191,6 +201,9 @@ class Translator:
         )
         for i in asked:
             results[i], looked = looked[: len(results[i])], looked[len(results[i]) :]
+        for i in places if self.memory is not None else []:
+            if sentences[i].details.origins:
+                results[i] = self.with_origins([sentences[i] for _ in results[i]], results[i])
         return results
 
     @cached_property
@@ -229,6 +242,26 @@ class Translator:
         )
         found = compute_all(compute, cut, self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
+
+    def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
+        hypothesis of a sentence without pieces has none."""
+        assert self.memory is not None
+        pairs = [
+            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
+            for sentence, one in zip(sentences, hypotheses, strict=True)
+        ]
+        found = self._origins(pairs)
+        return [replace(one, origins=origins) for one, origins in zip(hypotheses, found, strict=True)]
+
+    @torch.inference_mode()
+    def _origins(self, pairs: list[_Pair]) -> list[tuple[Origin, ...]]:
+        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        target = target_of([pair.target for pair in pairs]).to(self.device)
+        assert self.memory is not None
+        with self.precision.autocast(self.device):
+            forced = self.model.forced(target, self.model.start(inputs, self._run), self._run)
+            return self.memory.origins(forced, self.subwords.tgt)
 
     @torch.inference_mode()
     def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:
