@@ -34,6 +34,7 @@ NEEDED: dict[str, list[str]] = {
     "export": ["--run", "r", "--format", "onnx", "--output", "o"],
     "build": ["--output", "o"],
     "add": ["m"],
+    "tune": ["m"],
 }
 """What a command does not run without, by its name."""
 WORDS = {

@@ -16,6 +16,7 @@ def evaluate(
     ] = None,
     *,
     asked: options.ComparisonOptions,
+    recall: options.Memories,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -59,7 +60,8 @@ def evaluate(
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
     files.check(asked.test)
     checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
-    terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
+    one_source = by_length or plot is not None or sentences is not None
+    terms = recall.within(asked.terms(len(runs or []) + len(recall.memory or ()), one_source))
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
@@ -75,7 +77,7 @@ def evaluate(
         console.notice(line)
     for evaluation in comparison.evaluations:
         if evaluation.diagnostics is not None:
-            console.notice(f"{evaluation.run.directory}: {evaluation.diagnostics}")
+            console.notice(f"{evaluation.label}: {evaluation.diagnostics}")
         for line in evaluation.layer_lines:
             console.notice(line)
     for run in opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -101,29 +101,103 @@ def add(
     _memorise(Translator.load(opened.directory, device, precision), text, memory, base)
 
 
+@app.command(cls=Command)
+@with_paths_expanded
+def tune(
+    memory: MemoryFolder,
+    run: RunOfMemory = None,
+    dev: options.Dev = None,
+    corpus: options.Corpus = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Also train a network that chooses anew at each step.")
+    ] = False,
+    device: options.Device = "auto",
+    precision: MemoryPrecision = "fp32",
+    threads: options.Threads = None,
+) -> None:
+    """Choose how many neighbours count, and how much, by how likely they make a dev text. Written into the memory.
+
+    The dev text should be like what is to be translated, and not be in the memory itself. Default: the run's own.
+
+    Examples:
+
+        seq2seq memory tune memories/p --run runs/x --dev P/dev --src de --tgt en
+
+        seq2seq memory tune memories/p --run runs/x --dev P/dev --adaptive
+    """
+    _check_names(dev)
+    opened = opening.chosen_run(run)
+    quick.load_torch()
+    from seq2seq_cli import console
+    from seq2seq_cli.decoding.recalling import MIX, Given, open_memory
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.tuning import tune as tune_memory
+    from seq2seq_cli.device import set_threads
+
+    text = _text(opened, dev, corpus, src, tgt, "dev")
+    set_threads(threads)
+    translator = Translator.load(opened.directory, device, precision)
+    # With plain weights: a network that it may have, damaged or not, is about to be replaced.
+    remembered = open_memory(opened, memory, translator.device, Given(mix=MIX))
+    with console.stages() as report:
+        record = tune_memory(translator, remembered, text, adaptive, report)
+    _tell(record, adaptive)
+
+
+def _tell(record: Record, adaptive: bool) -> None:
+    from seq2seq_cli import console
+    from seq2seq_cli.wording import counted
+
+    weights, tuned = record.weights, record.tuned
+    assert weights is not None
+    assert tuned is not None
+    rows = [
+        ("dev", f"{tuned.text}, {counted(tuned.pieces, 'piece')}"),
+        ("neighbours", str(weights.neighbours)),
+        ("temperature", f"{weights.temperature:.4g}"),
+        ("lambda", f"{weights.mix:g}"),
+        ("perplexity alone", f"{tuned.alone:.3f}"),
+        ("perplexity with the memory", f"{tuned.mixed:.3f}"),
+    ]
+    if tuned.adaptive is not None:
+        rows.append(("perplexity with the network", f"{tuned.adaptive:.3f}"))
+    console.facts(rows)
+    if adaptive and tuned.adaptive is None:
+        console.notice("The network does no better on sentences that it has not seen: it is not kept.")
+
+
 def _check_names(texts: list[str] | None) -> None:
     """Raises UserError for a ``~name`` that is nobody's, before a run is looked for."""
     for name in texts or ():
         expanded(name)
 
 
-def _text(run: Run, train: list[str] | None, corpus: str | None, src: str | None, tgt: str | None) -> ParallelText:
-    """The text that was named, in the run's languages unless others are, or else the run's own training text."""
+def _text(
+    run: Run,
+    named: list[str] | None,
+    corpus: str | None,
+    src: str | None,
+    tgt: str | None,
+    role: Literal["train", "dev"] = "train",
+) -> ParallelText:
+    """The text that was ``named``, in the run's languages unless others are, or else that of the ``corpus``, or the run's
+    own."""
     from seq2seq_cli import console
     from seq2seq_cli.config.loading import load
-    from seq2seq_cli.data.corpora import find_train, languages, open_text
+    from seq2seq_cli.data.corpora import find_corpus, find_train, languages, open_text
     from seq2seq_cli.errors import ConfigError
 
-    config = load(run.config)
-    if train and corpus:
-        raise ConfigError("--train and --corpus both name a text.", "command line")
+    data = load(run.config).data
+    if named and corpus:
+        raise ConfigError(f"--{role} and --corpus both name a text.", "command line")
     if corpus:
-        named = config.data.model_copy(update={"corpus": corpus, "train": None, "dev": None, "test": None})
-        return find_train(named, console.notice)
-    if not train:
-        return find_train(config.data, console.notice)
-    own = languages(config.data)
-    return open_text(train, "train", src or own[0], tgt or own[1], note=console.notice)
+        data = data.model_copy(update={"corpus": corpus, "train": None, "dev": None, "test": None})
+    if named:
+        own = languages(data)
+        return open_text(named, role, src or own[0], tgt or own[1], note=console.notice)
+    return find_train(data, console.notice) if role == "train" else find_corpus(data, console.notice).dev
 
 
 def _memorise(translator: object, text: ParallelText, directory: Path, base: Record) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -289,6 +289,10 @@ class Memories(Neighbours):
     memory: Annotated[
         list[Path] | None, typer.Option(metavar="FOLDER", help=f"{_MEMORY}; repeatable.", rich_help_panel="Memory")
     ] = None
+
+    def within(self, terms: Terms) -> Terms:
+        """The terms of a comparison that these memories take part in."""
+        return replace(terms, memories=self.memory or (), given=self.given(self.memory))
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,11 @@ def identity(run: Run) -> Mapping[str, str]:
     return {"model": sha256(run.best), "vocabulary": sha256(*tokenizers)}
 
 
+def is_of(record: Record, run: Run) -> bool:
+    """Whether a memory is of this run's weights and vocabulary."""
+    return all(value == getattr(record, name) for name, value in identity(run).items())
+
+
 def require_same(record: Record, run: Run, directory: Path) -> None:
     """Raises RunError where a memory is not of this run's weights and vocabulary."""
     changed = [name for name, value in identity(run).items() if value != getattr(record, name)]
