@@ -201,9 +201,12 @@ class Translator:
         )
         for i in asked:
             results[i], looked = looked[: len(results[i])], looked[len(results[i]) :]
-        for i in places if self.memory is not None else []:
-            if sentences[i].details.origins:
-                results[i] = self.with_origins([sentences[i] for _ in results[i]], results[i])
+        remembered = [i for i in places if sentences[i].details.origins and self.memory is not None]
+        told = self.with_origins(
+            [sentences[i] for i in remembered for _ in results[i]], [one for i in remembered for one in results[i]]
+        )
+        for i in remembered:
+            results[i], told = told[: len(results[i])], told[len(results[i]) :]
         return results
 
     @cached_property
@@ -220,10 +223,7 @@ class Translator:
         Unless ``within``, without self-attention."""
         if not hypotheses:
             return []
-        pairs = [
-            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
-            for sentence, one in zip(sentences, hypotheses, strict=True)
-        ]
+        pairs = self._pairs(sentences, hypotheses)
         run = self._run.inwards() if within else self._run
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
@@ -237,31 +237,42 @@ class Translator:
                 looked.append(replace(hypotheses[i], attentions=looks.attentions(row, pieces, spelling)))
             return looked
 
-        cut = square_batches(
-            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights)
-        )
-        found = compute_all(compute, cut, self._cores, lambda _: None)
+        found = compute_all(compute, self._read_together(pairs), self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
 
     def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
         hypothesis of a sentence without pieces has none."""
-        assert self.memory is not None
-        pairs = [
-            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
-            for sentence, one in zip(sentences, hypotheses, strict=True)
-        ]
-        found = self._origins(pairs)
-        return [replace(one, origins=origins) for one, origins in zip(hypotheses, found, strict=True)]
+        pairs = self._pairs(sentences, hypotheses)
+
+        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
+            check()
+            told = self._origins([pairs[i] for i in batch])
+            return [replace(hypotheses[i], origins=origins) for i, origins in zip(batch, told, strict=True)]
+
+        found = compute_all(compute, self._read_together(pairs), self._cores, lambda _: None)
+        return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
     def _origins(self, pairs: list[_Pair]) -> list[tuple[Origin, ...]]:
+        assert self.memory is not None
         inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
         target = target_of([pair.target for pair in pairs]).to(self.device)
-        assert self.memory is not None
         with self.precision.autocast(self.device):
             forced = self.model.forced(target, self.model.start(inputs, self._run), self._run)
             return self.memory.origins(forced, self.subwords.tgt)
+
+    def _pairs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[_Pair]:
+        return [
+            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
+            for sentence, one in zip(sentences, hypotheses, strict=True)
+        ]
+
+    def _read_together(self, pairs: Sequence[_Pair]) -> list[list[int]]:
+        """The numbers of the pairs that are read at once, with the weights of all layers and heads in memory."""
+        return square_batches(
+            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights)
+        )
 
     @torch.inference_mode()
     def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:

@@ -30,6 +30,8 @@ class Question(Message):
     """Also tell where the model looked."""
     layers: bool = False
     """With `alignment`: also where each layer and head looked, the encoder's self-attention included."""
+    examples: bool = False
+    """With `alignment`: also from which examples of its memory each word came, of runs that have one."""
 
 
 class LayersLooked(Message):
@@ -39,6 +41,23 @@ class LayersLooked(Message):
     """Of the decoder; a row a target word, a column a source word."""
     self_attention: list[LayerView]
     """Of the encoder; rows and columns are source words. Empty where it is an RNN."""
+
+
+class ExampleShown(Message):
+    source: str
+    target: list[str]
+    """Its words, `</s>` the last."""
+    word: int
+    """Which of them came next there, from 0."""
+    weight: float
+    """What it adds to the probability."""
+
+
+class WordFrom(Message):
+    share: float
+    """Of the probability of the word's pieces, on average, the share that the memory gave."""
+    examples: list[ExampleShown]
+    """The heaviest; those of the word itself first."""
 
 
 class Looked(Message):
@@ -52,6 +71,8 @@ class Looked(Message):
     """One, or none for a model without attention."""
     layers: LayersLooked | None = None
     """Where they were asked for."""
+    origins: list[WordFrom] | None = None
+    """Where each target word came from, where examples were asked for and the run has a memory."""
 
 
 class Translated(Message):
@@ -105,6 +126,8 @@ class RunDescription(Message):
     """Beam width where a request names none."""
     layers: LayerHeads
     """The layers and heads that a request with `layers` is told of."""
+    memory: str | None
+    """The memory that takes part, and how."""
     trained_on: int
     """Most pieces of a sentence that the model was trained on."""
 

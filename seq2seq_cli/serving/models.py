@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, is_of, open_memory, require_same
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.neighbours.layout import MemoryFiles, read_record
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import short_names
 
@@ -22,20 +24,54 @@ class Served:
     src: str | None
     tgt: str | None
 
+    @property
+    def memory(self) -> str | None:
+        """Its memory, in words, if it has one."""
+        memory = self.translator.memory
+        return None if memory is None else f"{memory.store.name}: {memory}"
 
-def load_runs(directories: Sequence[Path], device: str, precision: str) -> list[Served]:
-    """The models of these runs, in order; of the newest run where none is named.
 
-    Raises RunError where a run is missing, damaged, or named twice, or lacks what its settings of a search need.
+def load_runs(
+    directories: Sequence[Path],
+    device: str,
+    precision: str,
+    memories: Sequence[Path] = (),
+    given: Given = AS_IT_SAYS,
+) -> list[Served]:
+    """The models of these runs, in order; of the newest run where none is named. Each of the ``memories`` takes part in the
+    translations of the run that it is of, weighed as it says itself or as is ``given``.
+
+    Raises RunError where a run is missing, damaged, or named twice, or lacks what its settings of a search need; and where a
+    memory is of none of them, or a second one of the same run.
     """
     runs = [open_run(directory) for directory in directories] or [open_run(None)]
     for path, times in Counter(run.directory.resolve() for run in runs).items():
         if times > 1:
             raise RunError("this run is named more than once.", str(path))
-    return [
-        Served(name, _ready(Translator.load(run.directory, device, precision)), *_languages(run))
-        for run, name in zip(runs, _names(runs), strict=True)
-    ]
+    of_runs = _by_run(runs, memories)
+    served = []
+    for run, name in zip(runs, _names(runs), strict=True):
+        translator = Translator.load(run.directory, device, precision)
+        if run in of_runs:
+            memory = open_memory(run, of_runs[run], translator.device, given)
+            translator = translator.remembering(memory)
+        served.append(Served(name, _ready(translator), *_languages(run)))
+    return served
+
+
+def _by_run(runs: Sequence[Run], memories: Sequence[Path]) -> dict[Run, Path]:
+    found: dict[Run, Path] = {}
+    for path in memories:
+        record = read_record(MemoryFiles(path))
+        owners = [run for run in runs if is_of(record, run)]
+        if not owners:
+            require_same(record, runs[0], path)
+        for run in owners:
+            if run in found:
+                what = f"{found[run]} is a memory of {run.directory} as well."
+                raise RunError(what, str(path), "Name one of them.")
+            found[run] = path
+    return found
 
 
 def _ready(translator: Translator) -> Translator:
