@@ -32,6 +32,8 @@ TEMPERATURES = tuple(2.0 ** (power / 2) for power in range(-10, 7))
 """Temperatures that are tried, in units of the memory's mean distance between neighbours."""
 ROUNDS = 60
 """Steps of expectation maximisation, by which lambda is found."""
+NEARLY = 0.01
+"""Nats a piece: so much less likely is nearly as well."""
 BATCH = 2048
 """Most target positions that are read together."""
 HELD_OUT = 5
@@ -155,8 +157,8 @@ def _read(
 
 
 def choose(read: Read, unit: float) -> Choice:
-    """The likeliest weights of all that are tried; T in multiples of ``unit``. Of equally likely ones those that ask for
-    the fewest neighbours."""
+    """The likeliest weights of all that are tried; T in multiples of ``unit``. Where fewer neighbours, which are found sooner,
+    do nearly as well, those."""
     tried = []
     for count in [count for count in COUNTS if count <= read.values_TK.shape[1]] or [read.values_TK.shape[1]]:
         some = read.nearest(count)
@@ -166,7 +168,9 @@ def choose(read: Read, unit: float) -> Choice:
             mix = likeliest_mix(read.log_prob_T.exp(), given_T)
             weights = Weights(neighbours=count, temperature=factor * unit, mix=mix)
             tried.append(Choice(weights, float(some.loss(Fixed(weights)))))
-    return min(tried, key=lambda choice: (choice.loss, choice.weights.neighbours))
+    best = min(choice.loss for choice in tried)
+    good = [choice for choice in tried if choice.loss <= best + NEARLY]
+    return min(good, key=lambda choice: (choice.weights.neighbours, choice.loss))
 
 
 def likeliest_mix(model_T: Tensor, memory_T: Tensor) -> float:
