@@ -54,7 +54,14 @@ def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
         assert re.search(rf"\b{name}\b", overview)
     for words in ([name] for name in names):
         assert "Example" in terminal.ok(*words, "--help").out, words
-    for words in (["config", "show"], ["config", "check"], ["memory", "build"], ["memory", "add"], ["memory", "tune"]):
+    for words in (
+        ["config", "show"],
+        ["config", "check"],
+        ["memory", "build"],
+        ["memory", "add"],
+        ["memory", "tune"],
+        ["memory", "index"],
+    ):
         assert "Example" in terminal.ok(*words, "--help").out, words
 
 

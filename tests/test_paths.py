@@ -35,6 +35,7 @@ NEEDED: dict[str, list[str]] = {
     "build": ["--output", "o"],
     "add": ["m"],
     "tune": ["m"],
+    "index": ["m"],
 }
 """What a command does not run without, by its name."""
 WORDS = {

@@ -146,6 +146,36 @@ def tune(
     _tell(record, adaptive)
 
 
+@app.command(cls=Command)
+@with_paths_expanded
+def index(
+    memory: MemoryFolder,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it instead: look through the whole memory.")] = False,
+    threads: options.Threads = None,
+) -> None:
+    """Make an index by faiss (`pip install faiss-cpu`), which finds neighbours sooner in a large memory, but not quite all.
+
+    Example:
+
+        seq2seq memory index memories/p
+    """
+    quick.load_torch()
+    from seq2seq_cli import console
+    from seq2seq_cli.device import set_threads
+    from seq2seq_cli.neighbours.index import lists_for, make_index, remove_index
+    from seq2seq_cli.neighbours.store import Store
+
+    set_threads(threads)
+    store = Store.open(memory)
+    if remove:
+        remove_index(store)
+        console.notice(f"{memory}: no index; searches look through all of it.")
+        return
+    with console.stages() as report:
+        make_index(store, report)
+    console.notice(f"{memory}: {len(store):,} entries in {lists_for(len(store)):,} lists.")
+
+
 def _tell(record: Record, adaptive: bool) -> None:
     from seq2seq_cli import console
     from seq2seq_cli.wording import counted

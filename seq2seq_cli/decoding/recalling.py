@@ -15,6 +15,7 @@ from seq2seq_cli.data.text import sha256
 from seq2seq_cli.decoding.hypothesis import Example, Origin
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.forced import Forced
+from seq2seq_cli.neighbours.index import IndexSearch
 from seq2seq_cli.neighbours.layout import Record, Weights
 from seq2seq_cli.neighbours.readout import Neighbours, Recall
 from seq2seq_cli.neighbours.search import ExactSearch, Search
@@ -61,7 +62,8 @@ class OpenMemory:
     def __str__(self) -> str:
         texts = counted(self.store.record.sentences, "sentence")
         tuned = "" if self.store.record.tuned else "; not tuned on dev (`seq2seq memory tune`)"
-        return f"{len(self.store):,} entries of {texts}, {self.recall.weighing}{tuned}"
+        by_index = ", found by an index" if self.store.record.index else ""
+        return f"{len(self.store):,} entries of {texts}{by_index}, {self.recall.weighing}{tuned}"
 
     @property
     def digest(self) -> str:
@@ -125,7 +127,7 @@ def open_memory(run: Run, directory: Path, device: torch.device, given: Given = 
     of this run; DamagedError where it is damaged."""
     store = Store.open(directory)
     require_same(store.record, run, directory)
-    search = ExactSearch(store, device)
+    search = IndexSearch(store, device) if store.record.index else ExactSearch(store, device)
     return OpenMemory(store, Recall(search, torch.from_numpy(store.values).to(device), weighing(store, search, given)))
 
 

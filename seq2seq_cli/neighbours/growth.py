@@ -167,7 +167,7 @@ class Growth:
         keys = self.arrays.keys.open(record.entries)
         step = write_codes(self.files, keys, lambda done, total: report(INDEXING, done, total))
         # What was chosen for another text may not suit this one, and says so no longer.
-        record = record.model_copy(update={"step": step, "weights": None, "tuned": None})
+        record = record.model_copy(update={"step": step, "weights": None, "tuned": None, "index": None})
         write_record(self.files, record)
         self.files.growing.unlink(missing_ok=True)
         for path in (*self.files.made(self.added.base.entries), self.files.adaptive):

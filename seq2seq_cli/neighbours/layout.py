@@ -87,6 +87,8 @@ class Record(Part):
     """What a unit of the codes is worth: see `codes`."""
     weights: Weights | None = None
     tuned: Tuned | None = None
+    index: Digest | None = None
+    """Of the file of an index, where one was made."""
 
     @property
     def entries(self) -> int:

@@ -97,13 +97,7 @@ class ExactSearch:
         member_J = torch.arange(GROUP, device=rows_NR.device)
         entries_NQJ = self.first_G[groups_NQ][..., None] + self.stride_G[groups_NQ][..., None] * member_J
         outside_NC = (entries_NQJ >= self.end_G[groups_NQ][..., None]).flatten(1)
-        entries_NC = entries_NQJ.flatten(1).clamp(max=len(self.keys_MR) - 1)
-        keys_NCR = self.keys_MR.index_select(0, entries_NC.flatten()).view(*entries_NC.shape, -1).float()
-        distances_NC = keys_NCR.sub_(rows_NR[:, None]).square_().sum(-1)
-        # What is no number is no neighbour.
-        distances_NC = distances_NC.masked_fill(outside_NC, torch.inf).nan_to_num_(torch.inf, torch.inf)
-        distances_NK, at_NK = distances_NC.topk(count, 1, largest=False)
-        return Nearest(entries_NC.gather(1, at_NK), distances_NK)
+        return exactly(self.keys_MR, rows_NR, entries_NQJ.flatten(1), outside_NC, count)
 
     def _coded_peaks(self, rows_NR: Tensor) -> Tensor:
         scaled_NR = ((rows_NR - self.centre_R) / self.step).nan_to_num_().round_()
@@ -132,6 +126,17 @@ class ExactSearch:
 
     def _parts(self) -> Iterator[Tensor]:
         return (self.keys_MR[block.start : block.end] for block in self.blocks)
+
+
+def exactly(keys_MR: Tensor, rows_NR: Tensor, entries_NC: Tensor, outside_NC: Tensor, count: int) -> Nearest:
+    """The nearest of C entries of each query, which are none where they are ``outside``, by their distances in float32."""
+    entries_NC = entries_NC.clamp(0, len(keys_MR) - 1)
+    keys_NCR = keys_MR.index_select(0, entries_NC.flatten()).view(*entries_NC.shape, -1).float()
+    distances_NC = keys_NCR.sub_(rows_NR[:, None]).square_().sum(-1)
+    # What is no number is no neighbour.
+    distances_NC = distances_NC.masked_fill(outside_NC, torch.inf).nan_to_num_(torch.inf, torch.inf)
+    distances_NK, at_NK = distances_NC.topk(count, 1, largest=False)
+    return Nearest(entries_NC.gather(1, at_NK), distances_NK)
 
 
 def _centred(keys_MR: Tensor, centre_R: Tensor) -> Tensor:
