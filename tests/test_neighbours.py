@@ -98,7 +98,7 @@ def test_codes_by_hand(tmp_path: Path) -> None:
     assert store.record.step == pytest.approx(2 / 127)
     assert store.codes.tolist() == [[-127, 0], [127, 0]]
     assert store.norms.tolist() == [8065, 8065]  # 127 x 127 / 2 and a half
-    assert coded(torch.tensor([[9.0, math.nan]]).numpy(), store.centre, 1.0).tolist() == [[7, 0]]
+    assert coded(torch.tensor([[9.0, math.nan]]), torch.from_numpy(store.centre), 1.0).tolist() == [[7, 0]]
 
 
 # What neighbours add.

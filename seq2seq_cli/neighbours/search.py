@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seq2seq_cli.model import products
 from seq2seq_cli.model.products import linear, room
-from seq2seq_cli.neighbours.codes import LARGEST
+from seq2seq_cli.neighbours.codes import coded
 from seq2seq_cli.neighbours.store import Store
 
 GROUP = 16
@@ -100,9 +100,8 @@ class ExactSearch:
         return exactly(self.keys_MR, rows_NR, entries_NQJ.flatten(1), outside_NC, count)
 
     def _coded_peaks(self, rows_NR: Tensor) -> Tensor:
-        scaled_NR = ((rows_NR - self.centre_R) / self.step).nan_to_num_().round_()
         queries_NR = torch.zeros(room(len(rows_NR)), rows_NR.shape[1], dtype=torch.int8)
-        queries_NR[: len(rows_NR)] = scaled_NR.clamp_(-LARGEST, LARGEST)
+        queries_NR[: len(rows_NR)] = coded(rows_NR, self.centre_R, self.step)
         peaks_NG = torch.empty(len(rows_NR), len(self.first_G), dtype=torch.int32)
         begin = 0
         for block in self.blocks:
