@@ -50,11 +50,18 @@ def test_every_command_has_help_with_an_example(terminal: Terminal) -> None:
     }
     assert set(names) == known
     overview = terminal.ok("--help").out
-    for name in [*names, "config"]:
+    for name in [*names, "config", "memory"]:
         assert re.search(rf"\b{name}\b", overview)
     for words in ([name] for name in names):
         assert "Example" in terminal.ok(*words, "--help").out, words
-    for words in (["config", "show"], ["config", "check"]):
+    for words in (
+        ["config", "show"],
+        ["config", "check"],
+        ["memory", "build"],
+        ["memory", "add"],
+        ["memory", "tune"],
+        ["memory", "index"],
+    ):
         assert "Example" in terminal.ok(*words, "--help").out, words
 
 

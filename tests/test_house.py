@@ -20,6 +20,7 @@ FLOORS = (
     ("inputs", "siblings"),
     ("device",),
     ("data", "model"),
+    ("neighbours",),
     ("contract", "decoding"),
     ("evaluation",),
     ("export", "report"),

@@ -17,6 +17,7 @@ from seq2seq_cli import Translator
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.cli.arguments import TEXT_OPTIONS, Command, gathered
 from seq2seq_cli.cli.config import app as config_app
+from seq2seq_cli.cli.memory import app as memory_app
 from seq2seq_cli.data.cache import cache_root
 from seq2seq_cli.errors import UserError
 from seq2seq_cli.files import expanded
@@ -31,12 +32,16 @@ NEEDED: dict[str, list[str]] = {
     "plot": ["a sentence"],
     "check": ["c"],
     "export": ["--run", "r", "--format", "onnx", "--output", "o"],
+    "build": ["--output", "o"],
+    "add": ["m"],
+    "tune": ["m"],
+    "index": ["m"],
 }
 """What a command does not run without, by its name."""
 WORDS = {
     "attention", "corpus", "src", "tgt", "overrides", "objective", "device", "precision", "attentions", "significance",
     "symmetrize", "sentence", "target", "host", "kind", "version", "tokenizer", "references",
-    "encoder", "decoder", "models", "form",
+    "encoder", "decoder", "models", "form", "keys",
 }  # fmt: skip
 """Parameters that are words and no paths."""
 PLACES: dict[str, list[str]] = {
@@ -52,7 +57,7 @@ PLACES: dict[str, list[str]] = {
 
 
 def commands() -> Iterator[tuple[list[str], Callable[..., None]]]:
-    for words, typer_app in (([], app), (["config"], config_app)):
+    for words, typer_app in (([], app), (["config"], config_app), (["memory"], memory_app)):
         for command in typer_app.registered_commands:
             assert command.cls is Command
             assert command.callback is not None
@@ -112,6 +117,8 @@ def test_a_user_that_there_is_not_is_the_users_to_mend(
         return
     elif words[-1] in ("eval", "report"):  # the runs are looked for only after the files of the test text
         said = terminal.refused(*words, *PLACES[name])
+    elif words[0] == "memory":
+        said = terminal.refused(*words, PLACES[name][PLACES[name].index(NOBODY) - 1], NOBODY, *NEEDED[words[-1]])
     else:
         said = terminal.refused(*words, *PLACES[name], *NEEDED.get(words[-1], []))
     assert f"{NOBODY}: there is no home directory for ~no-such-user-here" in said

@@ -238,7 +238,8 @@ json_values = st.recursive(
 near_misses = st.fixed_dictionaries(
     {"sentences": st.lists(st.text(st.characters(codec=None), max_size=20), max_size=3) | json_values},
     optional={
-        name: json_values | st.integers(1, 3) for name in ("nbest", "beam", "alignment", "layers", "runs", "other")
+        name: json_values | st.integers(1, 3)
+        for name in ("nbest", "beam", "alignment", "layers", "examples", "runs", "other")
     },
 )
 
@@ -297,6 +298,7 @@ def test_what_is_served_is_described(shared: Running) -> None:
         "precision": "fp32",
         "trained_on": 100,
         "layers": one_layer,
+        "memory": None,
     }
     assert told["runs"] == [
         {"name": "one", "src": "xx", "tgt": "yy", "beam": 3} | expected,
@@ -311,7 +313,7 @@ def test_the_description_is_complete(shared: Running) -> None:
     operation = described["paths"]["/translate"]["post"]
     assert set(operation["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
     question = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment", "layers"}
+    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment", "layers", "examples"}
     assert question["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     schemas = described["components"]["schemas"]
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(described)):

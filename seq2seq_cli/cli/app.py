@@ -20,6 +20,7 @@ from seq2seq_cli.cli.compare import compare
 from seq2seq_cli.cli.config import app as config_app
 from seq2seq_cli.cli.evaluate import evaluate
 from seq2seq_cli.cli.export import export
+from seq2seq_cli.cli.memory import app as memory_app
 from seq2seq_cli.cli.plot import plot
 from seq2seq_cli.cli.prepare import prepare
 from seq2seq_cli.cli.relay import relay_warnings
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name, cls=Command)(with_paths_expanded(with_blocks(command)))
+app.add_typer(memory_app, name="memory")
 app.add_typer(config_app, name="config")
 
 

@@ -18,6 +18,17 @@ def refuse(wrong: bool, given: dict[str, object], why: str) -> None:
             raise ConfigError(f"{option} {why}.", "command line")
 
 
+def is_json(form: str, shown: Mapping[str, bool]) -> bool:
+    """Whether the ``form`` of an output is json, not text. Raises ConfigError where it is neither, and for options of what is
+    ``shown`` in a line of text."""
+    from seq2seq_cli.errors import ConfigError
+
+    if form not in ("text", "json"):
+        raise ConfigError(f'"{form}" is unknown.', "--format", "Known: text, json.")
+    refuse(form == "json", {name: given or None for name, given in shown.items()}, "is not for json, which has it")
+    return form == "json"
+
+
 def check_paths(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None]) -> None:
     """Check paths before hours of work, and before an output is opened, which empties it.
 

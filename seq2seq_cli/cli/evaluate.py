@@ -26,6 +26,7 @@ def evaluate(
             rich_help_panel="Results",
         ),
     ] = False,
+    recall: options.Memories,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -72,7 +73,8 @@ def evaluate(
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
     files.check(asked.test)
     checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
-    terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
+    one_source = by_length or plot is not None or sentences is not None
+    terms = recall.within(asked.terms(len(runs or []) + len(recall.memory or ()), one_source))
     terms = replace(terms, glossary=None if glossary is None else Glossary.read(glossary), calibrate=calibrate)
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
@@ -89,9 +91,9 @@ def evaluate(
         console.notice(line)
     for evaluation in comparison.evaluations:
         if evaluation.obeyed is not None:
-            console.notice(f"{evaluation.run.directory}: {evaluation.obeyed}")
+            console.notice(f"{evaluation.label}: {evaluation.obeyed}")
         if evaluation.calibration_error is not None:
-            console.notice(f"{evaluation.run.directory}: confidence: {evaluation.calibration_error}")
+            console.notice(f"{evaluation.label}: confidence: {evaluation.calibration_error}")
         for line in evaluation.attention_lines:
             console.notice(line)
     for run in opened:

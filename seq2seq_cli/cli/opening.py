@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seq2seq_cli.cli.options import OneMemory
     from seq2seq_cli.config.sections import DecodingConfig
     from seq2seq_cli.config.whole import Config
     from seq2seq_cli.decoding.translator import Translator
@@ -54,6 +55,21 @@ def with_glossary(translator: Translator, glossary: Path | None) -> Translator:
     for remark in obeying.glossary_remarks:
         console.warn(remark)
     return obeying
+
+
+def remembering(translator: Translator, run: Run, asked: OneMemory) -> Translator:
+    """The same with the memory that was named, if one was. Raises RunError where that is none of this run."""
+    from seq2seq_cli import console
+    from seq2seq_cli.decoding.recalling import open_memory
+    from seq2seq_cli.ranks import first_of_its_job
+
+    given = asked.given(asked.memory)
+    if asked.memory is None:
+        return translator
+    opened = open_memory(run, asked.memory, translator.device, given)
+    if first_of_its_job():
+        console.notice(f"memory {asked.memory}: {opened}")
+    return translator.remembering(opened)
 
 
 def decoding_settings(config: Config, **given: int | float | None) -> DecodingConfig:

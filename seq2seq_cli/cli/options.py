@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 from seq2seq_cli.cli import checks
 
 if TYPE_CHECKING:
+    from seq2seq_cli.decoding.recalling import Given
     from seq2seq_cli.evaluation.systems import Terms
 
 
@@ -251,6 +252,57 @@ class Training:
     def flags(self) -> dict[str, object]:
         """As settings."""
         return {f"training.{name}": value for name, value in asdict(self).items()}
+
+
+_MEMORY = "A memory of examples, made by `seq2seq memory build`"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The options for how the neighbours of a memory are weighed; None: as the memory says."""
+
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Nearest examples that are mixed in at each step.", rich_help_panel="Memory"
+        ),
+    ] = None
+    memory_temperature: Annotated[
+        float | None,
+        typer.Option(min=1e-6, max=1e12, help="T in softmax(-distance / T).", rich_help_panel="Memory"),
+    ] = None
+    mix: Annotated[
+        float | None,
+        typer.Option("--lambda", min=0, max=1, help="Their share of the probability.", rich_help_panel="Memory"),
+    ] = None
+
+    def given(self, memory: object) -> Given:
+        """These. Raises ConfigError where there is no ``memory`` that they could be of."""
+        from seq2seq_cli.decoding.recalling import Given
+
+        named = {"--neighbours": self.neighbours, "--memory-temperature": self.memory_temperature, "--lambda": self.mix}
+        checks.refuse(not memory, named, "needs --memory")
+        return Given(self.neighbours, self.memory_temperature, self.mix)
+
+
+@dataclass(frozen=True)
+class OneMemory(Neighbours):
+    """The same, and the memory."""
+
+    memory: Annotated[Path | None, typer.Option(metavar="FOLDER", help=f"{_MEMORY}.", rich_help_panel="Memory")] = None
+
+
+@dataclass(frozen=True)
+class Memories(Neighbours):
+    """The same for several runs: each memory is for those that it was made with."""
+
+    memory: Annotated[
+        list[Path] | None, typer.Option(metavar="FOLDER", help=f"{_MEMORY}; repeatable.", rich_help_panel="Memory")
+    ] = None
+
+    def within(self, terms: Terms) -> Terms:
+        """The terms of a comparison that these memories take part in."""
+        return replace(terms, memories=self.memory or (), given=self.given(self.memory))
 
 
 @dataclass(frozen=True)

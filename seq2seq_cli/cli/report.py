@@ -20,6 +20,7 @@ def report(
     ] = options.SENTENCES,
     *,
     asked: options.ComparisonOptions,
+    recall: options.Memories,
 ) -> None:
     """Compare runs in one page: scores, charts, attention, and sentences to look into.
 
@@ -43,7 +44,7 @@ def report(
 
     checks.check_paths(files_of(asked.test or []), {"--output": output})
     checks.refuse(str(output) == "-", {"--output": output}, "is a file; a page is not for standard output")
-    terms = asked.terms(len(runs or []), one_source=True)
+    terms = recall.within(asked.terms(len(runs or []) + len(recall.memory or ()), one_source=True))
     set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []

@@ -33,6 +33,8 @@ def serve(
     device: options.Device = "auto",
     precision: options.SearchPrecision = "auto",
     threads: options.Threads = None,
+    *,
+    recall: options.Memories,
 ) -> None:
     """Serve a page that translates and shows where the model looked, several runs side by side; for programs,
     POST /translate (described by /openapi.json).
@@ -47,6 +49,7 @@ def serve(
 
         curl http://127.0.0.1:8000/translate -H 'Content-Type: application/json' -d '{"sentences": ["Guten Tag!"]}'
     """
+    given = recall.given(recall.memory)
     _require_web()
     quick.load_torch()
     from seq2seq_cli import console
@@ -62,8 +65,9 @@ def serve(
     # First of all, so that a port in use is known before models are loaded.
     with server.open_socket(host, port) as listening:
         set_threads(threads)
+        named = [*(runs or ()), *(more_runs or ())]
         terms = None if glossary is None else Glossary.read(glossary)
-        served = load_runs([*(runs or ()), *(more_runs or ())], device, precision, terms)
+        served = load_runs(named, device, precision, recall.memory or (), given, terms)
         worker = Worker({each.name: each.translator for each in served})
         try:
             only_local = server.is_loopback(listening)
@@ -98,4 +102,6 @@ def _announce(served: Sequence[Served], listening: socket.socket) -> None:
         )
         for remark in translator.glossary_remarks:
             console.warn(f"{each.name}: {remark}")
+        if each.memory is not None:
+            console.notice(f"{each.name}, memory {each.memory}")
     console.notice(f"{url_of(listening)} (Ctrl-C ends it)")

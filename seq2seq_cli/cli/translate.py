@@ -73,9 +73,19 @@ def translate(
         int | None,
         typer.Option(callback=options.setting("training.seed"), help="With --sample.", rich_help_panel="Search"),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="text|json",
+            help="json: an object a line, with pieces and scores, and of a memory the examples of each piece.",
+        ),
+    ] = "text",
     device: options.Device = "auto",
     precision: options.SearchPrecision = "auto",
     threads: options.Threads = None,
+    *,
+    recall: options.OneMemory,
 ) -> None:
     """Translate a file, or standard input line by line. An empty line gives an empty line.
 
@@ -95,6 +105,7 @@ def translate(
     checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     checks.refuse(sample, {"--glossary": glossary}, "is not for --sample: terms are searched for, not drawn")
+    structured = checks.is_json(form, {"--pieces": pieces, "--scores": scores})
     checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     opened = opening.chosen_run(run)
     quick.load_torch()
@@ -105,7 +116,8 @@ def translate(
     from seq2seq_cli.errors import ConfigError
 
     set_threads(threads)
-    translator = opening.with_glossary(Translator.load(opened.directory, device, precision), glossary)
+    translator = Translator.load(opened.directory, device, precision)
+    translator = opening.with_glossary(opening.remembering(translator, opened, recall), glossary)
     best = nbest or 1
     decoding = opening.decoding_settings(
         translator.config,
@@ -125,9 +137,18 @@ def translate(
     drawing: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     sampling = Sampling(**drawing) if sample else None
     translator.get_ready(decoding)
-    obeyed = None if translator.glossary is None else translator.glossary.digest
-    calibration = translator.calibration if confidence else None
-    wanted = Wanted(decoding, sampling, best, scores or best > 1, pieces, replace_unk, obeyed, calibration)
+    wanted = Wanted(
+        decoding,
+        sampling,
+        best,
+        numbered=(scores or best > 1) and not structured,
+        pieces=pieces,
+        replace_unknown=replace_unk,
+        glossary=None if translator.glossary is None else translator.glossary.digest,
+        calibration=translator.calibration if confidence else None,
+        structured=structured,
+        memory="" if translator.memory is None else translator.memory.digest,
+    )
     _translate(translator, wanted, Ends.named(source, output), opened, resume)
 
 

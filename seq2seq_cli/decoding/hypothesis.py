@@ -74,13 +74,42 @@ class Attentions(EachRole[tuple[LayerAttention, ...]]):
 
 
 @dataclass(frozen=True)
+class Example:
+    """A sentence pair of a memory, the ``pieces`` of its target (``</s>`` the last), and the number of the one that came next
+    where the model had nearly the same in mind: at the squared ``distance``. ``weight``: what it adds to the probability of
+    that piece."""
+
+    source: str
+    target: str
+    pieces: tuple[str, ...]
+    position: int
+    weight: float
+    distance: float
+
+    @property
+    def piece(self) -> str:
+        """The piece that came next."""
+        return self.pieces[self.position]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a piece of a translation came from: the ``share`` of its probability that a memory gave, and the nearest examples
+    there, those of this piece first, the heaviest first."""
+
+    share: float
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One translation.
 
     ``log_prob`` is the natural log-probability of its pieces and ``</s>``; ``score`` is log_prob / length^alpha,
     what the search ranks by. ``alignment`` is None for a model without attention. ``attentions``: what every layer and
     head looked at, where that was asked for; ``alignment`` is the mean of one of the decoder's layers. ``confidence``: how sure
-    it is, where that was asked for.
+    it is, where that was asked for. ``origins``: where each piece came from, ``</s>`` included, where there is a memory and that
+    was asked for.
     """
 
     text: str
@@ -90,6 +119,7 @@ class Hypothesis:
     alignment: Alignment | None
     attentions: Attentions | None = None
     confidence: Confidence | None = None
+    origins: tuple[Origin, ...] | None = None
 
     @property
     def shown_score(self) -> str:

@@ -13,7 +13,8 @@ class Details:
 
     The ``best`` so many are returned (None: all), always with pieces and scores, and with ``text`` ("" where it is not
     wanted) and ``alignment`` (None where it is not wanted). ``attentions``: also where every layer and head looked.
-    ``confidence``: also how sure they are, which a run must have been calibrated for.
+    ``confidence``: also how sure they are, which a run must have been calibrated for. ``origins``: also from which examples of
+    a memory each piece came, where there is one.
     ``replace_unknown``: each ``<unk>`` in a text becomes the source word that it attended to most.
     """
 
@@ -22,6 +23,7 @@ class Details:
     alignment: bool = True
     attentions: bool = False
     confidence: bool = False
+    origins: bool = False
     replace_unknown: bool = False
 
 

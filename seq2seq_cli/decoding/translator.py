@@ -24,10 +24,11 @@ from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
 from seq2seq_cli.decoding.confidence import Calibration, Confidence, calibration_of
-from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
+from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention, Origin
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.obligations import Obligations, width_of
 from seq2seq_cli.decoding.posterior import posterior_weights
+from seq2seq_cli.decoding.recalling import OpenMemory
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
 from seq2seq_cli.decoding.sharing import Check, compute_all
@@ -43,6 +44,7 @@ from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import SHOWN
 from seq2seq_cli.model.weights import load_best
+from seq2seq_cli.neighbours.readout import RecallingReadout
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
 
@@ -107,6 +109,8 @@ class Translator:
     """Where it comes from. A translator that comes from no run searches without a shortlist, whatever the settings say."""
     glossary: TermPieces | None = None
     """The terms that its translations obey."""
+    memory: OpenMemory | None = None
+    """Whose neighbours take part in its probabilities: see `remembering`."""
 
     @classmethod
     def load(cls, run: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Translator:
@@ -137,6 +141,12 @@ class Translator:
     def glossary_remarks(self) -> list[str]:
         """What is to be said of terms that cannot be written."""
         return [] if self.glossary is None else self.glossary.remarks()
+
+    def remembering(self, memory: OpenMemory) -> Translator:
+        """The same, with probabilities in which the neighbours of a memory take part: in searches and scores alike. The memory
+        must be of this model (`recalling.open_memory` sees to that)."""
+        readout = RecallingReadout(self.model.readout, memory.recall)
+        return replace(self, model=self.model.read_out_by(readout), memory=memory)
 
     @cached_property
     def _run(self) -> Pass:
@@ -224,6 +234,12 @@ class Translator:
             results[i], looked = looked[: len(results[i])], looked[len(results[i]) :]
         for i, rated in self._rated(sentences, results).items():
             results[i] = rated
+        remembered = [i for i in places if sentences[i].details.origins and self.memory is not None]
+        told = self.with_origins(
+            [sentences[i] for i in remembered for _ in results[i]], [one for i in remembered for one in results[i]]
+        )
+        for i in remembered:
+            results[i], told = told[: len(results[i])], told[len(results[i]) :]
         return results
 
     def _rated(
@@ -281,10 +297,7 @@ class Translator:
         Unless ``within``, without self-attention."""
         if not hypotheses:
             return []
-        pairs = [
-            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
-            for sentence, one in zip(sentences, hypotheses, strict=True)
-        ]
+        pairs = self._pairs(sentences, hypotheses)
         run = self._run.inwards() if within else self._run
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
@@ -303,11 +316,42 @@ class Translator:
                 looked.append(replace(hypotheses[i], attentions=attentions))
             return looked
 
-        cut = square_batches(
+        found = compute_all(compute, self._read_together(pairs), self._cores, lambda _: None)
+        return [found[i] for i in range(len(pairs))]
+
+    def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
+        hypothesis of a sentence without pieces has none."""
+        pairs = self._pairs(sentences, hypotheses)
+
+        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
+            check()
+            told = self._origins([pairs[i] for i in batch])
+            return [replace(hypotheses[i], origins=origins) for i, origins in zip(batch, told, strict=True)]
+
+        found = compute_all(compute, self._read_together(pairs), self._cores, lambda _: None)
+        return [found[i] for i in range(len(pairs))]
+
+    @torch.inference_mode()
+    def _origins(self, pairs: list[_Pair]) -> list[tuple[Origin, ...]]:
+        assert self.memory is not None
+        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        target = target_of([pair.target for pair in pairs]).to(self.device)
+        with self.precision.autocast(self.device):
+            forced = self.model.forced(target, self.model.start(inputs, self._run), self._run)
+            return self.memory.origins(forced, self.subwords.tgt)
+
+    def _pairs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[_Pair]:
+        return [
+            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
+            for sentence, one in zip(sentences, hypotheses, strict=True)
+        ]
+
+    def _read_together(self, pairs: Sequence[_Pair]) -> list[list[int]]:
+        """The numbers of the pairs that are read at once, with the weights of all layers and heads in memory."""
+        return square_batches(
             [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights())
         )
-        found = compute_all(compute, cut, self._cores, lambda _: None)
-        return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
     def _layer_looks(self, pairs: list[_Pair], run: Pass) -> tuple[LayerLooks, list[int]]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.data.subword import END
 from seq2seq_cli.decoding.confidence import Calibration, Confidence
-from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.hypothesis import Hypothesis, Origin
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.translator import Sampling
+
+DIGITS = 4
+"""Decimals of a weight or a distance."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """The ``best`` so many translations of each line, found with the settings ``decoding`` or drawn by ``sampling``.
     Each is an output line: text or ``pieces``, and before it, if ``numbered``, the number of the input line and the
-    score. ``replace_unknown`` as in ``Details``. ``glossary``: the digest of the one that they obey.
+    score. ``replace_unknown`` as in ``Details``. ``glossary``: the digest of the one that they obey. ``structured``: a JSON object
+    instead, with all of a line's translations. ``memory``: which one takes part, and how, if one does.
     With a ``calibration``, the confidence stands before the translation, and a tab between them."""
 
     decoding: DecodingConfig
@@ -27,6 +33,8 @@ class Wanted:
     replace_unknown: bool = False
     glossary: str | None = None
     calibration: Calibration | None = None
+    structured: bool = False
+    memory: str = ""
 
     @property
     def details(self) -> Details:
@@ -37,10 +45,14 @@ class Wanted:
             alignment=False,
             replace_unknown=self.replace_unknown,
             confidence=self.calibration is not None,
+            origins=self.structured,
         )
 
     def written(self, number: int, hypotheses: Sequence[Hypothesis]) -> str:
         """The output lines of the input line with this ``number``, from 1."""
+        if self.structured:
+            told = {"line": number, "translations": [translation_json(hypothesis) for hypothesis in hypotheses]}
+            return f"{json.dumps(told, ensure_ascii=False)}\n"
         return "".join(f"{self._line(number, hypothesis)}\n" for hypothesis in hypotheses)
 
     def _line(self, number: int, hypothesis: Hypothesis) -> str:
@@ -59,11 +71,45 @@ class Wanted:
         added: dict[str, object] = {} if self.glossary is None else {"glossary": self.glossary}
         if self.calibration is not None:
             added |= {"confidence": asdict(self.calibration)}
-        return added | {
-            "decoding": self.decoding.model_dump(exclude=without),
-            "drawing": None if self.sampling is None else asdict(self.sampling),
-            "shown": self.best,
-            "numbered": self.numbered,
-            "pieces": self.pieces,
-            "replace_unk": self.replace_unknown,
+        later = {"structured": self.structured, "memory": self.memory}
+        return (
+            added
+            | {name: value for name, value in later.items() if value}
+            | {
+                "decoding": self.decoding.model_dump(exclude=without),
+                "drawing": None if self.sampling is None else asdict(self.sampling),
+                "shown": self.best,
+                "numbered": self.numbered,
+                "pieces": self.pieces,
+                "replace_unk": self.replace_unknown,
+            }
+        )
+
+
+def translation_json(hypothesis: Hypothesis) -> dict[str, object]:
+    """A translation with its pieces and scores; and where each piece came from, ``</s>`` included, if that is known."""
+    told: dict[str, object] = {
+        "text": hypothesis.text,
+        "score": hypothesis.score,
+        "log_prob": hypothesis.log_prob,
+        "pieces": list(hypothesis.pieces),
+    }
+    if hypothesis.origins is None:
+        return told
+    pieces = (*hypothesis.pieces, END)
+    return told | {"origins": [_origin(piece, one) for piece, one in zip(pieces, hypothesis.origins, strict=True)]}
+
+
+def _origin(piece: str, origin: Origin) -> dict[str, object]:
+    examples = [
+        {
+            "weight": round(example.weight, DIGITS),
+            "distance": round(example.distance, DIGITS),
+            "piece": example.piece,
+            "position": example.position,
+            "source": example.source,
+            "target": example.target,
         }
+        for example in origin.examples
+    ]
+    return {"piece": piece, "memory": round(origin.share, DIGITS), "examples": examples}

@@ -47,7 +47,7 @@ def by_sentence(comparison: Comparison) -> SentenceBySentence:
     columns, signatures = [], []
     for evaluation in comparison.evaluations:
         scores = sentence_scores(evaluation.hypotheses, lines.references, evaluation.tokenizer.name)
-        run = str(evaluation.run.directory)
+        run = evaluation.label
         rows = zip(scores.bleu, scores.chrf, evaluation.hypotheses, strict=True)
         columns.append([ComparedTranslation(run, *row) for row in rows])
         signatures = scores.signatures

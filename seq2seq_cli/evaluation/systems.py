@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq_cli.config.loading import decoding_with, load
@@ -22,6 +23,7 @@ from seq2seq_cli.decoding.attentions import AttentionLayers
 from seq2seq_cli.decoding.confidence import CalibrationError
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, is_of, open_memory, require_same
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.by_layer import diagnose_layers
@@ -41,11 +43,26 @@ from seq2seq_cli.evaluation.testset import FoundTests, with_test
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.kinds.attentions import find
+from seq2seq_cli.neighbours.layout import MemoryFiles, read_record
 from seq2seq_cli.runs import Run, write_json, write_text
 from seq2seq_cli.wording import counted, short_names, without_folders
 
 Keep = Callable[[Sequence[str]], Sequence[int]]
 """Given the source text, returns the rows whose hypotheses are to be kept in full."""
+
+
+class UsedMemory(NamedTuple):
+    """A memory that takes part in translations: what it is called, its digest, what it holds and how neighbours are weighed."""
+
+    name: str
+    digest: str
+    told: str
+
+    @classmethod
+    def of(cls, translator: Translator) -> UsedMemory | None:
+        """That of a translator, if it has one."""
+        memory = translator.memory
+        return None if memory is None else cls(memory.store.name, memory.digest, str(memory))
 
 
 @dataclass(frozen=True)
@@ -55,8 +72,9 @@ class Evaluation:
     ``decoding_seconds``: time for search and detokenisation, with the model already loaded. ``too_long``: how many
     lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
     such as alignments, of all layers and heads where there are several. ``layers``: the diagnostics of each layer of a
-    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are. ``obeyed``: how many
-    terms of a glossary, where there is one. ``calibration_error``: of the confidence, where the run has just been calibrated.
+    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are. ``memory``: the one
+    that takes part, if one does. ``obeyed``: how many terms of a glossary, where there is one. ``calibration_error``: of the
+    confidence, where the run has just been calibrated.
     """
 
     run: Run
@@ -80,6 +98,12 @@ class Evaluation:
     attention_layers: AttentionLayers | None = None
     obeyed: Obeyed | None = None
     calibration_error: CalibrationError | None = None
+    memory: UsedMemory | None = None
+
+    @property
+    def label(self) -> str:
+        """The directory of its run, and the memory's name behind it, if there is one."""
+        return str(self.run.directory) if self.memory is None else f"{self.run.directory} + {self.memory.name}"
 
     @property
     def attends(self) -> bool:
@@ -105,6 +129,8 @@ class Evaluation:
                 words.append(f"{name} length {pieces}")
         if decoding.shortlist:
             words.append(f"shortlist {decoding.shortlist}")
+        if self.memory is not None:
+            words.append(f"memory {self.memory.name} ({self.memory.told})")
         return ", ".join([*words, self.precision])
 
     @property
@@ -121,7 +147,7 @@ class Evaluation:
         if not self.layers:
             return [] if self.diagnostics is None else [f"{self.run.directory}: {self.diagnostics}"]
         return [
-            f"{self.run.directory}, layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
+            f"{self.label}, layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
             for number, found in enumerate(self.layers, start=1)
         ]
 
@@ -143,6 +169,8 @@ class Evaluation:
                 | {"diagnostics": None if found is None else found.to_json()}
                 for number, found in enumerate(self.layers, start=1)
             ]
+        if self.memory is not None:
+            record["memory"] = self.memory._asdict()
         return record | {
             "sentences": len(self.hypotheses),
             "parameters": self.parameters,
@@ -192,11 +220,12 @@ def evaluate_run(
     found, too_long = best_of_each(translator, test.src, settings, watch)
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
+    memory = UsedMemory.of(translator)
     digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.further)).encode()).hexdigest()
     evaluation = Evaluation(
         run=run,
         kind=translator.config.attention.kind,
-        system=translator.config.system,
+        system=translator.config.system if memory is None else f"{translator.config.system} + {memory.name}",
         lines=test,
         tokenizer=tokenizer,
         scores=score_system(hypotheses, test.references, tokenizer.name),
@@ -215,10 +244,12 @@ def evaluate_run(
         attention_layers=translator.attention_layers,
         calibration_error=translator.calibration.error(judged(translator, test, found)) if sure else None,
         obeyed=None if terms is None else terms.glossary.judge(test.src, hypotheses),
+        memory=memory,
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     if terms is not None:
         name += f"-glossary-{terms.digest[:8]}"
+    name += "" if memory is None else f"-memory-{memory.digest[:8]}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
     if not instead.another and instead.decoding is None and tokenizer == own_tokenizer:
@@ -229,13 +260,16 @@ def evaluate_run(
 def _kept(
     translator: Translator, lines: Sequence[str], found: Sequence[Hypothesis], rows: Sequence[int]
 ) -> dict[int, Hypothesis]:
-    """What was found for these rows; with all layers and heads, where there is more than one to see."""
+    """What was found for these rows; with all layers and heads, where there is more than one to see, and with the examples of
+    a memory, where there is one."""
     kept = {row: found[row] for row in rows}
-    if not translator.attention_layers.several:
-        return kept
     sentences = zip(rows, translator.sentences([lines[row] for row in rows]), strict=True)
     written = {row: sentence for row, sentence in sentences if sentence.ids and found[row].pieces}
-    looked = translator.looked_into(list(written.values()), [found[row] for row in written])
+    looked = [found[row] for row in written]
+    if translator.attention_layers.several:
+        looked = translator.looked_into(list(written.values()), looked)
+    if translator.memory is not None:
+        looked = translator.with_origins(list(written.values()), looked)
     return kept | dict(zip(written, looked, strict=True))
 
 
@@ -275,8 +309,14 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """Short names of the runs: what distinguishes their folders."""
-        return short_names([evaluation.run.directory for evaluation in self.evaluations])
+        """Short names of the runs: what distinguishes their folders; with a memory, its name behind that of the run."""
+        plain = iter(short_names([one.run.directory for one in self.evaluations if one.memory is None]))
+        names: list[str] = []
+        name = ""
+        for one in self.evaluations:  # a run without a memory comes before the same run with one
+            name = next(plain) if one.memory is None else name
+            names.append(name if one.memory is None else f"{name} + {one.memory.name}")
+        return names
 
     @property
     def signatures(self) -> list[str]:
@@ -310,6 +350,8 @@ class Terms:
     the one for all runs, instead of their own. ``one_source``: whether all runs must translate the same text, which results
     by sentence or by source length need. ``glossary``: the one that all translations obey.
     ``calibrate``: whether the confidence of each run is calibrated on its dev text, by the same search without a glossary.
+    ``memories``: folders of memories, with which the runs that they are of are evaluated once more; ``given`` says what is to be
+    weighed otherwise than they say.
     """
 
     test: Form | None = None
@@ -323,6 +365,8 @@ class Terms:
     glossary: Glossary | None = None
     calibrate: bool = False
     called: Mapping[str, str] | None = None
+    memories: Sequence[Path] = ()
+    given: Given = AS_IT_SAYS
 
 
 def compare_runs(
@@ -338,22 +382,28 @@ def compare_runs(
     entries = [_Entry.of(run, texts, terms, note) for run in runs]
     _check_same_test(entries, terms.one_source)
     chosen = _one_tokenizer(entries, terms.tokenizer)
+    entries = _with_memories(entries, terms.memories)
     changed = any(value is not None for value in terms.decoding.values())
     another = changed or terms.glossary is not None
     evaluations: list[Evaluation] = []
     for entry in entries:
         settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
-        if terms.calibrate:
+        if terms.calibrate and entry.memory is None:
             made = calibrate(entry.run, translator, settings or entry.config.decoding, watch)
             note(f"{entry.run.directory}: calibrated on {made.words:,} words of {counted(made.lines, 'dev line')}")
+        if entry.memory is not None:
+            memory = open_memory(entry.run, entry.memory, translator.device, terms.given)
+            translator = translator.remembering(memory)
         if terms.glossary is not None:
             translator = translator.obeying(terms.glossary)
             for remark in translator.glossary_remarks:
                 note(f"{entry.run.directory}: {remark}")
-        instead = Instead(settings, chosen, another=another or not entry.is_own(texts))
+        another = changed or terms.glossary is not None or entry.memory is not None or not entry.is_own(texts)
+        instead = Instead(settings, chosen, another)
+        sure = terms.calibrate and entry.memory is None
         evaluations.append(
-            evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True, sure=terms.calibrate)
+            evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True, sure=sure)
         )
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
@@ -363,12 +413,14 @@ def compare_runs(
 
 @dataclass(frozen=True)
 class _Entry:
-    """A run of a comparison: its configuration, and the test set as this run reads it."""
+    """A run of a comparison: its configuration, the test set as this run reads it, and the memory that takes part, if one
+    does."""
 
     run: Run
     config: Config
     where: str
     lines: Lines
+    memory: Path | None = None
 
     @classmethod
     def of(cls, run: Run, texts: FoundTests, terms: Terms, note: Note) -> _Entry:
@@ -381,6 +433,19 @@ class _Entry:
             return texts.of(self.config.data, self.run).lines == self.lines
         except (DataError, RunError):
             return False
+
+
+def _with_memories(entries: Sequence[_Entry], memories: Sequence[Path]) -> list[_Entry]:
+    """Each run, and behind it the same with each memory that is of it. Raises RunError for a memory that is of none."""
+    records = {path: read_record(MemoryFiles(path)) for path in memories}
+    for path, record in records.items():
+        if not any(is_of(record, entry.run) for entry in entries):
+            require_same(record, entries[0].run, path)
+    return [
+        one
+        for entry in entries
+        for one in (entry, *(replace(entry, memory=path) for path in memories if is_of(records[path], entry.run)))
+    ]
 
 
 def _check_same_test(entries: Sequence[_Entry], one_source: bool) -> None:

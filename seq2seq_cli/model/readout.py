@@ -53,6 +53,11 @@ class Readout(nn.Module):
         """Logits of p(y_t | y_<t, x) over the vocabulary: N x F -> N x V, in any number of dimensions."""
         raise NotImplementedError
 
+    def rows(self, features_NF: Tensor, run: Pass) -> Tensor:
+        """What comes before the projection to the vocabulary, N x F -> N x R, by which a memory's neighbours are found: here
+        the features themselves."""
+        return features_NF
+
     def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Tensor], Tensor]:
         """The logits of some tokens and, as if all others were one token more, of those: N x F -> N x (C + 1). Prepared for
         many steps. So the probability that is left to the others is not shared out among the few."""

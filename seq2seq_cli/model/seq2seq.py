@@ -1,6 +1,8 @@
 """The whole model: embeddings, encoder, decoder, output."""
 
 import math
+from copy import copy
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +63,12 @@ class Seq2Seq(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
+
+    def read_out_by(self, readout: Readout) -> Self:
+        """The same model, with the same parameters, and another readout."""
+        same = copy(self)
+        same._modules = {**self._modules, "readout": readout}
+        return same
 
     def new_pass(
         self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False

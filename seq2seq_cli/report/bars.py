@@ -41,7 +41,7 @@ def length_chart(comparison: Comparison) -> Table:
 def length_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """The same as text: the names of the columns, then a row for every run and length."""
     rows = [
-        (one_line(str(evaluation.run.directory)), *_plain(scores))
+        (one_line(evaluation.label), *_plain(scores))
         for evaluation in comparison.evaluations
         for scores in evaluation.by_length
     ]

@@ -37,7 +37,7 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def _csv_row(comparison: Comparison, evaluation: Evaluation, p: PValues | None) -> dict[str, object]:
-    row: dict[str, object] = {"run": str(evaluation.run.directory)}
+    row: dict[str, object] = {"run": evaluation.label}
     for metric in METRICS:
         score = getattr(evaluation.scores, metric)
         row |= {metric: score.value, f"{metric}_low": score.low, f"{metric}_high": score.high}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import isfinite
+from statistics import fmean
 
 import numpy as np
 
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.data.words import words_of_pieces
-from seq2seq_cli.decoding.hypothesis import Hypothesis, LayerAttention, Role
+from seq2seq_cli.decoding.hypothesis import Hypothesis, LayerAttention, Origin, Role
 from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
 """Decimals of a weight: more than anyone reads, at half the page's size."""
+
+EXAMPLES = 3
+"""Most examples that are shown of a word."""
 
 
 Weights = list[list[float | None]]
@@ -64,9 +68,54 @@ LayerViews = Mapping[Role, list[LayerView]]
 
 
 @dataclass(frozen=True)
+class ExampleView:
+    """A sentence pair of a memory: the ``source``, the words of the ``target``, and the number of the one that came next. Of
+    the probability of a piece it gave ``weight``."""
+
+    source: str
+    target: tuple[str, ...]
+    word: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class WordOrigin:
+    """Where a target word came from: the ``share`` of its pieces' probabilities that a memory gave, on average, and the
+    heaviest ``examples`` there."""
+
+    share: float
+    examples: list[ExampleView]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys."""
+        return {"share": self.share, "examples": [vars(one) for one in self.examples]}
+
+
+def origins_by_words(pieces: Sequence[str], origins: Sequence[Origin]) -> list[WordOrigin]:
+    """Where each word of a translation came from. What one word of one example adds to several pieces counts together; an
+    example of another piece than the one that was written counts for nothing, and is shown only where there is room."""
+    edges = words_of_pieces(pieces).edges.tolist()
+    return [_word_origin(pieces[begin:end], origins[begin:end]) for begin, end in pairwise(edges)]
+
+
+def _word_origin(pieces: Sequence[str], origins: Sequence[Origin]) -> WordOrigin:
+    found: dict[tuple[bool, str, tuple[str, ...], int], float] = {}
+    for piece, origin in zip(pieces, origins, strict=True):
+        for example in origin.examples:
+            words = words_of_pieces(example.pieces)
+            word = int(np.searchsorted(words.edges, example.position, side="right")) - 1
+            key = (example.piece != piece, example.source, words.texts, word)
+            found[key] = found.get(key, 0.0) + example.weight / len(pieces)
+    heaviest = sorted(found.items(), key=lambda both: (both[0][0], -both[1]))[:EXAMPLES]
+    views = [ExampleView(source, target, word, round(weight, DIGITS)) for (_, source, target, word), weight in heaviest]
+    return WordOrigin(round(fmean(origin.share for origin in origins), DIGITS), views)
+
+
+@dataclass(frozen=True)
 class TranslationView:
     """A run's translation of one sentence, word by word, ``</s>`` last on both sides. ``head``: where the model looked;
-    None for a model without attention. ``layers``: where each of its layers and heads looked, if that was asked for."""
+    None for a model without attention. ``layers``: where each of its layers and heads looked, and ``origins``: from which
+    examples of a memory each target word came, if these were asked for."""
 
     run: str
     text: str
@@ -74,25 +123,31 @@ class TranslationView:
     target: tuple[str, ...]
     head: Head | None
     layers: LayerViews | None = None
+    origins: list[WordOrigin] | None = None
 
     @classmethod
     def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
         """From the ``hypothesis`` of a run, called ``run``, for the line ``source``."""
+        pieces = (*hypothesis.pieces, END)
+        origins = None if hypothesis.origins is None else origins_by_words(pieces, hypothesis.origins)
         attentions = hypothesis.attentions
         layers = None if attentions is None else {role: list(map(LayerView.of, attentions.of(role))) for role in Role}
         if hypothesis.alignment is None:
-            target = words_of_pieces((*hypothesis.pieces, END)).texts
+            target = words_of_pieces(pieces).texts
             itself = () if attentions is None else attentions.itself
             words = by_words(itself[0].mean).source if itself else (*source.split(), END)
-            return cls(run, hypothesis.text, words, target, None, layers)
+            return cls(run, hypothesis.text, words, target, None, layers, origins)
         grid = by_words(hypothesis.alignment)
-        return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, hypothesis.alignment.radius), layers)
+        head = _head(grid, hypothesis.alignment.radius)
+        return cls(run, hypothesis.text, grid.source, grid.target, head, layers, origins)
 
     def to_json(self) -> dict[str, object]:
         """Plain keys, with numbers that JSON can hold. The head is in a list, ``heads``, which is empty where there is
-        none. There are ``layers`` only where these were asked for."""
-        told = {name: value for name, value in vars(self).items() if name not in ("head", "layers")}
+        none. There are ``layers`` and ``origins`` only where these were asked for."""
+        told = {name: value for name, value in vars(self).items() if name not in ("head", "layers", "origins")}
         told |= {"heads": [] if self.head is None else [self.head.to_json()]}
+        if self.origins is not None:
+            told |= {"origins": [origin.to_json() for origin in self.origins]}
         if self.layers is None:
             return told
         return told | {"layers": {role: [layer.to_json() for layer in each] for role, each in self.layers.items()}}

@@ -91,6 +91,7 @@ def _describe(run: Served) -> RunDescription:
         precision=run.translator.precision.name,
         beam=config.decoding.beam,
         layers=LayerHeads.model_validate(run.translator.attention_layers.to_json()),
+        memory=run.memory,
         trained_on=config.data.max_length,
         terms=0 if (terms := run.translator.glossary) is None else len(terms.glossary.terms) - len(terms.unwritable),
         calibrated=run.calibrated,
@@ -100,6 +101,8 @@ def _describe(run: Served) -> RunDescription:
 def _check_options(question: Question) -> None:
     if question.layers and not question.alignment:
         raise RefusedError(422, "layers are part of an alignment. Ask for that as well.", "layers")
+    if question.examples and not question.alignment:
+        raise RefusedError(422, "examples are told with an alignment. Ask for that as well.", "examples")
     if question.beam is not None and question.beam < question.nbest:
         what = f"{question.nbest} translations need a beam of at least as many, not {question.beam}."
         raise RefusedError(422, what, "nbest", question.beam)
@@ -114,7 +117,9 @@ def _settings(run: Served, question: Question) -> DecodingConfig:
 
 def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence]]:
     """The sentences as tokenised by each run. Raises RefusedError where one has too many pieces."""
-    details = Details(best=question.nbest, alignment=question.alignment, attentions=question.layers)
+    details = Details(
+        best=question.nbest, alignment=question.alignment, attentions=question.layers, origins=question.examples
+    )
     read = [
         run.translator.sentences(
             question.sentences, replace(details, confidence=question.confidence and run.calibrated)

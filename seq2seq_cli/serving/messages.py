@@ -32,6 +32,8 @@ class Question(Message):
     """Also tell how sure each translation is, of runs that are calibrated."""
     layers: bool = False
     """With `alignment`: also where each layer and head looked, self-attention of encoder and decoder included."""
+    examples: bool = False
+    """With `alignment`: also from which examples of its memory each word came, of runs that have one."""
 
 
 class LayersLooked(Message):
@@ -42,6 +44,23 @@ class LayersLooked(Message):
     masked_self_attention: list[LayerView]
     """Rows and columns are target words, with `<s>` before the first and no `</s>`; none looks at one behind it. Empty where
     the decoder is an RNN or an SSRU."""
+
+
+class ExampleShown(Message):
+    source: str
+    target: list[str]
+    """Its words, `</s>` the last."""
+    word: int
+    """Which of them came next there, from 0."""
+    weight: float
+    """What it adds to the probability."""
+
+
+class WordFrom(Message):
+    share: float
+    """Of the probability of the word's pieces, on average, the share that the memory gave."""
+    examples: list[ExampleShown]
+    """The heaviest; those of the word itself first."""
 
 
 class Looked(Message):
@@ -55,6 +74,8 @@ class Looked(Message):
     """One, or none for a model without attention."""
     layers: LayersLooked | None = None
     """Where they were asked for."""
+    origins: list[WordFrom] | None = None
+    """Where each target word came from, where examples were asked for and the run has a memory."""
 
 
 class SureWord(Message):
@@ -132,6 +153,8 @@ class RunDescription(Message):
     """Beam width where a request names none."""
     layers: LayerHeads
     """The layers and heads that a request with `layers` is told of."""
+    memory: str | None
+    """The memory that takes part, and how."""
     trained_on: int
     """Most pieces of a sentence that the model was trained on."""
     terms: int

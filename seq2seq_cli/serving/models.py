@@ -9,8 +9,10 @@ from pathlib import Path
 
 from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.decoding.confidence import is_calibrated
+from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, is_of, open_memory, require_same
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
+from seq2seq_cli.neighbours.layout import MemoryFiles, read_record
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import short_names
 
@@ -26,27 +28,55 @@ class Served:
     tgt: str | None
     calibrated: bool = False
 
+    @property
+    def memory(self) -> str | None:
+        """Its memory, in words, if it has one."""
+        memory = self.translator.memory
+        return None if memory is None else f"{memory.store.name}: {memory}"
+
 
 def load_runs(
-    directories: Sequence[Path], device: str, precision: str, glossary: Glossary | None = None
+    directories: Sequence[Path],
+    device: str,
+    precision: str,
+    memories: Sequence[Path] = (),
+    given: Given = AS_IT_SAYS,
+    glossary: Glossary | None = None,
 ) -> list[Served]:
-    """The models of these runs, in order; of the newest run where none is named. Their translations obey ``glossary``.
+    """The models of these runs, in order; of the newest run where none is named. Each of the ``memories`` takes part in the
+    translations of the run that it is of, weighed as it says itself or as is ``given``. All translations obey ``glossary``.
 
-    Raises RunError where a run is missing, damaged, or named twice, or lacks what its settings of a search need.
+    Raises RunError where a run is missing, damaged, or named twice, or lacks what its settings of a search need; and where a
+    memory is of none of them, or a second one of the same run.
     """
     runs = [open_run(directory) for directory in directories] or [open_run(None)]
     for path, times in Counter(run.directory.resolve() for run in runs).items():
         if times > 1:
             raise RunError("this run is named more than once.", str(path))
-    return [
-        Served(
-            name,
-            _ready(Translator.load(run.directory, device, precision), glossary),
-            *_languages(run),
-            is_calibrated(run),
-        )
-        for run, name in zip(runs, _names(runs), strict=True)
-    ]
+    of_runs = _by_run(runs, memories)
+    served = []
+    for run, name in zip(runs, _names(runs), strict=True):
+        translator = Translator.load(run.directory, device, precision)
+        if run in of_runs:
+            memory = open_memory(run, of_runs[run], translator.device, given)
+            translator = translator.remembering(memory)
+        served.append(Served(name, _ready(translator, glossary), *_languages(run), is_calibrated(run)))
+    return served
+
+
+def _by_run(runs: Sequence[Run], memories: Sequence[Path]) -> dict[Run, Path]:
+    found: dict[Run, Path] = {}
+    for path in memories:
+        record = read_record(MemoryFiles(path))
+        owners = [run for run in runs if is_of(record, run)]
+        if not owners:
+            require_same(record, runs[0], path)
+        for run in owners:
+            if run in found:
+                what = f"{found[run]} is a memory of {run.directory} as well."
+                raise RunError(what, str(path), "Name one of them.")
+            found[run] = path
+    return found
 
 
 def _ready(translator: Translator, glossary: Glossary | None) -> Translator:

@@ -10,6 +10,9 @@
 // { cross_attention: [heads], ..., shown: the number, from 1, of the layer that view.heads are of }; undefined where nobody
 // knows. `ask()` promises their weights, { cross_attention: [layer], ... }, layer = { mean: head, heads: [weights] }.
 //
+// Where the run has a memory, view.origins says where each target word came from: { share: of its probability, examples:
+// [{ source, target: [word], word: which of them came next, weight }] }.
+//
 // Text becomes text nodes only, so nothing in it is ever markup.
 "use strict";
 
@@ -29,6 +32,18 @@ const alignmentOf = (() => {
 
   // A word reads in its own direction, whatever surrounds it.
   const wordText = (word) => element("span", "word-text", word);
+
+  // Where a target word came from.
+  function originOf(word, { share, examples }) {
+    const shown = examples.map(({ source, target, word: at, weight }) => {
+      const words = target.slice(0, -1).flatMap((text, index) => [index ? " " : "", index === at ? element("mark", "", text) : text]);
+      const end = at === target.length - 1 ? [" ", element("mark", "", target[at])] : [];
+      const [from, to] = [element("bdi", "example-source", source), element("bdi", "example-target", ...words, ...end)];
+      return element("li", "", from, to, element("span", "quiet", percent(weight)));
+    });
+    const told = element("p", "", "“", element("bdi", "", word), `”: ${percent(share)} of its probability from the memory. Nearest there:`);
+    return [told, element("ul", "", ...shown)];
+  }
 
   function plainLine(words, label) {
     const line = element("div", "words", ...words.map((word) => element("span", "word", wordText(word))));
@@ -91,10 +106,15 @@ const alignmentOf = (() => {
       for (const side of SIDES) text.append(element("p", "side", titles[side]), plainLine(words[side], titles[side]));
       text.append(element("p", "told", "No attention: every target word is made from one summary of the whole source."));
       root.append(text);
+      if (view.origins) {
+        const all = view.origins.flatMap((origin, at) => originOf(view.target[at], origin));
+        root.append(element("details", "examples", element("summary", "", "Where each word came from"), ...all));
+      }
       return { element: root, chosen: () => place };
     }
     const caption = `${name}Weights in percent; ${rows}.`;
-    return interactive(root, words, ROLES[kind], head, caption, place);
+    const origins = kind === CROSS ? view.origins : undefined;
+    return interactive(root, words, ROLES[kind], { ...head, origins }, caption, place);
   }
 
   // The alignment below the controls that choose which attention it shows.
@@ -203,6 +223,9 @@ const alignmentOf = (() => {
     const lines = { source: lineOf("source"), target: lineOf("target") };
     const told = element("p", "told");
     told.setAttribute("role", "status");
+    const examples = element("div", "examples");
+    examples.setAttribute("role", "region");
+    examples.setAttribute("aria-label", "Where the word came from");
     const matrix = matrixOf();
     let chosen = null; // stays; what the pointer is over is shown only as long as it is there
 
@@ -285,6 +308,8 @@ const alignmentOf = (() => {
         cells.forEach((cell, source) => cell.classList.toggle("is-current-column", isCurrent("source", source)));
       });
       told.replaceChildren(...(shown === null ? [HINT] : inWords(shown)));
+      const isOfMemory = head.origins && shown !== null && shown.side === "target";
+      examples.replaceChildren(...(isOfMemory ? originOf(words.target[shown.index], head.origins[shown.index]) : []));
       if (shown === null) return;
       lines[shown.side].buttons[shown.index].classList.add("is-current");
       for (const { at, seen, weight } of weightsOf(shown)) light(lines[other(shown.side)].buttons[at], seen, weight);
@@ -388,6 +413,7 @@ const alignmentOf = (() => {
     const text = element("div", "alignment-words");
     for (const side of SIDES) text.append(element("p", "side", titles[side]), lines[side].bar);
     text.append(told);
+    if (head.origins) text.append(examples);
     root.append(text, matrix.frame);
     choose(place, false);
     return { element: root, chosen: () => chosen };

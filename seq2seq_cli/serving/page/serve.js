@@ -7,6 +7,7 @@
   const form = byId("question");
   const languages = new Map(); // of a run's translations
   const layers = new Map(); // how many heads each layer of a run has
+  let remember = false; // whether a run has a memory
   let underWay = null;
 
   const element = (name, className, ...children) => {
@@ -68,6 +69,7 @@
       alignment: true,
       confidence: true, // of runs that can tell
     };
+    if (remember) asked.examples = true;
     if (runs.length) asked.runs = runs;
     if (byId("beam").value) {
       asked.beam = byId("beam").valueAsNumber;
@@ -192,6 +194,7 @@
     for (const run of runs) {
       languages.set(run.name, run.tgt);
       layers.set(run.name, run.layers);
+      remember ||= Boolean(run.memory);
     }
     const pairs = new Set(runs.filter((run) => run.src).map((run) => `${run.src} to ${run.tgt}`));
     byId("languages").textContent = pairs.size ? `(${[...pairs].join(", ")})` : "";

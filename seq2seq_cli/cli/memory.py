@@ -1,0 +1,253 @@
+"""``seq2seq memory``: examples that a model looks up while it translates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from seq2seq_cli.cli import opening, options, quick
+from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
+from seq2seq_cli.files import expanded
+
+if TYPE_CHECKING:
+    from seq2seq_cli.data.pairs import ParallelText
+    from seq2seq_cli.neighbours.layout import Record
+    from seq2seq_cli.runs import Run
+
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Make and tune memories of examples.")
+
+MemoryFolder = Annotated[Path, typer.Argument(metavar="MEMORY", help="Its folder.")]
+RunOfMemory = Annotated[Path | None, typer.Option("--run", help="The run to remember with; default: the newest.")]
+MemoryPrecision = Annotated[
+    str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")
+]
+
+
+@app.command(cls=Command)
+@with_paths_expanded
+def build(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the memory.")],
+    run: RunOfMemory = None,
+    train_text: options.TrainText = None,
+    corpus: options.Corpus = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    keys: Annotated[str, typer.Option(metavar="float16|float32", help="How keys are kept.")] = "float16",
+    device: options.Device = "auto",
+    precision: MemoryPrecision = "fp32",
+    threads: options.Threads = None,
+) -> None:
+    """Make a memory of a text for a run: what the model has in mind before each piece, and the piece that came next.
+
+    The text need not be the one that the run was trained on: that is what a memory is for. Given again, the same command
+    goes on where it was interrupted.
+
+    Examples:
+
+        seq2seq memory build --run runs/x --train P/train --src de --tgt en -o memories/p
+
+        seq2seq memory build --run runs/x --corpus tatoeba-de-en -o memories/tatoeba
+    """
+    from seq2seq_cli.errors import ConfigError
+
+    if keys not in ("float16", "float32"):
+        raise ConfigError(f'"{keys}" is unknown.', "--keys", "Known: float16, float32.")
+    _check_names(train_text)
+    opened = opening.chosen_run(run)
+    text = _text(opened, train_text, corpus, src, tgt)
+    quick.load_torch()
+    from seq2seq_cli.decoding.memorising import new_memory
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.device import set_threads
+
+    set_threads(threads)
+    translator = Translator.load(opened.directory, device, precision)
+    _memorise(translator, text, output, new_memory(translator, opened, output, keys))
+
+
+@app.command(cls=Command)
+@with_paths_expanded
+def add(
+    memory: MemoryFolder,
+    run: RunOfMemory = None,
+    train_text: options.TrainText = None,
+    corpus: options.Corpus = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    device: options.Device = "auto",
+    precision: MemoryPrecision = "fp32",
+    threads: options.Threads = None,
+) -> None:
+    """Add a text to a memory. What was tuned must be tuned again.
+
+    Until it is finished, the memory is what it was. Given again, the same command goes on where it was interrupted.
+
+    Example:
+
+        seq2seq memory add memories/p --run runs/x --train Q/train --src de --tgt en
+    """
+    _check_names(train_text)
+    opened = opening.chosen_run(run)
+    text = _text(opened, train_text, corpus, src, tgt)
+    quick.load_torch()
+    from seq2seq_cli.decoding.memorising import known_memory
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.device import set_threads
+
+    set_threads(threads)
+    base = known_memory(opened, memory)
+    _memorise(Translator.load(opened.directory, device, precision), text, memory, base)
+
+
+@app.command(cls=Command)
+@with_paths_expanded
+def tune(
+    memory: MemoryFolder,
+    run: RunOfMemory = None,
+    dev: options.Dev = None,
+    corpus: options.Corpus = None,
+    src: options.Src = None,
+    tgt: options.Tgt = None,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Also train a network that chooses anew at each step.")
+    ] = False,
+    device: options.Device = "auto",
+    precision: MemoryPrecision = "fp32",
+    threads: options.Threads = None,
+) -> None:
+    """Choose how many neighbours count, and how much, by how likely they make a dev text. Written into the memory.
+
+    The dev text should be like what is to be translated, and not be in the memory itself. Default: the run's own.
+
+    Examples:
+
+        seq2seq memory tune memories/p --run runs/x --dev P/dev --src de --tgt en
+
+        seq2seq memory tune memories/p --run runs/x --dev P/dev --adaptive
+    """
+    _check_names(dev)
+    opened = opening.chosen_run(run)
+    quick.load_torch()
+    from seq2seq_cli import console
+    from seq2seq_cli.decoding.recalling import MIX, Given, open_memory
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.tuning import tune as tune_memory
+    from seq2seq_cli.device import set_threads
+
+    text = _text(opened, dev, corpus, src, tgt, "dev")
+    set_threads(threads)
+    translator = Translator.load(opened.directory, device, precision)
+    # With plain weights: a network that it may have, damaged or not, is about to be replaced.
+    remembered = open_memory(opened, memory, translator.device, Given(mix=MIX))
+    with console.stages() as report:
+        record = tune_memory(translator, remembered, text, adaptive, report)
+    _tell(record, adaptive)
+
+
+@app.command(cls=Command)
+@with_paths_expanded
+def index(
+    memory: MemoryFolder,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it instead: look through the whole memory.")] = False,
+    threads: options.Threads = None,
+) -> None:
+    """Make an index by faiss (`pip install faiss-cpu`), which finds neighbours sooner in a large memory, but not quite all.
+
+    Example:
+
+        seq2seq memory index memories/p
+    """
+    quick.load_torch()
+    from seq2seq_cli import console
+    from seq2seq_cli.device import set_threads
+    from seq2seq_cli.neighbours.index import lists_for, make_index, remove_index
+    from seq2seq_cli.neighbours.store import Store
+
+    set_threads(threads)
+    store = Store.open(memory)
+    if remove:
+        remove_index(store)
+        console.notice(f"{memory}: no index; searches look through all of it.")
+        return
+    with console.stages() as report:
+        make_index(store, report)
+    console.notice(f"{memory}: {len(store):,} entries in {lists_for(len(store)):,} lists.")
+
+
+def _tell(record: Record, adaptive: bool) -> None:
+    from seq2seq_cli import console
+    from seq2seq_cli.wording import counted
+
+    weights, tuned = record.weights, record.tuned
+    assert weights is not None
+    assert tuned is not None
+    rows = [
+        ("dev", f"{tuned.text}, {counted(tuned.pieces, 'piece')}"),
+        ("neighbours", str(weights.neighbours)),
+        ("temperature", f"{weights.temperature:.4g}"),
+        ("lambda", f"{weights.mix:g}"),
+        ("perplexity alone", f"{tuned.alone:.3f}"),
+        ("perplexity with the memory", f"{tuned.mixed:.3f}"),
+    ]
+    if tuned.adaptive is not None:
+        rows.append(("perplexity with the network", f"{tuned.adaptive:.3f}"))
+    console.facts(rows)
+    if adaptive and tuned.adaptive is None:
+        console.notice("The network does no better on sentences that it has not seen: it is not kept.")
+
+
+def _check_names(texts: list[str] | None) -> None:
+    """Raises UserError for a ``~name`` that is nobody's, before a run is looked for."""
+    for name in texts or ():
+        expanded(name)
+
+
+def _text(
+    run: Run,
+    named: list[str] | None,
+    corpus: str | None,
+    src: str | None,
+    tgt: str | None,
+    role: Literal["train", "dev"] = "train",
+) -> ParallelText:
+    """The text that was ``named``, in the run's languages unless others are, or else that of the ``corpus``, or the run's
+    own."""
+    from seq2seq_cli import console
+    from seq2seq_cli.config.loading import load
+    from seq2seq_cli.data.corpora import find_corpus, find_train, languages, open_text
+    from seq2seq_cli.errors import ConfigError
+
+    data = load(run.config).data
+    if named and corpus:
+        raise ConfigError(f"--{role} and --corpus both name a text.", "command line")
+    if corpus:
+        data = data.model_copy(update={"corpus": corpus, "train": None, "dev": None, "test": None})
+    if named:
+        own = languages(data)
+        return open_text(named, role, src or own[0], tgt or own[1], note=console.notice)
+    return find_train(data, console.notice) if role == "train" else find_corpus(data, console.notice).dev
+
+
+def _memorise(translator: object, text: ParallelText, directory: Path, base: Record) -> None:
+    from seq2seq_cli import console
+    from seq2seq_cli.decoding.memorising import memorise
+    from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.wording import counted
+
+    assert isinstance(translator, Translator)
+    try:
+        with console.stages() as report:
+            record = memorise(translator, text, directory, base, report)
+    except KeyboardInterrupt:
+        console.notice("Stopped. The same command goes on.")
+        raise
+    added = record.texts[-1]
+    if added.left_out:
+        most = translator.config.data.max_length
+        console.notice(f"{counted(added.left_out, 'pair')} with an empty side, or longer than {most} pieces: left out.")
+    console.notice(
+        f"{directory}: {record.entries:,} entries of {counted(record.sentences, 'sentence')}. "
+        "Choose how much it counts with `seq2seq memory tune`."
+    )
