@@ -61,15 +61,17 @@ class Likeliest(NamedTuple):
         within = bool(((self.by_source >= NONE) & (self.by_source < len(subwords.tgt))).all())
         return numbers and self.by_source.shape == shape and whole and within
 
-    def among(self, sources: Sequence[Sequence[int]], count: int) -> np.ndarray:
+    def among(self, sources: Sequence[Sequence[int]], count: int, copied: bool = False) -> np.ndarray:
         """The target pieces to consider for these source sentences together, in ascending order: the special ones, the
-        common ones, and the ``count`` likeliest of each source piece; and so many of the others, the most frequent, that
-        their number plus one is a multiple of ROUND."""
+        common ones, the ``count`` likeliest of each source piece, and those pieces themselves where they may be ``copied``;
+        and so many of the others, the most frequent, that their number plus one is a multiple of ROUND."""
         chosen = np.zeros(len(self.by_count), dtype=bool)
         chosen[: EOS + 1] = True
         chosen[self.by_count[:COMMON]] = True
-        likeliest = self.by_source[np.unique(np.concatenate([np.asarray(ids) for ids in sources])), :count]
+        pieces = np.unique(np.concatenate([np.asarray(ids) for ids in sources]))
+        likeliest = self.by_source[pieces, :count]
         chosen[likeliest[likeliest != NONE]] = True
+        chosen[pieces] |= copied
         others = self.by_count[~chosen[self.by_count]]
         chosen[others[: -(int(chosen.sum()) + 1) % ROUND]] = True
         return np.flatnonzero(chosen)

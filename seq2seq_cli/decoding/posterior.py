@@ -37,8 +37,13 @@ def posterior_weights(forced: Forced, check: Check = lambda: None) -> Tensor:
             at_R1 = positions[:, None]
             alone, before = forced.memories.select(rows).pick(at_R1), forced.decoder.pick(state.select(rows), at_R1)
             seen: DecoderOutput = forced.decoder(embedded_B1I[rows], alone, before, forced.run)
-            chosen_R = forced.readout.target_log_probs(seen.features_BTF[:, 0], says_BT[rows, t], forced.run)
+            chosen_R = forced.readout.target_log_probs(seen.steps.take(_single), says_BT[rows, t], forced.run)
             evidence_BS[rows, positions] = (chosen_R + prior_BS[rows, positions].log()).to(evidence_BS.dtype)
         steps.append(evidence_BS.softmax(-1).nan_to_num(0))
         state = output.state
     return torch.stack(steps, 1)
+
+
+def _single(x_R1X: Tensor) -> Tensor:
+    """Of a single step."""
+    return x_R1X[:, 0]

@@ -354,7 +354,7 @@ class Translator:
         """The tokens to search among, which begin with the special ones; None for the whole vocabulary."""
         if not count or self._likeliest is None:
             return None
-        tokens = self._likeliest.among(sources, count)
+        tokens = self._likeliest.among(sources, count, self.config.model.copy)
         return torch.from_numpy(tokens).to(self.device) if len(tokens) < len(self.subwords.tgt) else None
 
     def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
