@@ -273,7 +273,7 @@ def what_is_said_to_be_bounded_is(wired: Wired) -> None:
     memory, state = wired.model.start(SENTENCES.inputs, run)
     for embedded_B1I in wired.model.embed(SENTENCES.reads_BT).split(1, 1):
         output = wired.model.decoder(embedded_B1I, memory, state, run)
-        wired.model.readout.logits(output.features_BTF, run)
+        wired.model.readout.logits(output.steps, run)
         state = output.state
 
 
@@ -285,8 +285,8 @@ def padding_gets_exactly_no_gradient(wired: Wired) -> None:
     encoded.states_BSE.retain_grad()
     memories = model.decoder.prepare({TEXT: encoded}, run)
     state = model.decoder.begin({TEXT: encoded}, memories, run)
-    features_BTF = model.decoder(model.embed(SENTENCES.reads_BT), memories, state, run).features_BTF
-    model.readout.log_probs(features_BTF, run)[..., 3].sum().backward()
+    output = model.decoder(model.embed(SENTENCES.reads_BT), memories, state, run)
+    model.readout.log_probs(output.steps, run)[..., 3].sum().backward()
     gradients = [embedded_BSI.grad]
     if wired.attends:
         gradients.append(encoded.states_BSE.grad)

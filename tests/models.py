@@ -76,7 +76,7 @@ def set_by_name(model: nn.Module) -> None:
 
 def log_probs(model: Seq2Seq, sentences: Sentences) -> Tensor:
     """log p(y_t | y_<t, x) of every next token, B x T x V."""
-    return model.readout.log_probs(decode(model, sentences).features_BTF, model.new_pass())
+    return model.readout.log_probs(decode(model, sentences).steps, model.new_pass())
 
 
 def wirings() -> list[Wiring]:

@@ -47,7 +47,7 @@ def assert_is(model: Seq2Seq, choices: Choices) -> None:
     """What the oracle makes of these choices, and nothing else."""
     oracle = Oracle(model, choices)
     output = decode(model, SENTENCES)
-    log_probs_BTV = model.readout.log_probs(output.features_BTF, model.new_pass()).numpy()
+    log_probs_BTV = model.readout.log_probs(output.steps, model.new_pass()).numpy()
     for b, length in enumerate(SENTENCES.mask_BS.sum(1).tolist()):
         expected, weights = oracle.log_probs(SENTENCES.src_BS[b, :length].tolist(), SENTENCES.reads_BT[b].tolist())
         np.testing.assert_allclose(log_probs_BTV[b], np.stack(expected), rtol=0, atol=1e-9)

@@ -238,10 +238,10 @@ def scarce(patch: pytest.MonkeyPatch, room: int, problem: Callable[[], Exception
     given: list[int] = []
     whole = Seq2Seq.loss
 
-    def loss(self: Seq2Seq, batch: Batch, smoothing: float) -> Any:
+    def loss(self: Seq2Seq, batch: Batch, smoothing: float, **others: Any) -> Any:
         pairs = len(batch.text.ids_BL)
         given.append(pairs)
-        found = whole(self, batch, smoothing)
+        found = whole(self, batch, smoothing, **others)
         if pairs > room:
             torch.autograd.backward(0.3 * found.smoothed)  # some gradients are there already
             raise problem()
@@ -282,8 +282,8 @@ class BesideOneThatHalves:
     """What another process says that has taken a batch in two: of each sum its own part."""
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        tokens, loss, guided_tokens, guidance, more, rewarded, reward = values
-        return [2 * tokens, 2 * loss, guided_tokens, guidance, more + 1, rewarded, reward]
+        tokens, loss, guided_tokens, guidance, more, *others = values
+        return [2 * tokens, 2 * loss, guided_tokens, guidance, more + 1, *others]
 
 
 def test_parts_are_those_of_all_processes(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,7 +340,7 @@ def test_eval_tells_how_many_terms_are_obeyed(
 
 
 def test_the_server_obeys(trained_run: Run, terms_file: Path) -> None:
-    (served,) = load_runs([trained_run.directory], "cpu", "fp32", Glossary.read(terms_file))
+    (served,) = load_runs([trained_run.directory], "cpu", "fp32", glossary=Glossary.read(terms_file))
     with servers.running([replace(served, name="one")]) as server:
         reply = servers.ask(server.address, question={"sentences": ["ta ki", "ki"], "nbest": 2, "alignment": True})
         first, second = reply.body["answers"][0]["sentences"]

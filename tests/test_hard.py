@@ -68,7 +68,7 @@ def test_the_marginal_is_the_sum_over_every_way_to_look() -> None:
                 continue
             one = Sentences(*(x[row : row + 1] for x in SENTENCES))
             look_at(model, [[*way[:steps], *[0] * (3 - steps)]])
-            log_probs_TV = model.readout.log_probs(decode(model, one).features_BTF, model.new_pass())[0]
+            log_probs_TV = model.readout.log_probs(decode(model, one).steps, model.new_pass())[0]
             joint = torch.ones((), dtype=torch.float64)
             for t in range(steps):
                 joint = joint * chances_BTS[row, t, way[t]] * log_probs_TV[t, TARGET_BT[row, t]].exp()
@@ -97,7 +97,7 @@ def test_the_smoothed_marginal_spreads_over_the_mixture(normaliser: str) -> None
         mixed_TV = torch.zeros(3, 13, dtype=torch.float64)
         for s in range(length):
             look_at(model, [[s] * 3])
-            seen_TV = model.readout.log_probs(decode(model, one).features_BTF, model.new_pass())[0].exp()
+            seen_TV = model.readout.log_probs(decode(model, one).steps, model.new_pass())[0].exp()
             mixed_TV = mixed_TV + output.shown.chances_BTS[row, :, s, None] * seen_TV
         for t in range(int(REAL_BT[row].sum())):
             log_TV = mixed_TV[t].log()
@@ -126,7 +126,7 @@ def test_the_reinforced_gradient_is_exact_in_expectation(wiring: dict[str, objec
         chances_BTS = output.shown.chances_BTS
         assert chances_BTS is not None
         chance = torch.stack([chances_BTS[0, t, way[t]] for t in range(3)]).prod()
-        log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
+        log_probs_TV = model.readout.log_probs(output.steps, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, TARGET_BT[:1].T).sum()
         loss = model.loss(one.batch(TARGET_BT[:1], REAL_BT[:1]), 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
@@ -163,7 +163,7 @@ def test_the_reinforced_gradient_of_several_layers_is_exact_in_expectation(decod
             chances_BTS = looks[TEXT].chances_BTS
             assert chances_BTS is not None
             chance = chance * chances_BTS[0, 0, positions[0]] * chances_BTS[0, 1, positions[1]]
-        log_probs_TV = model.readout.log_probs(output.features_BTF, model.new_pass())[0]
+        log_probs_TV = model.readout.log_probs(output.steps, model.new_pass())[0]
         expectation = expectation + chance * log_probs_TV.gather(1, target_BT.T).sum()
         loss = model.loss(one.batch(target_BT, real_BT), 0.0).smoothed
         for total, gradient in zip(estimate, torch.autograd.grad(loss, list(learned.values())), strict=True):
@@ -177,7 +177,7 @@ def test_the_baseline_learns_what_follows() -> None:
     model = tiny_model(tiny_config("hard", attention={"estimator": "reinforce"}))
     model.train()
     look_at(model, [[0, 1, 2], [1, 0, 1]])
-    log_probs_BTV = model.readout.log_probs(decode(model, SENTENCES).features_BTF, model.new_pass())
+    log_probs_BTV = model.readout.log_probs(decode(model, SENTENCES).steps, model.new_pass())
     said_BT = log_probs_BTV.gather(2, TARGET_BT[..., None]).squeeze(2)
     baseline_BT = decode(model, SENTENCES).shown.baseline_BT
     assert baseline_BT is not None

@@ -117,7 +117,7 @@ def test_the_search_goes_by_all_sources(source: str) -> None:
     for row, hypotheses in enumerate(found.hypotheses):
         for one in hypotheses:
             forced = case.decoded(slice(row, row + 1), torch.tensor([[BOS, *one.tokens]]))
-            log_probs_TV = case.model.readout.log_probs(forced.features_BTF, case.model.new_pass())[0]
+            log_probs_TV = case.model.readout.log_probs(forced.steps, case.model.new_pass())[0]
             expected = log_probs_TV.gather(1, torch.tensor([*one.tokens, EOS])[:, None]).sum()
             assert one.log_prob == pytest.approx(float(expected), abs=1e-9)
             assert_same(found.attention(one).weights_RS, forced.shown.weights_BTS[0])

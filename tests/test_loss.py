@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from seq2seq_cli.model.loss import CHUNK, cross_entropies
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import VocabularyReadout
+from seq2seq_cli.model.types import Steps
 
 ROWS = pytest.mark.parametrize("rows", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 7])
 SMOOTHINGS = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
@@ -106,8 +107,8 @@ def test_the_models_loss_counts_the_real_tokens_and_no_others(kind: str) -> None
 def test_log_probabilities_are_not_rounded_to_bfloat16() -> None:
     """Whose sums over a sentence would be off by whole nats."""
     readout = VocabularyReadout(None, nn.Embedding(7, 4), 4, 0.0)
-    features_NF = torch.randn(3, 4)
-    found_NV = readout.log_probs(features_NF, Pass(torch.bfloat16))
-    logits_NV = readout.logits(features_NF, Pass(torch.bfloat16))
+    steps = Steps(torch.randn(3, 4))
+    found_NV = readout.log_probs(steps, Pass(torch.bfloat16))
+    logits_NV = readout.logits(steps, Pass(torch.bfloat16))
     assert found_NV.dtype == torch.float32
     torch.testing.assert_close(found_NV, logits_NV.float().log_softmax(-1), rtol=0, atol=0)

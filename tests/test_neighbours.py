@@ -22,6 +22,7 @@ from seq2seq_cli.decoding.recalling import Given, OpenMemory, open_memory
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.model import products
 from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.types import Steps
 from seq2seq_cli.neighbours import search
 from seq2seq_cli.neighbours.codes import coded
 from seq2seq_cli.neighbours.layout import Weights
@@ -198,15 +199,15 @@ def test_a_shortlist_and_the_whole_vocabulary_agree(wiring: str) -> None:
     model = tiny_model(tiny_config("luong-general", attention={"wiring": wiring}))
     inner, run = model.readout, model.new_pass()
     readout = RecallingReadout(inner, recall_of(0.4))
-    features_NF = 0.3 * torch.rand(9, model.decoder.stack[-1].size, dtype=torch.float64)
+    steps = Steps(0.3 * torch.rand(9, model.decoder.stack[-1].size, dtype=torch.float64))
     tokens_C = torch.tensor([0, 1, 2, 3, 7, 5])
-    few = readout.among(tokens_C, run)(features_NF)
+    few = readout.among(tokens_C, run)(steps)
     assert float(few.exp().sum(1).sub(1).abs().max()) < 1e-6
     # With the exact probability of all others, they are those of the whole vocabulary.
     readout = RecallingReadout(Exact(inner), recall_of(0.4))
-    few, whole = readout.among(tokens_C, run)(features_NF), readout.log_probs(features_NF, run)
+    few, whole = readout.among(tokens_C, run)(steps), readout.log_probs(steps, run)
     torch.testing.assert_close(few[:, :-1], whole[:, tokens_C], rtol=0, atol=1e-6)
-    assert bool((whole != inner.log_probs(features_NF, run)).all())
+    assert bool((whole != inner.log_probs(steps, run)).all())
 
 
 class Exact(Readout):
@@ -219,18 +220,18 @@ class Exact(Readout):
     def rows(self, features_NF: Tensor, run: object) -> Tensor:
         return self.inner.rows(features_NF, run)  # type: ignore[arg-type]
 
-    def logits(self, features_NF: Tensor, run: object) -> Tensor:
-        return self.inner.logits(features_NF, run)  # type: ignore[arg-type]
+    def logits(self, steps: Steps, run: object) -> Tensor:
+        return self.inner.logits(steps, run)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
 def test_a_share_of_nothing_is_the_model_bit_for_bit() -> None:
     model = tiny_model(tiny_config("luong-general"))
-    run, features_NF = model.new_pass(), torch.rand(5, model.decoder.stack[-1].size, dtype=torch.float64)
+    run, steps = model.new_pass(), Steps(torch.rand(5, model.decoder.stack[-1].size, dtype=torch.float64))
     readout = RecallingReadout(model.readout, recall_of(0.0))
-    assert torch.equal(readout.logits(features_NF, run), model.readout.logits(features_NF, run))
+    assert torch.equal(readout.logits(steps, run), model.readout.logits(steps, run))
     tokens_C = torch.tensor([0, 1, 2, 3])
-    few = (one.among(tokens_C, run)(features_NF) for one in (readout, model.readout))
+    few = (one.among(tokens_C, run)(steps) for one in (readout, model.readout))
     assert torch.equal(*few)
 
 

@@ -126,7 +126,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def objective(kind: type[SelfCritical] | type[MinimumRisk], **settings: object) -> SelfCritical | MinimumRisk:
     name = "scst" if kind is SelfCritical else "mrt"
     config = ObjectiveConfig(kind=name, from_run="x", cross_entropy_weight=0.0, **settings)  # type: ignore[arg-type]
-    return kind(config, CrossEntropy(0.0), SUBWORD, "13a")
+    return kind(config, CrossEntropy(0.0, 0.0), SUBWORD, "13a")
 
 
 def test_the_probabilities_of_all_translations_sum_to_one() -> None:
@@ -282,7 +282,7 @@ def test_cross_entropy_is_mixed_in_with_its_dropout_and_all_else_without() -> No
     model = build(dropping, len(SUBWORD), len(SUBWORD)).double().train()
     settings = {"kind": "mrt", "from_run": "x", "samples": 3}
     pure, mixed = (
-        MinimumRisk(ObjectiveConfig(**settings, cross_entropy_weight=w), CrossEntropy(0.1), SUBWORD, "13a")  # type: ignore[arg-type]
+        MinimumRisk(ObjectiveConfig(**settings, cross_entropy_weight=w), CrossEntropy(0.1, 0.0), SUBWORD, "13a")  # type: ignore[arg-type]
         for w in (0.0, 0.25)
     )
     drawn = pure.draw(model, tiny.batch)

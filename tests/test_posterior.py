@@ -78,8 +78,7 @@ def slowly(model: Seq2Seq, sentences: Sentences, target_BT: Tensor, row: int) ->
                 layer.attention = Staring(sources[TEXT].states_BSE[0, s], partial(context_of, attention))
             seen = model.decoder(read_11I, memory, state, model.new_pass())
             joint.append(
-                after.shown.soft_BTS[0, 0, s]
-                * model.readout.log_probs(seen.features_BTF, model.new_pass())[0, 0, token].exp()
+                after.shown.soft_BTS[0, 0, s] * model.readout.log_probs(seen.steps, model.new_pass())[0, 0, token].exp()
             )
         for layer, attention in attentions:
             layer.attention = attention
@@ -127,9 +126,9 @@ def test_a_word_is_found_where_it_comes_from() -> None:
     state = state._replace(carries=(carry._replace(**zeros),))
     p_SV = torch.cat(
         [
-            model.readout.log_probs(
-                model.decoder(embedded_BTI, one, state, model.new_pass()).features_BTF, model.new_pass()
-            )[0]
+            model.readout.log_probs(model.decoder(embedded_BTI, one, state, model.new_pass()).steps, model.new_pass())[
+                0
+            ]
             for one in alone
         ]
     ).exp()

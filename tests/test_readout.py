@@ -17,6 +17,7 @@ from seq2seq_cli.inputs import Batch
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.seq2seq import Seq2Seq
+from seq2seq_cli.model.types import Steps
 
 CASES: dict[str, dict[str, dict[str, Any]]] = {
     "maxout": {"attention": {"wiring": "before"}},
@@ -33,9 +34,9 @@ class Wrapped(Readout):
         super().__init__()
         self.inner, self.scale = inner, scale
 
-    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
+    def logits(self, steps: Steps, run: Pass) -> Tensor:
         assert isinstance(self.inner, Readout)
-        return self.scale * self.inner.logits(features_NF, run)
+        return self.scale * self.inner.logits(steps, run)
 
 
 def batch() -> Batch:

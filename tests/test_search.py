@@ -388,7 +388,7 @@ def test_the_search_scores_as_forced_decoding_does(case: Case) -> None:
             reads_BT = torch.tensor([[BOS, *one.tokens]])
             source = Sentences(sentences.src_BS[row : row + 1], sentences.mask_BS[row : row + 1], reads_BT)
             forced = decode(model, source)
-            log_probs_TV = model.readout.log_probs(forced.features_BTF, model.new_pass())[0]
+            log_probs_TV = model.readout.log_probs(forced.steps, model.new_pass())[0]
             expected = log_probs_TV.gather(1, torch.tensor([*one.tokens, EOS])[:, None]).sum()
             assert one.log_prob == pytest.approx(float(expected), abs=1e-9)
             weights_TS, centre_T = together.attention(one)

@@ -26,6 +26,7 @@ from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import DamagedError, RunError, UnsearchableError
 from seq2seq_cli.model.readout import Others, Readout
+from seq2seq_cli.model.types import Steps
 from seq2seq_cli.model.weights import save_weights
 from seq2seq_cli.runs import Run
 from seq2seq_cli.serving.models import load_runs
@@ -117,12 +118,12 @@ def test_the_logits_of_few_tokens(wiring: str) -> None:
     """Their own, and of all others nearly what any other readout computes of all logits."""
     model = tiny_model(tiny_config("luong-general", attention={"wiring": wiring}))
     readout, run, tokens_C = vocabulary_of(model), model.new_pass(), torch.tensor([0, 1, 2, 3, 7, 5])
-    features_NF = 0.3 * torch.rand(9, model.decoder.stack[-1].size, dtype=torch.float64)
-    logits_NV = readout.logits(features_NF, run)
-    exact = Readout.among(readout, tokens_C, run)(features_NF)
+    steps = Steps(0.3 * torch.rand(9, model.decoder.stack[-1].size, dtype=torch.float64))
+    logits_NV = readout.logits(steps, run)
+    exact = Readout.among(readout, tokens_C, run)(steps)
     assert_same(exact[:, :-1], logits_NV[:, tokens_C])
     assert_same(exact.logsumexp(1), logits_NV.logsumexp(1))
-    few = readout.among(tokens_C, run)(features_NF)
+    few = readout.among(tokens_C, run)(steps)
     assert_same(few[:, :-1], exact[:, :-1])
     assert (few[:, -1] - exact[:, -1]).abs().max() < 0.2
 

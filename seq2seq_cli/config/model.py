@@ -1,5 +1,6 @@
 """The section ``model``: what kinds of layers, how many and how large."""
 
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, Self
 
@@ -36,7 +37,17 @@ class TransformerNumbers:
     max_positions: int = 512
 
 
-class ModelConfig(Section):
+with warnings.catch_warnings():
+    # That this is also the name of a method which models of pydantic had once and which nobody calls.
+    warnings.simplefilter("ignore", UserWarning)
+
+    class Copying(Section):
+        copy: bool = False  # type: ignore[assignment]
+        """Whether each step may copy a piece of the source instead of writing one of its own, names and numbers above all
+        (pointer-generator). Needs one vocabulary for both languages, and an attention that gives weights."""
+
+
+class ModelConfig(Copying):
     encoder: EncoderKind = "rnn"
     """What reads the source: a bidirectional RNN, or self-attention (transformer)."""
     decoder: DecoderKind = "rnn"

@@ -252,6 +252,9 @@ class TrainingConfig(Section):
     guided_final_weight: Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)] | None = None
     """With guided_alignment: what that weight has come to, in a straight line, when training ends (default:
     guided_weight)."""
+    coverage_weight: Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)] = 0.0
+    """How much looking again at what was looked at before counts, in nats for each whole weight (the coverage loss of See, Liu
+    & Manning 2017, who have 1); 0: nothing."""
     tensorboard: bool = False
     """Also write TensorBoard scalars and alignment images (needs the tensorboard package)."""
 

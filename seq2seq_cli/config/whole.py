@@ -65,6 +65,17 @@ class Config(Section):
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
                 "leave it out, or train it without links"
             )
+        if self.training.coverage_weight and not self.attention.row.attends:
+            raise ValueError(
+                f'training.coverage_weight: attention.kind "{self.attention.kind}" has no weights that could cover anything'
+            )
+        if self.training.coverage_weight and self.objective.by_reward:
+            raise ValueError(
+                f'training.coverage_weight is of where references are looked for; the objective "{self.objective.kind}" trains '
+                "on translations that the model draws"
+            )
+        if self.model.copy and (reasons := self._against_copying()):
+            raise ValueError("; ".join(reasons))
         if self.training.guided_alignment is not None and self.objective.by_reward:
             reasons.append(
                 f'training.guided_alignment guides the attention of references; the objective "{self.objective.kind}" trains '
@@ -83,6 +94,24 @@ class Config(Section):
         if reasons:
             raise ValueError("; ".join(reasons))
         return self
+
+    def _against_copying(self) -> list[str]:
+        """Why pieces of the source cannot be copied."""
+        reasons = []
+        if not self.subword.joint:
+            reasons.append(
+                "model.copy = true copies pieces of the source, which needs one vocabulary: set subword.joint = true"
+            )
+        if not self.attention.row.attends:
+            reasons.append(
+                f'model.copy = true: attention.kind "{self.attention.kind}" has no weights that say what to copy'
+            )
+        if self.attention.choices.estimator == "marginal":
+            reasons.append(
+                'model.copy = true: attention.estimator "marginal" sums over what each position would say by itself, and a '
+                "position that copies would always say its own piece"
+            )
+        return reasons
 
     @property
     def system(self) -> str:

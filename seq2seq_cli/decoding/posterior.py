@@ -42,9 +42,14 @@ def posterior_weights(forced: Forced, layers: Sequence[int], check: Check = lamb
             at_R1 = positions[:, None]
             alone, before = forced.memories.select(rows).pick(at_R1), forced.decoder.pick(state.select(rows), at_R1)
             seen: DecoderOutput = forced.decoder(embedded_B1I[rows], alone, before, forced.run)
-            chosen_R = forced.readout.target_log_probs(seen.features_BTF[:, 0], says_BT[rows, t], forced.run)
+            chosen_R = forced.readout.target_log_probs(seen.steps.take(_single), says_BT[rows, t], forced.run)
             evidence_BS[rows, positions] = chosen_R.to(evidence_BS.dtype)
         for found, prior_BS in zip(steps, priors, strict=True):
             found.append((evidence_BS + prior_BS.log()).softmax(-1).nan_to_num(0))
         state = output.state
     return [torch.stack(found, 1) for found in steps]
+
+
+def _single(x_R1X: Tensor) -> Tensor:
+    """Of a single step."""
+    return x_R1X[:, 0]

@@ -74,10 +74,10 @@ class OpenMemory:
     def origins(self, forced: Forced, subword: Subword) -> list[tuple[Origin, ...]]:
         """Where each piece of the given targets came from, ``</s>`` included."""
         real_BT, run = forced.target.real_BT, forced.run
-        features_NF, says_N = forced.output.features_BTF[real_BT], forced.target.says_BT[real_BT]
-        found = self.recall.neighbours(forced.readout.rows(features_NF, run))
+        steps, says_N = forced.output.steps.take(lambda x_BTX: x_BTX[real_BT]), forced.target.says_BT[real_BT]
+        found = self.recall.neighbours(forced.readout.rows(steps.features_NF, run))
         given_N = ((found.values_NK == says_N[:, None]) * found.weights_NK).sum(1)
-        log_prob_N = forced.readout.target_log_probs(features_NF, says_N, run)
+        log_prob_N = forced.readout.target_log_probs(steps, says_N, run)
         share_N = (given_N / log_prob_N.exp()).clamp(0, 1).nan_to_num_().tolist()
         told = [
             Origin(share_N[row], self._examples(found, row, int(says), subword))

@@ -13,15 +13,15 @@ from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.carry import Rows, numbers
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import DecoderState, Memories
+from seq2seq_cli.model.types import DecoderState, Memories, Steps
 
 
 class Shortlist(NamedTuple):
     """The tokens that a search may write, and how their logits, and at last that of all others together, come from the
-    decoder's features."""
+    decoder's steps."""
 
     tokens_C: Tensor
-    logits: Callable[[Tensor], Tensor]
+    logits: Callable[[Steps], Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,18 @@ class ModelState:
             tokens_R = tokens_C.index_select(0, tokens_R.clamp(max=len(tokens_C) - 1))
         embedded_R1E = self.model.embed(tokens_R[:, None])
         output = self.model.decoder(embedded_R1E, self.readers, self.decoder, self.run)
-        features_RF = output.features_BTF[:, 0]
+        steps = output.steps.take(lambda x_R1X: x_R1X[:, 0])
         look = output.shown
         centre_R = None if look.centre_BT is None else look.centre_BT[:, 0]
-        step = Step(lambda rows: self._logits(features_RF[rows]), Trace(look.weights_BTS[:, 0], centre_R))
+        step = Step(
+            lambda rows: self._logits(steps.take(lambda x_RX: x_RX[rows])), Trace(look.weights_BTS[:, 0], centre_R)
+        )
         return step, replace(self, decoder=output.state)
 
-    def _logits(self, features_NF: Tensor) -> Tensor:
+    def _logits(self, steps: Steps) -> Tensor:
         if self.shortlist is not None:
-            return self.shortlist.logits(features_NF)
-        return self.model.readout.logits(features_NF, self.run)
+            return self.shortlist.logits(steps)
+        return self.model.readout.logits(steps, self.run)
 
     def reorder(self, rows_R: Tensor) -> ModelState:
         # The rows of one sentence share one memory, so only the decoder's state moves.

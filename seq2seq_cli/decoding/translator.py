@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -506,6 +507,8 @@ class Translator:
         """The tokens to search among, which begin with the special ones; None for the whole vocabulary."""
         if not count or self._likeliest is None:
             return None
+        if self.config.model.copy:
+            also = [*also, *chain.from_iterable(sources)]
         tokens = self._likeliest.among(sources, count, also)
         return torch.from_numpy(tokens).to(self.device) if len(tokens) < len(self.subwords.tgt) else None
 

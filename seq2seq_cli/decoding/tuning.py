@@ -147,9 +147,9 @@ def _read(
     with translator.precision.autocast(device):
         run = model.new_pass(looking=False)
         forced = model.forced(target, model.start(inputs_of([src for src, _ in pairs]).to(device), run), run)
-        features_TF, says_T = forced.output.features_BTF[target.real_BT], target.says_BT[target.real_BT]
-        log_prob_T = model.readout.target_log_probs(features_TF, says_T, run)
-        keys_TR = model.readout.rows(features_TF, run).float()
+        steps, says_T = forced.output.steps.take(lambda x_BTX: x_BTX[target.real_BT]), target.says_BT[target.real_BT]
+        log_prob_T = model.readout.target_log_probs(steps, says_T, run)
+        keys_TR = model.readout.rows(steps.features_NF, run).float()
     found = memory.recall.search.nearest(keys_TR, COUNTS[-1])
     sentence_T = torch.tensor(rows, device=device).repeat_interleave(target.real_BT.sum(1))
     values_TK = memory.recall.values_M[found.entries_NK].long()

@@ -50,6 +50,8 @@ def refusals(config: Config) -> list[str]:
         reasons.append(f'attention.window = "{choices.window}": in {NAME} a step sees the whole source')
     if choices.normaliser != "softmax":
         reasons.append(f'attention.normaliser = "{choices.normaliser}": {NAME} makes weights by a softmax')
+    if model.copy:
+        reasons.append(f"model.copy = true: {NAME} writes pieces of the vocabulary only")
     if not model.attends_to_itself:
         return reasons
     if itself.window != "global":

@@ -65,7 +65,7 @@ class OneStep(nn.Module):
         # The number of a step is an int but in a graph, where it is an input.
         before = DecoderState(carries, step)  # type: ignore[arg-type]
         output = model.decoder(model.embed(token_B[:, None]), start.memories, before, run)
-        logits_BV = model.readout.logits(output.features_BTF[:, 0], run)
+        logits_BV = model.readout.logits(output.steps.take(lambda x_BTX: x_BTX[:, 0]), run)
         weights_BS = output.shown.weights_BTS[:, 0]
         return logits_BV, weights_BS, *leaves(output.state.carries), *leaves(start.state.carries)
 

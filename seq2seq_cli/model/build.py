@@ -15,6 +15,7 @@ from seq2seq_cli.errors import ConfigError, UserError
 from seq2seq_cli.kinds.attentions import Estimator
 from seq2seq_cli.kinds.installed import described, failed
 from seq2seq_cli.model.attention.parts import Parts
+from seq2seq_cli.model.copying import CopyingReadout
 from seq2seq_cli.model.criteria.marginal import marginal_cross_entropy
 from seq2seq_cli.model.criteria.reinforce import reinforced
 from seq2seq_cli.model.decoder import Decoder
@@ -25,7 +26,7 @@ from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
 from seq2seq_cli.model.layers.sublayers import Entry
 from seq2seq_cli.model.layers.transformer import TransformerLayer
 from seq2seq_cli.model.maps import Linear
-from seq2seq_cli.model.readout import Maxout, Projection, VocabularyReadout
+from seq2seq_cli.model.readout import Maxout, Projection, Readout, VocabularyReadout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Attention, Encoder, Layer
 from seq2seq_cli.wording import counted
@@ -89,7 +90,9 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
     decoder = build_decoder(config, encoder, segment_ends)
     readout_size = model.hidden_size if tying == "none" else model.embedding_size
     output = nn.Embedding(tgt_vocabulary, readout_size) if tying == "none" else target
-    readout = build_readout(decoder.stack[-1], output, model.dropout)
+    readout: Readout = build_readout(decoder.stack[-1], output, model.dropout)
+    if model.copy:
+        readout = CopyingReadout(readout, decoder.stack[-1].size)
     criterion = CRITERIA.get(config.attention.choices.estimator, Forced.cross_entropy)
     return Seq2Seq(model, encoder, decoder, readout, source, target, criterion)
 

@@ -32,7 +32,7 @@ class Decoder(nn.Module):
 
     def prepare(self, sources: Sources, run: Pass) -> Memories:
         """What the layers read of the sources, prepared once for all steps."""
-        return Memories(tuple(layer.prepare(sources, run) for layer in self.stack))
+        return Memories(tuple(layer.prepare(sources, run) for layer in self.stack), sources[SHOWN].tokens_BS)
 
     def begin(self, sources: Sources, memories: Memories, run: Pass) -> DecoderState:
         """The state before the first step."""
@@ -56,4 +56,4 @@ class Decoder(nn.Module):
             looks.append(output.looks)
         after = DecoderState(tuple(carries), state.step + x_BTI.shape[1])
         features_BTF = x_BTI if self.norm is None else self.norm(x_BTI).to(run.dtype)
-        return DecoderOutput(features_BTF, tuple(looks), after, looks[self.shown][SHOWN])
+        return DecoderOutput(features_BTF, tuple(looks), after, looks[self.shown][SHOWN], memories.tokens_BS)

@@ -13,7 +13,7 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.loss import CrossEntropies, Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import Readout
-from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories
+from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories, Steps
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Forced:
         log_prob_N, real_BT = self.readout.target_log_probs(*self._real_steps(), self.run), self.target.real_BT
         return log_prob_N.new_zeros(real_BT.shape).masked_scatter(real_BT, log_prob_N)
 
-    def _real_steps(self) -> tuple[Tensor, Tensor]:
-        """The features and the target tokens of the N real steps."""
+    def _real_steps(self) -> tuple[Steps, Tensor]:
+        """What the readout reads of the N real steps, and their target tokens."""
         real_N = self.target.real_BT.flatten().nonzero().squeeze(1)
-        features_NF = self.output.features_BTF.flatten(0, 1).index_select(0, real_N)
-        return features_NF, self.target.says_BT.flatten()[real_N]
+        steps = self.output.steps.take(lambda x_BTX: x_BTX.flatten(0, 1).index_select(0, real_N))
+        return steps, self.target.says_BT.flatten()[real_N]
 
 
 Criterion = Callable[[Forced], Loss]

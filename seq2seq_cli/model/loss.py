@@ -17,11 +17,13 @@ CHUNK_UNIT = 32
 
 class Loss(NamedTuple):
     """Sums over the target tokens, in nats. ``smoothed`` is minimised in training, ``nll`` is the plain negative
-    log-likelihood, and ``guidance`` the loss of `criteria.guidance` (None where attention is not guided)."""
+    log-likelihood, ``guidance`` the loss of `criteria.guidance` (None where attention is not guided), and ``coverage`` that
+    of `criteria.covered`."""
 
     smoothed: Tensor
     nll: Tensor
     guidance: Tensor | None = None
+    coverage: Tensor | None = None
 
 
 class CrossEntropies(NamedTuple):

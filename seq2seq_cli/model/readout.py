@@ -12,6 +12,7 @@ from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.loss import CrossEntropies
 from seq2seq_cli.model.maps import Linear, Map, Pass
 from seq2seq_cli.model.products import outer, precise
+from seq2seq_cli.model.types import Steps
 
 
 class Maxout(nn.Module):
@@ -43,14 +44,17 @@ class Projection(Linear):
 
 
 class Readout(nn.Module):
-    """Predicts the next token from the decoder's features. Training, forced scoring, alignment and search all start
+    """Predicts the next token from what the decoder's steps say. Training, forced scoring, alignment and search all start
     from the same ``logits``, so a readout that wraps another one needs nothing else of it.
 
-    A subclass may override the rest with something quicker or smaller in memory.
+    ``looks``: whether it reads where the steps looked, too. A subclass may override the rest with something quicker or
+    smaller in memory.
     """
 
-    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
-        """Logits of p(y_t | y_<t, x) over the vocabulary: N x F -> N x V, in any number of dimensions."""
+    looks = False
+
+    def logits(self, steps: Steps, run: Pass) -> Tensor:
+        """Logits of p(y_t | y_<t, x) over the vocabulary: N steps -> N x V, in any number of dimensions."""
         raise NotImplementedError
 
     def rows(self, features_NF: Tensor, run: Pass) -> Tensor:
@@ -58,29 +62,29 @@ class Readout(nn.Module):
         the features themselves."""
         return features_NF
 
-    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Tensor], Tensor]:
-        """The logits of some tokens and, as if all others were one token more, of those: N x F -> N x (C + 1). Prepared for
-        many steps. So the probability that is left to the others is not shared out among the few."""
+    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Steps], Tensor]:
+        """The logits of some tokens and, as if all others were one token more, of those: N steps -> N x (C + 1). Prepared
+        for many steps. So the probability that is left to the others is not shared out among the few."""
 
-        def logits(features_NF: Tensor) -> Tensor:
-            logits_NV = precise(self.logits(features_NF, run))
+        def logits(steps: Steps) -> Tensor:
+            logits_NV = precise(self.logits(steps, run))
             others_N = logits_NV.index_fill(-1, tokens_C, float("-inf")).logsumexp(-1, keepdim=True)
             return torch.cat([logits_NV.index_select(-1, tokens_C), others_N], -1)
 
         return logits
 
-    def log_probs(self, features_NF: Tensor, run: Pass) -> Tensor:
+    def log_probs(self, steps: Steps, run: Pass) -> Tensor:
         """log p(y_t | y_<t, x) over the vocabulary, in float32 or better."""
-        return precise(self.logits(features_NF, run)).log_softmax(-1)
+        return precise(self.logits(steps, run)).log_softmax(-1)
 
-    def target_log_probs(self, features_NF: Tensor, target_N: Tensor, run: Pass) -> Tensor:
+    def target_log_probs(self, steps: Steps, target_N: Tensor, run: Pass) -> Tensor:
         """The log-probability of each target, N; each has its own gradient."""
-        return self.log_probs(features_NF, run).gather(1, target_N[:, None]).squeeze(1)
+        return self.log_probs(steps, run).gather(1, target_N[:, None]).squeeze(1)
 
-    def cross_entropies(self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
+    def cross_entropies(self, steps: Steps, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
         """Label-smoothed cross-entropy, summed, and the negative log-likelihood of each target, which has no
         gradient."""
-        log_probs_NV = self.log_probs(features_NF, run)
+        log_probs_NV = self.log_probs(steps, run)
         nll_N = -log_probs_NV.gather(1, target_N[:, None]).squeeze(1)
         smoothed = (1 - smoothing) * nll_N.sum() - smoothing * log_probs_NV.mean(-1).sum()
         return CrossEntropies(smoothed, nll_N.detach())
@@ -130,11 +134,11 @@ class VocabularyReadout(Readout):
             features_NF = torch.cat([self.dropout(fresh_NF), others_NX], -1)
         return features_NF if self.hidden is None else self.hidden(features_NF, run)
 
-    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
+    def logits(self, steps: Steps, run: Pass) -> Tensor:
         output: Map = run.once(self, lambda: run.make(self.embedding.weight, self.bias_V))
-        return output.product(self.rows(features_NF, run))
+        return output.product(self.rows(steps.features_NF, run))
 
-    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Tensor], Tensor]:
+    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Steps], Tensor]:
         matrix_VR, bias_V = self.embedding.weight.detach(), self.bias_V.detach()
         is_other_V = torch.ones_like(bias_V, dtype=torch.bool).index_fill(0, tokens_C, False)
         others = Others.of(matrix_VR[is_other_V], bias_V[is_other_V])
@@ -144,8 +148,8 @@ class VocabularyReadout(Readout):
         )
         quadratic = run.make(others.quadratic_RR, exact=True)
 
-        def logits(features_NF: Tensor) -> Tensor:
-            rows_NR = self.rows(features_NF, run)
+        def logits(steps: Steps) -> Tensor:
+            rows_NR = self.rows(steps.features_NF, run)
             logits_NC = output.product(rows_NR)
             logits_NC[..., -1] += (quadratic.product(rows_NR) * rows_NR).sum(-1)
             return logits_NC
@@ -154,9 +158,10 @@ class VocabularyReadout(Readout):
 
     # The logits of a batch are never all in memory: see `loss`.
 
-    def target_log_probs(self, features_NF: Tensor, target_N: Tensor, run: Pass) -> Tensor:
-        return loss.target_log_probs(self.rows(features_NF, run), self.embedding.weight, self.bias_V, target_N)
+    def target_log_probs(self, steps: Steps, target_N: Tensor, run: Pass) -> Tensor:
+        rows_NR = self.rows(steps.features_NF, run)
+        return loss.target_log_probs(rows_NR, self.embedding.weight, self.bias_V, target_N)
 
-    def cross_entropies(self, features_NF: Tensor, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
-        rows_NR = self.rows(features_NF, run)
+    def cross_entropies(self, steps: Steps, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
+        rows_NR = self.rows(steps.features_NF, run)
         return loss.cross_entropies(rows_NR, self.embedding.weight, self.bias_V, target_N, smoothing)

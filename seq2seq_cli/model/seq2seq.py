@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.inputs import TEXT, Batch, Inputs, Target
+from seq2seq_cli.model.criteria.covered import coverage_loss
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
@@ -74,7 +75,8 @@ class Seq2Seq(nn.Module):
         self, stepping: bool = False, in_int8: bool = False, looking: bool = True, inward: bool = False
     ) -> Pass:
         """A pass for one forward pass or one search with this model, in the precision that products have here and
-        now."""
+        now. ``looking``: whether weights of the attention are wanted; those that the readout reads are there anyway."""
+        looking = looking or self.readout.looks
         return Pass(compute_dtype(self.target_embedding.weight), stepping, in_int8, looking, inward)
 
     def encode(self, inputs: Inputs, run: Pass) -> Sources:
@@ -106,15 +108,18 @@ class Seq2Seq(nn.Module):
             smoothing=smoothing,
         )
 
-    def loss(self, batch: Batch, smoothing: float) -> Loss:
-        """The loss summed over the real target tokens, with labels smoothed by ``smoothing``, and the guidance where
-        attention is guided."""
-        run = self.new_pass(looking=self.criterion is not Forced.cross_entropy or batch.guide_BTS is not None)
+    def loss(self, batch: Batch, smoothing: float, covering: bool = False) -> Loss:
+        """The loss summed over the real target tokens, with labels smoothed by ``smoothing``; the guidance where attention is
+        guided, and the coverage loss where it is wanted (``covering``)."""
+        watched = covering or batch.guide_BTS is not None
+        run = self.new_pass(looking=self.criterion is not Forced.cross_entropy or watched)
         forced = self.forced(batch.target, self.start(batch, run), run, smoothing)
         loss = self.criterion(forced)
-        if batch.guide_BTS is None:
-            return loss
-        return loss._replace(guidance=guidance_loss(forced.output.shown.soft_BTS, batch.guide_BTS))
+        if covering:
+            loss = loss._replace(coverage=coverage_loss(forced.output.shown.soft_BTS, batch.target.real_BT))
+        if batch.guide_BTS is not None:
+            loss = loss._replace(guidance=guidance_loss(forced.output.shown.soft_BTS, batch.guide_BTS))
+        return loss
 
     @torch.no_grad()
     def nll(self, batch: Batch, most_cells: int | None = None) -> Tensor:

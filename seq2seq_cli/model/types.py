@@ -175,25 +175,31 @@ be looked at alone."""
 
 
 class Memories(NamedTuple):
-    """What each layer of a decoder reads, the bottom layer first."""
+    """What each layer of a decoder reads, the bottom layer first; and the ``tokens_BS`` of the source SHOWN, if it has
+    any."""
 
     layers: tuple[LayerMemories, ...]
+    tokens_BS: Tensor | None = None
 
     def select(self, rows: Rows) -> Memories:
         """The memories of the sentences ``rows``, one row each."""
-        return self._each(lambda _, memory: memory.select(rows))
+        return self._each(lambda _, memory: memory.select(rows), lambda x_BS: x_BS.index_select(0, numbers(rows)))
 
     def shared(self, readers: int) -> Memories:
         """The same memories, read by ``readers`` rows for each sentence."""
-        return self._each(lambda _, memory: memory.shared(readers))
+        return self._each(lambda _, memory: memory.shared(readers), lambda x_BS: x_BS.repeat_interleave(readers, 0))
 
     def pick(self, positions_RP: Tensor) -> Memories:
         """The memory of some positions of the source SHOWN alone (each row has its own positions), and of all positions
         of other sources."""
-        return self._each(lambda name, memory: memory.pick(positions_RP) if name == SHOWN else memory)
+        return self._each(
+            lambda name, memory: memory.pick(positions_RP) if name == SHOWN else memory,
+            lambda x_BS: x_BS.gather(1, positions_RP),
+        )
 
-    def _each(self, change: Callable[[str, Memory], Memory]) -> Memories:
-        return Memories(tuple({name: change(name, memory) for name, memory in layer.items()} for layer in self.layers))
+    def _each(self, change: Callable[[str, Memory], Memory], tokens: Callable[[Tensor], Tensor]) -> Memories:
+        layers = tuple({name: change(name, memory) for name, memory in layer.items()} for layer in self.layers)
+        return Memories(layers, None if self.tokens_BS is None else tokens(self.tokens_BS))
 
 
 class LayerOutput(NamedTuple):
@@ -256,14 +262,35 @@ class Start(NamedTuple):
         return Start(self.memories.select(rows), self.state.select(rows))
 
 
+class Steps(NamedTuple):
+    """What a readout reads of some steps, in any number of dimensions N: their features; and, for those that look, where
+    they looked in the source SHOWN, and its tokens."""
+
+    features_NF: Tensor
+    weights_NS: Tensor | None = None
+    tokens_NS: Tensor | None = None
+
+    def take(self, some: Callable[[Tensor], Tensor]) -> Steps:
+        """Some of the steps: ``some`` takes them from a tensor with a row for each."""
+        return Steps(*(None if x_NX is None else some(x_NX) for x_NX in self))  # type: ignore[arg-type]
+
+
 class DecoderOutput(NamedTuple):
-    """What a decoder returns for T steps. The readout takes ``features_BTF`` to the vocabulary; ``looks`` says where
-    each layer looked, the bottom layer first; ``shown`` is the look that alignments and pictures show."""
+    """What a decoder returns for T steps. ``looks`` says where each layer looked, the bottom layer first; ``shown`` is the
+    look that alignments and pictures show, in a source of the tokens ``tokens_BS``."""
 
     features_BTF: Tensor
     looks: tuple[Looks, ...]
     state: DecoderState
     shown: Look
+    tokens_BS: Tensor | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """What the readout takes to the vocabulary, B x T steps."""
+        weights_BTS = self.shown.weights_BTS
+        tokens_BTS = None if self.tokens_BS is None else self.tokens_BS[:, None].expand(-1, weights_BTS.shape[1], -1)
+        return Steps(self.features_BTF, weights_BTS, tokens_BTS)
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from torch import Tensor
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import precise
 from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.types import Steps
 from seq2seq_cli.neighbours.search import Search
 from seq2seq_cli.neighbours.weighing import Weighing
 
@@ -51,16 +52,17 @@ class RecallingReadout(Readout):
     def __init__(self, inner: Readout, recall: Recall) -> None:
         super().__init__()
         self.inner = inner
+        self.looks = inner.looks
         self.recall = recall
 
     def rows(self, features_NF: Tensor, run: Pass) -> Tensor:
         return self.inner.rows(features_NF, run)
 
-    def logits(self, features_NF: Tensor, run: Pass) -> Tensor:
-        logits_NV = self.inner.logits(features_NF, run)
-        return logits_NV if self.recall.weighing.silent else self._mixed(logits_NV, features_NF, run)
+    def logits(self, steps: Steps, run: Pass) -> Tensor:
+        logits_NV = self.inner.logits(steps, run)
+        return logits_NV if self.recall.weighing.silent else self._mixed(logits_NV, steps, run)
 
-    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Tensor], Tensor]:
+    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Steps], Tensor]:
         inner = self.inner.among(tokens_C, run)
         if self.recall.weighing.silent:
             return inner
@@ -68,10 +70,10 @@ class RecallingReadout(Readout):
         known = int(max(self.recall.values_M.max(), tokens_C.max())) + 1
         place_V = torch.full((known,), len(tokens_C), device=tokens_C.device)
         place_V[tokens_C] = torch.arange(len(tokens_C), device=tokens_C.device)
-        return lambda features_NF: self._mixed(inner(features_NF), features_NF, run, place_V)
+        return lambda steps: self._mixed(inner(steps), steps, run, place_V)
 
-    def _mixed(self, logits_NV: Tensor, features_NF: Tensor, run: Pass, place_V: Tensor | None = None) -> Tensor:
-        rows_NR = self.rows(features_NF, run)
+    def _mixed(self, logits_NV: Tensor, steps: Steps, run: Pass, place_V: Tensor | None = None) -> Tensor:
+        rows_NR = self.rows(steps.features_NF, run)
         found = self.recall.neighbours(rows_NR.flatten(0, -2))
         values_NK = found.values_NK if place_V is None else place_V[found.values_NK]
         flat_NV = precise(logits_NV).flatten(0, -2)

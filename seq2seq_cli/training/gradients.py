@@ -19,7 +19,7 @@ from seq2seq_cli.training.learner import Learner, Replica
 class Sums(NamedTuple):
     """Sums over all batches of a step: target ``tokens``, and the ``loss`` of the objective; ``guided_tokens``, target
     tokens with links, and the ``guidance`` there, which is the cross-entropy of the attention; ``rewarded`` sentences,
-    and the sum of their ``reward``, from 0 to 1 each. ``parts``: in how many batches it was computed, apart from how several
+    and the sum of their ``reward``, from 0 to 1 each; the ``coverage`` loss. ``parts``: in how many batches it was computed, apart from how several
     processes share them."""
 
     tokens: int
@@ -29,6 +29,7 @@ class Sums(NamedTuple):
     parts: int
     rewarded: int = 0
     reward: float = 0.0
+    coverage: float = 0.0
 
 
 def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray], guided_weight: float) -> Sums:
@@ -55,11 +56,12 @@ def add_gradients(learner: Learner, data: TokenisedSplit, group: list[np.ndarray
     if learner.shared is not None:
         learner.shared.leave()
     halved = sums.parts - planned
-    tokens, loss, guided_tokens, guidance, more, rewarded, reward = learner.ranks.sum(*sums[:4], halved, *sums[5:])
+    tokens, loss, guided_tokens, guidance, more, *others = learner.ranks.sum(*sums[:4], halved, *sums[5:])
+    rewarded, reward, coverage = others
     if learner.shared is not None:
         learner.shared.take()
     parts = len(group) + int(more)
-    return Sums(int(tokens), loss, int(guided_tokens), guidance, parts, int(rewarded), reward)
+    return Sums(int(tokens), loss, int(guided_tokens), guidance, parts, int(rewarded), reward, coverage)
 
 
 def _share(ranks: Ranks, group: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
@@ -93,7 +95,7 @@ def _is_out_of_memory(problem: RuntimeError | MemoryError) -> bool:
 def _add(
     learner: Learner, data: TokenisedSplit, batches: list[np.ndarray], guided_weight: float, weighs: float
 ) -> Sums:
-    tokens, total, guided_tokens, guidance, rewarded, reward = 0, 0.0, 0, 0.0, 0, 0.0
+    tokens, total, guided_tokens, guidance, rewarded, reward, coverage = 0, 0.0, 0, 0.0, 0, 0.0, 0.0
     for number, indices in enumerate(batches, start=1):
         batch = load_batch(data, indices).to(learner.device)
         tokens += batch.target_tokens
@@ -108,10 +110,12 @@ def _add(
         if cost.guidance is not None:
             guided_tokens += batch.guided_tokens
             guidance += float(cost.guidance.detach())
+        if cost.coverage is not None:
+            coverage += float(cost.coverage.detach())
         if drawn is not None:
             rewarded += drawn.sentences
             reward += drawn.reward
-    sums = Sums(tokens, total, guided_tokens, guidance, len(batches), rewarded, reward)
+    sums = Sums(tokens, total, guided_tokens, guidance, len(batches), rewarded, reward, coverage)
     return sums if weighs else Sums(0, 0.0, 0, 0.0, len(batches))
 
 

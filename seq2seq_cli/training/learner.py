@@ -88,7 +88,7 @@ def new_learner(config: Config, subwords: Subwords, ranks: Ranks = ALONE, tokeni
 def make_objective(config: Config, subwords: Subwords, tokenizer: str) -> Objective:
     """The objective of ``config``. Rewards compare texts, which ``subwords`` make of pieces; ``tokenizer`` is the one
     for BLEU."""
-    references = CrossEntropy(config.training.label_smoothing)
+    references = CrossEntropy(config.training.label_smoothing, config.training.coverage_weight)
     match config.objective.kind:
         case "scst":
             return SelfCritical(config.objective, references, subwords.tgt, tokenizer)

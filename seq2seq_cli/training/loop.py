@@ -173,6 +173,7 @@ class _Loop(NamedTuple):
             split_into=sums.parts if sums.parts > len(group) else None,
             reward=100 * sums.reward / sums.rewarded if sums.rewarded else None,
             rewarded=sums.rewarded,
+            coverage=sums.coverage / sums.tokens if config.coverage_weight else None,
         )
 
     def look_at_dev(self) -> Evaluated | Unjudged:

@@ -12,12 +12,13 @@ from seq2seq_cli.training.candidates import Candidates
 
 
 class Cost(NamedTuple):
-    """Sums over a batch, in nats: what is ``minimised``, the ``loss`` that is reported, and the ``guidance`` of
-    attention, if there is any, which the first includes and the second does not."""
+    """Sums over a batch, in nats: what is ``minimised``, the ``loss`` that is reported, and the ``guidance`` and ``coverage``
+    of attention, if there are any, which the first includes and the second does not."""
 
     minimised: Tensor
     loss: Tensor
     guidance: Tensor | None = None
+    coverage: Tensor | None = None
 
 
 class Objective(Protocol):
@@ -35,16 +36,20 @@ class Objective(Protocol):
 
 
 class CrossEntropy:
-    """The cross-entropy of the references, label-smoothed, and the guidance of attention."""
+    """The cross-entropy of the references, label-smoothed, the guidance of attention, and its coverage loss with a weight."""
 
-    def __init__(self, label_smoothing: float) -> None:
+    def __init__(self, label_smoothing: float, coverage_weight: float) -> None:
         self.label_smoothing = label_smoothing
+        self.coverage_weight = coverage_weight
 
     def draw(self, model: Seq2Seq, batch: Batch) -> Candidates | None:
         return None
 
     def cost(self, model: Seq2Seq, batch: Batch, drawn: Candidates | None, guided_weight: float) -> Cost:
-        loss = model.loss(batch, self.label_smoothing)
-        if loss.guidance is None:
-            return Cost(loss.smoothed, loss.smoothed)
-        return Cost(loss.smoothed + guided_weight * loss.guidance, loss.smoothed, loss.guidance)
+        loss = model.loss(batch, self.label_smoothing, covering=self.coverage_weight > 0)
+        minimised = loss.smoothed
+        if loss.guidance is not None:
+            minimised = minimised + guided_weight * loss.guidance
+        if loss.coverage is not None:
+            minimised = minimised + self.coverage_weight * loss.coverage
+        return Cost(minimised, loss.smoothed, loss.guidance, loss.coverage)

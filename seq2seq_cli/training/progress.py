@@ -81,7 +81,7 @@ class Stepped:
     training is done, 0 to 1. ``guidance``: cross-entropy of the attention, in nats a target token with links, of which
     there were ``guided_tokens`` (None where there were none). ``split_into``: into how many batches it was split for
     lack of memory (None: it was not). ``reward``: the mean of what was drawn for ``rewarded`` sentences, in points
-    (None where nothing was drawn)."""
+    (None where nothing was drawn). ``coverage``: the coverage loss, in nats a target token (None where it is not wanted)."""
 
     epoch: int
     step: int
@@ -96,6 +96,7 @@ class Stepped:
     split_into: int | None = None
     reward: float | None = None
     rewarded: int = 0
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ Event = Stepped | Skipped | Evaluated | Unjudged | WentBack | Ended
 @dataclass(frozen=True)
 class Interval:
     """Several updates together: the mean ``loss`` a target token, the mean ``guidance`` a target token with links, the
-    mean ``reward`` of what was drawn for a sentence; the other figures are those of the last update."""
+    mean ``reward`` of what was drawn for a sentence, the mean ``coverage`` loss a target token; the other figures are those of the last update."""
 
     epoch: int
     step: int
@@ -223,12 +224,13 @@ class Interval:
     share: float
     guidance: float | None = None
     reward: float | None = None
+    coverage: float | None = None
 
     @property
     def besides(self) -> list[str]:
         """The figures other than the loss, in words."""
-        guidance = [] if self.guidance is None else [f"guidance {self.guidance:.3f}"]
-        return guidance if self.reward is None else [*guidance, f"reward {self.reward:.2f}"]
+        figures = {"guidance": (self.guidance, 3), "coverage": (self.coverage, 3), "reward": (self.reward, 2)}
+        return [f"{name} {value:.{digits}f}" for name, (value, digits) in figures.items() if value is not None]
 
     def __str__(self) -> str:
         losses = ", ".join([f"loss {self.loss:.3f}", *self.besides])
@@ -276,6 +278,7 @@ class Intervals:
         loss = sum(step.loss * step.target_tokens for step in self.gathered) / tokens
         guided = sum(step.guided_tokens for step in self.gathered)
         guidance = sum(step.guidance * step.guided_tokens for step in self.gathered if step.guidance is not None)
+        covered = [step.coverage * step.target_tokens for step in self.gathered if step.coverage is not None]
         rewarded = sum(step.rewarded for step in self.gathered)
         reward = sum(step.reward * step.rewarded for step in self.gathered if step.reward is not None)
         self.gathered, self.since = [], last.seconds
@@ -291,4 +294,5 @@ class Intervals:
             share=last.share,
             guidance=guidance / guided if guided else None,
             reward=reward / rewarded if rewarded else None,
+            coverage=sum(covered) / tokens if covered else None,
         )

@@ -155,7 +155,15 @@ class TensorBoard:
     def record(self, event: Event) -> None:
         interval = self.intervals.add(event)
         if interval is not None:
-            for name in ("loss", "guidance", "reward", "learning_rate", "gradient_norm", "tokens_per_second"):
+            for name in (
+                "loss",
+                "guidance",
+                "coverage",
+                "reward",
+                "learning_rate",
+                "gradient_norm",
+                "tokens_per_second",
+            ):
                 if getattr(interval, name) is not None:
                     self.writer.add_scalar(f"train/{name}", getattr(interval, name), interval.step)
         if isinstance(event, Evaluated):

@@ -9,7 +9,7 @@ from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.loss import CHUNK, Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.types import DecoderOutput
+from seq2seq_cli.model.types import DecoderOutput, Steps
 
 
 def marginal_cross_entropy(forced: Forced) -> Loss:
@@ -46,7 +46,7 @@ def _cross_entropies(forced: Forced, features_PTF: Tensor, chances_PT: Tensor, t
     """Smoothed and plain cross-entropies of some steps of one sentence, each step with P positions to look at."""
     # A pass of its own: its maps are made anew when the backward pass computes this again, so that no call leaves anything
     # for the gradient of another.
-    log_probs_PTV = forced.readout.log_probs(features_PTF, Pass(forced.run.dtype))
+    log_probs_PTV = forced.readout.log_probs(Steps(features_PTF), Pass(forced.run.dtype))
     # A chance of zero has no finite logarithm, and no finite gradient of it.
     log_chances_PT = precise(chances_PT).clamp(min=torch.finfo(chances_PT.dtype).tiny).log()
     log_probs_TV = (log_probs_PTV + log_chances_PT[..., None]).logsumexp(0)

@@ -1,0 +1,106 @@
+"""Copying from the source: a readout around another one."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.model.loss import CrossEntropies
+from seq2seq_cli.model.maps import Linear, Pass
+from seq2seq_cli.model.products import precise
+from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.types import Steps
+
+
+class CopyingReadout(Readout):
+    """p(y) = g p_vocabulary(y) + (1 - g) c(y), where c(y) is the sum of the weights of the source positions that hold y
+    (pointer-generator: See, Liu & Manning 2017, 2.2). Source and target have one vocabulary.
+
+    g = sigmoid(w f + b), of the decoder's features f, which know its state and its context. (In the paper g reads these
+    two and the last word by themselves.) Weights that do not sum to one, as those of a local-p window, are divided by
+    their sum; where a step looks at no source position, g is one.
+    """
+
+    looks = True
+
+    def __init__(self, generated: Readout, features_size: int) -> None:
+        super().__init__()
+        self.generated = generated
+        self.gate = Linear(features_size, 1, exact=True)
+
+    def rows(self, features_NF: Tensor, run: Pass) -> Tensor:
+        return self.generated.rows(features_NF, run)
+
+    def logits(self, steps: Steps, run: Pass) -> Tensor:
+        """Log-probabilities."""
+        mixed_NV = self._generated(steps, run) + precise(self.generated.log_probs(steps, run))
+        return _with_copies(mixed_NV, _tokens(steps), self._copied(steps, run))
+
+    def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Steps], Tensor]:
+        generated = self.generated.among(tokens_C, run)
+        # Each token's number among those; that of all others together is C.
+        vocabulary = int(tokens_C.max()) + 1
+        number_V = tokens_C.new_full((vocabulary,), len(tokens_C))
+        number_V[tokens_C] = torch.arange(len(tokens_C), device=tokens_C.device)
+
+        def logits(steps: Steps) -> Tensor:
+            mixed_NC = self._generated(steps, run) + precise(generated(steps)).log_softmax(-1)
+            tokens_NS = _tokens(steps)
+            numbers_NS = torch.where(
+                tokens_NS < vocabulary, number_V[tokens_NS.clamp(max=vocabulary - 1)], len(tokens_C)
+            )
+            return _with_copies(mixed_NC, numbers_NS, self._copied(steps, run))
+
+        return logits
+
+    def target_log_probs(self, steps: Steps, target_N: Tensor, run: Pass) -> Tensor:
+        generated_N = self._generated(steps, run)[:, 0] + self.generated.target_log_probs(steps, target_N, run)
+        copied_NS = self._copied(steps, run)
+        copied_N = (copied_NS * (_tokens(steps) == target_N[:, None])).sum(-1)
+        return _log_sum(generated_N, copied_N)
+
+    def cross_entropies(self, steps: Steps, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
+        """As for every readout, but that it is the generated words alone that are smoothed: source words are no more likely
+        to be right for being a part of the vocabulary."""
+        nll_N = -self.target_log_probs(steps, target_N, run)
+        smoothed = (1 - smoothing) * nll_N.sum()
+        if smoothing:
+            smoothed = smoothed + smoothing * self.generated.cross_entropies(steps, target_N, 1.0, run).smoothed
+        return CrossEntropies(smoothed, nll_N.detach())
+
+    def _generated(self, steps: Steps, run: Pass) -> Tensor:
+        """log g, N x 1."""
+        looked_N1 = _weights(steps).sum(-1, keepdim=True) > 0
+        return nn.functional.logsigmoid(self._gate(steps, run)).masked_fill(~looked_N1, 0.0)
+
+    def _copied(self, steps: Steps, run: Pass) -> Tensor:
+        """(1 - g) a_s: how likely the token of each source position is copied from there, N x S."""
+        weights_NS = _weights(steps)
+        total_N1 = weights_NS.sum(-1, keepdim=True).clamp(min=torch.finfo(weights_NS.dtype).tiny)
+        return torch.sigmoid(-self._gate(steps, run)) * weights_NS / total_N1
+
+    def _gate(self, steps: Steps, run: Pass) -> Tensor:
+        return precise(run.map(self.gate).product(steps.features_NF))
+
+
+def _weights(steps: Steps) -> Tensor:
+    assert steps.weights_NS is not None
+    return precise(steps.weights_NS)
+
+
+def _tokens(steps: Steps) -> Tensor:
+    assert steps.tokens_NS is not None
+    return steps.tokens_NS
+
+
+def _log_sum(log_p: Tensor, q: Tensor) -> Tensor:
+    """log(p + q). A q of zero has no finite logarithm, and no finite gradient of it."""
+    return torch.where(q > 0, torch.logaddexp(log_p, q.clamp(min=torch.finfo(q.dtype).tiny).log()), log_p)
+
+
+def _with_copies(log_probs_NV: Tensor, tokens_NS: Tensor, copied_NS: Tensor) -> Tensor:
+    """The log-probabilities with what is copied of the tokens of the source positions."""
+    # All positions of a token are given the sum of them all, and so the same log-probability.
+    sums_NV = torch.zeros_like(log_probs_NV).scatter_add(-1, tokens_NS, copied_NS.to(log_probs_NV.dtype))
+    both_NS = _log_sum(log_probs_NV.gather(-1, tokens_NS), sums_NV.gather(-1, tokens_NS))
+    return log_probs_NV.scatter(-1, tokens_NS, both_NS)
