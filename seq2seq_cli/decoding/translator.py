@@ -261,10 +261,7 @@ class Translator:
     def piece_log_probs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[np.ndarray]:
         """The natural log-probability of each piece of each hypothesis, one for each of the sentences, given all pieces before
         it, and of ``</s>``: by forced decoding over the whole vocabulary, however it was found."""
-        pairs = [
-            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
-            for sentence, one in zip(sentences, hypotheses, strict=True)
-        ]
+        pairs = self._pairs(sentences, hypotheses)
 
         def compute(batch: list[int], check: Check) -> list[np.ndarray]:
             check()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from seq2seq_cli.model.loss import CrossEntropies
 from seq2seq_cli.model.maps import Linear, Pass
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.readout import Numbers, Readout
 from seq2seq_cli.model.types import Steps
 
 
@@ -37,19 +37,11 @@ class CopyingReadout(Readout):
         return _with_copies(mixed_NV, _tokens(steps), self._copied(steps, run))
 
     def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Steps], Tensor]:
-        generated = self.generated.among(tokens_C, run)
-        # Each token's number among those; that of all others together is C.
-        vocabulary = int(tokens_C.max()) + 1
-        number_V = tokens_C.new_full((vocabulary,), len(tokens_C))
-        number_V[tokens_C] = torch.arange(len(tokens_C), device=tokens_C.device)
+        generated, numbers = self.generated.among(tokens_C, run), Numbers(tokens_C)
 
         def logits(steps: Steps) -> Tensor:
             mixed_NC = self._generated(steps, run) + precise(generated(steps)).log_softmax(-1)
-            tokens_NS = _tokens(steps)
-            numbers_NS = torch.where(
-                tokens_NS < vocabulary, number_V[tokens_NS.clamp(max=vocabulary - 1)], len(tokens_C)
-            )
-            return _with_copies(mixed_NC, numbers_NS, self._copied(steps, run))
+            return _with_copies(mixed_NC, numbers(_tokens(steps)), self._copied(steps, run))
 
         return logits
 

@@ -90,6 +90,18 @@ class Readout(nn.Module):
         return CrossEntropies(smoothed, nll_N.detach())
 
 
+class Numbers:
+    """The number of each token among ``tokens_C``; C for all others."""
+
+    def __init__(self, tokens_C: Tensor) -> None:
+        count = len(tokens_C)
+        self.number_V = tokens_C.new_full((int(tokens_C.max()) + 2,), count)
+        self.number_V[tokens_C] = torch.arange(count, device=tokens_C.device)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        return self.number_V[tokens.clamp(max=len(self.number_V) - 1)]
+
+
 class Others(NamedTuple):
     """log sum exp (E r + b), about: c + l r + r^T Q r, which costs no more than as many tokens as r has numbers. It is what
     comes of logits that are spread as a normal distribution is: their mean, plus half of their variance, plus the logarithm

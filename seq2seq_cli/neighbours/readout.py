@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import precise
-from seq2seq_cli.model.readout import Readout
+from seq2seq_cli.model.readout import Numbers, Readout
 from seq2seq_cli.model.types import Steps
 from seq2seq_cli.neighbours.search import Search
 from seq2seq_cli.neighbours.weighing import Weighing
@@ -67,15 +67,13 @@ class RecallingReadout(Readout):
         if self.recall.weighing.silent:
             return inner
         # A neighbour whose value is none of the few counts for what stands for all others.
-        known = int(max(self.recall.values_M.max(), tokens_C.max())) + 1
-        place_V = torch.full((known,), len(tokens_C), device=tokens_C.device)
-        place_V[tokens_C] = torch.arange(len(tokens_C), device=tokens_C.device)
-        return lambda steps: self._mixed(inner(steps), steps, run, place_V)
+        numbers = Numbers(tokens_C)
+        return lambda steps: self._mixed(inner(steps), steps, run, numbers)
 
-    def _mixed(self, logits_NV: Tensor, steps: Steps, run: Pass, place_V: Tensor | None = None) -> Tensor:
+    def _mixed(self, logits_NV: Tensor, steps: Steps, run: Pass, numbers: Numbers | None = None) -> Tensor:
         rows_NR = self.rows(steps.features_NF, run)
         found = self.recall.neighbours(rows_NR.flatten(0, -2))
-        values_NK = found.values_NK if place_V is None else place_V[found.values_NK]
+        values_NK = found.values_NK if numbers is None else numbers(found.values_NK)
         flat_NV = precise(logits_NV).flatten(0, -2)
         return mixed(flat_NV, values_NK, found.weights_NK).view(logits_NV.shape)
 
