@@ -20,8 +20,8 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(numbers.feed_forward_dropout)
 
     def forward(self, x_ND: Tensor, run: Pass) -> Tensor:
-        hidden_NF = run.map(self.widen).product(x_ND).relu()
-        return run.map(self.narrow).product(self.dropout(hidden_NF))
+        hidden_NF = self.dropout.rectified(run.map(self.widen).product(x_ND))
+        return run.map(self.narrow).product(hidden_NF)
 
 
 class Residual(nn.Module):
@@ -35,8 +35,7 @@ class Residual(nn.Module):
 
     def add(self, x_ND: Tensor, part_ND: Tensor) -> Tensor:
         """x and what a part of the layer has made of ``norm``(x)."""
-        added_ND: Tensor = x_ND + self.dropout(part_ND)
-        return added_ND
+        return self.dropout.added(x_ND, part_ND)
 
 
 class Entry(nn.Module):
