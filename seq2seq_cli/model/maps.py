@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from seq2seq_cli.model.carry import Rows, rows_of
 from seq2seq_cli.model.int8 import Int8Matrix
-from seq2seq_cli.model.products import Matrix, compute_dtype, outer, padded, pick
+from seq2seq_cli.model.products import SHARE, SUMMED, Matrix, compute_dtype, outer, padded, pick
 
 T = TypeVar("T")
 
@@ -63,11 +63,13 @@ class ProductLedger:
     right: list[Tensor] = field(default_factory=list)
 
     def gradients(self) -> tuple[Tensor | None, ...]:
+        # Rows of a single product have been padded for it; more of them would be copies of all.
+        share = SHARE if len(self.left) == 1 else SUMMED
         left, right = joined(self.left), joined(self.right)
         self.left.clear()
         self.right.clear()
         bias_O = left.sum(0).to(self.dtype) if self.has_bias else None
-        matrix = outer(left, right) if left.dim() == 2 else left.mT @ right
+        matrix = outer(left, right, share) if left.dim() == 2 else left.mT @ right
         return matrix.to(self.dtype), bias_O
 
 

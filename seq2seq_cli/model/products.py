@@ -10,13 +10,15 @@ CHOSEN = choices()
 
 SUMMED = 8
 """At most one in so many rows of zeros is added to those that are summed over (`outer`)."""
+SHARE = 16
+"""The same of all other products."""
 
 
 MANY, USUAL = 512, 96
 """More rows than the first are not those of a step; the second are what steps usually have in training."""
 
 
-def room(rows: int, unit: int = UNIT, share: int = 16) -> int:
+def room(rows: int, unit: int = UNIT, share: int = SHARE) -> int:
     """How many rows oneDNN is given instead of ``rows``: a multiple of ``unit``, or of a larger power of two where that
     adds at most one row in ``share``."""
     if rows <= unit:
@@ -30,7 +32,7 @@ def room_on(device: torch.device, rows: int) -> int:
     return room(rows) if device.type == "cpu" and (CHOSEN.onednn_fp32 or CHOSEN.onednn_bf16) else rows
 
 
-def padded(x_NI: Tensor, unit: int = UNIT, share: int = 16) -> Tensor:
+def padded(x_NI: Tensor, unit: int = UNIT, share: int = SHARE) -> Tensor:
     """``x``, with rows of zeros behind it where oneDNN would otherwise compile a product for its number of rows."""
     missing = room(len(x_NI), unit, share) - len(x_NI) if _by_onednn(x_NI) else 0
     return nn.functional.pad(x_NI, (0, 0, 0, missing)) if missing else x_NI
@@ -62,9 +64,10 @@ def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Ten
         return nn.functional.linear(x_NI, weight_OI, bias_O)
 
 
-def outer(left_NO: Tensor, right_NI: Tensor) -> Tensor:
-    """left^T right: the sum of the outer products of the rows; without a gradient."""
-    left_NO, right_NI = padded(left_NO, share=SUMMED), padded(right_NI, share=SUMMED)
+def outer(left_NO: Tensor, right_NI: Tensor, share: int = SUMMED) -> Tensor:
+    """left^T right: the sum of the outer products of the rows; without a gradient. ``share``: at most one in so many rows of
+    zeros is added."""
+    left_NO, right_NI = padded(left_NO, share=share), padded(right_NI, share=share)
     if left_NO.dtype == torch.float32 and _by_onednn(left_NO):
         return _onednn_linear(left_NO.t(), right_NI.t())
     return left_NO.t() @ right_NI
