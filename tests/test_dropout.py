@@ -54,7 +54,7 @@ def test_what_is_dropped_learns_nothing() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("form", ["alone", "added", "rectified"])
+@pytest.mark.parametrize("form", ["alone", "added"])
 def test_with_what_stands_around_it(form: str, dtype: torch.dtype) -> None:
     """As plain operations with the same mask give it: in the type of what it is added to, from parts of any."""
     generator = torch.Generator().manual_seed(1)
@@ -69,10 +69,7 @@ def test_with_what_stands_around_it(form: str, dtype: torch.dtype) -> None:
         outs = [module.added(flows[0], mine), flows[1] + theirs.double() * keep]
         assert outs[0].dtype == torch.float32
     else:
-        made = (
-            [module.rectified(mine), theirs.double().relu()] if form == "rectified" else [module(mine), theirs.double()]
-        )
-        outs = [made[0], made[1] * keep]
+        outs = [module(mine), theirs.double() * keep]
         assert outs[0].dtype == dtype
     torch.testing.assert_close(outs[0].double(), outs[1].double(), rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
     for out in outs:
@@ -84,29 +81,16 @@ def test_with_what_stands_around_it(form: str, dtype: torch.dtype) -> None:
     assert not flows or torch.equal(flows[0].grad, flows[1].grad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("form", ["alone", "added", "rectified"])
+@pytest.mark.parametrize("form", ["alone", "added"])
 def test_gradients_are_differences(form: str) -> None:
     module = Dropout(0.4).train()
     x, part = (torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
 
     def made(x: Tensor, part: Tensor) -> Tensor:
         torch.manual_seed(0)
-        if form == "added":
-            return module.added(x, part)
-        return x + (module.rectified(part) if form == "rectified" else module(part))
+        return module.added(x, part) if form == "added" else x + module(part)
 
     assert torch.autograd.gradcheck(made, (x.requires_grad_(), part.requires_grad_()))
-
-
-def test_rectified_and_dropped_keeps_one_tensor() -> None:
-    """No mask, and not what it was before: a Transformer's widest."""
-    kept: list[Tensor] = []
-    x = torch.randn(8, 8, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda tensor: (kept.append(tensor), tensor)[1], lambda tensor: tensor
-    ):
-        out = Dropout(0.3).train().rectified(x)
-    assert [torch.equal(tensor, out) for tensor in kept] == [True]
 
 
 def test_types_stay() -> None:

@@ -40,13 +40,12 @@ class Dropout(nn.Module):
         added: Tensor = _Added.apply(x, part, self.p)  # type: ignore[no-untyped-call]
         return added
 
-    def rectified(self, x: Tensor) -> Tensor:
-        """dropout(relu(x)). What the backward pass needs of it is where it is not zero: the result, which the next product keeps
-        anyway, and no mask."""
-        if not self.drops or x.device.type != "cpu":
-            return self(x.relu())
-        rectified: Tensor = _Rectified.apply(x, self.p)  # type: ignore[no-untyped-call]
-        return rectified
+
+def drop_(x: Tensor, p: float) -> Tensor:
+    """``x`` after a dropout, in its own memory; without a gradient."""
+    if x.device.type != "cpu":
+        return nn.functional.dropout(x, p, inplace=True)
+    return _masked(x, _mask(x, p)).mul_(1 / (1 - p))
 
 
 def _mask(like: Tensor, p: float) -> Tensor:
@@ -93,18 +92,3 @@ class _Added(torch.autograd.Function):
         (mask,) = ctx.saved_tensors
         by_part = torch.mul(gradient, ctx.scale).to(ctx.dtype)
         return gradient, _masked(by_part, mask), None
-
-
-class _Rectified(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, p):  # type: ignore[no-untyped-def]
-        ctx.scale = 1 / (1 - p)
-        out = _masked(x.relu(), _mask(x, p)).mul_(ctx.scale)
-        ctx.save_for_backward(out)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        (out,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradient, out, 0).mul_(ctx.scale), None

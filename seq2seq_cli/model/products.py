@@ -54,10 +54,12 @@ def fast_tanh(x: Tensor) -> Tensor:
     return (2 * x).sigmoid_().mul(2).sub_(1)
 
 
-def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W^T + b in the type of ``x``, whatever autocast says; without a gradient."""
+def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, relu: bool = False) -> Tensor:
+    """x W^T + b, or relu(x W^T + b), in the type of ``x``, whatever autocast says; without a gradient."""
     if _by_onednn(x_NI):
-        return _onednn_linear(padded(x_NI), weight_OI, bias_O)[: len(x_NI)]
+        return _onednn_linear(padded(x_NI), weight_OI, bias_O, relu)[: len(x_NI)]
+    if relu:
+        return linear(x_NI, weight_OI, bias_O).relu_()
     if compute_dtype(x_NI) == x_NI.dtype:
         return nn.functional.linear(x_NI, weight_OI, bias_O)
     with torch.autocast(x_NI.device.type, enabled=False):
@@ -73,8 +75,9 @@ def outer(left_NO: Tensor, right_NI: Tensor, share: int = SUMMED) -> Tensor:
     return left_NO.t() @ right_NI
 
 
-def _onednn_linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
+def _onednn_linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, relu: bool = False) -> Tensor:
+    then = "relu" if relu else "none"
+    out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, then, [], "")
     return out_NO
 
 
@@ -100,14 +103,14 @@ class Matrix:
         self._packed: Tensor | None = None
         self._packed_back: Tensor | None = None
 
-    def product(self, x_NI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-        """x M^T + b."""
+    def product(self, x_NI: Tensor, bias_O: Tensor | None = None, relu: bool = False) -> Tensor:
+        """x M^T + b, or relu(x M^T + b)."""
         if not self._packs(x_NI):
-            return linear(x_NI, self.plain_OI, bias_O)
+            return linear(x_NI, self.plain_OI, bias_O, relu)
         rows_NI = padded(x_NI)
         if self._packed is None:
             self._packed = _pack(self.plain_OI)
-        return _onednn_linear(rows_NI, self._packed, bias_O)[: len(x_NI)]
+        return _onednn_linear(rows_NI, self._packed, bias_O, relu)[: len(x_NI)]
 
     def back(self, gradient_NO: Tensor) -> Tensor:
         """The gradient of x, from that of x M^T."""
