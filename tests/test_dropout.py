@@ -1,5 +1,7 @@
 """Dropout: how much, how scaled, from which seed, and where."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from models import tiny_config, tiny_model, tiny_sentences, vocabulary_of
@@ -49,6 +51,46 @@ def test_what_is_dropped_learns_nothing() -> None:
     y.sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad, y.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("form", ["alone", "added"])
+def test_with_what_stands_around_it(form: str, dtype: torch.dtype) -> None:
+    """As plain operations with the same mask give it: in the type of what it is added to, from parts of any."""
+    generator = torch.Generator().manual_seed(1)
+    x, part, weight = (torch.randn(7, 9, generator=generator) for _ in range(3))
+    mine, theirs = (part.to(dtype).requires_grad_() for _ in range(2))
+    module = Dropout(0.3).train()
+    keep = dropped(0.3, torch.ones(7, 9, dtype=torch.float64))
+    torch.manual_seed(0)
+    flows: list[Tensor] = []
+    if form == "added":
+        flows = [x.clone().requires_grad_() for _ in range(2)]
+        outs = [module.added(flows[0], mine), flows[1] + theirs.double() * keep]
+        assert outs[0].dtype == torch.float32
+    else:
+        outs = [module(mine), theirs.double() * keep]
+        assert outs[0].dtype == dtype
+    torch.testing.assert_close(outs[0].double(), outs[1].double(), rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
+    for out in outs:
+        (out.double() * weight).sum().backward()
+    assert mine.grad is not None
+    assert theirs.grad is not None
+    assert mine.grad.dtype == dtype
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=4 * torch.finfo(dtype).eps, atol=1e-6)
+    assert not flows or torch.equal(flows[0].grad, flows[1].grad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["alone", "added"])
+def test_gradients_are_differences(form: str) -> None:
+    module = Dropout(0.4).train()
+    x, part = (torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
+
+    def made(x: Tensor, part: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return module.added(x, part) if form == "added" else x + module(part)
+
+    assert torch.autograd.gradcheck(made, (x.requires_grad_(), part.requires_grad_()))
 
 
 def test_types_stay() -> None:
@@ -129,8 +171,16 @@ def test_it_falls_on_what_each_part_of_a_transformers_layer_adds(encoder: str, d
         assert set(added_NF.flatten().tolist()) == {0, 2}
         assert zeros(added_NF) == pytest.approx(0.5, abs=0.05)
     fallen: dict[str, int] = dict.fromkeys(residuals, 0)
+
+    def counted(name: str, added: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        def count(x: Tensor, part: Tensor) -> Tensor:
+            fallen[name] += 1
+            return added(x, part)
+
+        return count
+
     for name, residual in residuals.items():
-        residual.dropout.register_forward_hook(lambda *_, name=name: fallen.update({name: fallen[name] + 1}))
+        residual.dropout.added = counted(name, residual.dropout.added)  # type: ignore[method-assign]
     sentences = tiny_sentences()
     memory, state = model.start(sentences.inputs, model.new_pass())
     model.decoder(model.target_embedding(sentences.reads_BT), memory, state, model.new_pass())

@@ -7,6 +7,7 @@ import torch
 from models import VOCABULARY, assert_same, log_probs, tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
+from seq2seq_cli.model import loss as loss_module
 from seq2seq_cli.model.loss import CHUNK, cross_entropies
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import VocabularyReadout
@@ -85,6 +86,20 @@ def test_half_precision_rows_are_summed_in_float32() -> None:
     assert (half.grad.dtype, weight.grad.dtype) == (torch.bfloat16, torch.float32)
     exact = cross_entropies(rows, weight, bias, target, 0.1)
     torch.testing.assert_close(loss.smoothed, exact.smoothed, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 99])
+@pytest.mark.parametrize("rows", [0, 1, CHUNK, 4 * CHUNK + 7])
+def test_however_many_probabilities_are_kept(rows: int, chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one product with their rows, in bfloat16: the gradient of the matrix is near that in float64."""
+    monkeypatch.setattr(loss_module, "KEPT", chunks * CHUNK * 11)
+    (exact_rows, *parts), target = inputs(rows)
+    half = exact_rows.detach().bfloat16().requires_grad_()
+    mine = [half, *(part.detach().float().requires_grad_() for part in parts)]
+    theirs = [half.detach().double().requires_grad_(), *parts]
+    found, exact = (torch.autograd.grad(cross_entropies(*of, target, 0.1).smoothed, of) for of in (mine, theirs))
+    for one, other in zip(found, exact, strict=True):
+        assert (one.double() - other).norm() <= 0.01 * other.norm()
 
 
 @pytest.mark.parametrize("kind", ["bahdanau", "luong-general", "none"])

@@ -7,6 +7,8 @@ import torch
 from models import tiny_config, tiny_model, tiny_sentences
 from torch import Tensor, nn
 
+from seq2seq_cli.model import products
+from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
 
 
@@ -70,6 +72,52 @@ def test_under_autocast_products_are_bfloat16_and_gradients_float32() -> None:
         assert parameter.grad is not None
         assert parameter.grad.dtype == torch.float32
         torch.testing.assert_close(parameter.grad, gradient, rtol=0.1, atol=0.1)
+
+
+def rectified(x: Tensor, weight: Tensor, bias: Tensor, p: float) -> Tensor:
+    torch.manual_seed(0)
+    return StepMatrix(weight, bias).rectified(x, p)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.4])
+def test_rectified(p: float) -> None:
+    """A product, its relu and a dropout, with the same mask: values and gradients."""
+    x, weight, bias, _ = tensors()
+    torch.manual_seed(0)
+    keep = Dropout(p).train()(torch.ones(5 * 3, 6, dtype=torch.float64)).view(5, 3, 6)
+    plain = nn.functional.linear(x, weight, bias).relu() * keep
+    torch.testing.assert_close(rectified(x, weight, bias, p), plain)
+    mine = torch.autograd.grad(rectified(x, weight, bias, p).square().sum(), (x, weight, bias))
+    for one, other in zip(mine, torch.autograd.grad(plain.square().sum(), (x, weight, bias)), strict=True):
+        torch.testing.assert_close(one, other)
+    assert torch.autograd.gradcheck(lambda *inputs: rectified(*inputs, p), (x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("onednn", [False, True], ids=["torchs", "onednns"])
+def test_rectified_by_any_library(dtype: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where oneDNN computes the relu along with the product, of rows that it pads."""
+    has = onednn and products.CHOSEN.onednn_bf16
+    monkeypatch.setattr(products, "CHOSEN", products.CHOSEN._replace(onednn_fp32=has, onednn_bf16=has))
+    x, weight, bias, _ = tensors(torch.float32)
+    out = StepMatrix(weight, bias, dtype).rectified(x, 0.0)
+    assert (out.dtype, out.shape) == (dtype, (5, 3, 6))
+    torch.testing.assert_close(out.float(), nn.functional.linear(x, weight, bias).relu(), rtol=0.02, atol=0.05)
+
+
+def test_of_what_is_rectified_one_tensor_is_kept() -> None:
+    """Beside the input: no mask, and not what it was before. It is a Transformer's widest."""
+    kept: list[Tensor] = []
+    x, weight, bias, _ = tensors()
+
+    def packed(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(packed, lambda tensor: tensor):
+        out = rectified(x.flatten(0, 1), weight, bias, 0.3)
+    assert [tensor.shape[-1] for tensor in kept] == [4, 6]
+    torch.testing.assert_close(kept[1][: len(out)], out)
 
 
 def test_without_gradients_nothing_is_kept() -> None:

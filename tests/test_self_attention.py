@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.kinds.attentions import Normaliser
 from seq2seq_cli.kinds.layers import Span
+from seq2seq_cli.model.attention import heads
 from seq2seq_cli.model.attention.heads import mixed, weighed
 from seq2seq_cli.model.attention.normalisers import Entmax15, Softmax, Sparsemax, TopK
 from seq2seq_cli.model.layers import self_attention
@@ -258,6 +259,7 @@ SHAPES = (
     ((2, 3, 7, 4), (2, 3, 7, 4), (7, 7)),  # of what comes later
     ((2, 3, 4, 5, 4), (2, 3, 4, 9, 4), (2, 1, 4, 5, 9)),  # of blocks
     ((2, 3, 5, 4), (2, 3, 7, 4), None),
+    ((2, 3, 5, 4), (2, 3, 17, 4), (2, 1, 1, 17)),  # more positions than are padded
 )
 
 
@@ -303,6 +305,15 @@ def test_lower_precisions_are_near_float64(shapes: Any, temperature: float, dtyp
         results(tensors, mask, dtype, temperature), results(rounded, mask, torch.float64, temperature), strict=True
     ):
         assert (found - exact).norm() < near * exact.norm()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((2, 2, 3, 2), *rest) for rest in (((2, 2, 4, 2), (3, 4)), ((2, 2, 17, 2), None))], ids=str
+)
+def test_what_is_written_out_has_the_gradients_of_differences(shapes: Any) -> None:
+    tensors, mask = inputs_of(shapes)
+    given = [x.requires_grad_() for x in tensors]
+    assert torch.autograd.gradcheck(lambda *of: heads._Mixed.apply(*of, mask, 0.7), given)
 
 
 def test_bfloat16_gives_what_is_not_seen_exactly_nothing() -> None:

@@ -6,10 +6,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq_cli.model.products import Matrix, linear, outer, padded, precise
+from seq2seq_cli.model.products import SUMMED, Matrix, linear, outer, padded, precise
 
 CHUNK = 256
 """Rows whose logits exist at a time: 8 MiB in float32 at 8,000 pieces. Measured on a CPU: 512 rows are 4% slower a step."""
+
+KEPT = 2**23
+"""In bfloat16 so many probabilities, 16 MiB, are kept for one product with the rows that they come from: a product a chunk has to
+be made float32 and added each time, which takes 1.04 times as long for the whole of this function, and rounds more often. (In
+float32, where it is added as it is, keeping takes longer.)"""
 
 CHUNK_UNIT = 32
 """The last chunk is padded to a multiple of so many rows (see `processor.UNIT`): a quarter of a percent more work."""
@@ -61,6 +66,11 @@ def _add(total_VR: Tensor, part_VR: Tensor, room_VR: Tensor) -> None:
     """Add the part of a chunk, by way of ``room_VR`` where its type is another: torch would copy it to new memory first, which
     takes longer than computing it."""
     total_VR += part_VR if part_VR.dtype == total_VR.dtype else room_VR.copy_(part_VR)
+
+
+def _span(tokens: int, dtype: torch.dtype) -> int:
+    """Of how many rows the probabilities are kept: whole chunks."""
+    return CHUNK if dtype != torch.bfloat16 else max(1, KEPT // (tokens * CHUNK)) * CHUNK
 
 
 class _TargetLogProbs(torch.autograd.Function):
@@ -115,20 +125,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
         vocabulary = Matrix(weight)
         logit_N, p_N = (rows_NR.new_empty(len(rows_NR)) for _ in range(2))
         needs_gradient = wanted and any(ctx.needs_input_grad)
-        grad_rows, grad_weight, grad_bias = map(torch.zeros_like, (rows_NR, weight_VR, bias_V))
-        added = torch.empty_like(grad_weight)
-        for begin in range(0, len(rows_NR), CHUNK):
-            part = slice(begin, begin + CHUNK)
-            rows, target = padded(rows_NR[part], CHUNK_UNIT), target_N[part, None]
-            logits = vocabulary.product(rows, bias)
-            p = logits.softmax(-1)
-            # The padding counts for nothing: its rows are zero, and what it predicts is left out.
-            real_logits, real_p = logits[: len(target)], p[: len(target)]
-            logit_N[part], p_N[part] = real_logits.gather(1, target).squeeze(1), real_p.gather(1, target).squeeze(1)
+        grad_rows, grad_bias, grad_weight = torch.empty_like(rows_NR), torch.zeros_like(bias_V), None
+        span = _span(len(weight), compute) if needs_gradient else CHUNK
+        p_PV = rows_NR.new_empty(0, len(weight))
+        for first in range(0, max(1, len(rows_NR)), span):
+            rows_PR, target_P = (
+                padded(rows_NR[first : first + span], CHUNK_UNIT, SUMMED),
+                target_N[first : first + span],
+            )
+            p_PV = p_PV[: len(rows_PR)] if first else p_PV.new_empty(len(rows_PR), len(weight))
+            for begin in range(0, len(rows_PR), CHUNK):
+                chunk = slice(begin, begin + CHUNK)
+                target = target_P[chunk, None]
+                logits = vocabulary.product(rows_PR[chunk], bias)
+                p = torch.softmax(logits, -1, out=p_PV[chunk])
+                # The padding counts for nothing: its rows are zero, and what it predicts is left out.
+                real_logits, real_p = logits[: len(target)], p[: len(target)]
+                part = slice(first + begin, first + begin + len(target))
+                logit_N[part], p_N[part] = real_logits.gather(1, target).squeeze(1), real_p.gather(1, target).squeeze(1)
+                if needs_gradient:
+                    grad_bias += real_p.sum(0)
+                    grad_rows[part] = vocabulary.back(p)[: len(target)]
             if needs_gradient:
-                grad_bias += real_p.sum(0)
-                grad_rows[part] = vocabulary.back(p)[: len(target)]
-                _add(grad_weight, outer(p, rows), added)
+                by_weight = outer(p_PV, rows_PR)
+                grad_weight = by_weight.to(weight_VR.dtype) if grad_weight is None else grad_weight.add_(by_weight)
         mean_R = weight.to(precise).mean(0)
         if needs_gradient:
             share, rest = smoothing / len(weight), 1 - smoothing

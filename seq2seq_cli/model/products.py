@@ -10,13 +10,15 @@ CHOSEN = choices()
 
 SUMMED = 8
 """At most one in so many rows of zeros is added to those that are summed over (`outer`)."""
+SHARE = 16
+"""The same of all other products."""
 
 
 MANY, USUAL = 512, 96
 """More rows than the first are not those of a step; the second are what steps usually have in training."""
 
 
-def room(rows: int, unit: int = UNIT, share: int = 16) -> int:
+def room(rows: int, unit: int = UNIT, share: int = SHARE) -> int:
     """How many rows oneDNN is given instead of ``rows``: a multiple of ``unit``, or of a larger power of two where that
     adds at most one row in ``share``."""
     if rows <= unit:
@@ -30,7 +32,7 @@ def room_on(device: torch.device, rows: int) -> int:
     return room(rows) if device.type == "cpu" and (CHOSEN.onednn_fp32 or CHOSEN.onednn_bf16) else rows
 
 
-def padded(x_NI: Tensor, unit: int = UNIT, share: int = 16) -> Tensor:
+def padded(x_NI: Tensor, unit: int = UNIT, share: int = SHARE) -> Tensor:
     """``x``, with rows of zeros behind it where oneDNN would otherwise compile a product for its number of rows."""
     missing = room(len(x_NI), unit, share) - len(x_NI) if _by_onednn(x_NI) else 0
     return nn.functional.pad(x_NI, (0, 0, 0, missing)) if missing else x_NI
@@ -52,26 +54,30 @@ def fast_tanh(x: Tensor) -> Tensor:
     return (2 * x).sigmoid_().mul(2).sub_(1)
 
 
-def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W^T + b in the type of ``x``, whatever autocast says; without a gradient."""
+def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, relu: bool = False) -> Tensor:
+    """x W^T + b, or relu(x W^T + b), in the type of ``x``, whatever autocast says; without a gradient."""
     if _by_onednn(x_NI):
-        return _onednn_linear(padded(x_NI), weight_OI, bias_O)[: len(x_NI)]
+        return _onednn_linear(padded(x_NI), weight_OI, bias_O, relu)[: len(x_NI)]
+    if relu:
+        return linear(x_NI, weight_OI, bias_O).relu_()
     if compute_dtype(x_NI) == x_NI.dtype:
         return nn.functional.linear(x_NI, weight_OI, bias_O)
     with torch.autocast(x_NI.device.type, enabled=False):
         return nn.functional.linear(x_NI, weight_OI, bias_O)
 
 
-def outer(left_NO: Tensor, right_NI: Tensor) -> Tensor:
-    """left^T right: the sum of the outer products of the rows; without a gradient."""
-    left_NO, right_NI = padded(left_NO, share=SUMMED), padded(right_NI, share=SUMMED)
+def outer(left_NO: Tensor, right_NI: Tensor, share: int = SUMMED) -> Tensor:
+    """left^T right: the sum of the outer products of the rows; without a gradient. ``share``: at most one in so many rows of
+    zeros is added."""
+    left_NO, right_NI = padded(left_NO, share=share), padded(right_NI, share=share)
     if left_NO.dtype == torch.float32 and _by_onednn(left_NO):
         return _onednn_linear(left_NO.t(), right_NI.t())
     return left_NO.t() @ right_NI
 
 
-def _onednn_linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
+def _onednn_linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, relu: bool = False) -> Tensor:
+    then = "relu" if relu else "none"
+    out_NO: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, then, [], "")
     return out_NO
 
 
@@ -97,14 +103,14 @@ class Matrix:
         self._packed: Tensor | None = None
         self._packed_back: Tensor | None = None
 
-    def product(self, x_NI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-        """x M^T + b."""
+    def product(self, x_NI: Tensor, bias_O: Tensor | None = None, relu: bool = False) -> Tensor:
+        """x M^T + b, or relu(x M^T + b)."""
         if not self._packs(x_NI):
-            return linear(x_NI, self.plain_OI, bias_O)
+            return linear(x_NI, self.plain_OI, bias_O, relu)
         rows_NI = padded(x_NI)
         if self._packed is None:
             self._packed = _pack(self.plain_OI)
-        return _onednn_linear(rows_NI, self._packed, bias_O)[: len(x_NI)]
+        return _onednn_linear(rows_NI, self._packed, bias_O, relu)[: len(x_NI)]
 
     def back(self, gradient_NO: Tensor) -> Tensor:
         """The gradient of x, from that of x M^T."""

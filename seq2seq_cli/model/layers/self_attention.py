@@ -72,7 +72,7 @@ class SelfAttention(nn.Module):
         if self.rotary:
             positions_T = torch.arange(start, start + packing.positions, device="cpu")
             queries, keys = turned(queries, positions_T), turned(keys, positions_T)
-        return Projected(queries * self.scale, keys, values)
+        return Projected(queries, keys, values)
 
     def _joined(self, context_BHTI: Tensor, packing: Packing, run: Pass) -> Tensor:
         return run.map(self.output).product(packing.packed(context_BHTI.transpose(1, 2).flatten(2)))
@@ -92,8 +92,8 @@ class SelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         drops = self.training and self.dropout.p > 0
         if isinstance(self.normaliser, Softmax) and not looking and not drops:
-            return mixed(queries, keys, values, mask, self.normaliser.temperature), None
-        weights = weighed(queries, keys, mask, self.normaliser)
+            return mixed(queries, keys, values, mask, self.normaliser.temperature / self.scale), None
+        weights = weighed(queries * self.scale, keys, mask, self.normaliser)
         return self.dropout(weights).to(values.dtype) @ values, weights
 
     def _mask(self, steps: int, positions: int, mask_BS: Tensor | None, device: torch.device) -> Tensor | None:

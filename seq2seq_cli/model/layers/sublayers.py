@@ -1,10 +1,11 @@
 """What Transformer layers are made of beside attention."""
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.model.dropout import Dropout
-from seq2seq_cli.model.maps import Linear, Pass
+from seq2seq_cli.model.maps import Linear, Pass, StepMatrix
 from seq2seq_cli.model.positions import Learned, Sinusoidal
 from seq2seq_cli.model.products import precise
 
@@ -20,8 +21,12 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(numbers.feed_forward_dropout)
 
     def forward(self, x_ND: Tensor, run: Pass) -> Tensor:
-        hidden_NF = run.map(self.widen).product(x_ND).relu()
-        return run.map(self.narrow).product(self.dropout(hidden_NF))
+        widen = run.map(self.widen)
+        if isinstance(widen, StepMatrix) and torch.is_grad_enabled():
+            hidden_NF = widen.rectified(x_ND, self.dropout.p if self.dropout.drops else 0.0)
+        else:
+            hidden_NF = self.dropout(widen.product(x_ND).relu())
+        return run.map(self.narrow).product(hidden_NF)
 
 
 class Residual(nn.Module):
@@ -35,8 +40,7 @@ class Residual(nn.Module):
 
     def add(self, x_ND: Tensor, part_ND: Tensor) -> Tensor:
         """x and what a part of the layer has made of ``norm``(x)."""
-        added_ND: Tensor = x_ND + self.dropout(part_ND)
-        return added_ND
+        return self.dropout.added(x_ND, part_ND)
 
 
 class Entry(nn.Module):
