@@ -302,6 +302,10 @@ def test_what_a_model_does_not_take_of_the_file_is_told(tmp_path: Path) -> None:
     )
     assert left_out(path, "rnn,hybrid", "multi-head") == [["model.feed_forward_size", "self_attention.heads"], []]
     assert left_out(path, None, "bahdanau,multi-head") == [["attention.heads"], []]
+    # What only some choices of another kind give a meaning.
+    local = tmp_path / "local.toml"
+    local.write_text('[attention]\nkind = "local-p"\nradius = 3\n', encoding="utf-8")
+    assert left_out(local, None, "bahdanau,local-p,none") == [["attention.radius"], [], ["attention.radius"]]
     # What a run's file holds, and nobody has set, is not missed.
     resolved = tmp_path / "resolved.toml"
     resolved.write_text(load(path).resolved().to_toml(), encoding="utf-8")

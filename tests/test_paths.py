@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 import typer
@@ -66,9 +66,8 @@ def commands() -> Iterator[tuple[list[str], Callable[..., None]]]:
 
 def parameters() -> Iterator[Any]:
     for words, callback in commands():
-        for name, hint in get_type_hints(callback, include_extras=True).items():
-            if name != "return":
-                yield pytest.param(words, callback, name, hint, id=f"{words[-1]}-{name}")
+        for name, parameter in inspect.signature(callback, eval_str=True).parameters.items():  # those in blocks as well
+            yield pytest.param(words, callback, name, parameter.annotation, id=f"{words[-1]}-{name}")
 
 
 def is_path(hint: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,77 @@ from seq2seq_cli.cli.too_long import warn_of, without
 from seq2seq_cli.wording import counted
 
 if TYPE_CHECKING:
+    from seq2seq_cli.data.pairs import Lines
     from seq2seq_cli.decoding.translator import Translator
-    from seq2seq_cli.evaluation.gold import Agreement
+    from seq2seq_cli.evaluation.gold import Agreement, Gold
+    from seq2seq_cli.runs import Run
+
+
+@dataclass(frozen=True)
+class Judging:
+    """The options about links that were set by hand."""
+
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="Links set by hand, i-j sure and i?j possible: print error rate, precision and recall."),
+    ] = None
+    gold_from: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="With --gold: the number of its first word; default: 1 if it names no word 0."),
+    ] = None
+    by_layer: Annotated[
+        bool,
+        typer.Option(
+            "--by-layer", help="With --gold: print the error rate of each layer of a Transformer decoder, too."
+        ),
+    ] = False
+
+    def check(self, layer: int | None) -> None:
+        """Raises ConfigError for options that would do nothing, or contradict the ``layer`` that is named."""
+        by_layer: dict[str, object] = {"--by-layer": self.by_layer or None}
+        checks.refuse(self.gold is None, {"--gold-from": self.gold_from, **by_layer}, "needs --gold")
+        checks.refuse(layer is not None, by_layer, "is about all layers, --layer about one")
+
+    def links(self, lines: Lines) -> list[Gold] | None:
+        """The links of each pair, where any are given."""
+        from seq2seq_cli import console
+        from seq2seq_cli.evaluation.gold import read_gold
+
+        sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
+        return None if self.gold is None else read_gold(self.gold, sizes, self.gold_from, console.notice)
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The options about a run of the opposite direction."""
+
+    reverse_run: Annotated[
+        Path | None, typer.Option(help="A run of the opposite direction, whose links are joined with the run's own.")
+    ] = None
+    symmetrize: Annotated[
+        str | None,
+        typer.Option(help="With --reverse-run: intersection, union or grow-diag-final-and (the default)."),
+    ] = None
+
+    def method(self) -> str:
+        """How links are joined. Raises ConfigError for a way that there is not, or that would do nothing."""
+        from seq2seq_cli.evaluation.linking import check_method
+
+        checks.refuse(self.reverse_run is None, {"--symmetrize": self.symmetrize}, "needs --reverse-run")
+        method = self.symmetrize or "grow-diag-final-and"
+        check_method(method)
+        return method
+
+    def backward(self, run: Run, device: str, precision: str) -> Translator | None:
+        """The model of the opposite direction of ``run``, where one is given."""
+        from seq2seq_cli.evaluation.aligner import check_reverse
+        from seq2seq_cli.runs import open_run
+
+        if self.reverse_run is None:
+            return None
+        reverse = open_run(self.reverse_run)
+        check_reverse(run, reverse)
+        return opening.load_attending(reverse, device, precision)
 
 
 def align(
@@ -25,27 +95,9 @@ def align(
         typer.Option("--output", "-o", help="Where to write the links; default: standard output, with --gold nowhere."),
     ] = None,
     run: options.RunOption = None,
-    gold: Annotated[
-        Path | None,
-        typer.Option(help="Links set by hand, i-j sure and i?j possible: print error rate, precision and recall."),
-    ] = None,
-    gold_from: Annotated[
-        int | None,
-        typer.Option(min=0, max=1, help="With --gold: the number of its first word; default: 1 if it names no word 0."),
-    ] = None,
-    reverse_run: Annotated[
-        Path | None, typer.Option(help="A run of the opposite direction, whose links are joined with the run's own.")
-    ] = None,
-    symmetrize: Annotated[
-        str | None,
-        typer.Option(help="With --reverse-run: intersection, union or grow-diag-final-and (the default)."),
-    ] = None,
-    by_layer: Annotated[
-        bool,
-        typer.Option(
-            "--by-layer", help="With --gold: print the error rate of each layer of a Transformer decoder, too."
-        ),
-    ] = False,
+    *,
+    judging: Judging,
+    joining: Joining,
     soft: Annotated[
         Path | None,
         typer.Option(help="Also write the run's weights from word to word here, as an .npz of arrays."),
@@ -87,11 +139,9 @@ def align(
 
         seq2seq align --run runs/x --reverse-run runs/y --source P/test.de --target P/test.en --gold test.gold
     """
-    checks.refuse(gold is None, {"--gold-from": gold_from}, "needs --gold")
-    checks.refuse(gold is None, {"--by-layer": by_layer or None}, "needs --gold")
-    checks.refuse(layer is not None, {"--by-layer": by_layer or None}, "is about all layers, --layer about one")
-    checks.refuse(reverse_run is None, {"--symmetrize": symmetrize}, "needs --reverse-run")
-    checks.check_paths([source, target, gold], {"-o": output, "--soft": soft})
+    judging.check(layer)
+    method = joining.method()
+    checks.check_paths([source, target, judging.gold], {"-o": output, "--soft": soft})
     checks.refuse_int8(precision)
     opened = opening.chosen_run(run)
     quick.load_torch()
@@ -99,25 +149,18 @@ def align(
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
-    from seq2seq_cli.evaluation.gold import Agreement, agreement, read_gold
-    from seq2seq_cli.evaluation.linking import check_method, pharaoh
-    from seq2seq_cli.runs import open_run
+    from seq2seq_cli.evaluation.aligner import aligned, weights_file
+    from seq2seq_cli.evaluation.gold import Agreement, agreement
+    from seq2seq_cli.evaluation.linking import pharaoh
 
-    method = symmetrize or "grow-diag-final-and"
-    check_method(method)
+    by_layer = judging.by_layer
     set_threads(threads)
     lines = Lines.read(LineFiles(source, target))
-    sizes = [(len(src.split()), len(tgt.split())) for src, tgt in zip(lines.src, lines.tgt, strict=True)]
-    wanted = None if gold is None else read_gold(gold, sizes, gold_from, console.notice)
-    backward = None
+    wanted = judging.links(lines)
     forward = opening.load_attending(opened, device, precision, layer)
     if by_layer:
         _require_layers(forward)
-    if reverse_run is not None:
-        reverse = open_run(reverse_run)
-        check_reverse(opened, reverse)
-        backward = opening.load_attending(reverse, device, precision)
+    backward = joining.backward(opened, device, precision)
     long = overlong_pairs(forward, lines.src, lines.tgt)
     if backward is not None:
         long |= overlong_pairs(backward, lines.tgt, lines.src)
@@ -125,7 +168,7 @@ def align(
     lines = Lines(without(lines.src, long), without(lines.tgt, long))
     found: list[str] = []
     agreed, of_layers = Agreement(), [Agreement()] * (len(forward.attention_layers.cross) if by_layer else 0)
-    printed = console.text_output(output) if output is not None or gold is None else nullcontext()
+    printed = console.text_output(output) if output is not None or wanted is None else nullcontext()
     with printed as file:
         with weights_file(soft) if soft is not None else nullcontext() as keep, console.stages() as report:
             for number, pair in enumerate(aligned(lines, forward, backward, method, posterior, by_layer)):
@@ -136,7 +179,7 @@ def align(
                     of_layers = [sum_ + agreement(links, wanted[number]) for sum_, links in each]
                 if keep is not None:
                     keep(number, pair.grid)
-                report("aligning", number + 1, len(sizes))
+                report("aligning", number + 1, len(lines.src))
         if file is not None:  # not before: on a terminal, links and progress would mix
             file.writelines(f"{line}\n" for line in found)
     for path in (output, soft):

@@ -11,6 +11,7 @@ from seq2seq_cli.config.model import TransformerNumbers
 from seq2seq_cli.config.self_attention import SelfAttentionConfig
 from seq2seq_cli.config.whole import DEFAULTS, OF_TRANSFORMERS, Config
 from seq2seq_cli.kinds.attentions import find
+from seq2seq_cli.kinds.clashes import CONDITIONS
 
 
 class Fitted(NamedTuple):
@@ -57,6 +58,8 @@ def _of_others(values: Mapping[str, Any], own: Mapping[str, Any]) -> Iterable[st
     kind = attention.get("kind", AttentionConfig().kind if now["decoder"] == "rnn" else OF_TRANSFORMERS)
     if isinstance(kind, str):
         yield from (f"attention.{name}" for name in attention.keys() - find(kind).options - {"kind", "own"})
+        chosen = AttentionConfig.model_construct(**{**attention, "kind": kind}).choices
+        yield from (f"attention.{it.option}" for it in CONDITIONS if not it.met(chosen))
 
 
 def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
