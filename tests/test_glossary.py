@@ -95,6 +95,13 @@ def test_what_stands_behind_a_letter() -> None:
     ]  # fmt: skip
 
 
+def test_places_of_a_translation() -> None:
+    either = Term("Hund", ("dog", "the dog", "dog house"), "")
+    assert either.count_in("the dog, Dog, dogs, a dog house") == 2
+    assert Term("a", ("b b",), "").count_in("b b b") == 2
+    assert either.count_in("") == 0
+
+
 # The file.
 
 

@@ -32,8 +32,13 @@ class Term:
     where: str = field(compare=False)
 
     def count_in(self, text: str) -> int:
-        """How often one of the translations stands in ``text`` as whole words, exactly as given."""
-        return len({at for target in self.targets for at in occurrences(target, text)})
+        """At how many places one of the translations stands in ``text`` as whole words, exactly as given. Where one stands
+        within another, that is one place."""
+        stretches = {(at, at + len(target)) for target in self.targets for at in occurrences(target, text)}
+        return sum(
+            not any(one != other and one[0] <= other[0] and other[1] <= one[1] for other in stretches)
+            for one in stretches
+        )
 
 
 class Obeyed(NamedTuple):

@@ -158,7 +158,7 @@ class Calibration:
 
     def chance(self, log_prob_N: np.ndarray) -> np.ndarray:
         """The chances of words with these log-probabilities."""
-        return np.interp(log_prob_N, self.log_probs, self.chances)
+        return np.asarray(np.interp(log_prob_N, self.log_probs, self.chances))
 
     def rated(self, pieces: Sequence[str], log_probs: np.ndarray) -> Confidence:
         """The confidence of a translation, given the log-probabilities of its pieces."""

@@ -59,13 +59,14 @@ class _Part(NamedTuple):
 class _Node:
     """A beginning of forms. ``back``: the node of the longest other beginning that this one ends with. ``ends``: the
     constraints that have a form standing whole here, ``parts``: those that stand here in part; both those of ``back``
-    included."""
+    included. ``about``: the constraints of both."""
 
     last: int
     back: int = 0
     children: dict[int, int] = field(default_factory=dict)
     ends: frozenset[int] = frozenset()
     parts: tuple[_Part, ...] = ()
+    about: frozenset[int] = frozenset()
 
 
 ROOT = 0
@@ -77,15 +78,14 @@ class Automaton:
     """Follows the constraints of one sentence."""
 
     def __init__(self, constraints: Sequence[Constraint], joints: Joints) -> None:
-        self.constraints = constraints
-        self._behind = {
-            token: Joint(joints.behind_V[token]) for one in constraints for form in one.forms for token in form
-        }
+        self.constraints = [without_needless(one, joints) for one in constraints]
+        forms = [form for one in self.constraints for form in one.forms]
+        self._behind = {token: Joint(joints.behind_V[token]) for form in forms for token in form}
         self._open = {token: bool(joints.open_V[token]) for token in self._behind}
         self.tokens: tuple[int, ...] = tuple(sorted(self._behind))
         """The tokens of all forms."""
         self.shortest = tuple(
-            min(len(form) for form in one.forms if self._behind[form[0]] == Joint.BREAKS) for one in constraints
+            min(len(form) for form in one.forms if _begins_anywhere(form, joints)) for one in self.constraints
         )
         self._nodes = [_Node(last=-1)]
         self._grow()
@@ -133,9 +133,9 @@ class Automaton:
         """A state, the same for all that cannot differ from now on."""
         if not any(missing):
             return State(ROOT, False, missing)
-        here = self._nodes[node]
-        if any(missing[number] for number in here.ends) or any(missing[part.constraint] for part in here.parts):
-            return State(node, opened, missing)
+        for number in self._nodes[node].about:
+            if missing[number]:
+                return State(node, opened, missing)
         return State(ROOT, opened, missing)
 
     def _next(self, node: int, opened: bool, token: int, behind: Joint) -> int:
@@ -151,15 +151,15 @@ class Automaton:
         own_parts: dict[int, list[_Part]] = {}
         for number, constraint in enumerate(self.constraints):
             for form in constraint.forms:
-                node = ROOT
+                at = ROOT
                 for place, token in enumerate(form):
-                    if node != ROOT:
-                        own_parts.setdefault(node, []).append(_Part(number, len(form) - place, token))
-                    if token not in self._nodes[node].children:
-                        self._nodes[node].children[token] = len(self._nodes)
+                    if at != ROOT:
+                        own_parts.setdefault(at, []).append(_Part(number, len(form) - place, token))
+                    if token not in self._nodes[at].children:
+                        self._nodes[at].children[token] = len(self._nodes)
                         self._nodes.append(_Node(last=token))
-                    node = self._nodes[node].children[token]
-                own_ends.setdefault(node, set()).add(number)
+                    at = self._nodes[at].children[token]
+                own_ends.setdefault(at, set()).add(number)
         layer = [ROOT]
         while layer:
             below = []
@@ -172,6 +172,7 @@ class Automaton:
                     back = self._nodes[node.back]
                     node.ends = frozenset(own_ends.get(child, ())) | back.ends
                     node.parts = (*own_parts.get(child, ()), *back.parts)
+                    node.about = node.ends.union(part.constraint for part in node.parts)
                     below.append(child)
             layer = below
 
@@ -179,25 +180,47 @@ class Automaton:
 def count_nested(constraints: Sequence[Constraint], joints: Joints) -> tuple[Constraint, ...]:
     """The same, where a stretch that also stands within another constraint is asked for once more for each time of that one:
     "York" beside "New York" is to stand there twice."""
+    least = [without_needless(one, joints) for one in constraints]
     counted = []
-    for number, one in enumerate(constraints):
-        others = (*constraints[:number], *constraints[number + 1 :])
-        within = sum(other.times * min(_times(one, form, joints) for form in other.forms) for other in others)
+    for number, one in enumerate(least):
+        others = (*least[:number], *least[number + 1 :])
+        within = sum(
+            other.times * min(sum(len(_places(own, form, joints)) for own in one.forms) for form in other.forms)
+            for other in others
+        )
         counted.append(Constraint(one.forms, one.times + within))
     return tuple(counted)
 
 
-def _times(one: Constraint, form: tuple[int, ...], joints: Joints) -> int:
-    """How often ``one`` stands in another form as whole words."""
+def without_needless(constraint: Constraint, joints: Joints) -> Constraint:
+    """The same without forms in which another one stands: where they stand, that one counts already, before they end."""
+
+    def needless(form: tuple[int, ...]) -> bool:
+        return any(
+            (_begins_anywhere(other, joints) or not _begins_anywhere(form, joints))
+            and any(place + len(other) < len(form) for place in _places(other, form, joints))
+            for other in constraint.forms
+        )
+
+    return Constraint(tuple(form for form in constraint.forms if not needless(form)), constraint.times)
+
+
+def _begins_anywhere(form: tuple[int, ...], joints: Joints) -> bool:
+    """Whether it can stand behind any token."""
+    return bool(joints.behind_V[form[0]] == Joint.BREAKS)
+
+
+def _places(own: tuple[int, ...], form: tuple[int, ...], joints: Joints) -> list[int]:
+    """Where in ``form`` the stretch ``own`` stands as whole words."""
 
     def apart(place: int) -> bool:
         before, behind = form[place - 1], form[place]
         return not joined(bool(joints.open_V[before]), Joint(joints.behind_V[behind]))
 
-    return sum(
-        form[start : start + len(own)] == own
+    return [
+        start
+        for start in range(len(form) - len(own) + 1)
+        if form[start : start + len(own)] == own
         and (start == 0 or apart(start))
         and (start + len(own) == len(form) or apart(start + len(own)))
-        for own in one.forms
-        for start in range(len(form) - len(own) + 1)
-    )
+    ]

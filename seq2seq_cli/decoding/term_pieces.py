@@ -29,8 +29,7 @@ class TermPieces:
     def constraints(self, line: str) -> tuple[Constraint, ...]:
         """What a translation of ``line`` must hold. TermPieces that cannot be written ask for nothing."""
         found = Counter(term for term in self.glossary.found_in(line) if self._forms[term])
-        asked = [Constraint(self._forms[term], times) for term, times in found.items()]
-        return count_nested(asked, self.joints) if len(asked) > 1 else tuple(asked)
+        return count_nested([Constraint(self._forms[term], times) for term, times in found.items()], self.joints)
 
     @property
     def digest(self) -> str:
