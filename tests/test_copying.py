@@ -219,6 +219,19 @@ def test_what_cannot_be_copied(settings: dict[str, dict[str, object]], why: str)
         from_dict({"model": COPYING, **settings})
 
 
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    settings: dict[str, dict[str, object]] = {
+        "model": COPYING,
+        "attention": {"kind": "none"},
+        "subword": {"joint": False},
+        "training": {"coverage_weight": 1.0, "guided_alignment": "links"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        from_dict(settings)
+    for what in ("training.coverage_weight", "training.guided_alignment", "set subword.joint", "what to copy"):
+        assert what in str(caught.value)
+
+
 def test_coverage_by_hand() -> None:
     """Step 2 looks half again at the first position: 0.5; step 3 at both, of which 1.5 and 0.5 is covered: 0.6 and 0.4. The
     fourth step is padding."""

@@ -65,17 +65,9 @@ class Config(Section):
                 f'training.guided_alignment: attention.kind "{self.attention.kind}" has no weights that links could guide: '
                 "leave it out, or train it without links"
             )
-        if self.training.coverage_weight and not self.attention.row.attends:
-            raise ValueError(
-                f'training.coverage_weight: attention.kind "{self.attention.kind}" has no weights that could cover anything'
-            )
-        if self.training.coverage_weight and self.objective.by_reward:
-            raise ValueError(
-                f'training.coverage_weight is of where references are looked for; the objective "{self.objective.kind}" trains '
-                "on translations that the model draws"
-            )
-        if self.model.copy and (reasons := self._against_copying()):
-            raise ValueError("; ".join(reasons))
+        reasons += self._against_coverage()
+        if self.model.copy:
+            reasons += self._against_copying()
         if self.training.guided_alignment is not None and self.objective.by_reward:
             reasons.append(
                 f'training.guided_alignment guides the attention of references; the objective "{self.objective.kind}" trains '
@@ -94,6 +86,20 @@ class Config(Section):
         if reasons:
             raise ValueError("; ".join(reasons))
         return self
+
+    def _against_coverage(self) -> list[str]:
+        """Why there is no coverage loss to be weighed."""
+        reasons = []
+        if self.training.coverage_weight and not self.attention.row.attends:
+            reasons.append(
+                f'training.coverage_weight: attention.kind "{self.attention.kind}" has no weights that could cover anything'
+            )
+        if self.training.coverage_weight and self.objective.by_reward:
+            reasons.append(
+                f'training.coverage_weight is of where references are looked for; the objective "{self.objective.kind}" trains '
+                "on translations that the model draws"
+            )
+        return reasons
 
     def _against_copying(self) -> list[str]:
         """Why pieces of the source cannot be copied."""
