@@ -110,7 +110,7 @@ def drawn(
     links = Links.of(find_train(translator.config.data).pairs(), wanted)
     plain = translator.translate(lines.src) if missing else lines.src
     rng = random.Random(1)
-    src, tgt, glossaries = [], [], []
+    src, tgt, glossaries = list[str](), list[str](), list[Glossary]()
     for source, target, text in zip(lines.src, lines.tgt, plain, strict=True):
         terms = linked(links, source, target)
         if missing:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import Watched
 from servers import Running, running, until
 
+from seq2seq_cli.data.text import sha256
+from seq2seq_cli.decoding.confidence import Calibration
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.runs import Run
 from seq2seq_cli.serving.limits import MAX_SENTENCES
-from seq2seq_cli.serving.models import Served
+from seq2seq_cli.serving.models import Served, load_runs
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +69,23 @@ def test_type_translate_point(shared: Running, opened: Watched) -> None:
             assert [int(text.removesuffix("%")) for text in lit] == pytest.approx([100 * w for w in row], abs=0.51)
         words = first.locator("button[data-side=source] .word-text").all_inner_texts()
         assert words == alignment["source"]
+
+
+def test_doubtful_words_are_marked(trained_run: Run, tmp_path: Path, visit: Callable[..., Watched]) -> None:
+    run = Run(Path(shutil.copytree(trained_run.directory, tmp_path / "run")))
+    Calibration((-0.5, -0.001), (0.1, 0.9), sha256(run.best), 1, 1).save(run.calibration)
+    with running(load_runs([run.directory], "cpu", "fp32")) as served:
+        page = visit(served.url).page
+        translate(page, "ta qqq nu")
+        told = served.ask({"sentences": ["ta qqq nu"], "nbest": 3, "confidence": True}).body["answers"]
+        each = [one["confidence"] for one in told[0]["sentences"][0]["translations"]]
+        doubtful = [word["text"] for sure in each for word in sure["words"] if word["chance"] < 0.5]
+        assert doubtful
+        assert page.locator(".doubtful").all_inner_texts() == doubtful
+        shown = page.locator(".sure").all_inner_texts()
+        assert [int(text.removesuffix("%")) for text in shown] == pytest.approx(
+            [100 * s["line"] for s in each], abs=0.51
+        )
 
 
 def test_keys_are_enough(opened: Watched) -> None:

@@ -299,6 +299,8 @@ def test_what_is_served_is_described(shared: Running) -> None:
         "trained_on": 100,
         "layers": one_layer,
         "memory": None,
+        "terms": 0,
+        "calibrated": False,
     }
     assert told["runs"] == [
         {"name": "one", "src": "xx", "tgt": "yy", "beam": 3} | expected,
@@ -313,7 +315,9 @@ def test_the_description_is_complete(shared: Running) -> None:
     operation = described["paths"]["/translate"]["post"]
     assert set(operation["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
     question = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment", "layers", "examples"}
+    assert set(question["properties"]) == {
+        "sentences", "runs", "nbest", "beam", "alignment", "confidence", "layers", "examples",
+    }  # fmt: skip
     assert question["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     schemas = described["components"]["schemas"]
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(described)):

@@ -267,6 +267,7 @@ class Translator:
             check()
             return self._piece_log_probs([pairs[i] for i in batch])
 
+        _ = self._run  # made here, once, not by each thread
         cut = even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
         found = compute_all(compute, cut, self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
@@ -276,8 +277,8 @@ class Translator:
         inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
-            run = self.model.new_pass()
-            log_prob_BT = self.model.forced(target, self.model.start(inputs, run), run).log_probs_by_step()
+            state = self.model.start(inputs, self._run)
+            log_prob_BT = self.model.forced(target, state, self._run).log_probs_by_step()
         steps = zip(log_prob_BT.float().cpu().numpy(), pairs, strict=True)
         return [log_prob_T[: len(pair.target) + 1] for log_prob_T, pair in steps]
 

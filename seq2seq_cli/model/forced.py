@@ -6,14 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from seq2seq_cli.inputs import Target
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.loss import CrossEntropies, Loss
 from seq2seq_cli.model.maps import Pass
+from seq2seq_cli.model.products import precise
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories, Steps
+
+STEPS = 128
+"""So many steps have their logits made at a time, where no gradient is wanted."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,16 @@ class Forced:
         )
 
     def log_probs_by_step(self) -> Tensor:
-        """log_prob_BT: log p(y_t | y_<t, x) of each real step, 0 elsewhere."""
-        log_prob_N, real_BT = self.readout.target_log_probs(*self._real_steps(), self.run), self.target.real_BT
-        return log_prob_N.new_zeros(real_BT.shape).masked_scatter(real_BT, log_prob_N)
+        """log_prob_BT: log p(y_t | y_<t, x) of each real step, 0 elsewhere, with the products of ``run``: in a pass for a search
+        as that computes it. A few steps at a time, whose logits stay in the processor's cache."""
+        features_NF, says_N = self._real_steps()
+        some = zip(features_NF.split(STEPS), says_N.split(STEPS), strict=True)
+        log_probs = [
+            precise(self.readout.logits(rows_NF, self.run)).log_softmax(-1).gather(1, said_N[:, None]).squeeze(1)
+            for rows_NF, said_N in some
+        ]
+        real_BT = self.target.real_BT
+        return log_probs[0].new_zeros(real_BT.shape).masked_scatter(real_BT, torch.cat(log_probs))
 
     def _real_steps(self) -> tuple[Steps, Tensor]:
         """What the readout reads of the N real steps, and their target tokens."""

@@ -22,7 +22,7 @@
 
   function sureness(confidence) {
     if (!confidence) return [];
-    const sure = element("span", "score", percent(confidence.line));
+    const sure = element("span", "sure", percent(confidence.line));
     sure.title = "how many of its words a reference is expected to have";
     return [sure];
   }
