@@ -270,7 +270,11 @@ class Neighbours:
         """These. Raises ConfigError where there is no ``memory`` that they could be of."""
         from seq2seq_cli.decoding.recalling import Given
 
-        named = {"--neighbours": self.neighbours, "--memory-temperature": self.memory_temperature, "--lambda": self.mix}
+        named: dict[str, object] = {
+            "--neighbours": self.neighbours,
+            "--memory-temperature": self.memory_temperature,
+            "--lambda": self.mix,
+        }
         checks.refuse(not memory, named, "needs --memory")
         return Given(self.neighbours, self.memory_temperature, self.mix)
 
