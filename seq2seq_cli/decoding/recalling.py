@@ -135,7 +135,7 @@ def weighing(store: Store, search: Search, given: Given) -> Weighing:
     """How neighbours are weighed: as is ``given``, or else by the memory's network, or else by its weights."""
     weights = store.record.weights or untuned(store, search)
     if not given.anything and store.record.tuned is not None and store.record.tuned.adaptive is not None:
-        return load_adaptive(store.files.adaptive, weights.neighbours)
+        return load_adaptive(store.files.adaptive, weights.neighbours).to(search.device)
     return Fixed(given.over(weights))
 
 
