@@ -102,10 +102,10 @@ def main(
                 for each in (alone, remembering):
                     seconds(each, lines[:8], width)
                 times = [[seconds(each, lines, width) for each in (alone, remembering)] for _ in range(rounds)]
-                rates = [len(lines) / statistics.median(column) for column in zip(*times, strict=True)]
+                before, after = (len(lines) / statistics.median(column) for column in zip(*times, strict=True))
                 ratio = statistics.median(plain / with_it for plain, with_it in times)
                 peak = common.peak_memory_mib()
-                results.append(With(entries, search, width, len(lines), *rates, ratio, peak))
+                results.append(With(entries, search, width, len(lines), before, after, ratio, peak))
     common.show(results, as_json, f"{opened.directory} with a made-up memory, one thread, {alone.precision.name}")
 
 

@@ -43,28 +43,26 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def refuse_ways_out(directory: Path) -> None:
+def refuse_ways_out(directory: Path, what: str = "run directory") -> None:
     """Raises RunError where the folder holds, at any depth, a symbolic link that leads out of it, or anything that is
-    neither a file nor a folder."""
+    neither a file nor a folder. ``what`` the folder is called in its message."""
     root, folders = directory.resolve(), [directory]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if entry.is_symlink():
-                    _refuse_link_out(Path(entry.path), root)
+                    _refuse_link_out(Path(entry.path), root, what)
                 elif entry.is_dir():
                     folders.append(Path(entry.path))
                 elif not entry.is_file():
-                    raise RunError(
-                        "this is neither a file nor a folder.", entry.path, "Remove it from the run directory."
-                    )
+                    raise RunError("this is neither a file nor a folder.", entry.path, f"Remove it from the {what}.")
 
 
-def _refuse_link_out(link: Path, root: Path) -> None:
+def _refuse_link_out(link: Path, root: Path, what: str) -> None:
     try:
         inside = link.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # links that form a circle
         inside = False
     if not inside:
         hint = "Put what it names in its place if you trust it, or remove the link."
-        raise RunError("a symbolic link that leads out of the run directory is not followed.", str(link), hint)
+        raise RunError(f"a symbolic link that leads out of the {what} is not followed.", str(link), hint)

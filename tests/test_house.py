@@ -149,9 +149,18 @@ def test_light_commands_leave_heavy_packages_alone(arguments: list[str]) -> None
     assert loaded(HEAVY, arguments) == "[]"
 
 
-UNNEEDED = {"torch._dynamo", "sympy", "pyarrow", "datasets", "sacrebleu", "matplotlib", "altair"}
+UNNEEDED = {
+    "torch._dynamo",
+    "sympy",
+    "pyarrow",
+    "datasets",
+    "sacrebleu",
+    "matplotlib",
+    "altair",
+    "seq2seq_cli.neighbours",
+}
 """What no search needs: torch's compiler, which takes longer to load than a line takes to translate; and what only training
-texts, scores and pictures need."""
+texts, scores, pictures and memories need."""
 
 
 @pytest.mark.slow

@@ -268,6 +268,14 @@ def test_a_damaged_memory_is_refused(damage: str, tmp_path: Path) -> None:
     assert str(tmp_path / "m") in str(caught.value)
 
 
+def test_a_memory_leads_nowhere_else(tmp_path: Path) -> None:
+    made(tmp_path / "m", torch.randn(3, 3), [1] * 3)
+    (tmp_path / "m" / "source.txt").rename(tmp_path / "elsewhere")
+    (tmp_path / "m" / "source.txt").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="a symbolic link that leads out of the memory is not followed"):
+        Store.open(tmp_path / "m")
+
+
 @pytest.mark.parametrize("name", ["codes", "norms", "centre"])
 def test_damaged_codes_are_refused(name: str, tmp_path: Path) -> None:
     store = made(tmp_path / "m", torch.randn(30, 3), [1] * 30)

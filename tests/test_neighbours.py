@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from seq2seq_cli.decoding.memorising import memories_of, memorise, new_memory
 from seq2seq_cli.decoding.recalling import Given, OpenMemory, open_memory
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.model import products
+from seq2seq_cli.model.build import build
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.types import Steps
+from seq2seq_cli.model.weights import save_weights, state_of
 from seq2seq_cli.neighbours import search
 from seq2seq_cli.neighbours.codes import coded
 from seq2seq_cli.neighbours.layout import Weights
@@ -303,6 +306,41 @@ def test_sentences_beside_it_change_nothing(translator: Translator, folder: Path
         [alone] = with_it.hypotheses([line], {"beam": 3})
         assert [each.text for each in alone] == [each.text for each in one]
         assert [each.log_prob for each in alone] == pytest.approx([each.log_prob for each in one], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sections"),
+    [
+        ("none", {}),
+        ("hard", {}),
+        ("memory", {}),
+        ("bahdanau", {"model": {"encoder": "transformer"}}),
+        ("local-p", {"model": {"decoder": "ssru"}}),
+        ("multi-head", {"model": {"encoder": "transformer", "decoder": "transformer"}}),
+        ("luong-dot", {"model": {"tying": "none"}}),
+    ],
+)
+def test_every_kind_between_any_layers_takes_a_memory(
+    translator: Translator, tiny_corpus: TinyCorpus, kind: str, sections: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
+    """Untrained, what it has in mind in a sentence of the memory is still what it had."""
+    config = tiny_corpus.config(attention={"kind": kind}, **sections)
+    subwords = translator.subwords
+    torch.manual_seed(0)
+    model = build(config, len(subwords.src), len(subwords.tgt)).eval()
+    assert translator.run is not None
+    own = Run(Path(shutil.copytree(translator.run.directory, tmp_path / "run")))
+    save_weights(state_of(model), own.best)
+    own.config.write_text(config.to_toml())
+    untrained = Translator.load(own.directory, "cpu", "fp32")
+    text = open_text(str(tiny_corpus.folder / "dev"), "train", "xx", "yy")
+    memorise(untrained, text, tmp_path / "m", new_memory(untrained, own, tmp_path / "m", "float32"), quiet)
+    weights = Given(neighbours=1, temperature=1e-3, mix=1.0)
+    remembering = untrained.remembering(open_memory(own, tmp_path / "m", CPU, weights))
+    src, tgt = (list(side) for side in zip(*text.pairs(), strict=True))
+    likely = [one.log_prob for one in remembering.score(src, tgt)]
+    assert sum(one > -1e-3 for one in likely) > 0.7 * len(likely)  # but where two sentences begin alike
+    assert remembering.translate(LINES[:3], {"beam": 2})
 
 
 def test_keys_are_what_the_vocabulary_is_asked_with(translator: Translator, folder: Path) -> None:

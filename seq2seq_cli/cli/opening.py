@@ -59,14 +59,13 @@ def with_glossary(translator: Translator, glossary: Path | None) -> Translator:
 
 def remembering(translator: Translator, run: Run, asked: OneMemory) -> Translator:
     """The same with the memory that was named, if one was. Raises RunError where that is none of this run."""
+    if asked.memory is None:
+        return translator
     from seq2seq_cli import console
     from seq2seq_cli.decoding.recalling import open_memory
     from seq2seq_cli.ranks import first_of_its_job
 
-    given = asked.given(asked.memory)
-    if asked.memory is None:
-        return translator
-    opened = open_memory(run, asked.memory, translator.device, given)
+    opened = open_memory(run, asked.memory, translator.device, asked.given(asked.memory))
     if first_of_its_job():
         console.notice(f"memory {asked.memory}: {opened}")
     return translator.remembering(opened)

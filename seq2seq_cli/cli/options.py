@@ -276,12 +276,20 @@ class Neighbours:
         typer.Option("--lambda", min=0, max=1, help="Their share of the probability.", rich_help_panel="Memory"),
     ] = None
 
+    def require(self, memory: object) -> None:
+        """Raises ConfigError where there is no ``memory`` that these could be of."""
+        named: dict[str, object] = {
+            "--neighbours": self.neighbours,
+            "--memory-temperature": self.memory_temperature,
+            "--lambda": self.mix,
+        }
+        checks.refuse(not memory, named, "needs --memory")
+
     def given(self, memory: object) -> Given:
-        """These. Raises ConfigError where there is no ``memory`` that they could be of."""
+        """These; raises what ``require`` does."""
         from seq2seq_cli.decoding.recalling import Given
 
-        named = {"--neighbours": self.neighbours, "--memory-temperature": self.memory_temperature, "--lambda": self.mix}
-        checks.refuse(not memory, named, "needs --memory")
+        self.require(memory)
         return Given(self.neighbours, self.memory_temperature, self.mix)
 
 

@@ -105,6 +105,7 @@ def translate(
     checks.refuse(not sample, {"--temperature": temperature, "--top-k": top_k, "--seed": seed}, "needs --sample")
     checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     checks.refuse(sample, {"--glossary": glossary}, "is not for --sample: terms are searched for, not drawn")
+    recall.require(recall.memory)
     structured = checks.is_json(form, {"--pieces": pieces, "--scores": scores})
     checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     opened = opening.chosen_run(run)

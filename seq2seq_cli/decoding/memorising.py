@@ -41,10 +41,12 @@ def new_memory(translator: Translator, run: Run, directory: Path, dtype: str) ->
         raise RunError("is a file.", str(directory), "Name a folder with -o.")
     if directory.is_dir() and not files.growing.exists() and any(path != files.lock for path in directory.iterdir()):
         raise RunError("this folder holds something else.", str(directory), "Name another one with -o.")
+    of = identity(run)
     src, tgt = _languages(run)
     return Record(
         format=FORMAT,
-        **identity(run),
+        model=of["model"],
+        vocabulary=of["vocabulary"],
         run=run.directory.resolve().name,
         src=src,
         tgt=tgt,
@@ -121,7 +123,8 @@ def _read(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Piece:
     src, tgt = ([side[i] for i in kept] for side in (src, tgt))
     keys, values = memories_of(translator, src, tgt)
     lengths = [len(one) + 1 for one in tgt]
-    return Piece(keys, values, lengths, *([side[i] for i in kept] for side in lines), read=len(pairs))
+    sources, targets = ([side[i] for i in kept] for side in lines)
+    return Piece(keys, values, lengths, sources, targets, len(pairs))
 
 
 def memories_of(

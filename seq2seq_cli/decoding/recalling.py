@@ -15,7 +15,6 @@ from seq2seq_cli.data.text import sha256
 from seq2seq_cli.decoding.hypothesis import Example, Origin
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.forced import Forced
-from seq2seq_cli.neighbours.index import IndexSearch
 from seq2seq_cli.neighbours.layout import Record, Weights
 from seq2seq_cli.neighbours.readout import Neighbours, Recall
 from seq2seq_cli.neighbours.search import ExactSearch, Search
@@ -127,15 +126,21 @@ def open_memory(run: Run, directory: Path, device: torch.device, given: Given = 
     of this run; DamagedError where it is damaged."""
     store = Store.open(directory)
     require_same(store.record, run, directory)
-    search = IndexSearch(store, device) if store.record.index else ExactSearch(store, device)
+    search = _by_index(store, device) if store.record.index else ExactSearch(store, device)
     return OpenMemory(store, Recall(search, torch.from_numpy(store.values).to(device), weighing(store, search, given)))
+
+
+def _by_index(store: Store, device: torch.device) -> Search:
+    from seq2seq_cli.neighbours.index import IndexSearch
+
+    return IndexSearch(store, device)
 
 
 def weighing(store: Store, search: Search, given: Given) -> Weighing:
     """How neighbours are weighed: as is ``given``, or else by the memory's network, or else by its weights."""
     weights = store.record.weights or untuned(store, search)
     if not given.anything and store.record.tuned is not None and store.record.tuned.adaptive is not None:
-        return load_adaptive(store.files.adaptive, weights.neighbours)
+        return load_adaptive(store.files.adaptive, weights.neighbours).to(search.device)
     return Fixed(given.over(weights))
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttenti
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.obligations import Obligations, width_of
 from seq2seq_cli.decoding.posterior import posterior_weights
-from seq2seq_cli.decoding.recalling import OpenMemory
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
 from seq2seq_cli.decoding.sharing import Check, compute_all
@@ -45,9 +44,11 @@ from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import SHOWN
 from seq2seq_cli.model.weights import load_best
-from seq2seq_cli.neighbours.readout import RecallingReadout
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
+
+if TYPE_CHECKING:
+    from seq2seq_cli.decoding.recalling import OpenMemory
 
 Watch = Callable[[int, int], None]
 """A callback that hears, again and again while a search is under way, how many lines are translated and how many there
@@ -146,6 +147,9 @@ class Translator:
     def remembering(self, memory: OpenMemory) -> Translator:
         """The same, with probabilities in which the neighbours of a memory take part: in searches and scores alike. The memory
         must be of this model (`recalling.open_memory` sees to that)."""
+        # Not above: it would take time at the start of every command.
+        from seq2seq_cli.neighbours.readout import RecallingReadout
+
         readout = RecallingReadout(self.model.readout, memory.recall)
         return replace(self, model=self.model.read_out_by(readout), memory=memory)
 

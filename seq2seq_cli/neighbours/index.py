@@ -4,6 +4,7 @@ through those nearest to the query. Nearly all neighbours are found, and much so
 from __future__ import annotations
 
 import importlib
+import math
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +22,7 @@ from seq2seq_cli.neighbours.store import Store
 from seq2seq_cli.runs import written_whole
 
 PROBES = 32
-"""Lists that are looked through for a query: 95% of the neighbours among 500,000 entries, all but 3% of the nearest ones."""
+"""Lists that are looked through for a query: 95% of the neighbours are in them (10,000 to 500,000 entries)."""
 PER_LIST = 39
 """Keys by which a centre is found: what faiss asks for at least."""
 ROUNDS = 6
@@ -40,7 +41,7 @@ def faiss() -> Any:
 
 def lists_for(entries: int) -> int:
     """How many lists a memory of so many entries is parted into: four times the root of their number, as is usual."""
-    return max(1, min(entries // PER_LIST, round(4 * entries**0.5)))
+    return max(1, min(entries // PER_LIST, round(4 * math.sqrt(entries))))
 
 
 def make_index(store: Store, report: Report) -> Record:
@@ -73,7 +74,8 @@ def remove_index(store: Store) -> Record:
 
 
 def _centred(store: Store, part: slice) -> np.ndarray:
-    return np.nan_to_num(store.keys[part].astype(np.float32) - store.centre)
+    centred: np.ndarray = np.nan_to_num(store.keys[part].astype(np.float32) - store.centre)
+    return centred
 
 
 class IndexSearch:

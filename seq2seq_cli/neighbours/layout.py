@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seq2seq_cli.errors import DamagedError, RunError
-from seq2seq_cli.files import parse_json, read_bytes
+from seq2seq_cli.files import parse_json, read_bytes, refuse_ways_out
 from seq2seq_cli.runs import check_format, write_json
 
 FORMAT = 1
@@ -173,6 +173,7 @@ def read_record(files: MemoryFiles) -> Record:
     directory = str(files.directory)
     if not files.directory.is_dir():
         raise RunError("there is no such memory.", directory, "Make one with `seq2seq memory build`.")
+    refuse_ways_out(files.directory, "memory")
     if not files.record.exists():
         if files.growing.exists():
             hint = "The command that began it goes on where it stopped."

@@ -100,7 +100,8 @@ class Adaptive(nn.Module):
         """How probable each choice is, N x C."""
         far_NK = (distances_NK / self.temperature).log1p().clamp(max=FAR)
         features_NF = torch.cat([far_NK, distinct(values_NK).float()], 1)
-        return self.output(self.hidden(features_NF).tanh()).softmax(1)
+        chosen_NC: Tensor = self.output(self.hidden(features_NF).tanh()).softmax(1)
+        return chosen_NC
 
     def __str__(self) -> str:
         return (
