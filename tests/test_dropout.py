@@ -180,7 +180,7 @@ def test_it_falls_on_what_each_part_of_a_transformers_layer_adds(encoder: str, d
         return count
 
     for name, residual in residuals.items():
-        residual.dropout.added = counted(name, residual.dropout.added)  # type: ignore[method-assign]
+        residual.dropout.added = counted(name, residual.dropout.added)  # type: ignore[assignment,method-assign]
     sentences = tiny_sentences()
     memory, state = model.start(sentences.inputs, model.new_pass())
     model.decoder(model.target_embedding(sentences.reads_BT), memory, state, model.new_pass())

@@ -90,7 +90,7 @@ def test_rectified(p: float) -> None:
     mine = torch.autograd.grad(rectified(x, weight, bias, p).square().sum(), (x, weight, bias))
     for one, other in zip(mine, torch.autograd.grad(plain.square().sum(), (x, weight, bias)), strict=True):
         torch.testing.assert_close(one, other)
-    assert torch.autograd.gradcheck(lambda *inputs: rectified(*inputs, p), (x, weight, bias))
+    assert torch.autograd.gradcheck(lambda a, b, c: rectified(a, b, c, p), (x, weight, bias))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

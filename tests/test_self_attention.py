@@ -313,7 +313,7 @@ def test_lower_precisions_are_near_float64(shapes: Any, temperature: float, dtyp
 def test_what_is_written_out_has_the_gradients_of_differences(shapes: Any) -> None:
     tensors, mask = inputs_of(shapes)
     given = [x.requires_grad_() for x in tensors]
-    assert torch.autograd.gradcheck(lambda *of: heads._Mixed.apply(*of, mask, 0.7), given)
+    assert torch.autograd.gradcheck(lambda *of: heads._Mixed.apply(*of, mask, 0.7), given)  # type: ignore[no-untyped-call]
 
 
 def test_bfloat16_gives_what_is_not_seen_exactly_nothing() -> None:

@@ -35,9 +35,8 @@ class Dropout(nn.Module):
 
     def added(self, x: Tensor, part: Tensor) -> Tensor:
         """x + dropout(part), in the type of ``x``, which may be the more precise one."""
-        if not self.drops or x.device.type != "cpu":
-            return x + self(part)
-        added: Tensor = _Added.apply(x, part, self.p)  # type: ignore[no-untyped-call]
+        plain = not self.drops or x.device.type != "cpu"
+        added: Tensor = x + self(part) if plain else _Added.apply(x, part, self.p)  # type: ignore[no-untyped-call]
         return added
 
 

@@ -116,7 +116,7 @@ class StepMatrix:
 
     def rectified(self, x: Tensor, p: float) -> Tensor:
         """relu(x M^T + b) with a dropout of ``p``, of vectors of size I -> O. What is left is all that is kept of it for the
-        backward pass, and the relu is computed along with the product (0.6% of a Transformer's training step)."""
+        backward pass, and the relu is computed along with the product."""
         out: Tensor = _Rectified.apply(x.to(self.matrix.dtype), self.link, self, p)  # type: ignore[no-untyped-call]
         return out
 
