@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
+from models import VOCABULARY, assert_same, decode
 from torch import Tensor, nn
 
 from seq2seq_cli.config.loading import from_dict
@@ -21,7 +22,6 @@ from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import Steps
-from tests.models import VOCABULARY, assert_same, decode
 
 COPYING: dict[str, object] = {"copy": True}
 TRANSFORMER = {"encoder": "transformer", "decoder": "transformer", "encoder_layers": 1, "decoder_layers": 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -61,12 +62,12 @@ class Forced:
     def log_probs_by_step(self) -> Tensor:
         """log_prob_BT: log p(y_t | y_<t, x) of each real step, 0 elsewhere, with the products of ``run``: in a pass for a search
         as that computes it. A few steps at a time, whose logits stay in the processor's cache."""
-        features_NF, says_N = self._real_steps()
-        some = zip(features_NF.split(STEPS), says_N.split(STEPS), strict=True)
-        log_probs = [
-            precise(self.readout.logits(rows_NF, self.run)).log_softmax(-1).gather(1, said_N[:, None]).squeeze(1)
-            for rows_NF, said_N in some
-        ]
+        steps, says_N = self._real_steps()
+        log_probs = []
+        for first in range(0, len(says_N), STEPS):
+            part = slice(first, first + STEPS)
+            logits_NV = precise(self.readout.logits(steps.take(itemgetter(part)), self.run))
+            log_probs.append(logits_NV.log_softmax(-1).gather(1, says_N[part, None]).squeeze(1))
         real_BT = self.target.real_BT
         return log_probs[0].new_zeros(real_BT.shape).masked_scatter(real_BT, torch.cat(log_probs))
 
