@@ -115,6 +115,22 @@ def test_the_loss_and_its_gradient(smoothing: float) -> None:
     assert torch.autograd.gradcheck(loss, inputs)
 
 
+def test_the_gradient_of_the_logits() -> None:
+    """Of tokens that stand in the source twice, too; and with gradients the values are those without."""
+    readout = CopyingReadout(Fixed(), 5).double()
+    tokens_NS = torch.tensor([[1, 3, 1, 1], [0, 0, 4, 2]])
+    weights_NS = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.2, 0.3]], dtype=torch.float64, requires_grad=True)
+    features_NF = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
+
+    def logits(features_NF: Tensor, weights_NS: Tensor) -> Tensor:
+        return readout.logits(Steps(features_NF, weights_NS, tokens_NS), Pass())
+
+    assert torch.autograd.gradcheck(logits, (features_NF, weights_NS))
+    with torch.no_grad():
+        without = logits(features_NF, weights_NS)
+    assert_same(logits(features_NF, weights_NS).detach(), without)
+
+
 def test_a_source_without_the_target_has_a_finite_gradient() -> None:
     readout = CopyingReadout(Fixed(), 4)
     weights_NS = torch.tensor([[1.0, 0.0]], requires_grad=True)
@@ -157,7 +173,7 @@ def test_step_by_step_and_padded(model: Mapping[str, object]) -> None:
         assert_same(made.readout.log_probs(decode(made, alone).steps, made.new_pass())[0], whole[row])
 
 
-def reversing(copy: bool) -> float:
+def repeating(copy: bool) -> float:
     """The share of pieces that are right, of a model which has learned to write sentences as they are, with pieces that it
     has never seen in training."""
     config = from_dict(
@@ -199,8 +215,8 @@ def reversing(copy: bool) -> float:
 
 
 def test_what_was_never_seen_is_copied() -> None:
-    assert reversing(copy=True) > 0.9
-    assert reversing(copy=False) < 0.2
+    assert repeating(copy=True) > 0.9
+    assert repeating(copy=False) < 0.2
 
 
 @pytest.mark.parametrize(

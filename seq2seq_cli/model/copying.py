@@ -92,7 +92,10 @@ def _log_sum(log_p: Tensor, q: Tensor) -> Tensor:
 
 def _with_copies(log_probs_NV: Tensor, tokens_NS: Tensor, copied_NS: Tensor) -> Tensor:
     """The log-probabilities with what is copied of the tokens of the source positions."""
-    # All positions of a token are given the sum of them all, and so the same log-probability.
     sums_NV = torch.zeros_like(log_probs_NV).scatter_add(-1, tokens_NS, copied_NS.to(log_probs_NV.dtype))
+    if torch.is_grad_enabled():
+        return _log_sum(log_probs_NV, sums_NV)
+    # The same in less time: few tokens are in the source. All positions of a token are given the sum of them all, and so the
+    # same log-probability. (Each would be given the whole of its gradient, too.)
     both_NS = _log_sum(log_probs_NV.gather(-1, tokens_NS), sums_NV.gather(-1, tokens_NS))
     return log_probs_NV.scatter(-1, tokens_NS, both_NS)

@@ -23,7 +23,7 @@ CHUNK_UNIT = 32
 class Loss(NamedTuple):
     """Sums over the target tokens, in nats. ``smoothed`` is minimised in training, ``nll`` is the plain negative
     log-likelihood, ``guidance`` the loss of `criteria.guidance` (None where attention is not guided), and ``coverage`` that
-    of `criteria.covered`."""
+    of `criteria.covered`, which is a sum of weights."""
 
     smoothed: Tensor
     nll: Tensor

@@ -12,8 +12,8 @@ from seq2seq_cli.training.candidates import Candidates
 
 
 class Cost(NamedTuple):
-    """Sums over a batch, in nats: what is ``minimised``, the ``loss`` that is reported, and the ``guidance`` and ``coverage``
-    of attention, if there are any, which the first includes and the second does not."""
+    """Sums over a batch, in nats: what is ``minimised``, the ``loss`` that is reported, and the ``guidance`` of attention; and
+    its ``coverage`` loss, a sum of weights. What there is of these two, the first includes and the second does not."""
 
     minimised: Tensor
     loss: Tensor

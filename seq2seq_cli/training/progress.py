@@ -81,7 +81,7 @@ class Stepped:
     training is done, 0 to 1. ``guidance``: cross-entropy of the attention, in nats a target token with links, of which
     there were ``guided_tokens`` (None where there were none). ``split_into``: into how many batches it was split for
     lack of memory (None: it was not). ``reward``: the mean of what was drawn for ``rewarded`` sentences, in points
-    (None where nothing was drawn). ``coverage``: the coverage loss, in nats a target token (None where it is not wanted)."""
+    (None where nothing was drawn). ``coverage``: the coverage loss a target token (None where it is not wanted)."""
 
     epoch: int
     step: int
