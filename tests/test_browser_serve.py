@@ -109,7 +109,7 @@ def test_runs_sentences_and_beam_are_as_chosen(opened: Watched) -> None:
     with page.expect_request("**/translate") as asked:
         translate(page, f"\n{LINE}\n  \nki\n")
     assert asked.value.post_data_json == {
-        "sentences": [LINE, "ki"], "nbest": 1, "alignment": True, "runs": ["<b>two</b>"], "beam": 1,
+        "sentences": [LINE, "ki"], "nbest": 1, "alignment": True, "confidence": True, "runs": ["<b>two</b>"], "beam": 1,
     }  # fmt: skip
     assert page.locator(".source").all_inner_texts() == [LINE, "ki"]
     assert page.inner_text("#status").startswith("2 sentences, 1 run, ")
