@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ from seq2seq_cli.decoding import memorising
 from seq2seq_cli.decoding.memorising import known_memory, memorise, new_memory
 from seq2seq_cli.decoding.recalling import open_memory
 from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.tuning import tune
 from seq2seq_cli.errors import DamagedError, RunError, UserError
+from seq2seq_cli.neighbours.index import make_index, remove_index
 from seq2seq_cli.neighbours.layout import MemoryFiles
 from seq2seq_cli.neighbours.store import Store
 from seq2seq_cli.runs import Run
@@ -172,6 +175,36 @@ def test_another_text_may_be_added_in_place_of_one_that_was_interrupted(
     for directory in ("m", "plain"):
         remember(translator, tiny_corpus.folder / "test", tmp_path / directory)
     assert held(tmp_path / "m") == held(tmp_path / "plain")
+
+
+def test_a_memory_that_has_changed_meanwhile_is_left_as_it_is(
+    translator: Translator, text: Path, tiny_corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    """Whoever read what a memory was before another process wrote into it writes nothing: neither a text nor a record."""
+    run, directory = translator.run, tmp_path / "m"
+    assert run is not None
+    dev, test = (
+        open_text(str(tiny_corpus.folder / name), name, "xx", "yy")  # type: ignore[arg-type]
+        for name in ("dev", "test")
+    )
+    nothing = new_memory(translator, run, directory, "float16")
+    remember(translator, text, directory)
+    late: list[Callable[[], object]] = [lambda: memorise(translator, dev, directory, nothing, quiet)]
+    base, store = known_memory(run, directory), Store.open(directory)
+    memory = open_memory(run, directory, translator.device)
+    remember(translator, tiny_corpus.folder / "train", directory)
+    late += [
+        lambda: memorise(translator, dev, directory, base, quiet),
+        lambda: tune(translator, memory, test, False, quiet),
+        lambda: remove_index(store),
+    ]
+    if find_spec("faiss") is not None:
+        late.append(lambda: make_index(store, quiet))
+    whole = held(directory)
+    for write in late:
+        with pytest.raises(RunError, match=r"this memory has changed meanwhile\.\nGive the command again"):
+            write()
+        assert held(directory) == whole
 
 
 def test_where_a_memory_cannot_be_made(

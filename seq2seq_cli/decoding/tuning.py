@@ -21,7 +21,7 @@ from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.recalling import OpenMemory, untuned
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DataError
-from seq2seq_cli.neighbours.growth import Report, writing
+from seq2seq_cli.neighbours.growth import Report, changing
 from seq2seq_cli.neighbours.layout import Record, Tuned, Weights, write_record
 from seq2seq_cli.neighbours.weighing import Adaptive, Fixed, Weighing, attention, save_adaptive
 from seq2seq_cli.wording import without_folders
@@ -86,7 +86,7 @@ class Choice:
 def tune(translator: Translator, memory: OpenMemory, text: ParallelText, adaptive: bool, report: Report) -> Record:
     """Choose the weights of ``memory`` on ``text``, and with ``adaptive`` train a network for it as well, and write them
     into the memory as its own. The network is kept only where it does better on sentences that it has not seen. Returns what
-    the memory is then. Raises DataError for a text without a usable pair."""
+    the memory is then. Raises DataError for a text without a usable pair, RunError where the memory has changed meanwhile."""
     store = memory.store
     read = read_text(translator, memory, text, report)
     chosen = choose(read, untuned(store, memory.recall.search).temperature)
@@ -107,7 +107,7 @@ def tune(translator: Translator, memory: OpenMemory, text: ParallelText, adaptiv
         mixed=math.exp(min(chosen.loss, 700)),
         adaptive=math.exp(min(learned, 700)) if network is not None else None,
     )
-    with writing(store.files):
+    with changing(store.files, store.record):
         if network is not None:
             save_adaptive(network, store.files.adaptive)
         record = store.record.model_copy(update={"weights": chosen.weights, "tuned": tuned})

@@ -21,6 +21,7 @@ from seq2seq_cli.neighbours.layout import (
     Record,
     TextPart,
     append,
+    read_record,
     shorter,
     write_record,
 )
@@ -82,6 +83,17 @@ def writing(files: MemoryFiles) -> Iterator[None]:
         raise _unwritable(problem, files) from problem
     finally:
         lock.release()
+
+
+@contextmanager
+def changing(files: MemoryFiles, known: Record | None) -> Iterator[None]:
+    """The same, for what follows from what the memory was of when it was read: ``known``, or None where there was none. Raises
+    RunError where it is that no longer."""
+    with writing(files):
+        now = read_record(files) if known is not None or files.record.exists() else None
+        if now != known:
+            raise RunError("this memory has changed meanwhile.", str(files.directory), "Give the command again.")
+        yield
 
 
 def _unwritable(problem: OSError, files: MemoryFiles) -> RunError:
