@@ -428,6 +428,26 @@ def heard(function: Callable[..., Any], hear: Callable[..., object]) -> Callable
     return method
 
 
+def test_the_digest_tells_all_settings_apart(translator: Translator, folder: Path) -> None:
+    """Also those that are shown as the same number."""
+    digests = [
+        opened(translator, folder, **given).digest
+        for given in ({"mix": 0.1234}, {"mix": 0.12341}, {"temperature": 3.0}, {"temperature": 3.0001})
+    ]
+    assert len(set(digests)) == 4
+    assert opened(translator, folder, mix=0.1234).digest == digests[0]
+    memory = opened(translator, folder)
+    torch.manual_seed(0)
+    for network in (first := Adaptive(4, 2.5), Adaptive(4, 2.5), Adaptive(4, 2.50001)):
+        if network is not first:
+            network.load_state_dict(first.state_dict())
+        if network.temperature == 2.5 and network is not first:
+            with torch.no_grad():
+                network.output.bias[0] += 1e-6
+        digests.append(replace(memory, recall=replace(memory.recall, weighing=network)).digest)
+    assert len(set(digests)) == 7
+
+
 def test_a_memory_opens_its_texts_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opening: list[Path] = []
     mapped_file = store_module._mapped

@@ -67,7 +67,7 @@ class OpenMemory:
     @property
     def digest(self) -> str:
         """Changes with whatever the translations depend on: what it holds and how its neighbours are weighed."""
-        held = self.store.record.model_dump_json() + str(self.recall.weighing)
+        held = self.store.record.model_dump_json() + self.recall.weighing.exactly
         return hashlib.sha256(held.encode()).hexdigest()
 
     def origins(self, forced: Forced, subword: Subword) -> list[tuple[Origin, ...]]:
