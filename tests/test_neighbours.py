@@ -428,6 +428,14 @@ def heard(function: Callable[..., Any], hear: Callable[..., object]) -> Callable
     return method
 
 
+def test_a_search_without_examples_reads_nothing_once_more(
+    translator: Translator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(translator.model), "forced", lambda *given: pytest.fail("it is read once more"))
+    for one in (translator, translator.remembering(opened(translator, folder))):
+        assert len(replace(one).hypotheses(LINES[:2], {"beam": 1})) == 2
+
+
 def test_the_digest_tells_all_settings_apart(translator: Translator, folder: Path) -> None:
     """Also those that are shown as the same number."""
     digests = [

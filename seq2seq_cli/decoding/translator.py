@@ -324,6 +324,8 @@ class Translator:
     def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
         hypothesis of a sentence without pieces has none."""
+        if not hypotheses:
+            return []
         pairs = self._pairs(sentences, hypotheses)
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
