@@ -191,11 +191,12 @@ def _tell(record: Record, adaptive: bool) -> None:
         ("perplexity alone", f"{tuned.alone:.3f}"),
         ("perplexity with the memory", f"{tuned.mixed:.3f}"),
     ]
-    if tuned.adaptive is not None:
-        rows.append(("perplexity with the network", f"{tuned.adaptive:.3f}"))
+    if tuned.adaptive is not None and tuned.mixed_unseen is not None:
+        rows.append(("sentences the network has not seen: with the memory", f"{tuned.mixed_unseen:.3f}"))
+        rows.append(("sentences the network has not seen: with the network", f"{tuned.adaptive:.3f}"))
     console.facts(rows)
     if adaptive and tuned.adaptive is None:
-        console.notice("The network does no better on sentences that it has not seen: it is not kept.")
+        console.notice("No network is kept: on sentences that it has not seen it does no better, or there are none.")
 
 
 def _check_names(texts: list[str] | None) -> None:

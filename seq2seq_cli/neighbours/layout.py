@@ -54,14 +54,16 @@ class Weights(Part):
 
 
 class Tuned(Part):
-    """How the weights were chosen: on which text, of how many pieces, and the perplexity there without the memory, with the
-    weights, and with the network that chooses them anew at each step (None: there is none)."""
+    """How the weights were chosen: on which text, of how many pieces, and the perplexity there without the memory and with the
+    weights; where there is a network that chooses them anew at each step, also the perplexity of those sentences that it did
+    not learn from, with the weights (``mixed_unseen``) and with the network (``adaptive``)."""
 
     text: str
     sha256: Digest
     pieces: Count
     alone: float
     mixed: float
+    mixed_unseen: float | None = None
     adaptive: float | None = None
 
 
