@@ -24,8 +24,9 @@ from seq2seq_cli.decoding.recalling import open_memory
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.decoding.tuning import tune
 from seq2seq_cli.errors import DamagedError, RunError, UserError
+from seq2seq_cli.neighbours.growth import INDEXING
 from seq2seq_cli.neighbours.index import make_index, remove_index
-from seq2seq_cli.neighbours.layout import MemoryFiles
+from seq2seq_cli.neighbours.layout import MemoryFiles, Weights, read_record, write_record
 from seq2seq_cli.neighbours.store import Store
 from seq2seq_cli.runs import Run
 
@@ -119,7 +120,7 @@ def test_killed_while_keys_are_coded(translator: Translator, text: Path, tmp_pat
     remember(translator, text, tmp_path / "whole")
 
     def kill(stage: str, done: int, total: int) -> None:
-        if stage == "indexing keys":
+        if stage == INDEXING:
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -159,6 +160,25 @@ def test_what_is_added_comes_behind(
     assert not MemoryFiles(directory).growing.exists()
     with pytest.raises(UserError, match="this text is in the memory already"):
         remember(translator, other, directory)
+
+
+def test_adding_goes_on_after_the_memory_was_tuned(
+    translator: Translator, text: Path, tiny_corpus: TinyCorpus, small_parts: None, tmp_path: Path
+) -> None:
+    remember(translator, text, tmp_path / "m")
+    other, files, seen = tiny_corpus.folder / "dev", MemoryFiles(tmp_path / "m"), []
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done >= 14:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        remember(translator, other, tmp_path / "m", kill)
+    weights = Weights(neighbours=3, temperature=2.0, mix=0.25)
+    write_record(files, read_record(files).model_copy(update={"weights": weights, "index": "0" * 64}))
+    remember(translator, other, tmp_path / "m", lambda *told: seen.append(told[1]))
+    assert seen[0] == 14  # nothing is read twice
+    assert [part.sentences for part in Store.open(tmp_path / "m").record.texts] == [38, 24]
 
 
 def test_another_text_may_be_added_in_place_of_one_that_was_interrupted(

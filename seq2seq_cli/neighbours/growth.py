@@ -124,7 +124,7 @@ class Growth:
             target_bytes=0,
         )
         before = _read(files)
-        same = before is not None and before.base == base and before.text.sha256 == digest
+        same = before is not None and before.base.same_content(base) and before.text.sha256 == digest
         if before is not None and not same and not files.record.exists():
             hint = "Give the command that began it, or remove the folder."
             raise DataError("this folder holds the beginning of another memory.", str(files.directory), hint)

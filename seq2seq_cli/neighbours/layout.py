@@ -100,6 +100,14 @@ class Record(Part):
     def sentences(self) -> int:
         return sum(text.sentences for text in self.texts)
 
+    def same_content(self, other: Record) -> bool:
+        """Whether both are of the same entries, however these are weighed and found."""
+        return all(getattr(self, name) == getattr(other, name) for name in CONTENT)
+
+
+CONTENT = ("model", "vocabulary", "dtype", "size", "texts", "source_bytes", "target_bytes")
+"""What of a record says which entries a memory has."""
+
 
 @dataclass(frozen=True)
 class MemoryFiles:
