@@ -369,8 +369,10 @@ def test_from_a_text_to_examples(
 ) -> None:
     memory, run = tmp_path / "m", ("--run", trained_run.directory)
     train = ("--train", tiny_corpus.folder / "train", *LANGUAGES)
-    built = terminal.ok("memory", "build", *run, *train, "-o", memory)
+    built = terminal.ok("memory", "build", *run, *train, "-o", memory, "--precision", "auto")
     assert "remembering 300 pairs ..." in built.err
+    record = read_record(MemoryFiles(memory))
+    assert record.precision in ("fp32", "bf16")  # what keys are computed in, also on a processor that searches in int8
     assert "of 300 sentences. Choose how much it counts with `seq2seq memory tune`." in built.err
     assert "there is a memory here already" in terminal.refused("memory", "build", *run, *train, "-o", memory)
     added = terminal.ok("memory", "add", memory, *run, "--train", text)  # in the run's own languages
@@ -400,6 +402,12 @@ def test_the_runs_own_text_or_a_corpus(terminal: Terminal, trained_run: Run, tmp
     assert "both name a text" in terminal.refused("memory", "build", *run, *both, "-o", tmp_path / "m")
     assert 'corpus "x" is unknown' in terminal.refused("memory", "build", *run, "--corpus", "x", "-o", tmp_path / "m")
     assert '"int8" is unknown' in terminal.refused("memory", "build", *run, "--keys", "int8", "-o", tmp_path / "m")
+
+
+def test_keys_are_not_computed_in_8_bit_integers(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    run = ("--run", trained_run.directory, "--precision", "int8")
+    for command in (("build", "-o", tmp_path / "m"), ("add", tmp_path / "m"), ("tune", tmp_path / "m")):
+        assert "int8 is for searching" in terminal.refused("memory", *command, *run)
 
 
 def test_options_that_would_do_nothing(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:

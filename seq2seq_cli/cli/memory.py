@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seq2seq_cli.cli import opening, options, quick
+from seq2seq_cli.cli import checks, opening, options, quick
 from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
 from seq2seq_cli.files import expanded
 
@@ -54,6 +54,7 @@ def build(
 
     if keys not in ("float16", "float32"):
         raise ConfigError(f'"{keys}" is unknown.', "--keys", "Known: float16, float32.")
+    checks.refuse_int8(precision)
     _check_names(train_text)
     opened = opening.chosen_run(run)
     text = _text(opened, train_text, corpus, src, tgt)
@@ -88,6 +89,7 @@ def add(
 
         seq2seq memory add memories/p --run runs/x --train Q/train --src de --tgt en
     """
+    checks.refuse_int8(precision)
     _check_names(train_text)
     opened = opening.chosen_run(run)
     text = _text(opened, train_text, corpus, src, tgt)
@@ -127,6 +129,7 @@ def tune(
 
         seq2seq memory tune memories/p --run runs/x --dev P/dev --adaptive
     """
+    checks.refuse_int8(precision)
     _check_names(dev)
     opened = opening.chosen_run(run)
     quick.load_torch()

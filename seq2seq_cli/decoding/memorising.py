@@ -15,6 +15,7 @@ from seq2seq_cli.data.subword import EOS
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.recalling import identity, require_same, untuned
 from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.neighbours.growth import Growth, Piece, Report, changing
 from seq2seq_cli.neighbours.layout import FORMAT, MemoryFiles, Record, read_record, write_record
@@ -54,7 +55,7 @@ def new_memory(translator: Translator, run: Run, directory: Path, dtype: str) ->
         dtype=dtype,  # type: ignore[arg-type]
         size=_key_size(translator),
         pieces=len(translator.subwords.tgt),
-        precision=translator.precision.name,
+        precision=computed_in(translator.precision),
         texts=[],
         source_bytes=0,
         target_bytes=0,
@@ -100,6 +101,11 @@ def _count(text: ParallelText, report: Report) -> int:
     if not usable:
         raise DataError(f"{count:,} pairs, and none of them has two sides.", text.where)
     return count
+
+
+def computed_in(precision: Precision) -> str:
+    """What keys are computed in: 8-bit integers are for the steps of a search alone."""
+    return "fp32" if precision.name == "int8" else precision.name
 
 
 def _languages(run: Run) -> tuple[str | None, str | None]:
