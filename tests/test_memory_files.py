@@ -372,6 +372,7 @@ def test_from_a_text_to_examples(
     built = terminal.ok("memory", "build", *run, *train, "-o", memory, "--precision", "auto")
     assert "remembering 300 pairs ..." in built.err
     record = read_record(MemoryFiles(memory))
+    assert f"indexing {record.entries:,} keys ..." in built.err
     assert record.precision in ("fp32", "bf16")  # what keys are computed in, also on a processor that searches in int8
     assert "of 300 sentences. Choose how much it counts with `seq2seq memory tune`." in built.err
     assert "there is a memory here already" in terminal.refused("memory", "build", *run, *train, "-o", memory)

@@ -136,6 +136,7 @@ def tune(
     from seq2seq_cli import console
     from seq2seq_cli.decoding.recalling import MIX, Given, open_memory
     from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.tuning import LEARNING
     from seq2seq_cli.decoding.tuning import tune as tune_memory
     from seq2seq_cli.device import set_threads
 
@@ -144,7 +145,7 @@ def tune(
     translator = Translator.load(opened.directory, device, precision)
     # With plain weights: a network that it may have, damaged or not, is about to be replaced.
     remembered = open_memory(opened, memory, translator.device, Given(mix=MIX))
-    with console.stages() as report:
+    with console.stages({LEARNING: "round"}) as report:
         record = tune_memory(translator, remembered, text, adaptive, report)
     _tell(record, adaptive)
 
@@ -165,7 +166,7 @@ def index(
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.neighbours.index import lists_for, make_index, remove_index
+    from seq2seq_cli.neighbours.index import FILLING, lists_for, make_index, remove_index
     from seq2seq_cli.neighbours.store import Store
 
     set_threads(threads)
@@ -174,7 +175,7 @@ def index(
         remove_index(store)
         console.notice(f"{memory}: no index; searches look through all of it.")
         return
-    with console.stages() as report:
+    with console.stages({FILLING: "key"}) as report:
         make_index(store, report)
     console.notice(f"{memory}: {len(store):,} entries in {lists_for(len(store)):,} lists.")
 
@@ -238,11 +239,12 @@ def _memorise(translator: object, text: ParallelText, directory: Path, base: Rec
     from seq2seq_cli import console
     from seq2seq_cli.decoding.memorising import memorise
     from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.neighbours.growth import INDEXING
     from seq2seq_cli.wording import counted
 
     assert isinstance(translator, Translator)
     try:
-        with console.stages() as report:
+        with console.stages({INDEXING: "key"}) as report:
             record = memorise(translator, text, directory, base, report)
     except KeyboardInterrupt:
         console.notice("Stopped. The same command goes on.")

@@ -28,7 +28,7 @@ from seq2seq_cli.neighbours.layout import (
 from seq2seq_cli.neighbours.store import Arrays
 from seq2seq_cli.runs import DISK_FULL, write_json
 
-INDEXING = "indexing keys"
+INDEXING = "indexing"
 Report = Callable[[str, int, int], None]
 """Hears of work that takes long: the stage, how much of it is done, and how much there is."""
 

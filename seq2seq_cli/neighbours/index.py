@@ -28,7 +28,7 @@ PER_LIST = 39
 ROUNDS = 6
 """In so many rounds."""
 TRAINING = "finding centres"
-FILLING = "filling lists"
+FILLING = "listing"
 
 
 def faiss() -> Any:
