@@ -9,10 +9,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TextIO, cast
 
 from rich.cells import cell_len
@@ -234,9 +235,9 @@ def status(text: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
+def stages(units: Mapping[str, str] = MappingProxyType({})) -> Iterator[Callable[[str, int, int], None]]:
     """While entered, show a progress bar for each stage of a longer piece of work, with the time left; in a pipe, print
-    a line for each stage, and one now and then.
+    a line for each stage, and one now and then. ``units`` says what a stage counts; those that are not in it count pairs.
 
     Yields a function to be called with the name of the stage, how much of it is done, and how much there is (0:
     unknown).
@@ -250,7 +251,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
                 heartbeat.report(stage, done, total)
                 if stage not in seen:
                     seen[stage] = TaskID(0)
-                    notice(f"{stage} ..." if not total else f"{stage} {counted(total, 'pair')} ...")
+                    notice(f"{stage} ..." if not total else f"{stage} {counted(total, units.get(stage, 'pair'))} ...")
                     heartbeat.heard()
 
             yield say

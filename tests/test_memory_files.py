@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,11 @@ from seq2seq_cli.decoding import memorising
 from seq2seq_cli.decoding.memorising import known_memory, memorise, new_memory
 from seq2seq_cli.decoding.recalling import open_memory
 from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.tuning import tune
 from seq2seq_cli.errors import DamagedError, RunError, UserError
-from seq2seq_cli.neighbours.layout import MemoryFiles
+from seq2seq_cli.neighbours.growth import INDEXING
+from seq2seq_cli.neighbours.index import make_index, remove_index
+from seq2seq_cli.neighbours.layout import MemoryFiles, Weights, read_record, write_record
 from seq2seq_cli.neighbours.store import Store
 from seq2seq_cli.runs import Run
 
@@ -116,7 +120,7 @@ def test_killed_while_keys_are_coded(translator: Translator, text: Path, tmp_pat
     remember(translator, text, tmp_path / "whole")
 
     def kill(stage: str, done: int, total: int) -> None:
-        if stage == "indexing keys":
+        if stage == INDEXING:
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -158,6 +162,25 @@ def test_what_is_added_comes_behind(
         remember(translator, other, directory)
 
 
+def test_adding_goes_on_after_the_memory_was_tuned(
+    translator: Translator, text: Path, tiny_corpus: TinyCorpus, small_parts: None, tmp_path: Path
+) -> None:
+    remember(translator, text, tmp_path / "m")
+    other, files, seen = tiny_corpus.folder / "dev", MemoryFiles(tmp_path / "m"), []
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if done >= 14:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        remember(translator, other, tmp_path / "m", kill)
+    weights = Weights(neighbours=3, temperature=2.0, mix=0.25)
+    write_record(files, read_record(files).model_copy(update={"weights": weights, "index": "0" * 64}))
+    remember(translator, other, tmp_path / "m", lambda *told: seen.append(told[1]))
+    assert seen[0] == 14  # nothing is read twice
+    assert [part.sentences for part in Store.open(tmp_path / "m").record.texts] == [38, 24]
+
+
 def test_another_text_may_be_added_in_place_of_one_that_was_interrupted(
     translator: Translator, text: Path, tiny_corpus: TinyCorpus, small_parts: None, tmp_path: Path
 ) -> None:
@@ -172,6 +195,36 @@ def test_another_text_may_be_added_in_place_of_one_that_was_interrupted(
     for directory in ("m", "plain"):
         remember(translator, tiny_corpus.folder / "test", tmp_path / directory)
     assert held(tmp_path / "m") == held(tmp_path / "plain")
+
+
+def test_a_memory_that_has_changed_meanwhile_is_left_as_it_is(
+    translator: Translator, text: Path, tiny_corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    """Whoever read what a memory was before another process wrote into it writes nothing: neither a text nor a record."""
+    run, directory = translator.run, tmp_path / "m"
+    assert run is not None
+    dev, test = (
+        open_text(str(tiny_corpus.folder / name), name, "xx", "yy")  # type: ignore[arg-type]
+        for name in ("dev", "test")
+    )
+    nothing = new_memory(translator, run, directory, "float16")
+    remember(translator, text, directory)
+    late: list[Callable[[], object]] = [lambda: memorise(translator, dev, directory, nothing, quiet)]
+    base, store = known_memory(run, directory), Store.open(directory)
+    memory = open_memory(run, directory, translator.device)
+    remember(translator, tiny_corpus.folder / "train", directory)
+    late += [
+        lambda: memorise(translator, dev, directory, base, quiet),
+        lambda: tune(translator, memory, test, False, quiet),
+        lambda: remove_index(store),
+    ]
+    if find_spec("faiss") is not None:
+        late.append(lambda: make_index(store, quiet))
+    whole = held(directory)
+    for write in late:
+        with pytest.raises(RunError, match=r"this memory has changed meanwhile\.\nGive the command again"):
+            write()
+        assert held(directory) == whole
 
 
 def test_where_a_memory_cannot_be_made(
@@ -316,8 +369,11 @@ def test_from_a_text_to_examples(
 ) -> None:
     memory, run = tmp_path / "m", ("--run", trained_run.directory)
     train = ("--train", tiny_corpus.folder / "train", *LANGUAGES)
-    built = terminal.ok("memory", "build", *run, *train, "-o", memory)
+    built = terminal.ok("memory", "build", *run, *train, "-o", memory, "--precision", "auto")
     assert "remembering 300 pairs ..." in built.err
+    record = read_record(MemoryFiles(memory))
+    assert f"indexing {record.entries:,} keys ..." in built.err
+    assert record.precision in ("fp32", "bf16")  # what keys are computed in, also on a processor that searches in int8
     assert "of 300 sentences. Choose how much it counts with `seq2seq memory tune`." in built.err
     assert "there is a memory here already" in terminal.refused("memory", "build", *run, *train, "-o", memory)
     added = terminal.ok("memory", "add", memory, *run, "--train", text)  # in the run's own languages
@@ -347,6 +403,12 @@ def test_the_runs_own_text_or_a_corpus(terminal: Terminal, trained_run: Run, tmp
     assert "both name a text" in terminal.refused("memory", "build", *run, *both, "-o", tmp_path / "m")
     assert 'corpus "x" is unknown' in terminal.refused("memory", "build", *run, "--corpus", "x", "-o", tmp_path / "m")
     assert '"int8" is unknown' in terminal.refused("memory", "build", *run, "--keys", "int8", "-o", tmp_path / "m")
+
+
+def test_keys_are_not_computed_in_8_bit_integers(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:
+    run = ("--run", trained_run.directory, "--precision", "int8")
+    for command in (("build", "-o", tmp_path / "m"), ("add", tmp_path / "m"), ("tune", tmp_path / "m")):
+        assert "int8 is for searching" in terminal.refused("memory", *command, *run)
 
 
 def test_options_that_would_do_nothing(terminal: Terminal, trained_run: Run, tmp_path: Path) -> None:

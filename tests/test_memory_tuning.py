@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import Terminal
-from corpora import TinyCorpus, write_lines
+from corpora import TinyCorpus, sentences, translation, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
 from memories import quiet
@@ -18,7 +18,7 @@ from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.decoding.memorising import memorise, new_memory
 from seq2seq_cli.decoding.recalling import Given, open_memory
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.decoding.tuning import Read, choose, learn, likeliest_mix, read_text
+from seq2seq_cli.decoding.tuning import HELD_OUT, Read, choose, learn, likeliest_mix, read_text
 from seq2seq_cli.errors import DamagedError
 from seq2seq_cli.neighbours.layout import MemoryFiles, Weights, read_record
 from seq2seq_cli.neighbours.weighing import Adaptive, Fixed, load_adaptive, save_adaptive
@@ -81,13 +81,25 @@ def test_the_network_learns_when_to_trust_the_memory() -> None:
     distances_TK = torch.where(near_T[:, None], 1.0, 30.0) + torch.rand(240, 4, generator=generator).sort(1).values
     read = read_of(torch.full((240,), math.log(0.3)), distances_TK, near_T[:, None].expand(-1, 4))
     weights = choose(read, 2.0).weights
-    network = learn(read, weights, quiet)
+    learned = learn(read, weights, quiet)
+    assert learned is not None
+    network, held = learned.network, read.of(read.sentence_T % HELD_OUT == 0).nearest(weights.neighbours)
+    # What is told of it is of sentences that it did not learn from.
+    assert learned.loss == pytest.approx(float(held.loss(network)))
+    assert learned.fixed_loss == pytest.approx(float(held.loss(Fixed(weights))))
     with torch.no_grad():
         fixed, adaptive = (float(read.nearest(weights.neighbours).loss(one)) for one in (Fixed(weights), network))
         shares_T = network(*(x[:, : weights.neighbours] for x in (read.distances_TK, read.values_TK))).sum(1)
     assert adaptive < fixed - 0.1
     assert float(shares_T[near_T].mean()) > 0.9
     assert float(shares_T[~near_T].mean()) < 0.1
+
+
+def test_of_one_sentence_no_network_is_learned() -> None:
+    """Nothing could tell whether it is any good."""
+    read = read_of(torch.full((9,), -1.0), torch.rand(9, 4), torch.ones(9, 4, dtype=torch.bool))
+    one = read._replace(sentence_T=torch.zeros(9, dtype=torch.long))
+    assert learn(one, Weights(neighbours=4, temperature=1.0, mix=0.5), quiet) is None
 
 
 def test_a_network_is_kept_and_read(tmp_path: Path) -> None:
@@ -150,17 +162,31 @@ def test_a_memory_is_tuned(
     assert record.weights is not None
     assert facts["neighbours"] == str(record.weights.neighbours)
     assert "not tuned" not in terminal.ok("translate", *run, "--memory", folder, stdin=b"ta\n").err
-    tuned = terminal.ok("memory", "tune", folder, *run, "--adaptive")  # on the run's own dev text
+    # Of every two sentences the memory knows one to the letter and is wrong about the other: that can be learned.
+    known = (tiny_corpus.folder / "train.xx").read_text().splitlines()[:40]
+    write_lines(tmp_path / "both.xx", [one for pair in zip(known, sentences(40, seed=3), strict=True) for one in pair])
+    wrong = [" ".join(reversed(translation(one).split())) + " la" for one in sentences(40, seed=4)]
+    write_lines(
+        tmp_path / "both.yy", [one for pair in zip(map(translation, known), wrong, strict=True) for one in pair]
+    )
+    both = ("--dev", tmp_path / "both", "--src", "xx", "--tgt", "yy")
+    tuned = terminal.ok("memory", "tune", folder, *run, *both, "--adaptive")
     learned = read_record(files).tuned
     assert learned is not None
-    if learned.adaptive is None:
-        assert "it is not kept" in tuned.err
-        assert not files.adaptive.exists()
-    else:
-        assert files.adaptive.exists()
-        with_it = terminal.ok("translate", *run, "--memory", folder, stdin=b"ta\n")
-        assert "chosen at each step by a network" in with_it.err
-        assert "lambda 0.3" in terminal.ok("translate", *run, "--memory", folder, "--lambda", 0.3, stdin=b"ta\n").err
+    assert learned.adaptive is not None
+    assert learned.mixed_unseen is not None
+    assert learned.adaptive < learned.mixed_unseen
+    assert f"has not seen: with the network\t{learned.adaptive:.3f}" in tuned.out
+    assert files.adaptive.exists()
+    with_it = terminal.ok("translate", *run, "--memory", folder, stdin=b"ta\n")
+    assert "chosen at each step by a network" in with_it.err
+    assert "lambda 0.3" in terminal.ok("translate", *run, "--memory", folder, "--lambda", 0.3, stdin=b"ta\n").err
+    for side in ("xx", "yy"):
+        write_lines(tmp_path / f"one.{side}", ["ta" if side == "xx" else translation("ta")])
+    alone = terminal.ok("memory", "tune", folder, *run, "--dev", tmp_path / "one", "--adaptive")
+    assert "No network is kept" in alone.err
+    assert not files.adaptive.exists()
+    save_adaptive(Adaptive(4, 2.5), files.adaptive)
     terminal.ok("memory", "add", folder, *run, *("--train", tiny_corpus.folder / "dev"))
     assert read_record(files).tuned is None
     assert not files.adaptive.exists()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +28,9 @@ from seq2seq_cli.model.build import build
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.types import Steps
 from seq2seq_cli.model.weights import save_weights, state_of
+from seq2seq_cli.neighbours import readout as readout_module
 from seq2seq_cli.neighbours import search
+from seq2seq_cli.neighbours import store as store_module
 from seq2seq_cli.neighbours.codes import coded
 from seq2seq_cli.neighbours.layout import Weights
 from seq2seq_cli.neighbours.readout import Recall, RecallingReadout, mixed
@@ -87,6 +91,27 @@ def test_the_neighbours_of_a_query_do_not_depend_on_others(in_codes: bool, small
         alone = looked.nearest(query_R[None], 4)
         assert alone.entries_NK[0].tolist() == together.entries_NK[row].tolist()
         torch.testing.assert_close(alone.distances_NK[0], together.distances_NK[row])
+
+
+def test_of_many_queries_a_few_are_looked_up_at_a_time(
+    in_codes: bool, small_blocks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that their distances to a whole memory are never all there; and each has the neighbours that it has."""
+    keys_MR = torch.randn(200, 8, generator=torch.Generator().manual_seed(3))
+    looked = ExactSearch(made(tmp_path / "m", keys_MR, [1] * 200), CPU)
+    monkeypatch.setattr(search, "QUERIES", 5)
+    rows: list[int] = []
+    largest = search._largest
+
+    def watched(scores_NM: Tensor, stride: int, out_NG: Tensor) -> None:
+        rows.append(len(scores_NM))
+        largest(scores_NM, stride, out_NG)
+
+    monkeypatch.setattr(search, "_largest", watched)
+    queries_NR = keys_MR[:33] + 0.1
+    found = looked.nearest(queries_NR, 4)
+    assert max(rows) == 5
+    torch.testing.assert_close(found.distances_NK, brute_force(queries_NR, keys_MR, 4), rtol=1e-5, atol=1e-5)
 
 
 def test_keys_in_half_precision_are_compared_as_they_are_kept(in_codes: bool, tmp_path: Path) -> None:
@@ -356,6 +381,88 @@ def test_keys_are_what_the_vocabulary_is_asked_with(translator: Translator, fold
     assert float(found.distances_NK.max()) < 1e-3
     places = store.places(found.entries_NK[:, 0].numpy())
     assert [store.sentence(place.sentence).ids[place.position] for place in places] == sentence.ids
+
+
+def test_examples_of_many_lines_take_bounded_memory(
+    translator: Translator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few lines at a time, of these few logits at a time; and neighbours are looked up once."""
+    memory = opened(translator, folder, neighbours=2)
+    small = translator.config.decoding.model_copy(update={"batch_tokens": 64})
+    config = translator.config.model_copy(update={"decoding": small})
+    with_it = replace(translator.remembering(memory), config=config)
+    sentences = with_it.sentences(LINES)
+    hypotheses = [one[0] for one in with_it.hypotheses(LINES, {"beam": 1})]
+    whole = with_it.with_origins(sentences, hypotheses)
+    lines, logits, queries = [], [], []
+    for owner, name, counts in (
+        (OpenMemory, "origins", lambda forced, subword: lines.append(len(forced.target.real_BT))),
+        (type(translator.model.readout), "logits", lambda steps, run: logits.append(len(steps.features_NF))),
+        (ExactSearch, "nearest", lambda rows_NR, count: queries.append(len(rows_NR))),
+    ):
+        monkeypatch.setattr(owner, name, heard(getattr(owner, name), counts))
+    monkeypatch.setattr(readout_module, "STEPS", 3)
+    told = with_it.with_origins(sentences, hypotheses)
+    assert len(lines) > 4
+    assert sum(lines) == len(LINES)
+    assert max(logits) == max(queries) == 3
+    assert sum(logits) == sum(queries) == sum(len(one.pieces) + 1 for one in hypotheses)
+    for one, other in zip(told, whole, strict=True):
+        assert one.origins is not None
+        assert other.origins is not None
+        assert [each.share for each in one.origins] == pytest.approx([each.share for each in other.origins], abs=1e-4)
+    queries.clear()
+    targets = [with_it.subwords.tgt.ids(list(one.pieces)) for one in hypotheses]
+    scored = with_it.score_pieces(LINES, targets)
+    assert max(queries) == 3
+    assert [one.log_prob for one in scored] == pytest.approx([one.log_prob for one in hypotheses], abs=1e-4)
+
+
+def heard(function: Callable[..., Any], hear: Callable[..., object]) -> Callable[..., Any]:
+    """A method that tells of its arguments."""
+
+    def method(self: object, *given: Any) -> Any:
+        hear(*given)
+        return function(self, *given)
+
+    return method
+
+
+def test_a_search_without_examples_reads_nothing_once_more(
+    translator: Translator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(translator.model), "forced", lambda *given: pytest.fail("it is read once more"))
+    for one in (translator, translator.remembering(opened(translator, folder))):
+        assert len(replace(one).hypotheses(LINES[:2], {"beam": 1})) == 2
+
+
+def test_the_digest_tells_all_settings_apart(translator: Translator, folder: Path) -> None:
+    """Also those that are shown as the same number."""
+    digests = [
+        opened(translator, folder, **given).digest
+        for given in ({"mix": 0.1234}, {"mix": 0.12341}, {"temperature": 3.0}, {"temperature": 3.0001})
+    ]
+    assert len(set(digests)) == 4
+    assert opened(translator, folder, mix=0.1234).digest == digests[0]
+    memory = opened(translator, folder)
+    torch.manual_seed(0)
+    for network in (first := Adaptive(4, 2.5), Adaptive(4, 2.5), Adaptive(4, 2.50001)):
+        if network is not first:
+            network.load_state_dict(first.state_dict())
+        if network.temperature == 2.5 and network is not first:
+            with torch.no_grad():
+                network.output.bias[0] += 1e-6
+        digests.append(replace(memory, recall=replace(memory.recall, weighing=network)).digest)
+    assert len(set(digests)) == 7
+
+
+def test_a_memory_opens_its_texts_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening: list[Path] = []
+    mapped_file = store_module._mapped
+    monkeypatch.setattr(store_module, "_mapped", lambda path, size: opening.append(path) or mapped_file(path, size))
+    store = Store.open(folder)
+    assert len({store.sentence(number).source for number in range(9)}) > 1
+    assert opening == [store.files.source, store.files.target]
 
 
 def test_where_a_piece_came_from(translator: Translator, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seq2seq_cli.cli import opening, options, quick
+from seq2seq_cli.cli import checks, opening, options, quick
 from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
 from seq2seq_cli.files import expanded
 
@@ -54,6 +54,7 @@ def build(
 
     if keys not in ("float16", "float32"):
         raise ConfigError(f'"{keys}" is unknown.', "--keys", "Known: float16, float32.")
+    checks.refuse_int8(precision)
     _check_names(train_text)
     opened = opening.chosen_run(run)
     text = _text(opened, train_text, corpus, src, tgt)
@@ -88,6 +89,7 @@ def add(
 
         seq2seq memory add memories/p --run runs/x --train Q/train --src de --tgt en
     """
+    checks.refuse_int8(precision)
     _check_names(train_text)
     opened = opening.chosen_run(run)
     text = _text(opened, train_text, corpus, src, tgt)
@@ -127,12 +129,14 @@ def tune(
 
         seq2seq memory tune memories/p --run runs/x --dev P/dev --adaptive
     """
+    checks.refuse_int8(precision)
     _check_names(dev)
     opened = opening.chosen_run(run)
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.decoding.recalling import MIX, Given, open_memory
     from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.decoding.tuning import LEARNING
     from seq2seq_cli.decoding.tuning import tune as tune_memory
     from seq2seq_cli.device import set_threads
 
@@ -141,7 +145,7 @@ def tune(
     translator = Translator.load(opened.directory, device, precision)
     # With plain weights: a network that it may have, damaged or not, is about to be replaced.
     remembered = open_memory(opened, memory, translator.device, Given(mix=MIX))
-    with console.stages() as report:
+    with console.stages({LEARNING: "round"}) as report:
         record = tune_memory(translator, remembered, text, adaptive, report)
     _tell(record, adaptive)
 
@@ -162,7 +166,7 @@ def index(
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.device import set_threads
-    from seq2seq_cli.neighbours.index import lists_for, make_index, remove_index
+    from seq2seq_cli.neighbours.index import FILLING, lists_for, make_index, remove_index
     from seq2seq_cli.neighbours.store import Store
 
     set_threads(threads)
@@ -171,7 +175,7 @@ def index(
         remove_index(store)
         console.notice(f"{memory}: no index; searches look through all of it.")
         return
-    with console.stages() as report:
+    with console.stages({FILLING: "key"}) as report:
         make_index(store, report)
     console.notice(f"{memory}: {len(store):,} entries in {lists_for(len(store)):,} lists.")
 
@@ -191,11 +195,12 @@ def _tell(record: Record, adaptive: bool) -> None:
         ("perplexity alone", f"{tuned.alone:.3f}"),
         ("perplexity with the memory", f"{tuned.mixed:.3f}"),
     ]
-    if tuned.adaptive is not None:
-        rows.append(("perplexity with the network", f"{tuned.adaptive:.3f}"))
+    if tuned.adaptive is not None and tuned.mixed_unseen is not None:
+        rows.append(("sentences the network has not seen: with the memory", f"{tuned.mixed_unseen:.3f}"))
+        rows.append(("sentences the network has not seen: with the network", f"{tuned.adaptive:.3f}"))
     console.facts(rows)
     if adaptive and tuned.adaptive is None:
-        console.notice("The network does no better on sentences that it has not seen: it is not kept.")
+        console.notice("No network is kept: on sentences that it has not seen it does no better, or there are none.")
 
 
 def _check_names(texts: list[str] | None) -> None:
@@ -234,11 +239,12 @@ def _memorise(translator: object, text: ParallelText, directory: Path, base: Rec
     from seq2seq_cli import console
     from seq2seq_cli.decoding.memorising import memorise
     from seq2seq_cli.decoding.translator import Translator
+    from seq2seq_cli.neighbours.growth import INDEXING
     from seq2seq_cli.wording import counted
 
     assert isinstance(translator, Translator)
     try:
-        with console.stages() as report:
+        with console.stages({INDEXING: "key"}) as report:
             record = memorise(translator, text, directory, base, report)
     except KeyboardInterrupt:
         console.notice("Stopped. The same command goes on.")

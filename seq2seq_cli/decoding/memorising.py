@@ -15,8 +15,9 @@ from seq2seq_cli.data.subword import EOS
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.recalling import identity, require_same, untuned
 from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.device import Precision
 from seq2seq_cli.errors import DataError, RunError
-from seq2seq_cli.neighbours.growth import Growth, Piece, Report, writing
+from seq2seq_cli.neighbours.growth import Growth, Piece, Report, changing
 from seq2seq_cli.neighbours.layout import FORMAT, MemoryFiles, Record, read_record, write_record
 from seq2seq_cli.neighbours.search import ExactSearch
 from seq2seq_cli.neighbours.store import Store
@@ -54,7 +55,7 @@ def new_memory(translator: Translator, run: Run, directory: Path, dtype: str) ->
         dtype=dtype,  # type: ignore[arg-type]
         size=_key_size(translator),
         pieces=len(translator.subwords.tgt),
-        precision=translator.precision.name,
+        precision=computed_in(translator.precision),
         texts=[],
         source_bytes=0,
         target_bytes=0,
@@ -71,13 +72,13 @@ def known_memory(run: Run, directory: Path) -> Record:
 def memorise(translator: Translator, text: ParallelText, directory: Path, base: Record, report: Report) -> Record:
     """Add ``text`` to the memory in ``directory``, which holds what ``base`` says; go on where that was interrupted. Returns
     what the memory is of then. Raises DataError for a text that cannot be used or is in the memory already, RunError for a
-    folder that cannot be written."""
+    folder that cannot be written, and where the memory is not what ``base`` says."""
     files, digest = MemoryFiles(directory), text.digest()
     name = without_folders(text.where)
     if any(part.sha256 == digest for part in base.texts):
         raise DataError("this text is in the memory already.", text.where)
     total = _count(text, report)
-    with writing(files):
+    with changing(files, base if base.texts else None):
         growth = Growth.begin(files, base, name, digest)
         pairs = islice(text.pairs(), growth.read, None)
         report(STAGE, growth.read, total)
@@ -100,6 +101,11 @@ def _count(text: ParallelText, report: Report) -> int:
     if not usable:
         raise DataError(f"{count:,} pairs, and none of them has two sides.", text.where)
     return count
+
+
+def computed_in(precision: Precision) -> str:
+    """What keys are computed in: 8-bit integers are for the steps of a search alone."""
+    return "fp32" if precision.name == "int8" else precision.name
 
 
 def _languages(run: Run) -> tuple[str | None, str | None]:

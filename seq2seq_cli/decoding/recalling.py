@@ -16,7 +16,7 @@ from seq2seq_cli.decoding.hypothesis import Example, Origin
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.neighbours.layout import Record, Weights
-from seq2seq_cli.neighbours.readout import Neighbours, Recall
+from seq2seq_cli.neighbours.readout import Neighbours, Recall, RecallingReadout
 from seq2seq_cli.neighbours.search import ExactSearch, Search
 from seq2seq_cli.neighbours.store import Store
 from seq2seq_cli.neighbours.weighing import Fixed, Weighing, load_adaptive
@@ -67,21 +67,22 @@ class OpenMemory:
     @property
     def digest(self) -> str:
         """Changes with whatever the translations depend on: what it holds and how its neighbours are weighed."""
-        held = self.store.record.model_dump_json() + str(self.recall.weighing)
+        held = self.store.record.model_dump_json() + self.recall.weighing.exactly
         return hashlib.sha256(held.encode()).hexdigest()
 
     def origins(self, forced: Forced, subword: Subword) -> list[tuple[Origin, ...]]:
         """Where each piece of the given targets came from, ``</s>`` included."""
-        real_BT, run = forced.target.real_BT, forced.run
+        readout, real_BT = forced.readout, forced.target.real_BT
+        assert isinstance(readout, RecallingReadout)
         steps, says_N = forced.output.steps.take(lambda x_BTX: x_BTX[real_BT]), forced.target.says_BT[real_BT]
-        found = self.recall.neighbours(forced.readout.rows(steps.features_NF, run))
-        given_N = ((found.values_NK == says_N[:, None]) * found.weights_NK).sum(1)
-        log_prob_N = forced.readout.target_log_probs(steps, says_N, run)
-        share_N = (given_N / log_prob_N.exp()).clamp(0, 1).nan_to_num_().tolist()
-        told = [
-            Origin(share_N[row], self._examples(found, row, int(says), subword))
-            for row, says in enumerate(says_N.tolist())
-        ]
+        told: list[Origin] = []
+        for log_prob_NV, found in readout.recalled(steps, forced.run):
+            some_N = says_N[len(told) : len(told) + len(log_prob_NV)]
+            given_N = ((found.values_NK == some_N[:, None]) * found.weights_NK).sum(1)
+            prob_N = log_prob_NV.gather(1, some_N[:, None]).squeeze(1).exp()
+            share_N = (given_N / prob_N).clamp(0, 1).nan_to_num_().tolist()
+            for row, says in enumerate(some_N.tolist()):
+                told.append(Origin(share_N[row], self._examples(found, row, says, subword)))
         edges = real_BT.sum(1).cumsum(0).tolist()
         return [tuple(told[begin:end]) for begin, end in zip([0, *edges], edges, strict=False)]
 

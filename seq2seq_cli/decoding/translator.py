@@ -272,8 +272,7 @@ class Translator:
             return self._piece_log_probs([pairs[i] for i in batch])
 
         _ = self._run  # made here, once, not by each thread
-        cut = even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
-        found = compute_all(compute, cut, self._cores, lambda _: None)
+        found = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
@@ -325,6 +324,8 @@ class Translator:
     def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
         hypothesis of a sentence without pieces has none."""
+        if not hypotheses:
+            return []
         pairs = self._pairs(sentences, hypotheses)
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
@@ -332,7 +333,8 @@ class Translator:
             told = self._origins([pairs[i] for i in batch])
             return [replace(hypotheses[i], origins=origins) for i, origins in zip(batch, told, strict=True)]
 
-        found = compute_all(compute, self._read_together(pairs), self._cores, lambda _: None)
+        _ = self._run  # made here, once, not by each thread
+        found = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
         return [found[i] for i in range(len(pairs))]
 
     @torch.inference_mode()
@@ -349,6 +351,10 @@ class Translator:
             _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
             for sentence, one in zip(sentences, hypotheses, strict=True)
         ]
+
+    def _read_alike(self, pairs: Sequence[_Pair]) -> list[list[int]]:
+        """The numbers of the pairs that are read at once, with the weights of the last layer alone."""
+        return even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
 
     def _read_together(self, pairs: Sequence[_Pair]) -> list[list[int]]:
         """The numbers of the pairs that are read at once, with the weights of all layers and heads in memory."""
@@ -419,8 +425,7 @@ class Translator:
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             return self._score_batch([pairs[i] for i in batch], scoring, alpha, check)
 
-        cut = even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
-        scored = compute_all(compute, cut, self._cores, lambda _: None)
+        scored = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
         return [scored[i] for i in range(len(pairs))]
 
     @torch.inference_mode()

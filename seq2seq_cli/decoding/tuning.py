@@ -21,7 +21,7 @@ from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.recalling import OpenMemory, untuned
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DataError
-from seq2seq_cli.neighbours.growth import Report, writing
+from seq2seq_cli.neighbours.growth import Report, changing
 from seq2seq_cli.neighbours.layout import Record, Tuned, Weights, write_record
 from seq2seq_cli.neighbours.weighing import Adaptive, Fixed, Weighing, attention, save_adaptive
 from seq2seq_cli.wording import without_folders
@@ -83,38 +83,47 @@ class Choice:
     loss: float
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A network, the loss that it leaves on the sentences that it did not learn from, and that of fixed weights there."""
+
+    network: Adaptive
+    loss: float
+    fixed_loss: float
+
+
 def tune(translator: Translator, memory: OpenMemory, text: ParallelText, adaptive: bool, report: Report) -> Record:
     """Choose the weights of ``memory`` on ``text``, and with ``adaptive`` train a network for it as well, and write them
     into the memory as its own. The network is kept only where it does better on sentences that it has not seen. Returns what
-    the memory is then. Raises DataError for a text without a usable pair."""
+    the memory is then. Raises DataError for a text without a usable pair, RunError where the memory has changed meanwhile."""
     store = memory.store
     read = read_text(translator, memory, text, report)
     chosen = choose(read, untuned(store, memory.recall.search).temperature)
     alone = float(-read.log_prob_T.mean())
-    network, learned = None, math.nan
-    if adaptive:
-        network = learn(read, chosen.weights, report)
-        held = read.of(read.sentence_T % HELD_OUT == 0).nearest(network.neighbours)
-        with torch.no_grad():
-            learned = float(read.nearest(network.neighbours).loss(network))
-            if float(held.loss(network)) >= float(held.loss(Fixed(chosen.weights))):
-                network = None
+    learned = learn(read, chosen.weights, report) if adaptive else None
+    kept = learned if learned is not None and learned.loss < learned.fixed_loss else None
     tuned = Tuned(
         text=without_folders(text.where),
         sha256=text.digest(),
         pieces=len(read.says_T),
-        alone=math.exp(min(alone, 700)),
-        mixed=math.exp(min(chosen.loss, 700)),
-        adaptive=math.exp(min(learned, 700)) if network is not None else None,
+        alone=perplexity(alone),
+        mixed=perplexity(chosen.loss),
+        mixed_unseen=None if kept is None else perplexity(kept.fixed_loss),
+        adaptive=None if kept is None else perplexity(kept.loss),
     )
-    with writing(store.files):
-        if network is not None:
-            save_adaptive(network, store.files.adaptive)
+    with changing(store.files, store.record):
+        if kept is not None:
+            save_adaptive(kept.network, store.files.adaptive)
         record = store.record.model_copy(update={"weights": chosen.weights, "tuned": tuned})
         write_record(store.files, record)
-        if network is None:
+        if kept is None:
             store.files.adaptive.unlink(missing_ok=True)
     return record
+
+
+def perplexity(loss: float) -> float:
+    """Of so many nats a piece."""
+    return math.exp(min(loss, 700))
 
 
 def read_text(translator: Translator, memory: OpenMemory, text: ParallelText, report: Report) -> Read:
@@ -183,14 +192,14 @@ def likeliest_mix(model_T: Tensor, memory_T: Tensor) -> float:
     return round(min(1.0, max(0.0, mix)), 4)
 
 
-def learn(read: Read, weights: Weights, report: Report) -> Adaptive:
+def learn(read: Read, weights: Weights, report: Report) -> Learned | None:
     """A network for a memory with these weights, trained on most sentences of a text and stopped where the others get no
-    likelier."""
+    likelier. None for a text of one sentence: there is none to learn from beside the one that is kept from it."""
     read = read.nearest(weights.neighbours)
     held_T = read.sentence_T % HELD_OUT == 0
-    if not held_T.any() or held_T.all():
-        held_T = torch.zeros_like(held_T)
-    shown, held = read.of(~held_T), read.of(held_T) if bool(held_T.any()) else read
+    shown, held = read.of(~held_T), read.of(held_T)
+    if not len(shown.says_T):
+        return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Adaptive(read.values_TK.shape[1], weights.temperature)
@@ -211,4 +220,4 @@ def learn(read: Read, weights: Weights, report: Report) -> Adaptive:
             if since >= PATIENCE:
                 break
     network.load_state_dict(kept)
-    return network.requires_grad_(False)
+    return Learned(network.requires_grad_(False), best, float(held.loss(Fixed(weights))))

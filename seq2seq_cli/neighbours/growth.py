@@ -21,13 +21,14 @@ from seq2seq_cli.neighbours.layout import (
     Record,
     TextPart,
     append,
+    read_record,
     shorter,
     write_record,
 )
 from seq2seq_cli.neighbours.store import Arrays
 from seq2seq_cli.runs import DISK_FULL, write_json
 
-INDEXING = "indexing keys"
+INDEXING = "indexing"
 Report = Callable[[str, int, int], None]
 """Hears of work that takes long: the stage, how much of it is done, and how much there is."""
 
@@ -84,6 +85,17 @@ def writing(files: MemoryFiles) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def changing(files: MemoryFiles, known: Record | None) -> Iterator[None]:
+    """The same, for what follows from what the memory was of when it was read: ``known``, or None where there was none. Raises
+    RunError where it is that no longer."""
+    with writing(files):
+        now = read_record(files) if known is not None or files.record.exists() else None
+        if now != known:
+            raise RunError("this memory has changed meanwhile.", str(files.directory), "Give the command again.")
+        yield
+
+
 def _unwritable(problem: OSError, files: MemoryFiles) -> RunError:
     where = str(problem.filename or files.directory)
     if problem.errno in DISK_FULL:
@@ -112,7 +124,7 @@ class Growth:
             target_bytes=0,
         )
         before = _read(files)
-        same = before is not None and before.base == base and before.text.sha256 == digest
+        same = before is not None and before.base.same_content(base) and before.text.sha256 == digest
         if before is not None and not same and not files.record.exists():
             hint = "Give the command that began it, or remove the folder."
             raise DataError("this folder holds the beginning of another memory.", str(files.directory), hint)

@@ -15,7 +15,7 @@ from torch import Tensor
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import DamagedError, UserError
 from seq2seq_cli.neighbours.codes import SPAN
-from seq2seq_cli.neighbours.growth import Report, writing
+from seq2seq_cli.neighbours.growth import Report, changing
 from seq2seq_cli.neighbours.layout import Record, write_record
 from seq2seq_cli.neighbours.search import SPARE, TOGETHER, Nearest, exactly
 from seq2seq_cli.neighbours.store import Store
@@ -28,7 +28,7 @@ PER_LIST = 39
 ROUNDS = 6
 """In so many rounds."""
 TRAINING = "finding centres"
-FILLING = "filling lists"
+FILLING = "listing"
 
 
 def faiss() -> Any:
@@ -45,7 +45,8 @@ def lists_for(entries: int) -> int:
 
 
 def make_index(store: Store, report: Report) -> Record:
-    """Make the index of a memory, the same for the same memory, and write it down in its record."""
+    """Make the index of a memory, the same for the same memory, and write it down in its record. Raises RunError where
+    the memory has changed meanwhile."""
     package, entries = faiss(), len(store)
     index = package.index_factory(store.record.size, f"IVF{lists_for(entries)},SQ8")
     index.cp.niter, index.cp.seed = ROUNDS, 1
@@ -56,7 +57,7 @@ def make_index(store: Store, report: Report) -> Record:
         report(FILLING, begin, entries)
         index.add(_centred(store, slice(begin, begin + SPAN)))
     path = store.files.index(entries)
-    with writing(store.files):
+    with changing(store.files, store.record):
         with written_whole(path) as temporary:
             package.write_index(index, str(temporary))
         record = store.record.model_copy(update={"index": sha256(path)})
@@ -65,8 +66,8 @@ def make_index(store: Store, report: Report) -> Record:
 
 
 def remove_index(store: Store) -> Record:
-    """Leave the memory without an index."""
-    with writing(store.files):
+    """Leave the memory without an index. Raises RunError where it has changed since it was opened."""
+    with changing(store.files, store.record):
         record = store.record.model_copy(update={"index": None})
         write_record(store.files, record)
         store.files.index(len(store)).unlink(missing_ok=True)

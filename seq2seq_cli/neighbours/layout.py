@@ -54,14 +54,16 @@ class Weights(Part):
 
 
 class Tuned(Part):
-    """How the weights were chosen: on which text, of how many pieces, and the perplexity there without the memory, with the
-    weights, and with the network that chooses them anew at each step (None: there is none)."""
+    """How the weights were chosen: on which text, of how many pieces, and the perplexity there without the memory and with the
+    weights; where there is a network that chooses them anew at each step, also the perplexity of those sentences that it did
+    not learn from, with the weights (``mixed_unseen``) and with the network (``adaptive``)."""
 
     text: str
     sha256: Digest
     pieces: Count
     alone: float
     mixed: float
+    mixed_unseen: float | None = None
     adaptive: float | None = None
 
 
@@ -97,6 +99,14 @@ class Record(Part):
     @property
     def sentences(self) -> int:
         return sum(text.sentences for text in self.texts)
+
+    def same_content(self, other: Record) -> bool:
+        """Whether both are of the same entries, however these are weighed and found."""
+        return all(getattr(self, name) == getattr(other, name) for name in CONTENT)
+
+
+CONTENT = ("model", "vocabulary", "dtype", "size", "texts", "source_bytes", "target_bytes")
+"""What of a record says which entries a memory has."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from seq2seq_cli.model.forced import STEPS
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import precise
 from seq2seq_cli.model.readout import Numbers, Readout
@@ -45,6 +47,13 @@ class Recall:
             return Neighbours(*found, values_NK, self.weighing(found.distances_NK, values_NK))
 
 
+class Recalled(NamedTuple):
+    """What N steps recall: log-probabilities of the mixture over the vocabulary, and the neighbours that are in it."""
+
+    log_prob_NV: Tensor
+    found: Neighbours
+
+
 class RecallingReadout(Readout):
     """p(y) = sum of the weights of the neighbours with the value y + (1 - sum of all weights) p_inner(y) (Khandelwal et al.
     2021). Where no neighbour ever counts, what ``inner`` says, bit for bit."""
@@ -69,6 +78,20 @@ class RecallingReadout(Readout):
         # A neighbour whose value is none of the few counts for what stands for all others.
         numbers = Numbers(tokens_C)
         return lambda steps: self._mixed(inner(steps), steps, run, numbers)
+
+    def recalled(self, steps: Steps, run: Pass) -> Iterator[Recalled]:
+        """What N steps recall, a few at a time: as many as have their logits made together where no gradient is wanted."""
+        for first in range(0, len(steps.features_NF), STEPS):
+            some = steps.take(itemgetter(slice(first, first + STEPS)))
+            found = self.recall.neighbours(self.rows(some.features_NF, run))
+            logits_NV = precise(self.inner.logits(some, run))
+            yield Recalled(mixed(logits_NV, found.values_NK, found.weights_NK), found)
+
+    def target_log_probs(self, steps: Steps, target_N: Tensor, run: Pass) -> Tensor:
+        if self.recall.weighing.silent:
+            return self.inner.target_log_probs(steps, target_N, run)
+        parts = zip(self.recalled(steps, run), target_N.split(STEPS), strict=True)
+        return torch.cat([one.log_prob_NV.gather(1, says_N[:, None]).squeeze(1) for one, says_N in parts])
 
     def _mixed(self, logits_NV: Tensor, steps: Steps, run: Pass, numbers: Numbers | None = None) -> Tensor:
         rows_NR = self.rows(steps.features_NF, run)

@@ -27,6 +27,10 @@ TOGETHER = 16
 """Queries whose exact distances are computed together: as many as stay in the processor's cache."""
 
 
+QUERIES = 128
+"""Queries whose distances to blocks and groups are in memory at a time."""
+
+
 class Nearest(NamedTuple):
     """The neighbours of each query, the nearest first: their numbers in the memory and their squared distances, in float32.
     Where there are fewer entries than neighbours asked for, there are as many."""
@@ -85,7 +89,11 @@ class ExactSearch:
         """The ``count`` nearest entries of each query, to the precision of float32."""
         rows_NR = rows_NR.float()
         count = min(count, len(self.keys_MR))
-        parts = [self._nearest(part, peaks, count) for part, peaks in self._with_peaks(rows_NR, count)]
+        parts = [
+            self._nearest(part, peaks, count)
+            for some_NR in rows_NR.split(QUERIES)
+            for part, peaks in self._with_peaks(some_NR, count)
+        ]
         return Nearest(*map(torch.cat, zip(*parts, strict=True)))
 
     def _with_peaks(self, rows_NR: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:

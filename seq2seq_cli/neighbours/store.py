@@ -109,10 +109,18 @@ class Store:
         first, source, target = self.ends[number - 1].tolist() if number else (0, 0, 0)
         last, source_end, target_end = self.ends[number].tolist()
         return Remembered(
-            _line(self.files.source, source, source_end),
-            _line(self.files.target, target, target_end),
+            _line(self._sources, source, source_end),
+            _line(self._targets, target, target_end),
             self.values[first:last].tolist(),
         )
+
+    @cached_property
+    def _sources(self) -> np.ndarray:
+        return _mapped(self.files.source, self.record.source_bytes)
+
+    @cached_property
+    def _targets(self) -> np.ndarray:
+        return _mapped(self.files.target, self.record.target_bytes)
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -130,10 +138,15 @@ class Store:
         return Rows(self.files.centre(len(self)), NUMBER).open(self.record.size)
 
 
-def _line(path: Path, begin: int, end: int) -> str:
+def _mapped(path: Path, size: int) -> np.ndarray:
+    """The first ``size`` bytes of a file, memory-mapped."""
     try:
-        with open(path, "rb") as file:
-            file.seek(begin)
-            return file.read(end - begin).decode("utf-8", errors="replace").rstrip("\n")
+        return np.memmap(path, np.uint8, "r", shape=(size,))
     except OSError as problem:
         raise RunError(f"cannot be read: {problem.strerror}.", str(path)) from None
+    except ValueError:
+        raise shorter(path) from None
+
+
+def _line(text: np.ndarray, begin: int, end: int) -> str:
+    return text[begin:end].tobytes().decode("utf-8", errors="replace").rstrip("\n")

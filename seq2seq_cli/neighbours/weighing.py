@@ -5,6 +5,8 @@ Letters as in `search`; H: hidden units, C: choices of how many neighbours to go
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +32,11 @@ class Weighing(Protocol):
         probabilities have what is missing to one."""
         ...
 
+    @property
+    def exactly(self) -> str:
+        """Other text for every other way to weigh, however little it differs."""
+        ...
+
 
 def attention(distances_NK: Tensor, temperature: float | Tensor) -> Tensor:
     """softmax(-d / T) over the neighbours of each query; zeros where all are infinitely far."""
@@ -48,6 +55,10 @@ class Fixed:
 
     def __call__(self, distances_NK: Tensor, values_NK: Tensor) -> Tensor:
         return self.weights.mix * attention(distances_NK, self.weights.temperature)
+
+    @property
+    def exactly(self) -> str:
+        return self.weights.model_dump_json()
 
     def __str__(self) -> str:
         told = self.weights
@@ -102,6 +113,13 @@ class Adaptive(nn.Module):
         features_NF = torch.cat([far_NK, distinct(values_NK).float()], 1)
         chosen_NC: Tensor = self.output(self.hidden(features_NF).tanh()).softmax(1)
         return chosen_NC
+
+    @property
+    def exactly(self) -> str:
+        told = hashlib.sha256(json.dumps([self.neighbours, self.temperature]).encode())
+        for _, parameter in sorted(self.named_parameters()):
+            told.update(parameter.detach().cpu().numpy().tobytes())
+        return told.hexdigest()
 
     def __str__(self) -> str:
         return (
