@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +15,20 @@ from corpora import WORDS, TinyCorpus, sentences, write_lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.config.sections import SubwordConfig
+from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data import shortlist
 from seq2seq_cli.data.boundaries import Joint, joint, occurrences, units
 from seq2seq_cli.data.glossary import LONGEST_TERM, Glossary, Term
 from seq2seq_cli.data.subword import train_subword
+from seq2seq_cli.decoding.every_line import MOST_PIECES, LineGroup, Matter, Remark, best_of_each, translate_every_line
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.term_pieces import TermPieces
 from seq2seq_cli.decoding.translator import Sampling, Translator, longest_translation
+from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import ConfigError, DataError
 from seq2seq_cli.runs import Run
-from seq2seq_cli.serving.models import load_runs
+from seq2seq_cli.serving.models import Served, load_runs
 
 
 def glossary(*terms: tuple[str, str]) -> Glossary:
@@ -100,6 +103,37 @@ def test_places_of_a_translation() -> None:
     assert either.count_in("the dog, Dog, dogs, a dog house") == 2
     assert Term("a", ("b b",), "").count_in("b b b") == 2
     assert either.count_in("") == 0
+
+
+lines_of_terms = st.lists(st.sampled_from(["a", "b", "c", "a b", "b c a", "c c"]), max_size=9).map(" ".join)
+
+
+@given(st.sets(st.sampled_from(["a", "b", "a b", "b c", "c a b", "c c"]), min_size=1), lines_of_terms)
+def test_overlaps_and_places_by_their_definition(texts: set[str], line: str) -> None:
+    """Longest first, then leftmost, none that overlaps; and of places within each other the inner one."""
+    every = sorted(((-len(one), at, one) for one in texts for at in occurrences(one, line)), key=lambda one: one[:2])
+    taken: list[tuple[int, str]] = []
+    for _, at, one in every:
+        if all(at + len(one) <= start or start + len(other) <= at for start, other in taken):
+            taken.append((at, one))
+    assert sources(glossary(*((one, "x") for one in texts)).found_in(line)) == [one for _, one in sorted(taken)]
+    inner = [
+        not any(
+            (at, one) != (start, other) and at <= start and start + len(other) <= at + len(one)
+            for _, start, other in every
+        )
+        for _, at, one in every
+    ]
+    assert Term("", tuple(texts), "").count_in(line) == sum(inner)
+
+
+def test_a_line_full_of_terms_takes_no_longer_a_word() -> None:
+    """Compared with each other, 15,000 places would take most of a minute."""
+    line, begin = "a " * 15_000, time.process_time()
+    terms = glossary(("a", "b|b b"))
+    assert len(terms.found_in(line)) == 15_000
+    assert terms.terms[0].count_in("b " * 15_000) == 15_000
+    assert time.process_time() - begin < 12
 
 
 # The file.
@@ -278,6 +312,23 @@ def test_unknown_words_and_all_details(translator: Translator) -> None:
     assert isinstance(best, Hypothesis)
     assert occurrences("vex", best.text)
     assert best.attentions is not None
+
+
+def test_lines_that_are_not_searched_are_not_looked_through(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obeyed = translator.obeying(glossary(("ta", "la")))
+    looked: list[str] = []
+    monkeypatch.setattr(Glossary, "found_in", lambda _, line: looked.append(line) or [])
+    too_long, said = "ta " * (MOST_PIECES + 1), list[Remark]()
+    found = translate_every_line(obeyed, LineGroup(0, [too_long, "ki"]), Wanted(DecodingConfig(beam=1)), said.append)
+    assert (found[0][0].text, looked) == ("", ["ki"])
+    assert [one.matter for one in said] == [Matter.LEFT_EMPTY]
+    assert best_of_each(obeyed, [too_long]).too_long == 1
+    obeyed.score(["ta"], ["la"])
+    with servers.running([Served("one", obeyed, "xx", "yy")]) as server:
+        assert servers.ask(server.address, question={"sentences": [too_long]}).status == 422
+    assert looked == ["ki"]
 
 
 # The commands.

@@ -35,10 +35,12 @@ class Term:
         """At how many places one of the translations stands in ``text`` as whole words, exactly as given. Where one stands
         within another, that is one place."""
         stretches = {(at, at + len(target)) for target in self.targets for at in occurrences(target, text)}
-        return sum(
-            not any(one != other and one[0] <= other[0] and other[1] <= one[1] for other in stretches)
-            for one in stretches
-        )
+        # Of those that end alike the shortest comes first; one holds another if that one begins later and ended before.
+        latest, places = -1, 0
+        for start, _ in sorted(stretches, key=lambda one: (one[1], -one[0])):
+            if start > latest:
+                latest, places = start, places + 1
+        return places
 
 
 class Obeyed(NamedTuple):
@@ -120,9 +122,11 @@ class Glossary:
         """The terms that stand in the line, from left to right; a term that stands there twice comes twice."""
         parts = units(clean(line))
         taken: list[_Match] = []
+        used = bytearray(len(parts))
         for match in sorted(self._matches(parts), key=lambda one: (-one.characters, one.start)):
-            if all(match.end <= other.start or other.end <= match.start for other in taken):
+            if not any(used[match.start : match.end]):
                 taken.append(match)
+                used[match.start : match.end] = b"\1" * (match.end - match.start)
         return [match.term for match in sorted(taken)]
 
     def judge(self, lines: Sequence[str], translations: Sequence[str]) -> Obeyed:

@@ -39,11 +39,11 @@ class Sentence:
     translation.
 
     ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it. ``constraints``: what its
-    translations must hold.
+    translations must hold; None: what the translator's glossary says, which is looked up only when they are searched for.
     """
 
     line: str
     ids: list[int]
     details: Details = EVERYTHING
     number: int = 0
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[Constraint, ...] | None = None

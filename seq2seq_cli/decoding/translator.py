@@ -196,10 +196,7 @@ class Translator:
         """The lines, tokenised. ``first`` is the number of the first line. Raises DataError for a text that is not in lines."""
         _require_lines(lines)
         encoded = zip(lines, self.subwords.src.encode(list(lines)), strict=True)
-        asked = (lambda _: ()) if self.glossary is None else self.glossary.constraints
-        return [
-            Sentence(line, ids, details, number, asked(line)) for number, (line, ids) in enumerate(encoded, start=first)
-        ]
+        return [Sentence(line, ids, details, number) for number, (line, ids) in enumerate(encoded, start=first)]
 
     def search(
         self,
@@ -215,6 +212,7 @@ class Translator:
         file may hold, and for sentences with constraints that are to be drawn.
         """
         settings = self._settings(decoding)
+        sentences = self._bound(sentences)
         if sampling is not None and any(sentence.constraints for sentence in sentences):
             raise ConfigError("translations that must hold terms are searched for; none are drawn.", "glossary")
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
@@ -246,6 +244,17 @@ class Translator:
         for i in remembered:
             results[i], told = told[: len(results[i])], told[len(results[i]) :]
         return results
+
+    def _bound(self, sentences: Sequence[Sentence]) -> list[Sentence]:
+        """The sentences with what their translations must hold, found only now: lines that are too long for a search are not
+        looked through for terms."""
+        glossary = self.glossary
+        if glossary is None:
+            return list(sentences)
+        return [
+            replace(one, constraints=glossary.constraints(one.line)) if one.ids and one.constraints is None else one
+            for one in sentences
+        ]
 
     def _rated(
         self, sentences: Sequence[Sentence], results: Sequence[Sequence[Hypothesis]]
@@ -485,7 +494,7 @@ class Translator:
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         obligations = None
         if self.glossary is not None and sentences[0].constraints:
-            obligations = Obligations([one.constraints for one in sentences], self.glossary.joints)
+            obligations = Obligations([one.constraints or () for one in sentences], self.glossary.joints)
         tokens_C = self._shortlist(sources, settings.shortlist, () if obligations is None else obligations.tokens)
         limits = Limits(
             bos=BOS,
