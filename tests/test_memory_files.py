@@ -285,7 +285,7 @@ def test_a_text_without_anything_to_remember(translator: Translator, tmp_path: P
             write_lines(tmp_path / f"{name}.{side}", [line])
     with pytest.raises(UserError, match="none of them has two sides"):
         remember(translator, tmp_path / "empty", tmp_path / "m")
-    with pytest.raises(UserError, match="there is nothing to remember: 1 pairs are left out"):
+    with pytest.raises(UserError, match="there is nothing to remember: 1 pair left out"):
         remember(translator, tmp_path / "long", tmp_path / "m")
 
 

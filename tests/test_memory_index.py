@@ -56,7 +56,7 @@ def test_fewer_than_asked_for_are_infinitely_far(tmp_path: Path, monkeypatch: py
 def test_it_is_made_removed_and_recognised(terminal: Terminal, tmp_path: Path) -> None:
     store = store_of(tmp_path / "m")
     path = store.files.index(3000)
-    assert "3,000 entries in 76 lists" in terminal.ok("memory", "index", tmp_path / "m").err
+    assert "entries 3,000, in 76 lists" in terminal.ok("memory", "index", tmp_path / "m").err
     assert path.exists()
     first = path.read_bytes()
     make_index(Store.open(tmp_path / "m"), quiet)

@@ -168,6 +168,7 @@ def index(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.neighbours.index import FILLING, lists_for, make_index, remove_index
     from seq2seq_cli.neighbours.store import Store
+    from seq2seq_cli.wording import counted
 
     set_threads(threads)
     store = Store.open(memory)
@@ -177,7 +178,7 @@ def index(
         return
     with console.stages({FILLING: "key"}) as report:
         make_index(store, report)
-    console.notice(f"{memory}: {len(store):,} entries in {lists_for(len(store)):,} lists.")
+    console.notice(f"{memory}: entries {len(store):,}, in {counted(lists_for(len(store)), 'list')}.")
 
 
 def _tell(record: Record, adaptive: bool) -> None:

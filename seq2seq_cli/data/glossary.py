@@ -171,7 +171,7 @@ def _alike(term: str, text: str) -> int:
 def _term(line: str, where: str) -> Term:
     cells = line.split("\t")
     if len(cells) != 2:
-        tabs = "no tab" if len(cells) == 1 else f"{len(cells) - 1} tabs"
+        tabs = "no tab" if len(cells) == 1 else counted(len(cells) - 1, "tab")
         raise DataError(f"{tabs} in this line; there must be one.", where, FORM)
     source = clean(cells[0].removeprefix("\\") if cells[0].startswith("\\" + COMMENT) else cells[0])
     targets = tuple(dict.fromkeys(clean(part.replace("\\|", EITHER)) for part in _EITHER.split(cells[1])))

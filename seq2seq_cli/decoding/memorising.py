@@ -22,7 +22,7 @@ from seq2seq_cli.neighbours.layout import FORMAT, MemoryFiles, Record, read_reco
 from seq2seq_cli.neighbours.search import ExactSearch
 from seq2seq_cli.neighbours.store import Store
 from seq2seq_cli.runs import Run
-from seq2seq_cli.wording import without_folders
+from seq2seq_cli.wording import counted, without_folders
 
 PART = 2000
 """Pairs whose keys are written together; at most so many are read once more after an interruption."""
@@ -99,7 +99,7 @@ def _count(text: ParallelText, report: Report) -> int:
         if count % 50_000 == 0:
             report("reading", count, 0)
     if not usable:
-        raise DataError(f"{count:,} pairs, and none of them has two sides.", text.where)
+        raise DataError(f"{counted(count, 'pair')}, and none of them has two sides.", text.where)
     return count
 
 

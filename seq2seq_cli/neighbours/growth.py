@@ -27,6 +27,7 @@ from seq2seq_cli.neighbours.layout import (
 )
 from seq2seq_cli.neighbours.store import Arrays
 from seq2seq_cli.runs import DISK_FULL, write_json
+from seq2seq_cli.wording import counted
 
 INDEXING = "indexing"
 Report = Callable[[str, int, int], None]
@@ -171,7 +172,7 @@ class Growth:
         """Make a memory of it that is whole. Raises DataError where the text has added nothing."""
         record = self.added.then()
         if not self.added.text.entries:
-            left = f"{self.added.text.left_out:,} pairs are left out, as empty or longer than the model was trained on."
+            left = f"{counted(self.added.text.left_out, 'pair')} left out, as empty or longer than the model was trained on."
             raise DataError(f"there is nothing to remember: {left}", self.added.text.name)
         self.arrays.keys.close(record.entries)
         self.arrays.values.close(record.entries)
