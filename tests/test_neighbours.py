@@ -20,7 +20,7 @@ from torch import Tensor
 
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.data.subword import EOS
-from seq2seq_cli.decoding.memorising import memories_of, memorise, new_memory
+from seq2seq_cli.decoding.memorising import entries_of, memorise, new_memory
 from seq2seq_cli.decoding.recalling import Given, OpenMemory, open_memory
 from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.model import products
@@ -375,7 +375,7 @@ def test_keys_are_what_the_vocabulary_is_asked_with(translator: Translator, fold
     src = translator.subwords.src.encode([sentence.source])
     assert translator.subwords.tgt.decode(sentence.ids) == sentence.target
     assert sentence.ids[-1] == EOS
-    keys, values = memories_of(translator, src, [sentence.ids[:-1]])
+    keys, values = entries_of(translator, src, [sentence.ids[:-1]])
     assert values.tolist() == sentence.ids
     found = ExactSearch(store, CPU).nearest(torch.from_numpy(keys), 1)
     assert float(found.distances_NK.max()) < 1e-3

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seq2seq_cli.data.batching import cut, inputs_of, target_of
 from seq2seq_cli.data.pairs import ParallelText
 from seq2seq_cli.data.subword import EOS
 from seq2seq_cli.data.text import clean
+from seq2seq_cli.decoding.reading import read_together, reading, usable
 from seq2seq_cli.decoding.recalling import identity, require_same, untuned
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import Precision
@@ -121,27 +121,17 @@ def _key_size(translator: Translator) -> int:
 
 def _read(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Piece:
     """What these pairs add. The same for the same pairs, however many came before."""
-    lines = [[clean(line) for line in side] for side in zip(*pairs, strict=True)]
-    src, tgt = translator.subwords.src.encode(lines[0]), translator.subwords.tgt.encode(lines[1])
-    most = translator.config.data.max_length
-    sizes = [sorted((len(one), len(other))) for one, other in zip(src, tgt, strict=True)]
-    kept = [i for i, (shorter, longer) in enumerate(sizes) if shorter and longer <= most]
-    src, tgt = ([side[i] for i in kept] for side in (src, tgt))
-    keys, values = memories_of(translator, src, tgt)
-    lengths = [len(one) + 1 for one in tgt]
-    sources, targets = ([side[i] for i in kept] for side in lines)
-    return Piece(keys, values, lengths, sources, targets, len(pairs))
+    sources, targets, src, tgt = usable(translator, pairs)
+    keys, values = entries_of(translator, src, tgt)
+    return Piece(keys, values, [len(one) + 1 for one in tgt], sources, targets, len(pairs))
 
 
-def memories_of(
+def entries_of(
     translator: Translator, src: Sequence[list[int]], tgt: Sequence[list[int]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The key before each piece of each target, ``</s>`` included, and the pieces; sentences one after another."""
-    lengths = np.array([[len(one) + 1 for one in side] for side in (tgt, src)], dtype=np.int64)
-    order = np.lexsort((lengths[1], lengths[0]))
     keys: list[np.ndarray] = [np.zeros((0, 0))] * len(tgt)
-    for part in cut(lengths[0][order], lengths[1][order], BATCH):
-        rows = order[part].tolist()
+    for rows in read_together(src, tgt, BATCH):
         for row, found in zip(rows, keys_of(translator, [src[i] for i in rows], [tgt[i] for i in rows]), strict=True):
             keys[row] = found
     ends = [[*one, EOS] for one in tgt]
@@ -152,12 +142,7 @@ def memories_of(
 @torch.inference_mode()
 def keys_of(translator: Translator, src: Sequence[list[int]], tgt: Sequence[list[int]]) -> list[np.ndarray]:
     """The keys of each sentence, read together, in float32."""
-    model, device = translator.model, translator.device
-    target = target_of(tgt).to(device)
-    with translator.precision.autocast(device):
-        run = model.new_pass(looking=False)
-        forced = model.forced(target, model.start(inputs_of(src).to(device), run), run)
-        features_NF = forced.output.features_BTF[target.real_BT]
-        keys_NR = model.readout.rows(features_NF, run).float().cpu().numpy()
+    with translator.precision.autocast(translator.device):
+        keys_NR = reading(translator, src, tgt).keys_NR.cpu().numpy()
     edges = np.cumsum([len(one) + 1 for one in tgt])[:-1]
     return np.split(keys_NR, edges)

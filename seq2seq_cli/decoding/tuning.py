@@ -7,17 +7,14 @@ sentences have ten thousand pieces to judge by. T positions of all sentences, K 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq_cli.data.batching import cut, inputs_of, target_of
 from seq2seq_cli.data.pairs import ParallelText
-from seq2seq_cli.data.text import clean
+from seq2seq_cli.decoding.reading import read_together, reading, usable
 from seq2seq_cli.decoding.recalling import OpenMemory, untuned
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DataError
@@ -128,37 +125,27 @@ def perplexity(loss: float) -> float:
 
 def read_text(translator: Translator, memory: OpenMemory, text: ParallelText, report: Report) -> Read:
     """Read a text by forced decoding, and look up the neighbours of each position."""
-    pairs = [tuple(map(clean, pair)) for pair in text.pairs()]
-    src, tgt = (list(side) for side in zip(*pairs, strict=True))
-    ids = [translator.subwords.src.encode(src), translator.subwords.tgt.encode(tgt)]
-    most = translator.config.data.max_length
-    kept = [
-        (one, other) for one, other in zip(*ids, strict=True) if one and other and max(len(one), len(other)) <= most
-    ]
-    if not kept:
+    src, tgt = usable(translator, list(text.pairs()))[2:]
+    if not src:
         raise DataError("no pair has two sides that are as short as those of the training.", text.where)
-    lengths = np.array([[len(side) + 1 for side in pair] for pair in kept])
-    order = np.lexsort((lengths[:, 0], lengths[:, 1]))
     parts: list[Read] = []
-    for part in cut(lengths[order, 1], lengths[order, 0], BATCH):
-        report(LISTENING, part.start, len(kept))
-        rows = order[part].tolist()
-        parts.append(_read(translator, memory, [kept[row] for row in rows], rows))
+    done = 0
+    for rows in read_together(src, tgt, BATCH):
+        report(LISTENING, done, len(src))
+        parts.append(_read(translator, memory, [src[i] for i in rows], [tgt[i] for i in rows], rows))
+        done += len(rows)
     return Read(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
 @torch.inference_mode()
 def _read(
-    translator: Translator, memory: OpenMemory, pairs: Sequence[tuple[list[int], list[int]]], rows: list[int]
+    translator: Translator, memory: OpenMemory, src: list[list[int]], tgt: list[list[int]], rows: list[int]
 ) -> Read:
-    model, device = translator.model, translator.device
-    target = target_of([tgt for _, tgt in pairs]).to(device)
+    device = translator.device
     with translator.precision.autocast(device):
-        run = model.new_pass(looking=False)
-        forced = model.forced(target, model.start(inputs_of([src for src, _ in pairs]).to(device), run), run)
-        steps, says_T = forced.output.steps.take(lambda x_BTX: x_BTX[target.real_BT]), target.says_BT[target.real_BT]
-        log_prob_T = model.readout.target_log_probs(steps, says_T, run)
-        keys_TR = model.readout.rows(steps.features_NF, run).float()
+        target, run, steps, keys_TR = reading(translator, src, tgt)
+        says_T = target.says_BT[target.real_BT]
+        log_prob_T = translator.model.readout.target_log_probs(steps, says_T, run)
     found = memory.recall.search.nearest(keys_TR, COUNTS[-1])
     sentence_T = torch.tensor(rows, device=device).repeat_interleave(target.real_BT.sum(1))
     values_TK = memory.recall.values_M[found.entries_NK].long()
