@@ -127,6 +127,27 @@ def test_overlaps_and_places_by_their_definition(texts: set[str], line: str) -> 
     assert Term("", tuple(texts), "").count_in(line) == sum(inner)
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("New York is big and Jork", 1),
+        ("New York and York", 2),
+        ("York is big", 1),
+        ("York, New York, New York", 2),
+        ("", 0),
+    ],
+)
+def test_a_place_is_the_translation_of_one_term(text: str, kept: int) -> None:
+    """As the search asks for it: a term within another once more."""
+    terms = glossary(("New York", "New York"), ("York", "York"))
+    assert terms.judge(["New York und York"], [text]) == (2, kept)
+
+
+def test_terms_of_one_translation_each_have_a_place() -> None:
+    terms = glossary(("Hund", "dog"), ("Rüde", "dog|male dog"))
+    assert terms.judge(["Hund Rüde"] * 2, ["a dog", "a dog, a dog"]) == (4, 3)
+
+
 def test_a_line_full_of_terms_takes_no_longer_a_word() -> None:
     """Compared with each other, 15,000 places would take most of a minute."""
     line, begin = "a " * 15_000, time.process_time()
@@ -200,7 +221,7 @@ def test_pieces_spell_the_term(kind: str) -> None:
 def test_of_many_terms_that_cannot_be_written_few_are_named() -> None:
     subword = train_subword(["a b c"] * 9, SubwordConfig(type="char", vocab_size=8))
     terms = TermPieces(glossary(*((f"w{n}", f"€{n}") for n in range(9))), subword)
-    assert [*terms.remarks()][-1] == "4 more of its translations cannot be written either."
+    assert [*terms.remarks()][-1] == "4 more terms cannot be written either."
     assert len(terms.remarks()) == 6
 
 
