@@ -15,6 +15,8 @@ from corpora import WORDS, TinyCorpus, sentences, write_lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from seq2seq_cli import ranks
+from seq2seq_cli.cli import opening
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data import shortlist
 from seq2seq_cli.data.boundaries import Joint, joint, occurrences, units
@@ -340,7 +342,12 @@ def test_lines_that_are_not_searched_are_not_looked_through(
 ) -> None:
     obeyed = translator.obeying(glossary(("ta", "la")))
     looked: list[str] = []
-    monkeypatch.setattr(Glossary, "found_in", lambda _, line: looked.append(line) or [])
+
+    def look(_: Glossary, line: str) -> list[Term]:
+        looked.append(line)
+        return []
+
+    monkeypatch.setattr(Glossary, "found_in", look)
     too_long, said = "ta " * (MOST_PIECES + 1), list[Remark]()
     found = translate_every_line(obeyed, LineGroup(0, [too_long, "ki"]), Wanted(DecodingConfig(beam=1)), said.append)
     assert (found[0][0].text, looked) == ("", ["ki"])
@@ -376,6 +383,17 @@ def test_translate_obeys(terminal: Terminal, trained_run: Run, terms_file: Path)
     assert all("vex vex" in line for line in numbered)
     assert "is not for --sample" in terminal.refused(*run, "--glossary", terms_file, "--sample", stdin=b"ta\n")
     assert "cannot be read" in terminal.refused(*run, "--glossary", terms_file.parent / "no", stdin=b"ta\n")
+
+
+def test_one_process_of_a_job_warns(
+    translator: Translator, terms_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ranks, "first_of_its_job", lambda: False)
+    assert opening.with_glossary(translator, terms_file).glossary_remarks
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(ranks, "first_of_its_job", lambda: True)
+    opening.with_glossary(translator, terms_file)
+    assert "cannot be written" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_an_unfinished_translation_knows_its_glossary(terminal: Terminal, trained_run: Run, terms_file: Path) -> None:

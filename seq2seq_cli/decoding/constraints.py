@@ -205,7 +205,7 @@ def count_nested(constraints: Sequence[Constraint], joints: Joints) -> tuple[Con
             holding.setdefault(token, set()).add(number)
     counted = []
     for number, one in enumerate(least):
-        others = set().union(*(holding[form[0]] for form in one.forms)) - {number}
+        others = set[int]().union(*(holding[form[0]] for form in one.forms)) - {number}
         within = sum(
             other.times * min(sum(len(_places(own, form, joints)) for own in one.forms) for form in other.forms)
             for other in (least[other] for other in others)
