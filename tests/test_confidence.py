@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import servers
 from commands import Terminal
-from corpora import write_lines
+from corpora import TinyCorpus, write_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memories import quiet
 
+from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.decoding.confidence import LEAST, Calibration, Confidence, Judged, words_in
+from seq2seq_cli.decoding.memorising import memorise, new_memory
+from seq2seq_cli.decoding.recalling import open_memory
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import DamagedError, DataError, RunError, UserError
@@ -199,6 +203,14 @@ def test_the_commands(terminal: Terminal, trained_run: Run, tmp_path: Path) -> N
     assert 0 <= float(drawn.split("\t")[0]) <= 1
     too_long = terminal.ok(*words, "--beam", 1, stdin=b"ta " * 2100 + b"\n").out
     assert too_long == "0.000\t\n"
+    told = terminal.ok(*words, "--format", "json", "--beam", 1, stdin=b"ta nu\n\n" + b"ta " * 2100 + b"\n").out
+    lines = [json.loads(line)["translations"][0] for line in told.splitlines()]
+    assert [line["confidence"]["line"] for line in lines[1:]] == [1.0, 0.0]
+    assert " ".join(word["text"] for word in lines[0]["confidence"]["words"]) == lines[0]["text"]
+    assert all(0 <= word["chance"] <= 1 for word in lines[0]["confidence"]["words"])
+    alone = terminal.ok("translate", "--run", run.directory, "--format", "json", stdin=b"ta\n").out
+    assert "confidence" not in json.loads(alone)["translations"][0]
+    assert "--memory is not for --confidence" in terminal.refused(*words, "--memory", tmp_path, stdin=b"ta\n")
     write_lines(tmp_path / "in", ["ta"])
     terminal.ok(*words, tmp_path / "in", "-o", tmp_path / "out")
     assert "\t" in (tmp_path / "out").read_text()
@@ -209,6 +221,19 @@ def test_a_model_of_no_run_does_not_know(run: Run) -> None:
 
     with pytest.raises(UserError, match="of no run"):
         _ = replace(Translator.load(run.directory), run=None).calibration
+
+
+def test_what_was_learned_without_a_memory_does_not_hold_with_one(
+    run: Run, tiny_corpus: TinyCorpus, tmp_path: Path
+) -> None:
+    translator = Translator.load(run.directory, "cpu", "fp32")
+    text = open_text(str(tiny_corpus.folder / "dev"), "train", "xx", "yy")
+    memorise(translator, text, tmp_path / "m", new_memory(translator, run, tmp_path / "m", "float16"), quiet)
+    remembering = translator.remembering(open_memory(run, tmp_path / "m", translator.device))
+    with pytest.raises(UserError, match="has been learned without a memory"):
+        remembering.search(remembering.sentences(["ta nu"], Details(confidence=True)))
+    (alone,), (served,) = (load_runs([run.directory], "cpu", "fp32", memories) for memories in ([], [tmp_path / "m"]))
+    assert (alone.calibrated, served.calibrated) == (True, False)
 
 
 def test_the_error_is_told_on_other_lines(run: Run) -> None:

@@ -15,6 +15,8 @@ from corpora import WORDS, TinyCorpus, sentences, write_lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from seq2seq_cli import ranks
+from seq2seq_cli.cli import opening
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data import shortlist
 from seq2seq_cli.data.boundaries import Joint, joint, occurrences, units
@@ -127,6 +129,27 @@ def test_overlaps_and_places_by_their_definition(texts: set[str], line: str) -> 
     assert Term("", tuple(texts), "").count_in(line) == sum(inner)
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("New York is big and Jork", 1),
+        ("New York and York", 2),
+        ("York is big", 1),
+        ("York, New York, New York", 2),
+        ("", 0),
+    ],
+)
+def test_a_place_is_the_translation_of_one_term(text: str, kept: int) -> None:
+    """As the search asks for it: a term within another once more."""
+    terms = glossary(("New York", "New York"), ("York", "York"))
+    assert terms.judge(["New York und York"], [text]) == (2, kept)
+
+
+def test_terms_of_one_translation_each_have_a_place() -> None:
+    terms = glossary(("Hund", "dog"), ("Rüde", "dog|male dog"))
+    assert terms.judge(["Hund Rüde"] * 2, ["a dog", "a dog, a dog"]) == (4, 3)
+
+
 def test_a_line_full_of_terms_takes_no_longer_a_word() -> None:
     """Compared with each other, 15,000 places would take most of a minute."""
     line, begin = "a " * 15_000, time.process_time()
@@ -200,7 +223,7 @@ def test_pieces_spell_the_term(kind: str) -> None:
 def test_of_many_terms_that_cannot_be_written_few_are_named() -> None:
     subword = train_subword(["a b c"] * 9, SubwordConfig(type="char", vocab_size=8))
     terms = TermPieces(glossary(*((f"w{n}", f"€{n}") for n in range(9))), subword)
-    assert [*terms.remarks()][-1] == "4 more of its translations cannot be written either."
+    assert [*terms.remarks()][-1] == "4 more terms cannot be written either."
     assert len(terms.remarks()) == 6
 
 
@@ -319,7 +342,12 @@ def test_lines_that_are_not_searched_are_not_looked_through(
 ) -> None:
     obeyed = translator.obeying(glossary(("ta", "la")))
     looked: list[str] = []
-    monkeypatch.setattr(Glossary, "found_in", lambda _, line: looked.append(line) or [])
+
+    def look(_: Glossary, line: str) -> list[Term]:
+        looked.append(line)
+        return []
+
+    monkeypatch.setattr(Glossary, "found_in", look)
     too_long, said = "ta " * (MOST_PIECES + 1), list[Remark]()
     found = translate_every_line(obeyed, LineGroup(0, [too_long, "ki"]), Wanted(DecodingConfig(beam=1)), said.append)
     assert (found[0][0].text, looked) == ("", ["ki"])
@@ -355,6 +383,17 @@ def test_translate_obeys(terminal: Terminal, trained_run: Run, terms_file: Path)
     assert all("vex vex" in line for line in numbered)
     assert "is not for --sample" in terminal.refused(*run, "--glossary", terms_file, "--sample", stdin=b"ta\n")
     assert "cannot be read" in terminal.refused(*run, "--glossary", terms_file.parent / "no", stdin=b"ta\n")
+
+
+def test_one_process_of_a_job_warns(
+    translator: Translator, terms_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ranks, "first_of_its_job", lambda: False)
+    assert opening.with_glossary(translator, terms_file).glossary_remarks
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(ranks, "first_of_its_job", lambda: True)
+    opening.with_glossary(translator, terms_file)
+    assert "cannot be written" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_an_unfinished_translation_knows_its_glossary(terminal: Terminal, trained_run: Run, terms_file: Path) -> None:

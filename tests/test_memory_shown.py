@@ -113,6 +113,7 @@ def test_a_memory_beside_the_run_alone(terminal: Terminal, trained_run: Run, fol
     told = terminal.ok("eval", trained_run.directory, "--memory", folder, "--json", tmp_path / "eval.json")
     name = trained_run.directory.name
     assert f"{name} + tiny" in told.out
+    assert f"{name} + tiny: " in f"{told.err} {told.out}".replace("\n", " ")  # how its attention is distributed
     alone, remembered = json.loads((tmp_path / "eval.json").read_text())
     assert (alone["p_against_first"], "memory" in alone) == (None, False)
     assert set(remembered["p_against_first"]) == {"bleu", "chrf", "ter"}

@@ -48,11 +48,12 @@ def with_glossary(translator: Translator, glossary: Path | None) -> Translator:
     a file that is no glossary."""
     from seq2seq_cli import console
     from seq2seq_cli.data.glossary import Glossary
+    from seq2seq_cli.ranks import first_of_its_job
 
     if glossary is None:
         return translator
     obeying = translator.obeying(Glossary.read(glossary))
-    for remark in obeying.glossary_remarks:
+    for remark in obeying.glossary_remarks if first_of_its_job() else ():
         console.warn(remark)
     return obeying
 

@@ -78,7 +78,7 @@ def translate(
         typer.Option(
             "--format",
             metavar="text|json",
-            help="json: an object a line, with pieces and scores, and of a memory the examples of each piece.",
+            help="json: an object a line, with pieces and scores, --confidence of each word, and a memory's examples of each piece.",
         ),
     ] = "text",
     device: options.Device = "auto",
@@ -106,6 +106,9 @@ def translate(
     checks.refuse(sample, {"--beam": beam, "--nbest": nbest}, "is not for --sample, which draws one translation")
     checks.refuse(sample, {"--glossary": glossary}, "is not for --sample: terms are searched for, not drawn")
     recall.require(recall.memory)
+    checks.refuse(
+        confidence, {"--memory": recall.memory}, "is not for --confidence, which was learned without a memory"
+    )
     structured = checks.is_json(form, {"--pieces": pieces, "--scores": scores})
     checks.refuse(pieces, {"--replace-unk": replace_unk or None}, "is not for --pieces, which shows <unk> as it is")
     opened = opening.chosen_run(run)

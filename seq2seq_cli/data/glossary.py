@@ -42,6 +42,10 @@ class Term:
                 latest, places = start, places + 1
         return places
 
+    def holds(self, other: Term) -> int:
+        """At how many places at least a translation of ``other`` stands in one of this term."""
+        return min(map(other.count_in, self.targets))
+
 
 class Obeyed(NamedTuple):
     """How many terms were to be translated as given, and how many were."""
@@ -130,12 +134,18 @@ class Glossary:
         return [match.term for match in sorted(taken)]
 
     def judge(self, lines: Sequence[str], translations: Sequence[str]) -> Obeyed:
-        """How many of the terms of all lines their translations hold."""
+        """How many of the terms of all lines their translations hold. A place counts for one term: the "York" of a "New York"
+        that counts is not the translation of another term."""
         asked = kept = 0
         for line, text in zip(lines, translations, strict=True):
-            for term, times in Counter(self.found_in(line)).items():
-                asked += times
-                kept += min(times, term.count_in(text))
+            held: dict[Term, int] = {}
+            found = Counter(self.found_in(line))
+            # What stands within another is no longer than that one.
+            for term in sorted(found, key=lambda one: min(map(len, one.targets)), reverse=True):
+                within = sum(times * other.holds(term) for other, times in held.items() if times)
+                held[term] = max(0, min(found[term], term.count_in(text) - within))
+            asked += found.total()
+            kept += sum(held.values())
         return Obeyed(asked, kept)
 
     def _matches(self, parts: Sequence[str]) -> Iterator[_Match]:

@@ -5,8 +5,8 @@ Hypotheses that need equally many tokens to meet their constraints are a bank. T
 in turn, the most advanced first; in a bank the likeliest come first. So a hypothesis with a costly term does not have to stand
 against one without it, and at every length some hypothesis is about to write what is missing.
 
-What a token leads to stands in one table for the whole batch, a row a state of an automaton, filled in when a hypothesis first
-comes there. Of a sentence, Q tokens are in its constraints; all others are told apart by their kind alone.
+How much is needed after each token stands in one table for the whole batch, a row a state of an automaton, filled in when a
+hypothesis first comes there. Of a sentence, Q tokens are in its constraints; all others are told apart by their kind alone.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ NONE = -1
 
 
 class _Table:
-    """The states of all sentences, numbered from 0 in the order in which they are met; those at which the sentences begin
-    come first.
+    """The states that hypotheses are in, of all sentences, numbered from 0 in the order in which they are met; those at which
+    the sentences begin come first. States that a token could lead to, of which there are many more, have no number.
 
-    ``after_SQ``: the state after each of the sentence's own tokens, and after each kind of the others. ``needed_S``: how many
-    tokens are still needed. ``nearer_SA``: tokens that lead to a state that needs fewer. Only of states that ``open`` was
-    called for are the first and the last known.
+    ``needed_S``: how many tokens are still needed. ``after_SQ``: how many after each of the sentence's own tokens, and after each
+    kind of the others, where ``open`` was called for the state.
     """
 
     def __init__(self, automata: Sequence[Automaton]) -> None:
@@ -38,30 +37,54 @@ class _Table:
         self.own = max(len(one.tokens) for one in automata)
         self._numbers: list[dict[State, int]] = [{} for _ in automata]
         self._states: list[tuple[int, State]] = []
-        self.after_SQ = np.zeros((0, self.own + OTHERS), dtype=np.int64)
         self.needed_S = np.zeros(0, dtype=np.int64)
-        self.nearer_SA = np.zeros((0, self.own), dtype=np.int64)
-        self._opened: set[int] = set()
+        self.after_SQ = np.zeros((0, self.own + OTHERS), dtype=np.int32)
+        self._nearer: dict[int, np.ndarray] = {}
+        self._next: dict[tuple[int, int], int] = {}
         for sentence, automaton in enumerate(automata):
             self._number(sentence, automaton.start)
+
+    def __len__(self) -> int:
+        return len(self._states)
 
     def open(self, states: Sequence[int]) -> None:
         """Fill in the rows of these states."""
         for number in dict.fromkeys(states):
-            if number not in self._opened:
+            if number not in self._nearer:
                 self._open(number)
-                self._opened.add(number)
+
+    def nearer(self, states: Sequence[int]) -> np.ndarray:
+        """Tokens that lead from each of the states, if it is open, to one that needs fewer, R x A; `NONE` behind them."""
+        none = np.zeros(0, dtype=np.int64)
+        rows = [self._nearer.get(number, none) for number in states]
+        nearer_RA = np.full((len(rows), max(map(len, rows))), NONE)
+        for row, tokens in zip(nearer_RA, rows, strict=True):
+            row[: len(tokens)] = tokens
+        return nearer_RA
+
+    def follow(self, states: Sequence[int], columns: Sequence[int]) -> list[int]:
+        """The states after one more token each, which is called by its column in ``after_SQ``."""
+        return [self._after(number, column) for number, column in zip(states, columns, strict=True)]
+
+    def _after(self, number: int, column: int) -> int:
+        if (number, column) not in self._next:
+            sentence, state = self._states[number]
+            automaton = self.automata[sentence]
+            if column < self.own:
+                after = automaton.after(state, automaton.tokens[column])
+            else:
+                after = automaton.after_other(state, column - self.own)
+            self._next[number, column] = self._number(sentence, after)
+        return self._next[number, column]
 
     def _open(self, number: int) -> None:
         sentence, state = self._states[number]
         automaton = self.automata[sentence]
-        after = [self._number(sentence, automaton.after(state, token)) for token in automaton.tokens]
-        others = [self._number(sentence, automaton.after_other(state, kind)) for kind in range(OTHERS)]
-        self.after_SQ[number, : len(after)] = after
+        own = np.array([automaton.needed(automaton.after(state, token)) for token in automaton.tokens])
+        others = [automaton.needed(automaton.after_other(state, kind)) for kind in range(OTHERS)]
+        self.after_SQ[number, : len(own)] = own
         self.after_SQ[number, self.own :] = others
-        needed = self.needed_S[number]
-        nearer = [token for token, next_ in zip(automaton.tokens, after, strict=True) if self.needed_S[next_] < needed]
-        self.nearer_SA[number, : len(nearer)] = nearer
+        self._nearer[number] = np.array(automaton.tokens)[own < self.needed_S[number]]
 
     def _number(self, sentence: int, state: State) -> int:
         numbers = self._numbers[sentence]
@@ -75,9 +98,8 @@ class _Table:
 
     def _make_room(self) -> None:
         more = max(64, len(self.needed_S))
-        self.after_SQ = np.pad(self.after_SQ, ((0, more), (0, 0)))
         self.needed_S = np.pad(self.needed_S, (0, more))
-        self.nearer_SA = np.pad(self.nearer_SA, ((0, more), (0, 0)), constant_values=NONE)
+        self.after_SQ = np.pad(self.after_SQ, ((0, more), (0, 0)))
 
 
 class Allocation:
@@ -86,29 +108,34 @@ class Allocation:
 
     def __init__(self, automata: Sequence[Automaton], kind_V: Tensor, width: int) -> None:
         self._table = _Table(automata)
-        self._kind_V = kind_V
         self._width = width
         device = kind_V.device
-        own_NQ = np.full((len(automata), self._table.own), NONE)
-        for row, one in zip(own_NQ, automata, strict=True):
-            row[: len(one.tokens)] = one.tokens
-        self._own_NQ = torch.from_numpy(own_NQ).to(device)
+        self._column_NV = (self._table.own + kind_V).to(torch.int32).repeat(len(automata), 1)
+        for row, one in zip(self._column_NV, automata, strict=True):
+            row[list(one.tokens)] = torch.arange(len(one.tokens), dtype=torch.int32, device=device)
         self._state_NK = torch.arange(len(automata), device=device)[:, None]
 
+    @property
+    def states(self) -> int:
+        """How many states have been met so far, of all sentences."""
+        return len(self._table)
+
     def keep(self, sentences: Tensor) -> None:
-        self._own_NQ, self._state_NK = (x.index_select(0, sentences) for x in (self._own_NQ, self._state_NK))
+        self._column_NV, self._state_NK = (x.index_select(0, sentences) for x in (self._column_NV, self._state_NK))
 
     def choose(self, logits: Logits, log_prob_NK: Tensor, limits: Limits, step: int) -> Chosen:
         (sentences, width), device = log_prob_NK.shape, log_prob_NK.device
         self._table.open(self._state_NK[log_prob_NK > IMPOSSIBLE].tolist())
-        state_R = self._state_NK.flatten()
-        nearer_RA = torch.from_numpy(self._table.nearer_SA[state_R.cpu().numpy()]).to(device)
+        states = self._state_NK.flatten().tolist()
+        nearer_RA = torch.from_numpy(self._table.nearer(states)).to(device)
         of_rows = limits.of(torch.arange(sentences, device=device).repeat_interleave(width))
         # One more than the width: one may be the end of a hypothesis that must not end.
         found = continuations_of_each(logits, log_prob_NK.flatten(), self._width + 1, nearer_RA, of_rows, step)
         token_NM, log_prob_NM = (x_RM.view(sentences, -1) for x_RM in (found.token_NC, found.log_prob_NC))
         origin_RM = torch.arange(width, device=device).repeat(sentences)[:, None].expand_as(found.token_NC)
-        after_NM, needed_NM = self._after(state_R, token_NM)
+        column_NM = self._column_NV.gather(1, token_NM).long()
+        after_RQ = torch.from_numpy(self._table.after_SQ[states]).to(device)
+        needed_NM = after_RQ.gather(1, column_NM.view(len(states), -1)).view_as(token_NM).long()
         ends_NM = token_NM == limits.eos
         here_NM = (
             torch.from_numpy(self._table.needed_S)
@@ -121,21 +148,13 @@ class Allocation:
         # So few hypotheses may have fewer continuations than the width.
         room = (0, max(0, self._width - token_NM.shape[1]))
         log_prob_NM = nn.functional.pad(log_prob_NM, room, value=IMPOSSIBLE)
-        whole = (origin_RM.reshape(sentences, -1), token_NM, after_NM, needed_NM)
-        origin_NM, token_NM, after_NM, needed_NM = (nn.functional.pad(x_NM, room) for x_NM in whole)
+        whole = (origin_RM.reshape(sentences, -1), token_NM, column_NM, needed_NM)
+        origin_NM, token_NM, column_NM, needed_NM = (nn.functional.pad(x_NM, room) for x_NM in whole)
         finished_NM, live_NK = self._allotted(log_prob_NM, needed_NM, token_NM == limits.eos)
-        self._state_NK = after_NM.gather(1, live_NK)
+        before_NK, column_NK = self._state_NK.gather(1, origin_NM.gather(1, live_NK)), column_NM.gather(1, live_NK)
+        followed = self._table.follow(before_NK.flatten().tolist(), column_NK.flatten().tolist())
+        self._state_NK = torch.tensor(followed, device=device).view_as(live_NK)
         return Chosen(Continuations(log_prob_NM, origin_NM, token_NM), finished_NM, live_NK)
-
-    def _after(self, state_R: Tensor, token_NM: Tensor) -> tuple[Tensor, Tensor]:
-        """The states after these tokens, and how many tokens they need."""
-        device = token_NM.device
-        same_NMQ = token_NM[..., None] == self._own_NQ[:, None]
-        kind_NM = self._table.own + self._kind_V[token_NM]
-        column_NM = torch.where(same_NMQ.any(2), same_NMQ.to(torch.int8).argmax(2), kind_NM)
-        after_RQ = torch.from_numpy(self._table.after_SQ[state_R.cpu().numpy()]).to(device)
-        after_NM = after_RQ.gather(1, column_NM.view(len(state_R), -1)).view_as(token_NM)
-        return after_NM, torch.from_numpy(self._table.needed_S).to(device)[after_NM]
 
     def _allotted(self, log_prob_NM: Tensor, needed_NM: Tensor, ends_NM: Tensor) -> tuple[Tensor, Tensor]:
         """Which continuations are finished hypotheses: the ends among the ``width`` best of the bank that needs nothing. And

@@ -53,6 +53,10 @@ class Confidence:
         """To three decimal places."""
         return f"{self.line:.3f}"
 
+    def to_json(self) -> dict[str, object]:
+        """For programs."""
+        return {"line": self.line, "words": [word._asdict() for word in self.words]}
+
 
 class PieceWord(NamedTuple):
     """A word as the pieces show it, and the numbers of its pieces."""

@@ -7,7 +7,7 @@ automaton of their beginnings (Aho & Corasick 1975), and every place where one s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -40,11 +40,12 @@ class Joints(NamedTuple):
 
 class State(NamedTuple):
     """How far a hypothesis has come: the longest beginning of a form that it ends with, as a ``node`` of the automaton;
-    whether its last word may go on; and how often each constraint is still to be met."""
+    whether its last word may go on; and how often each constraint is still to be met, by the number that
+    `Automaton.times` has for it (so that a state is as quickly told from others, however many constraints there are)."""
 
     node: int
     opened: bool
-    missing: tuple[int, ...]
+    missing: int
 
 
 class _Part(NamedTuple):
@@ -87,13 +88,19 @@ class Automaton:
         self.shortest = tuple(
             min(len(form) for form in one.forms if _begins_anywhere(form, joints)) for one in self.constraints
         )
+        self.times: list[tuple[int, ...]] = []
+        """How often each constraint is still to be met: all that has been met with, the start first."""
+        self._lengths: list[int] = []
+        self._numbers: dict[tuple[int, ...], int] = {}
+        self._apart: dict[tuple[int, int], int] = {}
+        self._start = self._numbered(tuple(one.times for one in self.constraints))
         self._nodes = [_Node(last=-1)]
         self._grow()
 
     @property
     def start(self) -> State:
         """Before the first token."""
-        return State(ROOT, False, tuple(one.times for one in self.constraints))
+        return State(ROOT, False, self._start)
 
     def after(self, state: State, token: int) -> State:
         """The state after one more token, one of ``tokens``."""
@@ -110,31 +117,42 @@ class Automaton:
         leads to a state that needs one less."""
         node = self._nodes[state.node]
         apart = self._missing(state, Joint.BREAKS)
-        length, length_apart = self._length(state.missing), self._length(apart)
+        length, length_apart = self._lengths[state.missing], self._lengths[apart]
         fewest = length_apart
         for constraint, rest, token in node.parts:
             goes_on = joined(state.opened, self._behind[token])
-            if (state.missing if goes_on else apart)[constraint]:
+            if self.times[state.missing if goes_on else apart][constraint]:
                 whole = length if goes_on else length_apart
                 fewest = min(fewest, whole - self.shortest[constraint] + rest)
         return fewest
 
-    def _length(self, missing: Iterable[int]) -> int:
-        return sum(times * length for times, length in zip(missing, self.shortest, strict=True))
+    def _numbered(self, times: tuple[int, ...]) -> int:
+        if times not in self._numbers:
+            self._numbers[times] = len(self.times)
+            self.times.append(times)
+            self._lengths.append(sum(each * length for each, length in zip(times, self.shortest, strict=True)))
+        return self._numbers[times]
 
-    def _missing(self, state: State, behind: Joint) -> tuple[int, ...]:
+    def _missing(self, state: State, behind: Joint) -> int:
         """What is missing once a token that does ``behind`` follows."""
         ends = self._nodes[state.node].ends
         if not ends or joined(state.opened, behind):
             return state.missing
-        return tuple(max(0, times - (number in ends)) for number, times in enumerate(state.missing))
+        key = state.missing, state.node
+        if key not in self._apart:
+            here = self.times[state.missing]
+            self._apart[key] = self._numbered(
+                tuple(max(0, times - (number in ends)) for number, times in enumerate(here))
+            )
+        return self._apart[key]
 
-    def _settled(self, node: int, opened: bool, missing: tuple[int, ...]) -> State:
+    def _settled(self, node: int, opened: bool, missing: int) -> State:
         """A state, the same for all that cannot differ from now on."""
-        if not any(missing):
+        if not self._lengths[missing]:
             return State(ROOT, False, missing)
+        times = self.times[missing]
         for number in self._nodes[node].about:
-            if missing[number]:
+            if times[number]:
                 return State(node, opened, missing)
         return State(ROOT, opened, missing)
 
@@ -181,12 +199,16 @@ def count_nested(constraints: Sequence[Constraint], joints: Joints) -> tuple[Con
     """The same, where a stretch that also stands within another constraint is asked for once more for each time of that one:
     "York" beside "New York" is to stand there twice."""
     least = [without_needless(one, joints) for one in constraints]
+    holding: dict[int, set[int]] = {}
+    for number, one in enumerate(least):
+        for token in {token for form in one.forms for token in form}:
+            holding.setdefault(token, set()).add(number)
     counted = []
     for number, one in enumerate(least):
-        others = (*least[:number], *least[number + 1 :])
+        others = set[int]().union(*(holding[form[0]] for form in one.forms)) - {number}
         within = sum(
             other.times * min(sum(len(_places(own, form, joints)) for own in one.forms) for form in other.forms)
-            for other in others
+            for other in (least[other] for other in others)
         )
         counted.append(Constraint(one.forms, one.times + within))
     return tuple(counted)

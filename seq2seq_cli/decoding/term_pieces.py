@@ -14,6 +14,7 @@ from seq2seq_cli.data.glossary import Glossary, Term
 from seq2seq_cli.data.subword import EOS, SPACE, UNK, Subword
 from seq2seq_cli.data.text import shorten
 from seq2seq_cli.decoding.constraints import Constraint, Joints, count_nested
+from seq2seq_cli.wording import counted
 
 OPENING = "("
 """A term may follow this directly: so it is seen which pieces write a term without a space before it."""
@@ -27,7 +28,7 @@ class TermPieces:
     subword: Subword
 
     def constraints(self, line: str) -> tuple[Constraint, ...]:
-        """What a translation of ``line`` must hold. TermPieces that cannot be written ask for nothing."""
+        """What a translation of ``line`` must hold. Terms that cannot be written ask for nothing."""
         found = Counter(term for term in self.glossary.found_in(line) if self._forms[term])
         return count_nested([Constraint(self._forms[term], times) for term, times in found.items()], self.joints)
 
@@ -50,7 +51,7 @@ class TermPieces:
             for term in lost[:most]
         ]
         more = len(lost) - most
-        return said if more <= 0 else [*said, f"{more:,} more of its translations cannot be written either."]
+        return said if more <= 0 else [*said, f"{counted(more, 'more term')} cannot be written either."]
 
     @cached_property
     def joints(self) -> Joints:

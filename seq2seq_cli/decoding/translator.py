@@ -165,7 +165,10 @@ class Translator:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """How sure its translations may be. Raises what `calibration_of` does."""
+        """How sure its translations may be. Raises what `calibration_of` does, and UserError where a memory takes part."""
+        if self.memory is not None:
+            what = "how sure a run is has been learned without a memory: it does not hold for translations with one."
+            raise UserError(what, hint="Leave out the memory or the confidence.")
         if self.run is None:
             raise UserError("a model of no run is not calibrated: it does not know how sure it is.")
         return calibration_of(self.run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.data.subword import END
@@ -23,7 +23,7 @@ class Wanted:
     Each is an output line: text or ``pieces``, and before it, if ``numbered``, the number of the input line and the
     score. ``replace_unknown`` as in ``Details``. ``glossary``: the digest of the one that they obey. ``structured``: a JSON object
     instead, with all of a line's translations. ``memory``: which one takes part, and how, if one does.
-    With a ``calibration``, the confidence stands before the translation, and a tab between them."""
+    With a ``calibration``, the confidence stands before the translation, and a tab between them; in an object, that of each word as well."""
 
     decoding: DecodingConfig
     sampling: Sampling | None = None
@@ -50,6 +50,8 @@ class Wanted:
 
     def written(self, number: int, hypotheses: Sequence[Hypothesis]) -> str:
         """The output lines of the input line with this ``number``, from 1."""
+        if self.calibration is not None:
+            hypotheses = [one if one.confidence else replace(one, confidence=Confidence(0.0)) for one in hypotheses]
         if self.structured:
             told = {"line": number, "translations": [translation_json(hypothesis) for hypothesis in hypotheses]}
             return f"{json.dumps(told, ensure_ascii=False)}\n"
@@ -58,9 +60,8 @@ class Wanted:
     def _line(self, number: int, hypothesis: Hypothesis) -> str:
         # Nothing in a translation may look like the end of a line.
         text = " ".join(hypothesis.pieces) if self.pieces else hypothesis.text.replace("\n", " ")
-        if self.calibration is not None:
-            sure = Confidence(0.0) if hypothesis.confidence is None else hypothesis.confidence
-            text = f"{sure.shown}\t{text}"
+        if hypothesis.confidence is not None:
+            text = f"{hypothesis.confidence.shown}\t{text}"
         return f"{number}\t{hypothesis.shown_score}\t{text}" if self.numbered else text
 
     def to_json(self) -> dict[str, object]:
@@ -87,13 +88,16 @@ class Wanted:
 
 
 def translation_json(hypothesis: Hypothesis) -> dict[str, object]:
-    """A translation with its pieces and scores; and where each piece came from, ``</s>`` included, if that is known."""
+    """A translation with its pieces and scores; how sure it is, and where each piece came from, ``</s>`` included, if that is
+    known."""
     told: dict[str, object] = {
         "text": hypothesis.text,
         "score": hypothesis.score,
         "log_prob": hypothesis.log_prob,
         "pieces": list(hypothesis.pieces),
     }
+    if hypothesis.confidence is not None:
+        told["confidence"] = hypothesis.confidence.to_json()
     if hypothesis.origins is None:
         return told
     pieces = (*hypothesis.pieces, END)

@@ -145,7 +145,7 @@ class Evaluation:
     def attention_lines(self) -> list[str]:
         """How attention is distributed, for people: a line, or where there are several layers a line for each."""
         if not self.layers:
-            return [] if self.diagnostics is None else [f"{self.run.directory}: {self.diagnostics}"]
+            return [] if self.diagnostics is None else [f"{self.label}: {self.diagnostics}"]
         return [
             f"{self.label}, layer {number}{' (shown)' if number == self.shown else ''}: {found or 'nothing to measure'}"
             for number, found in enumerate(self.layers, start=1)
@@ -384,7 +384,6 @@ def compare_runs(
     chosen = _one_tokenizer(entries, terms.tokenizer)
     entries = _with_memories(entries, terms.memories)
     changed = any(value is not None for value in terms.decoding.values())
-    another = changed or terms.glossary is not None
     evaluations: list[Evaluation] = []
     for entry in entries:
         settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None

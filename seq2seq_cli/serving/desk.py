@@ -184,8 +184,7 @@ def _sentence(translations: list[dict[str, Any]]) -> dict[str, object]:
 def _translation(question: Question, run: Served, sentence: str, hypothesis: Hypothesis) -> dict[str, Any]:
     told: dict[str, Any] = {"text": hypothesis.text, "score": hypothesis.score}
     if hypothesis.confidence is not None:
-        words = [word._asdict() for word in hypothesis.confidence.words]
-        told["confidence"] = {"line": hypothesis.confidence.line, "words": words}
+        told["confidence"] = hypothesis.confidence.to_json()
     if question.alignment:
         told["alignment"] = TranslationView.of(run.name, sentence, hypothesis).to_json()
     return told

@@ -20,7 +20,7 @@ from seq2seq_cli.wording import short_names
 @dataclass(frozen=True)
 class Served:
     """A run, with the name by which requests call it. Languages are None where the run does not record them. ``calibrated``:
-    whether it knows how sure it is."""
+    whether it knows how sure it is, as none with a memory does."""
 
     name: str
     translator: Translator
@@ -60,7 +60,8 @@ def load_runs(
         if run in of_runs:
             memory = open_memory(run, of_runs[run], translator.device, given)
             translator = translator.remembering(memory)
-        served.append(Served(name, _ready(translator, glossary), *_languages(run), is_calibrated(run)))
+        calibrated = translator.memory is None and is_calibrated(run)
+        served.append(Served(name, _ready(translator, glossary), *_languages(run), calibrated))
     return served
 
 
