@@ -191,5 +191,5 @@ def test_the_table_of_the_tests() -> None:
     assert list(itertools.compress(WORDS, BEHIND[3:])) == [4]
 
 
-def _rows(logits_RV: Tensor, rows: slice) -> Tensor:
+def _rows(logits_RV: torch.Tensor, rows: slice) -> torch.Tensor:
     return logits_RV[rows].clone()
