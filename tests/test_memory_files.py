@@ -203,10 +203,7 @@ def test_a_memory_that_has_changed_meanwhile_is_left_as_it_is(
     """Whoever read what a memory was before another process wrote into it writes nothing: neither a text nor a record."""
     run, directory = translator.run, tmp_path / "m"
     assert run is not None
-    dev, test = (
-        open_text(str(tiny_corpus.folder / name), name, "xx", "yy")  # type: ignore[arg-type]
-        for name in ("dev", "test")
-    )
+    dev, test = (open_text(str(tiny_corpus.folder / name), name, "xx", "yy") for name in ("dev", "test"))
     nothing = new_memory(translator, run, directory, "float16")
     remember(translator, text, directory)
     late: list[Callable[[], object]] = [lambda: memorise(translator, dev, directory, nothing, quiet)]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from corpora import TinyCorpus, sentences
@@ -459,7 +460,12 @@ def test_the_digest_tells_all_settings_apart(translator: Translator, folder: Pat
 def test_a_memory_opens_its_texts_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opening: list[Path] = []
     mapped_file = store_module._mapped
-    monkeypatch.setattr(store_module, "_mapped", lambda path, size: opening.append(path) or mapped_file(path, size))
+
+    def watched(path: Path, size: int) -> np.ndarray:
+        opening.append(path)
+        return mapped_file(path, size)
+
+    monkeypatch.setattr(store_module, "_mapped", watched)
     store = Store.open(folder)
     assert len({store.sentence(number).source for number in range(9)}) > 1
     assert opening == [store.files.source, store.files.target]

@@ -34,7 +34,12 @@ def usable(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Usable:
     most = translator.config.data.max_length
     sizes = [sorted((len(one), len(other))) for one, other in zip(src, tgt, strict=True)]
     kept = [i for i, (shorter, longer) in enumerate(sizes) if shorter and longer <= most]
-    return Usable(*([side[i] for i in kept] for side in (sources, targets, src, tgt)))
+    return Usable(
+        sources=[sources[i] for i in kept],
+        targets=[targets[i] for i in kept],
+        src=[src[i] for i in kept],
+        tgt=[tgt[i] for i in kept],
+    )
 
 
 def read_together(src: Sequence[list[int]], tgt: Sequence[list[int]], most: int) -> Iterator[list[int]]:
