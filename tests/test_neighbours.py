@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from corpora import TinyCorpus, sentences
@@ -460,11 +461,11 @@ def test_a_memory_opens_its_texts_once(folder: Path, monkeypatch: pytest.MonkeyP
     opening: list[Path] = []
     mapped_file = store_module._mapped
 
-    def mapped(path: Path, size: int) -> Any:
+    def watched(path: Path, size: int) -> np.ndarray:
         opening.append(path)
         return mapped_file(path, size)
 
-    monkeypatch.setattr(store_module, "_mapped", mapped)
+    monkeypatch.setattr(store_module, "_mapped", watched)
     store = Store.open(folder)
     assert len({store.sentence(number).source for number in range(9)}) > 1
     assert opening == [store.files.source, store.files.target]

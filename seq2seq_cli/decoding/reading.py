@@ -35,7 +35,10 @@ def usable(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Usable:
     sizes = [sorted((len(one), len(other))) for one, other in zip(src, tgt, strict=True)]
     kept = [i for i, (shorter, longer) in enumerate(sizes) if shorter and longer <= most]
     return Usable(
-        [sources[i] for i in kept], [targets[i] for i in kept], [src[i] for i in kept], [tgt[i] for i in kept]
+        sources=[sources[i] for i in kept],
+        targets=[targets[i] for i in kept],
+        src=[src[i] for i in kept],
+        tgt=[tgt[i] for i in kept],
     )
 
 
