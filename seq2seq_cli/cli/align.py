@@ -97,6 +97,7 @@ def align(
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
+    from seq2seq_cli.data.preceding import previous_lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.aligner import aligned, check_reverse, weights_file
@@ -122,7 +123,7 @@ def align(
     if backward is not None:
         long |= overlong_pairs(backward, lines.tgt, lines.src)
     warn_of(long, "Its words are not linked.")
-    lines = Lines(without(lines.src, long), without(lines.tgt, long))
+    lines = Lines(without(lines.src, long), without(lines.tgt, long), previous=previous_lines(lines.src))
     found: list[str] = []
     agreed = Agreement()
     printed = console.text_output(output) if output is not None or gold is None else nullcontext()

@@ -16,6 +16,14 @@ def evaluate(
     ] = None,
     *,
     asked: options.ComparisonOptions,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of models that read the sentences before: real (the default), shuffled (another document's) or none; "
+            "repeatable. shuffled is tested against real.",
+            rich_help_panel="Search",
+        ),
+    ] = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -48,20 +56,28 @@ def evaluate(
         seq2seq eval runs/tatoeba-de-en-bahdanau --by-length
 
         seq2seq eval runs/x runs/y --test P/test --plot lengths.pdf --latex table.tex --sentences all.tsv
+
+        seq2seq eval runs/documents --context shuffled --context none
     """
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import ResultFiles, comparison_table, print_lengths
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.evaluation.contexts import controls
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.runs import open_run
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
     files.check(asked.test)
     checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
-    terms = asked.terms(len(runs or []), one_source=by_length or plot is not None or sentences is not None)
-    set_threads(asked.threads)
     opened = [open_run(path) for path in runs] if runs else [open_run(None)]
+    contexts = controls(context or [], opened)
+    terms = asked.terms(
+        len(opened) * len(contexts),
+        one_source=by_length or plot is not None or sentences is not None,
+        contexts=contexts,
+    )
+    set_threads(asked.threads)
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(opened, terms, watch, note=notes.append)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seq2seq_cli.data.neighbours import Neighbour
+
 
 @dataclass(frozen=True)
 class Details:
@@ -31,10 +33,17 @@ class Sentence:
     """A source line with its piece ids, ``</s>`` not among them. A sentence without ``ids`` has a single, empty
     translation.
 
-    ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it.
+    ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it. ``before``: the sentences
+    before it that the model looks back at, the nearest first.
     """
 
     line: str
     ids: list[int]
     details: Details = EVERYTHING
     number: int = 0
+    before: tuple[Neighbour, ...] = ()
+
+    @property
+    def pieces_before(self) -> int:
+        """How many pieces stand in front of it where the sentences before are put there."""
+        return sum(len(neighbour.src) + 1 for neighbour in self.before)

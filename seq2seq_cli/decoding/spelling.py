@@ -25,6 +25,11 @@ class Spelling:
     config: Config
     sentence: Sentence
 
+    @property
+    def _first(self) -> int:
+        """The position of its first piece, behind the sentences that stand in front of it."""
+        return self.sentence.pieces_before if self.config.model.back.joins else 0
+
     @cached_property
     def _written(self) -> list[str]:
         """The pieces of the line, unknown ones spelled as in the line."""
@@ -63,7 +68,7 @@ class Spelling:
             source_pieces=self._source_pieces,
             target_pieces=(*target_pieces, END),
             weights_TS=self._weights(weights_TS),
-            centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
+            centre_T=None if centre_T is None else centre_T.float().cpu().numpy() - self._first,
             radius=local_radius(self.config.attention),
         )
 
@@ -74,13 +79,14 @@ class Spelling:
         return Alignment(
             source_pieces=pieces,
             target_pieces=pieces,
-            weights_TS=self._weights(weights_TS)[: len(pieces)],
+            weights_TS=self._weights(weights_TS[self._first :])[: len(pieces)],
             centre_T=np.arange(len(pieces), dtype=np.float32) if local else None,
             radius=numbers.radius if local else None,
             itself=True,
         )
 
     def _weights(self, weights_TS: Tensor) -> np.ndarray:
-        """The weights without the columns that only longer sentences of the batch use."""
-        columns: np.ndarray = weights_TS[:, : len(self.sentence.ids) + 1].float().cpu().numpy()
+        """The weights without the columns that only longer sentences of the batch use, and those of sentences in front."""
+        end = self._first + len(self.sentence.ids) + 1
+        columns: np.ndarray = weights_TS[:, self._first : end].float().cpu().numpy()
         return columns

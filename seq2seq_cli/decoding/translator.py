@@ -17,10 +17,12 @@ from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
+from seq2seq_cli.data.neighbours import Seen
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
+from seq2seq_cli.decoding.documents import InContext, lines_before
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.posterior import posterior_weights
@@ -33,6 +35,7 @@ from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import DataError, UnsearchableError
 from seq2seq_cli.files import expanded
+from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -181,7 +184,7 @@ class Translator:
             found = self._search(run, together, settings, sampling, check)
             return [self._hypotheses(found, row, sentence) for row, sentence in enumerate(together)]
 
-        cut = even_batches([len(sentences[i].ids) for i in places], settings)
+        cut = even_batches([self._length(sentences[i]) for i in places], settings)
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
         for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
             results[places[i]] = hypotheses
@@ -233,12 +236,24 @@ class Translator:
     @torch.inference_mode()
     def _layer_looks(self, pairs: list[_Pair], run: Pass) -> LayerLooks:
         """Where each layer looks when it reads these translations."""
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        inputs = self._inputs([pair.source for pair in pairs])
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             sources = self.model.encode(inputs, run)
             forced = self.model.forced(target, self.model.begin(sources, run), run)
             return LayerLooks(forced.output.looks, sources[SHOWN].looks if run.inward else ())
+
+    def _inputs(self, sentences: Sequence[Sentence]) -> Inputs:
+        """What the model is given: the sentences, and those before them, if there are any."""
+        sources, context = [sentence.ids for sentence in sentences], self.config.reads_before
+        if context is None or not any(sentence.before for sentence in sentences):
+            return inputs_of(sources).to(self.device)
+        seen = Seen.of([sentence.before for sentence in sentences], context.sentences, context.back.decoder)
+        return inputs_of(sources, seen, context.back.joins).to(self.device)
+
+    def _length(self, sentence: Sentence) -> int:
+        """How many pieces the encoder reads of a sentence."""
+        return len(sentence.ids) + (sentence.pieces_before if self.config.model.back.joins else 0)
 
     @property
     def _cores(self) -> int:
@@ -251,14 +266,20 @@ class Translator:
         return decoding_with(self.config.decoding, decoding, {name: name for name in decoding})
 
     def score(
-        self, sources: Sequence[str], targets: Sequence[str], scoring: Scoring = DEFAULT_SCORING
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        scoring: Scoring = DEFAULT_SCORING,
+        previous: Sequence[int] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[Hypothesis]:
         """Given translations, scored by forced decoding as the search would score them. In alignments, unknown pieces
-        are spelled as in the lines. Raises what `score_pieces` does."""
+        are spelled as in the lines. ``previous`` and ``rows`` as for `score_pieces`, which raises what this does."""
         for lines in (sources, targets):
             _require_lines(lines)
-        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring)
-        return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, targets, strict=True)]
+        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring, previous, rows)
+        lines = targets if rows is None else [targets[row] for row in rows]
+        return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, lines, strict=True)]
 
     def _labelled(self, hypothesis: Hypothesis, line: str) -> Hypothesis:
         if hypothesis.alignment is None or UNKNOWN not in hypothesis.pieces:
@@ -267,9 +288,16 @@ class Translator:
         return replace(hypothesis, alignment=replace(hypothesis.alignment, target_pieces=pieces))
 
     def score_pieces(
-        self, sources: Sequence[str], targets: Sequence[Sequence[int]], scoring: Scoring = DEFAULT_SCORING
+        self,
+        sources: Sequence[str],
+        targets: Sequence[Sequence[int]],
+        scoring: Scoring = DEFAULT_SCORING,
+        previous: Sequence[int] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[Hypothesis]:
-        """As ``score``, for translations given as piece ids without ``</s>``.
+        """As ``score``, for translations given as piece ids without ``</s>``. ``previous``: for each line the number of the line
+        before it in its document (-1: none), which a model that looks back sees with its given translation. ``rows``: which
+        lines are scored (None: all).
 
         Raises DataError where there are not as many targets as sources, ConfigError where ``alpha`` is out of range.
         """
@@ -277,7 +305,9 @@ class Translator:
             raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
         given = {} if scoring.alpha is None else {"length_penalty": scoring.alpha}
         alpha = decoding_with(self.config.decoding, given, {"length_penalty": "alpha"}).length_penalty
-        pairs = [_Pair(sentence, list(ids)) for sentence, ids in zip(self.sentences(sources), targets, strict=True)]
+        sentences = self.in_given_context(self.sentences(sources), targets, previous)
+        chosen = range(len(sentences)) if rows is None else rows
+        pairs = [_Pair(sentences[row], list(targets[row])) for row in chosen]
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             return self._score_batch([pairs[i] for i in batch], scoring, alpha, check)
@@ -286,9 +316,20 @@ class Translator:
         scored = compute_all(compute, cut, self._cores, lambda _: None)
         return [scored[i] for i in range(len(pairs))]
 
+    def in_given_context(
+        self, sentences: Sequence[Sentence], targets: Sequence[Sequence[int]], previous: Sequence[int] | None
+    ) -> Sequence[Sentence]:
+        """Sentences with those before them, which have been translated to ``targets``; ``previous`` as for `score_pieces`."""
+        context = self.config.reads_before
+        if context is None or previous is None:
+            return sentences
+        said = {line: tuple(ids) for line, ids in enumerate(targets)}
+        text = InContext(sentences, lines_before(previous, context.sentences), context, said)
+        return [text.of(row) for row in range(len(sentences))]
+
     @torch.inference_mode()
     def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float, check: Check) -> list[Hypothesis]:
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        inputs = self._inputs([pair.source for pair in pairs])
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
@@ -326,7 +367,7 @@ class Translator:
         check: Check,
     ) -> Result:
         sources = [sentence.ids for sentence in sentences]
-        inputs = inputs_of(sources).to(self.device)
+        inputs = self._inputs(sentences)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         tokens_C = self._shortlist(sources, settings.shortlist)
         limits = Limits(
@@ -380,7 +421,7 @@ class _Pair(NamedTuple):
 
     @property
     def longest(self) -> int:
-        return max(len(self.source.ids), len(self.target))
+        return max(len(self.source.ids) + self.source.pieces_before, len(self.target))
 
 
 def _require_numbers(log_probs: Sequence[float]) -> None:

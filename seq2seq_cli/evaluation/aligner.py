@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.preceding import within
 from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
 from seq2seq_cli.decoding.translator import Scoring, Translator
@@ -38,24 +39,32 @@ def aligned(
     """For each pair, in order: ``forward``'s weights from word to word (see ``Translator.score``), and the links.
 
     The links are the strongest ones of ``forward``. If there is ``backward``, a run of the opposite direction, they are
-    symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates.
+    symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates. A model that looks
+    back sees the pairs before, if ``lines`` says which these are.
     """
     for start in range(0, len(lines.src), CHUNK):
-        src, tgt = lines.src[start : start + CHUNK], lines.tgt[start : start + CHUNK]
-        grids = _grids(forward, src, tgt, posterior)
+        rows = range(start, min(start + CHUNK, len(lines.src)))
+        grids = _grids(forward, lines, rows, posterior)
         if backward is None:
             yield from ((grid, strongest_links(grid.weights_TS)) for grid in grids)
             continue
-        for grid, back in zip(grids, _grids(backward, tgt, src, posterior), strict=True):
+        turned = Lines(lines.tgt, lines.src, previous=lines.previous)
+        for grid, back in zip(grids, _grids(backward, turned, rows, posterior), strict=True):
             ours, theirs = strongest_links(grid.weights_TS), transposed(strongest_links(back.weights_TS))
             yield grid, symmetrised(ours, theirs, method)
 
 
-def _grids(translator: Translator, sources: Sequence[str], targets: Sequence[str], posterior: bool) -> Iterator[Grid]:
+def _grids(translator: Translator, lines: Lines, rows: range, posterior: bool) -> Iterator[Grid]:
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
-    every = translator.score(sources, targets, Scoring(text=False, posterior=posterior))
-    for source, target, scored in zip(sources, targets, every, strict=True):
+    context = translator.config.reads_before
+    earlier = 0 if context is None or lines.previous is None else min(rows.start, context.sentences)
+    around = range(rows.start - earlier, rows.stop)
+    src, tgt = (side[around.start : around.stop] for side in (lines.src, lines.tgt))
+    previous = None if lines.previous is None else within(lines.previous, around)
+    own = range(earlier, len(around))
+    every = translator.score(src, tgt, Scoring(text=False, posterior=posterior), previous, own)
+    for source, target, scored in zip(src[earlier:], tgt[earlier:], every, strict=True):
         assert scored.alignment is not None
         yield merged(
             scored.alignment,

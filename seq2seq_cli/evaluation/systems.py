@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,9 +20,11 @@ from seq2seq_cli.data.text import CLEANING
 from seq2seq_cli.decoding.attentions import AttentionLayers
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.by_layer import diagnose_layers
+from seq2seq_cli.evaluation.contexts import Control, before_each_line
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import (
@@ -52,7 +54,8 @@ class Evaluation:
     ``decoding_seconds``: time for search and detokenisation, with the model already loaded. ``too_long``: how many
     lines are left untranslated. ``kept``: for some rows, from 0, the hypotheses with everything that is known of them,
     such as alignments, of all layers and heads where there are several. ``layers``: the diagnostics of each layer of a
-    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are.
+    Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are. ``control``: which
+    sentences a model looked back at that reads the sentences before (None: another model).
     """
 
     run: Run
@@ -74,6 +77,7 @@ class Evaluation:
     too_long: int = 0
     layers: Sequence[Diagnostics | None] = ()
     attention_layers: AttentionLayers | None = None
+    control: Control | None = None
 
     @property
     def attends(self) -> bool:
@@ -125,6 +129,8 @@ class Evaluation:
         record["signature"] = {score.name.lower(): score.signature for score in scores}
         record["text"] = CLEANING
         record["interval_95"] = {score.name.lower(): [score.low, score.high] for score in scores}
+        if self.control is not None:
+            record["context"] = self.control
         if self.layers:
             record["layers"] = [
                 {"layer": number, "shown": number == self.shown}
@@ -147,11 +153,12 @@ class Evaluation:
 
 class Instead(NamedTuple):
     """What an evaluation takes that is not the run's own: settings of the search and a tokenizer, None where they are, and
-    whether the test is ``another`` than the run's."""
+    whether the test is ``another`` than the run's. ``context``: what a model that looks back is given to look at."""
 
     decoding: DecodingConfig | None = None
     tokenizer: Tokenizer | None = None
     another: bool = False
+    context: Control = "real"
 
 
 NOTHING = Instead()
@@ -174,8 +181,10 @@ def evaluate_run(
     own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = instead.tokenizer or own_tokenizer
     minutes = training_seconds(run) / 60
+    context = translator.config.reads_before
+    before = before_each_line(test, context, instead.context)
     begin = time.perf_counter()
-    found, too_long = best_of_each(translator, test.src, settings, watch)
+    found, too_long, sentences = best_of_each(translator, test.src, settings, watch, before=before)
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
     digest = hashlib.sha256("\n".join(chain(test.src, test.tgt, *test.further)).encode()).hexdigest()
@@ -195,28 +204,30 @@ def evaluate_run(
         training_minutes=minutes,
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
-        kept={} if keep is None else _kept(translator, test.src, found, keep(test.src)),
+        kept={} if keep is None else _kept(translator, sentences, found, keep(test.src)),
         too_long=too_long,
-        layers=diagnose_layers(translator, test.src, found) if by_layer else (),
+        layers=diagnose_layers(translator, sentences, found) if by_layer else (),
         attention_layers=translator.attention_layers,
+        control=None if context is None else instead.context,
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
+    name += "" if instead.context == "real" else f"-context-{instead.context}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
-    if not instead.another and instead.decoding is None and tokenizer == own_tokenizer:
+    own = instead.decoding is None and tokenizer == own_tokenizer and instead.context == "real"
+    if own and not instead.another:
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
 
 
 def _kept(
-    translator: Translator, lines: Sequence[str], found: Sequence[Hypothesis], rows: Sequence[int]
+    translator: Translator, sentences: Sequence[Sentence], found: Sequence[Hypothesis], rows: Sequence[int]
 ) -> dict[int, Hypothesis]:
     """What was found for these rows; with all layers and heads, where there is more than one to see."""
     kept = {row: found[row] for row in rows}
     if not translator.attention_layers.several:
         return kept
-    sentences = zip(rows, translator.sentences([lines[row] for row in rows]), strict=True)
-    written = {row: sentence for row, sentence in sentences if sentence.ids and found[row].pieces}
+    written = {row: sentences[row] for row in rows if sentences[row].ids and found[row].pieces}
     looked = translator.looked_into(list(written.values()), [found[row] for row in written])
     return kept | dict(zip(written, looked, strict=True))
 
@@ -257,8 +268,15 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """Short names of the runs: what distinguishes their folders."""
-        return short_names([evaluation.run.directory for evaluation in self.evaluations])
+        """Short names of the runs: what distinguishes their folders; and what they looked back at, if that is not the text."""
+        controls = list(dict.fromkeys(evaluation.control or "real" for evaluation in self.evaluations))
+        named: dict[int, str] = {}
+        for control in controls:
+            places = [i for i, one in enumerate(self.evaluations) if (one.control or "real") == control]
+            names = short_names([self.evaluations[place].run.directory for place in places])
+            ending = "" if control == "real" else f", context {control}"
+            named |= {place: f"{name}{ending}" for place, name in zip(places, names, strict=True)}
+        return [named[place] for place in range(len(self.evaluations))]
 
     @property
     def signatures(self) -> list[str]:
@@ -290,7 +308,8 @@ class Terms:
     ``test``, with ``references`` as for `open_test`; None: the test set that all runs are configured with.
     ``decoding``: settings that replace the runs' own (None: not given), ``called`` as for `decoding_with`. ``tokenizer``:
     the one for all runs, instead of their own. ``one_source``: whether all runs must translate the same text, which results
-    by sentence or by source length need.
+    by sentence or by source length need. ``contexts``: with which sentences before each run translates that looks back at
+    them.
     """
 
     test: Form | None = None
@@ -302,6 +321,7 @@ class Terms:
     device: str = "auto"
     precision: str = "fp32"
     called: Mapping[str, str] | None = None
+    contexts: Sequence[Control] = ("real",)
 
 
 def compare_runs(
@@ -322,8 +342,10 @@ def compare_runs(
     for entry in entries:
         settings = decoding_with(entry.config.decoding, terms.decoding, terms.called) if changed else None
         translator = Translator.of(entry.run, entry.config, terms.device, terms.precision)
-        instead = Instead(settings, chosen, another=changed or not entry.is_own(texts))
-        evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True))
+        another = changed or not entry.is_own(texts)
+        for control in terms.contexts if entry.config.model.back.anywhere else ("real",):
+            instead = Instead(settings, chosen, another, control)
+            evaluations.append(evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True))
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
     p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []
@@ -342,12 +364,14 @@ class _Entry:
     @classmethod
     def of(cls, run: Run, texts: FoundTests, terms: Terms, note: Note) -> _Entry:
         config = load(run.config)
-        return cls(run, config, *texts.of(with_test(config.data, terms.test, terms.references), run, note))
+        context = config.reads_before if {*terms.contexts} != {"none"} else None
+        return cls(run, config, *texts.of(with_test(config.data, terms.test, terms.references), run, note, context))
 
     def is_own(self, texts: FoundTests) -> bool:
         """Whether the test set is the one that the run was configured with, and still to be found."""
         try:
-            return texts.of(self.config.data, self.run).lines == self.lines
+            own = texts.of(self.config.data, self.run).lines
+            return replace(self.lines, previous=None) == own
         except (DataError, RunError):
             return False
 

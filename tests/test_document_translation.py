@@ -1,0 +1,304 @@
+"""Models that read the sentences before, from their training in two stages to the lines of a file."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from commands import Terminal
+from corpora import TinyCorpus, write_lines
+from learners import Lesson, differing, weights
+from pronouns import Stories
+
+from seq2seq_cli.config.loading import Given
+from seq2seq_cli.config.whole import Config
+from seq2seq_cli.data.batching import load_batch
+from seq2seq_cli.data.corpora import find_test
+from seq2seq_cli.data.documents import lines_of
+from seq2seq_cli.decoding import files
+from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.evaluation.contexts import before_each_line
+from seq2seq_cli.model.hierarchical_context import is_of_context
+from seq2seq_cli.model.weights import read_weights
+from seq2seq_cli.runs import Run
+from seq2seq_cli.training.checkpoint import load_last, save_last
+from seq2seq_cli.training.experiment import experiment
+from seq2seq_cli.training.progress import Progress, Stepped
+from seq2seq_cli.training.start import restore_start, with_start
+
+TEST = Stories.drawn(40, 3)
+HAN: dict[str, object] = {"heads": 2, "feed_forward_size": 32}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The text."""
+    made = tmp_path_factory.mktemp("stories")
+    for split, stories in (("train", Stories.drawn(120, 1)), ("dev", Stories.drawn(10, 2)), ("test", TEST)):
+        stories.write(made, split)
+    return made
+
+
+def settings(folder: Path, **sections: dict[str, object]) -> dict[str, dict[str, object]]:
+    """A sentence model that is trained in a second or two; ``sections`` are laid over it."""
+    values = TinyCorpus(folder).settings(
+        subword={"type": "word"}, training={"epochs": 10, "batch_tokens": 150}, decoding={"beam": 2}
+    )
+    return values | {name: values.get(name, {}) | section for name, section in sections.items()}
+
+
+def trained(values: dict[str, dict[str, object]], directory: Path) -> Run:
+    for _ in experiment(with_start(Given(values, None, {})), directory):
+        pass
+    return Run(directory)
+
+
+@pytest.fixture(scope="module")
+def sentences_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The first stage: a model that knows sentences alone."""
+    return trained(settings(folder), tmp_path_factory.mktemp("runs") / "sentences")
+
+
+def second_stage(folder: Path, start: Run, context: str, directory: Path, **training: object) -> Run:
+    """A model that looks back, from the one that knows sentences alone."""
+    own = {} if context == "concatenation" else {"context": HAN}
+    sections: dict[str, dict[str, object]] = {
+        "objective": {"from_run": str(start.directory)},
+        "model": {"context": context},
+        "training": {"learning_rate": 0.01, **training},
+        **own,
+    }
+    values = settings(folder, **sections)
+    del values["decoding"]
+    return trained(values, directory)
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, sentences_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The second stage, whose encoder looks back."""
+    return second_stage(folder, sentences_run, "han-encoder", tmp_path_factory.mktemp("runs") / "han")
+
+
+@pytest.fixture(scope="module", params=["han-decoder", "han-both", "concatenation"])
+def other_run(
+    request: pytest.FixtureRequest, folder: Path, sentences_run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """Others, which have hardly been trained."""
+    return second_stage(folder, sentences_run, request.param, tmp_path_factory.mktemp("runs") / "other", epochs=1)
+
+
+def translations(run: Run, control: str = "real") -> list[str]:
+    """Of the test text."""
+    translator = Translator.load(run.directory, "cpu", "fp32")
+    config = translator.config
+    text = find_test(config.data)
+    assert text is not None
+    lines = lines_of(text, config.data, config.reads_before)
+    before = before_each_line(lines, config.reads_before, control)  # type: ignore[arg-type]
+    return [one.text for one in best_of_each(translator, lines.src, before=before).hypotheses]
+
+
+def test_a_pronoun_needs_the_sentence_before_the_last(sentences_run: Run, run: Run) -> None:
+    assert 0.3 < TEST.right(translations(sentences_run)) < 0.7
+    assert TEST.right(translations(run)) > 0.95
+    assert 0.3 < TEST.right(translations(run, "shuffled")) < 0.7
+    assert 0.3 < TEST.right(translations(run, "none")) < 0.7
+
+
+def test_the_second_stage_begins_with_the_first(folder: Path, sentences_run: Run, run: Run, other_run: Run) -> None:
+    """Its weights, and new ones for what looks back, which the run that it started from need not be there for."""
+    first = read_weights(sentences_run.best)
+    for later in (run, other_run):
+        lesson = Lesson.prepare(Config.model_validate(_plain(later)), folder)
+        model = lesson.learner().model
+        drawn = {name: value.detach().clone() for name, value in model.named_parameters()}
+        whole = restore_start(model, later)
+        now = dict(model.named_parameters())
+        assert whole == (now.keys() == first.keys())
+        for name, value in now.items():
+            assert torch.equal(value, drawn[name] if is_of_context(name) else first[name])
+
+
+def _plain(run: Run) -> dict[str, object]:
+    import tomllib
+
+    values = tomllib.loads(run.config.read_text())
+    values.pop("defaults", None)
+    return values
+
+
+def test_what_a_second_stage_may_change(folder: Path, run: Run, sentences_run: Run) -> None:
+    def config(start: Run, **sections: dict[str, object]) -> Config:
+        values = {"objective": {"from_run": str(start.directory)}, **sections}
+        return with_start(Given(values, None, {}))
+
+    both = config(run, model={"context": "han-both"}, context={"sentences": 1})
+    assert both.context.numbers.heads == HAN["heads"]
+    assert config(sentences_run, model={"context": "han-both"}).context.numbers.heads == 8
+    for start, sections, said in (
+        (run, {"model": {"context": "none"}}, "model.context is han-encoder there and none here"),
+        (run, {"model": {"context": "han-decoder"}}, "model.context is han-encoder there and han-decoder here"),
+        (run, {"context": {"heads": 4}}, "context.heads is 2 there and 4 here"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            config(start, **sections)
+
+
+@pytest.mark.parametrize("context", ["han-both", "concatenation"])
+def test_going_on_is_never_having_stopped(context: str, folder: Path, tmp_path: Path) -> None:
+    """With documents, from every second step, bit for bit."""
+    han = {"context": HAN} if context.startswith("han") else {}
+    short: dict[str, object] = {"epochs": 1, "batch_tokens": 500}
+    values = settings(folder, model={"context": context, "dropout": 0.3}, training=short, **han)
+    lesson = Lesson.prepare(with_start(Given(values, None, {})), tmp_path / "cache")
+    assert lesson.prepared.train.neighbours is not None
+    learner, progress, saved = lesson.learner(), Progress(), list[Path]()
+    for event in lesson.train(learner, progress):
+        if isinstance(event, Stepped) and event.step % 2:
+            saved.append(tmp_path / f"{event.step}.pt")
+            save_last(learner, progress, saved[-1])
+    assert len(saved) >= 2
+    for path in saved:
+        resumed = lesson.learner(seed=7)
+        assert list(lesson.train(resumed, load_last(resumed, path)))
+        assert differing(weights(resumed), weights(learner)) == []
+
+
+def in_file(run: Run, lines: list[str], place: Path, terminal: Terminal, *words: str) -> list[str]:
+    write_lines(place / "in.txt", lines)
+    output = place / "out.txt"
+    terminal.ok("translate", place / "in.txt", "-o", output, "--run", run.directory, "--precision", "fp32", *words)
+    return output.read_text().splitlines()
+
+
+def parted(stories: Stories) -> list[str]:
+    """The lines of its documents, with a blank one between them."""
+    return [
+        line for place, line in enumerate(stories.src) for line in (["", line] if place and not place % 3 else [line])
+    ]
+
+
+def test_a_file_gives_as_many_lines_with_its_documents(run: Run, tmp_path: Path, terminal: Terminal) -> None:
+    lines = parted(TEST)
+    found = in_file(run, lines, tmp_path, terminal)
+    assert [bool(line) for line in found] == [bool(line) for line in lines]
+    assert [line for line in found if line] == translations(run)
+
+
+def test_a_text_without_a_line_before_is_translated_as_sentences_are(
+    run: Run, other_run: Run, tmp_path: Path, terminal: Terminal
+) -> None:
+    lines = TEST.src[:9]
+    alone = in_file(run, [part for line in lines for part in (line, "")], tmp_path, terminal)[::2]
+    assert alone == Translator.load(run.directory, "cpu", "fp32").translate(lines)
+    assert in_file(run, lines, tmp_path, terminal) != alone  # one document
+    found = in_file(other_run, parted(TEST)[:11], tmp_path, terminal)
+    assert [bool(line) for line in found] == [True, True, True, False] * 2 + [True] * 3
+
+
+def in_whole_and_in_groups(
+    run: Run, place: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[str], list[str]]:
+    """A file of several documents, translated at once and four lines at a time; and each line by itself as it comes is as if all
+    were one group."""
+    lines = parted(TEST)[:23]
+    whole = in_file(run, lines, place, terminal)
+    monkeypatch.setattr("seq2seq_cli.decoding.stream.WAITING", 4)
+    in_groups = in_file(run, lines, place, terminal)
+
+    def gathered(lines: Iterator[str]) -> Iterator[list[str]]:
+        return ([line] for line in lines)
+
+    monkeypatch.setattr(files, "gather_ready", gathered)
+    one_by_one = terminal.ok("translate", place / "in.txt", "--run", run.directory, "--precision", "fp32")
+    assert one_by_one.out.splitlines() == whole
+    return whole, in_groups
+
+
+def test_groups_of_lines_know_the_lines_before_them(
+    run: Run, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, in_groups = in_whole_and_in_groups(run, tmp_path, terminal, monkeypatch)
+    assert in_groups == whole
+
+
+def test_groups_of_lines_know_the_translations_before_them(
+    other_run: Run, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as these can be told from the lines just before a group."""
+    whole, in_groups = in_whole_and_in_groups(other_run, tmp_path, terminal, monkeypatch)
+    assert [bool(line) for line in in_groups] == [bool(line) for line in whole]
+
+
+def test_given_translations_are_scored_with_those_before(other_run: Run) -> None:
+    """As the search scored its own."""
+    translator = Translator.load(other_run.directory, "cpu", "fp32")
+    config = translator.config
+    text = find_test(config.data)
+    assert text is not None
+    lines = lines_of(text, config.data, config.reads_before)
+    found = best_of_each(translator, lines.src[:9], before=before_each_line(lines, config.reads_before), rows=range(9))
+    ids = [translator.subwords.tgt.ids(list(one.pieces)) for one in found.hypotheses]
+    scored = translator.score_pieces(lines.src[:9], ids, previous=lines.previous)
+    for one, other in zip(scored, found.hypotheses, strict=True):
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+    alone = translator.score_pieces(lines.src[:9], ids)
+    assert any(abs(one.log_prob - other.log_prob) > 1e-3 for one, other in zip(scored, alone, strict=True))
+    for one in scored:
+        assert one.alignment is not None
+        assert one.alignment.weights_TS.shape == (len(one.pieces) + 1, len(one.alignment.source_pieces))
+
+
+def test_controls_are_tested_against_the_real_context(run: Run, tmp_path: Path, terminal: Terminal) -> None:
+    table = tmp_path / "table.json"
+    terminal.ok("eval", run.directory, "--context", "shuffled", "--context", "none", "--json", table)
+    records = json.loads(table.read_text())
+    assert [record["context"] for record in records] == ["real", "shuffled", "none"]
+    assert records[0]["p_against_first"] is None
+    assert records[1]["p_against_first"]["bleu"] < 0.05
+    assert records[0]["bleu"] > records[1]["bleu"] + 1
+    said = terminal.refused("eval", run.directory, "--context", "shufled")
+    assert 'there is no context "shufled"' in said
+    assert 'Did you mean "shuffled"?' in said
+
+
+def test_controls_are_refused_for_models_that_do_not_look_back(sentences_run: Run, terminal: Terminal) -> None:
+    assert "no run here reads the sentences before" in terminal.refused(
+        "eval", sentences_run.directory, "--context", "none"
+    )
+
+
+def test_other_documents_stand_in_for_the_real_ones(run: Run) -> None:
+    config = Translator.load(run.directory, "cpu", "fp32").config
+    text = find_test(config.data)
+    assert text is not None
+    lines = lines_of(text, config.data, config.reads_before)
+    real, shuffled = (before_each_line(lines, config.reads_before, one) for one in ("real", "shuffled"))
+    assert real is not None
+    assert shuffled is not None
+    for row, (own, others) in enumerate(zip(real, shuffled, strict=True)):
+        assert len(own) == len(others)
+        assert all(other // 3 != row // 3 for other in others)
+        assert [other % 3 for other in others] == [one % 3 for one in own]
+
+
+def test_guidance_moves_with_the_source(folder: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    write_lines(links, ["0-0"] * 360)
+    values = settings(folder, model={"context": "concatenation"}, training={"guided_alignment": str(links)})
+    from seq2seq_cli.training.sitting import prepared_text
+
+    prepared = prepared_text(with_start(Given(values, None, {})), 1)
+    split = prepared.train.load([0])
+    batch = load_batch(split, torch.arange(6).numpy())
+    assert batch.guide_BTS is not None
+    for row, guide_TS in enumerate(batch.guide_BTS):
+        length = int(batch.text.mask_BL[row].sum())
+        own = replace(split, neighbours=None)
+        size = int(load_batch(own, torch.tensor([row]).numpy()).text.mask_BL.sum())
+        assert guide_TS[0].nonzero().flatten().tolist() == [length - size]
+        assert guide_TS[0].sum() == 1
