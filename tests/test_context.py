@@ -15,6 +15,7 @@ from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.search import beam
 from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.inputs import BEFORE, Batch, Before, Inputs, Padded, Target
+from seq2seq_cli.model import seq2seq
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.hierarchical_context import OPEN, HierarchicalContext, is_of_context
 from seq2seq_cli.model.layers.context import SAID
@@ -230,6 +231,17 @@ def test_only_the_sentences_before_count(decoder: str, kind: str) -> None:
     own = Before(Padded(*(x[:2] for x in before.text)), Target(*(x[:2] for x in before.said)), torch.tensor([[1, 0]]))
     alone = Inputs({"text": Padded(ids, mask), BEFORE: own})
     assert_same(case.decoded(alone, Target(*(x[2:3] for x in case.target))).features_BTF[0], expected[2])
+
+
+@pytest.mark.parametrize(("decoder", "kind"), LAYERS[1:3])
+@torch.no_grad()
+def test_sentences_are_encoded_in_parts_as_they_are_together(
+    decoder: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case.of("han-both", decoder, kind)
+    expected = case.decoded(case.inputs).features_BTF
+    monkeypatch.setattr(seq2seq, "FEWEST_IN_PARTS", 2)
+    assert_same(case.decoded(case.inputs).features_BTF, expected)
 
 
 @pytest.mark.parametrize(("decoder", "kind"), LAYERS[:3])

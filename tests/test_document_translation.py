@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import Terminal
@@ -19,6 +21,8 @@ from seq2seq_cli.data.corpora import find_test
 from seq2seq_cli.data.documents import lines_of
 from seq2seq_cli.decoding import files
 from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.hypothesis import Alignment
+from seq2seq_cli.decoding.in_document import last_of
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.contexts import before_each_line
@@ -259,8 +263,8 @@ def test_controls_are_tested_against_the_real_context(run: Run, tmp_path: Path, 
     records = json.loads(table.read_text())
     assert [record["context"] for record in records] == ["real", "shuffled", "none"]
     assert records[0]["p_against_first"] is None
-    assert records[1]["p_against_first"]["bleu"] < 0.05
-    assert records[0]["bleu"] > records[1]["bleu"] + 1
+    assert records[1]["p_against_first"]["chrf"] < 0.05
+    assert records[0]["chrf"] > records[1]["chrf"] + 1
     said = terminal.refused("eval", run.directory, "--context", "shufled")
     assert 'there is no context "shufled"' in said
     assert 'Did you mean "shuffled"?' in said
@@ -302,3 +306,97 @@ def test_guidance_moves_with_the_source(folder: Path, tmp_path: Path) -> None:
         size = int(load_batch(own, torch.tensor([row]).numpy()).text.mask_BL.sum())
         assert guide_TS[0].nonzero().flatten().tolist() == [length - size]
         assert guide_TS[0].sum() == 1
+
+
+def by_sentence(alignment: Alignment) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """From what is shown of both levels: the sentences' weights T x K, those of each one's words, and what was kept."""
+    names, weights = alignment.source_pieces, alignment.weights_TS
+    starts = [place for place, name in enumerate(names) if name.startswith("▁[")]
+    assert [names[place] for place in starts] == [
+        *(f"▁[-{number}]" for number in range(len(starts) - 1, 0, -1)),
+        "▁[kept]",
+    ]
+    words = [weights[:, begin + 1 : end] for begin, end in pairwise(starts)]
+    return weights[:, starts[:-1]], words, weights[:, -1]
+
+
+def test_both_levels_are_shown(run: Run, other_run: Run, tmp_path: Path, terminal: Terminal) -> None:
+    before = tmp_path / "before.txt"
+    write_lines(before, ["mutt", "", *TEST.src[:2]])
+    for each in (run, other_run):
+        translator = Translator.load(each.directory, "cpu", "fp32")
+        found = last_of(translator, ["mutt", "", *TEST.src[:3]], translator.config.decoding)
+        assert found.attentions is not None
+        context = translator.config.model.context
+        assert [one.itself for one in found.attentions.back] == {"han-both": [True, False], "han-encoder": [True]}.get(
+            context, [False]
+        )
+        for picture in found.attentions.back:
+            sentences_TK, words, kept_T = by_sentence(picture)
+            assert sentences_TK.shape == (len(picture.target_pieces), 2)
+            whole_T = sentences_TK.sum(1) + (kept_T if context == "concatenation" else 0)
+            assert whole_T == pytest.approx(1, abs=1e-5)
+            for own_TS in words:
+                assert own_TS.sum(1) == pytest.approx(1, abs=1e-5)
+            assert ((kept_T > 0) & (kept_T < 1)).all()
+        output = tmp_path / f"{context}.png"
+        terminal.ok("plot", TEST.src[2], "--document", before, "-o", output, "--run", each.directory)
+        sides = ("-encoder", "-decoder") if context == "han-both" else ("",)
+        for side in sides:
+            assert output.with_stem(output.stem + side).is_file()
+            told = json.loads(output.with_stem(output.stem + side).with_suffix(".json").read_text())
+            assert told["source"][0] == "▁[-2]"
+    shown = terminal.ok("plot", TEST.src[2], "--document", before, "--run", run.directory, "--target", "er tef").out
+    assert "[-2]" in shown
+    assert "[kept]" in shown
+
+
+def test_where_the_gender_is_told_is_where_the_model_looks(run: Run) -> None:
+    """The noun has more weight than any word of the sentence between, in all of twenty documents but a few."""
+    translator = Translator.load(run.directory, "cpu", "fp32")
+    right = 0
+    for number in range(20):
+        found = last_of(translator, TEST.src[3 * number : 3 * number + 3], translator.config.decoding)
+        assert found.attentions is not None
+        sentences_TK, (first, between), _ = by_sentence(found.attentions.back[0])
+        mean_of = [(sentences_TK[:, [place]] * own).mean(0) for place, own in enumerate((first, between))]
+        right += mean_of[0][0] > mean_of[1].max()
+    assert right > 10
+
+
+def test_what_has_nothing_before_it_shows_nothing(
+    run: Run, sentences_run: Run, tmp_path: Path, terminal: Terminal
+) -> None:
+    write_lines(tmp_path / "before.txt", ["mutt", ""])
+    said = terminal.refused("plot", "ono", "--document", tmp_path / "before.txt", "--run", run.directory)
+    assert "nothing to look back at" in said
+    said = terminal.refused("plot", "ono", "--document", tmp_path / "before.txt", "--run", sentences_run.directory)
+    assert "this model does not read the sentences before" in said
+    said = terminal.refused("plot", "ono", "--document", tmp_path / "before.txt", "--head", 1, "--run", run.directory)
+    assert "would change nothing with --document" in said
+
+
+def test_runs_that_look_back_are_not_exported(run: Run, tmp_path: Path, terminal: Terminal) -> None:
+    said = terminal.refused("export", "--format", "onnx", "--run", run.directory, "-o", tmp_path / "exported")
+    assert "reads the sentences before, and no format has a place for them" in said
+
+
+def test_pairs_are_scored_and_aligned_with_those_before(other_run: Run, tmp_path: Path, terminal: Terminal) -> None:
+    """Blank lines part documents; without them it is one, and other numbers."""
+    lines, said = parted(TEST)[:11], in_file(other_run, parted(TEST)[:11], tmp_path, terminal)
+    write_lines(tmp_path / "said.txt", said)
+    scored = terminal.ok(
+        "score", tmp_path / "in.txt", tmp_path / "said.txt", "--run", other_run.directory
+    ).out.splitlines()
+    assert len(scored) == len(lines)
+    linked = terminal.ok(
+        "align", "--source", tmp_path / "in.txt", "--target", tmp_path / "said.txt", "--run", other_run.directory
+    ).out.splitlines()
+    assert len(linked) == len(lines)
+    write_lines(tmp_path / "in.txt", [line or "paq" for line in lines])
+    write_lines(tmp_path / "said.txt", [line or "wen" for line in said])
+    as_one = terminal.ok(
+        "score", tmp_path / "in.txt", tmp_path / "said.txt", "--run", other_run.directory
+    ).out.splitlines()
+    assert scored[:3] == as_one[:3]
+    assert scored[4:7] != as_one[4:7]

@@ -296,6 +296,7 @@ def test_what_is_served_is_described(shared: Running) -> None:
         "system": "bahdanau",
         "precision": "fp32",
         "trained_on": 100,
+        "context": "none",
         "layers": one_layer,
     }
     assert told["runs"] == [

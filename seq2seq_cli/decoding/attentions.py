@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 from seq2seq_cli.decoding.hypothesis import Alignment, Attentions, LayerAttention
+from seq2seq_cli.decoding.looking_back import Read, both_levels, in_front
 from seq2seq_cli.decoding.search import Trace
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.model.layers.context import SAID
 from seq2seq_cli.model.types import SHOWN, Look, Looks
 from seq2seq_cli.wording import counted
 
@@ -99,10 +101,12 @@ def require_layer(layer: int, layers: int, itself: bool, recurrent: bool) -> Non
 
 
 class LayerLooks(NamedTuple):
-    """Where a batch looked: each layer of the decoder, and each layer of the encoder in the source itself."""
+    """Where a batch looked: each layer of the decoder, and each layer of the encoder in the source itself; and where the
+    encoder's states looked in the sentences before."""
 
     decoder: Sequence[Looks]
     encoder: Sequence[Look]
+    back: Look | None = None
 
     @property
     def _cross(self) -> list[Look]:
@@ -122,7 +126,25 @@ class LayerLooks(NamedTuple):
             return _layer(look, row, lambda weights_TS: spelling.aligned(pieces, Trace(weights_TS[:steps], centre_T)))
 
         itself = tuple(_layer(look, row, spelling.of_itself) for look in self.encoder)
-        return Attentions(tuple(map(across, self._cross)), itself)
+        back = tuple(self._back(row, pieces, spelling)) if spelling.sentence.before else ()
+        return Attentions(tuple(map(across, self._cross)), itself, back)
+
+    def _back(self, row: int, pieces: Sequence[str], spelling: Spelling) -> Iterator[Alignment]:
+        """Where row ``row`` looked in the sentences before."""
+        config, before = spelling.config, spelling.sentence.before
+        sentences = config.context.numbers.sentences
+        sources = [spelling.subwords.src.pieces(list(one.src)) for one in before]
+        if config.model.back.joins:
+            look = self.decoder[config.attention.layer_of(config.model) - 1][SHOWN]
+            if look.weights_BTS.shape[-1]:
+                yield in_front(look.weights_BTS[row], Read(pieces, sources))
+        if self.back is not None and self.back.kept_BT is not None:
+            yield both_levels(self.back, row, Read(spelling.source_pieces, sources), sentences, itself=True)
+        said = self.decoder[-1].get(SAID)
+        if said is not None and said.kept_BT is not None:
+            # Step t of a translation, which reads what comes before piece t, is shown as that piece.
+            told = [spelling.subwords.tgt.pieces(list(one.tgt)) for one in before]
+            yield both_levels(said, row, Read(pieces, told), sentences, itself=False)
 
 
 def _heads(look: Look) -> int:

@@ -36,11 +36,13 @@ class Attentions:
     """Where all layers looked while one sentence was translated, the bottom layer first.
 
     ``cross``: the decoder's layers, in the source; empty for a model without attention. ``itself``: the encoder's layers,
-    in the source as well; empty where these are RNNs.
+    in the source as well; empty where these are RNNs. ``back``: where states looked in the sentences before, the encoder's
+    (``itself``) before the decoder's, as `looking_back.both_levels` shows it.
     """
 
     cross: tuple[LayerAttention, ...]
     itself: tuple[LayerAttention, ...]
+    back: tuple[Alignment, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,10 @@ class Spelling:
         return self.subwords.src.written_pieces(self.sentence.line)
 
     @cached_property
-    def _source_pieces(self) -> tuple[str, ...]:
+    def source_pieces(self) -> tuple[str, ...]:
+        """The pieces of the source, without ``</s>``."""
         ids = self.sentence.ids
-        return (*(self._written if UNK in ids else self.subwords.src.pieces(ids)), END)
+        return tuple(self._written if UNK in ids else self.subwords.src.pieces(ids))
 
     def text(self, target: list[int], trace: Trace | None = None) -> str:
         """The text of target piece ids. With a ``trace``, each unknown piece becomes the source word that it attended
@@ -65,7 +66,7 @@ class Spelling:
         """The same for a model with attention."""
         weights_TS, centre_T = trace
         return Alignment(
-            source_pieces=self._source_pieces,
+            source_pieces=(*self.source_pieces, END),
             target_pieces=(*target_pieces, END),
             weights_TS=self._weights(weights_TS),
             centre_T=None if centre_T is None else centre_T.float().cpu().numpy() - self._first,
@@ -74,7 +75,7 @@ class Spelling:
 
     def of_itself(self, weights_TS: Tensor) -> Alignment:
         """Where the source looked in itself. Rows of padding are left out."""
-        numbers, pieces = self.config.self_attention.numbers, self._source_pieces
+        numbers, pieces = self.config.self_attention.numbers, (*self.source_pieces, END)
         local = numbers.window == "local"
         return Alignment(
             source_pieces=pieces,

@@ -241,7 +241,8 @@ class Translator:
         with self.precision.autocast(self.device):
             sources = self.model.encode(inputs, run)
             forced = self.model.forced(target, self.model.begin(sources, run), run)
-            return LayerLooks(forced.output.looks, sources[SHOWN].looks if run.inward else ())
+            text = sources[SHOWN]
+            return LayerLooks(forced.output.looks, text.looks if run.inward else (), text.back)
 
     def _inputs(self, sentences: Sequence[Sentence]) -> Inputs:
         """What the model is given: the sentences, and those before them, if there are any."""

@@ -223,9 +223,10 @@ def evaluate_run(
 def _kept(
     translator: Translator, sentences: Sequence[Sentence], found: Sequence[Hypothesis], rows: Sequence[int]
 ) -> dict[int, Hypothesis]:
-    """What was found for these rows; with all layers and heads, where there is more than one to see."""
+    """What was found for these rows; with all layers and heads, where there is more than one to see, or with where they looked
+    back."""
     kept = {row: found[row] for row in rows}
-    if not translator.attention_layers.several:
+    if not translator.attention_layers.several and translator.config.reads_before is None:
         return kept
     written = {row: sentences[row] for row in rows if sentences[row].ids and found[row].pieces}
     looked = translator.looked_into(list(written.values()), [found[row] for row in written])

@@ -19,6 +19,9 @@ from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.readout import Readout
 from seq2seq_cli.model.types import DecoderOutput, Encoder, Source, Sources, Start
 
+PARTS, FEWEST_IN_PARTS = 3, 12
+"""Into how many parts the sentences before a batch are divided to be encoded, and how many there must be for that to pay."""
+
 
 class Seq2Seq(nn.Module):
     """An encoder-decoder over token ids.
@@ -81,7 +84,7 @@ class Seq2Seq(nn.Module):
         text = self._encoded(inputs.text, run)
         if inputs.before is None:
             return {TEXT: text}
-        context = self._encoded(inputs.before.text, run)._replace(before_BK=inputs.before.index_BK)
+        context = self._encoded_by_length(inputs.before.text, run)._replace(before_BK=inputs.before.index_BK)
         sources = {TEXT: text if self.han is None else self._looked_back(text, context, run)}
         if inputs.before.said is not None:
             sources[SAID] = self._said(context, inputs.before.said, run)
@@ -90,6 +93,26 @@ class Seq2Seq(nn.Module):
     def _encoded(self, source: Padded, run: Pass) -> Source:
         embedded_BSI = self._embed(self.source_embedding, source.ids_BL)
         return self.encoder(embedded_BSI, source.mask_BL, run)._replace(tokens_BS=source.ids_BL)
+
+    def _encoded_by_length(self, source: Padded, run: Pass) -> Source:
+        """The same in a few parts, of sentences of similar length. Those before a batch are of any length, and an RNN takes as
+        long for padding as for words."""
+        if source.ids_BL.shape[0] < FEWEST_IN_PARTS:
+            return self._encoded(source, run)
+        lengths_N, positions = source.mask_BL.sum(1), source.ids_BL.shape[1]
+        order_N = lengths_N.argsort(stable=True)
+        parts = []
+        for rows in order_N.chunk(PARTS):
+            longest = int(lengths_N[rows].max())
+            part = self._encoded(Padded(*(x_NL.index_select(0, rows)[:, :longest] for x_NL in source)), run)
+            states = nn.functional.pad(part.states_BSE, (0, 0, 0, positions - longest))
+            parts.append(part._replace(states_BSE=states))
+        back_N = order_N.argsort()
+        states, summary = (
+            torch.cat(tensors).index_select(0, back_N)
+            for tensors in zip(*((part.states_BSE, part.summary_BE) for part in parts), strict=True)
+        )
+        return Source(states, summary, source.mask_BL, source.ids_BL)
 
     def _looked_back(self, text: Source, context: Source, run: Pass) -> Source:
         """The text, whose states have looked at the sentences before. Its summary does as if it were one more position."""

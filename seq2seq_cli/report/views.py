@@ -10,7 +10,7 @@ import numpy as np
 
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.data.words import words_of_pieces
-from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
+from seq2seq_cli.decoding.hypothesis import Alignment, Attentions, Hypothesis, LayerAttention
 from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
@@ -77,9 +77,31 @@ class LayerViews:
 
 
 @dataclass(frozen=True)
+class BackView:
+    """Where the states of the encoder or the decoder (``side``) looked in the sentences before: a row for each word of
+    ``target`` that looks, a column for each of ``source``, as `looking_back.both_levels` has them."""
+
+    side: str
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    head: Head
+
+    @classmethod
+    def of(cls, looked: Alignment) -> BackView:
+        """From word to word."""
+        grid = by_words(looked)
+        return cls("encoder" if looked.itself else "decoder", grid.source, grid.target, _head(grid, None))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys; the head is in a list, ``heads``."""
+        return {"side": self.side, "source": self.source, "target": self.target, "heads": [self.head.to_json()]}
+
+
+@dataclass(frozen=True)
 class TranslationView:
     """A run's translation of one sentence, word by word, ``</s>`` last on both sides. ``head``: where the model looked;
-    None for a model without attention. ``layers``: where each of its layers and heads looked, if that was asked for."""
+    None for a model without attention. ``layers``: where each of its layers and heads looked, if that was asked for; ``back``:
+    where it looked in the sentences before, if it did."""
 
     run: str
     text: str
@@ -87,24 +109,29 @@ class TranslationView:
     target: tuple[str, ...]
     head: Head | None
     layers: LayerViews | None = None
+    back: tuple[BackView, ...] = ()
 
     @classmethod
-    def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
-        """From the ``hypothesis`` of a run, called ``run``, for the line ``source``."""
-        layers = None if hypothesis.attentions is None else LayerViews.of(hypothesis.attentions)
+    def of(cls, run: str, source: str, hypothesis: Hypothesis, layered: bool = True) -> TranslationView:
+        """From the ``hypothesis`` of a run, called ``run``, for the line ``source``. ``layered``: with its layers, if they are
+        known."""
+        attentions = hypothesis.attentions
+        layers = None if attentions is None or not layered else LayerViews.of(attentions)
+        back = () if attentions is None else tuple(map(BackView.of, attentions.back))
         if hypothesis.alignment is None:
             target = words_of_pieces((*hypothesis.pieces, END)).texts
-            itself = () if hypothesis.attentions is None else hypothesis.attentions.itself
+            itself = () if attentions is None else attentions.itself
             words = by_words(itself[0].mean).source if itself else (*source.split(), END)
-            return cls(run, hypothesis.text, words, target, None, layers)
-        grid = by_words(hypothesis.alignment)
-        return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, hypothesis.alignment.radius), layers)
+            return cls(run, hypothesis.text, words, target, None, layers, back)
+        grid, radius = by_words(hypothesis.alignment), hypothesis.alignment.radius
+        return cls(run, hypothesis.text, grid.source, grid.target, _head(grid, radius), layers, back)
 
     def to_json(self) -> dict[str, object]:
         """Plain keys, with numbers that JSON can hold. The head is in a list, ``heads``, which is empty where there is
-        none. There are ``layers`` only where these were asked for."""
-        told = {name: value for name, value in vars(self).items() if name not in ("head", "layers")}
+        none. There are ``layers`` only where these were asked for, and ``back`` only where the model looked back."""
+        told = {name: value for name, value in vars(self).items() if name not in ("head", "layers", "back")}
         told |= {"heads": [] if self.head is None else [self.head.to_json()]}
+        told |= {"back": [one.to_json() for one in self.back]} if self.back else {}
         return told if self.layers is None else told | {"layers": self.layers.to_json()}
 
 

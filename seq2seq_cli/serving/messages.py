@@ -30,6 +30,9 @@ class Question(Message):
     """Also tell where the model looked."""
     layers: bool = False
     """With `alignment`: also where each layer and head looked, the encoder's self-attention included."""
+    document: bool = False
+    """The sentences are a document, in its order (an empty one parts documents): models that read the sentences before see, for
+    each, those before it. With `alignment`: also where they looked there."""
 
 
 class LayersLooked(Message):
@@ -39,6 +42,18 @@ class LayersLooked(Message):
     """Of the decoder; a row a target word, a column a source word."""
     self_attention: list[LayerView]
     """Of the encoder; rows and columns are source words. Empty where it is an RNN."""
+
+
+class LookedBack(Message):
+    """Where the states of one side looked in the sentences before: a row a word that looks. Of each sentence there is a column
+    `[-n]` with its weight, n sentences before, and behind it are columns of its words, whose weights sum to one; the last column,
+    `[kept]`, is what was kept of the state."""
+
+    side: str
+    """`encoder` or `decoder`."""
+    source: list[str]
+    target: list[str]
+    heads: Annotated[list[Head], Field(min_length=1, max_length=1)]
 
 
 class Looked(Message):
@@ -52,6 +67,8 @@ class Looked(Message):
     """One, or none for a model without attention."""
     layers: LayersLooked | None = None
     """Where they were asked for."""
+    back: list[LookedBack] | None = None
+    """Of a model that reads the sentences before, where there are any."""
 
 
 class Translated(Message):
@@ -95,7 +112,8 @@ class RunDescription(Message):
     attention: str
     """The attention kind."""
     system: str
-    """What the model is called: its attention, and before it what it is made of, if that is not RNNs."""
+    """What the model is called: its attention, before it what it is made of, if that is not RNNs, and behind it how it reads the
+    sentences before, if it does."""
     src: str | None
     """Source language."""
     tgt: str | None
@@ -107,6 +125,8 @@ class RunDescription(Message):
     """The layers and heads that a request with `layers` is told of."""
     trained_on: int
     """Most pieces of a sentence that the model was trained on."""
+    context: str
+    """How it reads the sentences before: `model.context`; `none` where it does not."""
 
 
 class Limits(Message):
