@@ -125,13 +125,17 @@ class Case(NamedTuple):
     target: Target
 
     @classmethod
-    def of(cls, context: str, decoder: str = "rnn", kind: str = "bahdanau") -> "Case":
+    def of(cls, context: str, decoder: str = "rnn", kind: str = "bahdanau", **attention: object) -> "Case":
         encoder = "rnn" if decoder == "rnn" else "transformer"
         sections: dict[str, dict[str, object]] = {"model": {"encoder": encoder, "decoder": decoder, "context": context}}
         if context != "none":
             sections["context"] = {"heads": 2, "sentences": 2, "feed_forward_size": 6}
         torch.manual_seed(1)
-        model = build(tiny_config(kind, **sections), VOCABULARY, VOCABULARY, SEGMENT_ENDS).double().eval()
+        model = (
+            build(tiny_config(kind, attention=attention, **sections), VOCABULARY, VOCABULARY, SEGMENT_ENDS)
+            .double()
+            .eval()
+        )
         text, others = tiny_sentences(), tiny_sentences((3, 5, 2), seed=3)
         said = target_of(others.reads_BT[:3])
         before = Before(others.inputs.text, said if context in ("han-decoder", "han-both") else None, INDEX)
@@ -294,6 +298,16 @@ def test_every_parameter_has_a_gradient(nothing: bool, precision: str) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert bool(parameter.grad.any()) != (nothing and is_of_context(name)), name
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "marginal", "straight-through"])
+def test_hard_attention_learns_beside_it(estimator: str) -> None:
+    case = Case.of("han-both", kind="hard", estimator=estimator)
+    torch.manual_seed(2)
+    torch.autograd.backward(case.model.train().loss(Batch(case.inputs.sources, case.target, 20), 0.1).smoothed)
+    for name, parameter in case.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
 
 
 def test_no_gradient_goes_through_the_translations_before() -> None:

@@ -105,6 +105,7 @@ def test_a_paragraph_on_the_page(served: list[Served], visit: Callable[..., Watc
             page.click(".go")
         page.locator("#status", has_text=re.compile(r"\d s$")).wait_for(timeout=20_000)
         told = asked.value.post_data_json
+        assert told is not None
         assert told["document"]
         assert told["sentences"] == ["Ba kess.", "Paq.", "ono lomm"]
         assert page.locator(".answer").nth(2).locator("caption", has_text="as the encoder saw them").count() == 1

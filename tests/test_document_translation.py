@@ -42,7 +42,7 @@ HAN: dict[str, object] = {"heads": 2, "feed_forward_size": 32}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The text."""
     made = tmp_path_factory.mktemp("stories")
-    for split, stories in (("train", Stories.drawn(120, 1)), ("dev", Stories.drawn(10, 2)), ("test", TEST)):
+    for split, stories in (("train", Stories.drawn(160, 1)), ("dev", Stories.drawn(10, 2)), ("test", TEST)):
         stories.write(made, split)
     return made
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(folder: Path, **sections: dict[str, object]) -> dict[str, dict[str, object]]:
     """A sentence model that is trained in a second or two; ``sections`` are laid over it."""
     values = TinyCorpus(folder).settings(
-        subword={"type": "word"}, training={"epochs": 10, "batch_tokens": 150}, decoding={"beam": 2}
+        subword={"type": "word"}, training={"epochs": 8, "batch_tokens": 150}, decoding={"beam": 2}
     )
     return values | {name: values.get(name, {}) | section for name, section in sections.items()}
 
@@ -84,10 +84,12 @@ def second_stage(folder: Path, start: Run, context: str, directory: Path, **trai
 @pytest.fixture(scope="module")
 def run(folder: Path, sentences_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The second stage, whose encoder looks back."""
-    return second_stage(folder, sentences_run, "han-encoder", tmp_path_factory.mktemp("runs") / "han")
+    return second_stage(folder, sentences_run, "han-encoder", tmp_path_factory.mktemp("runs") / "han", epochs=14)
 
 
-@pytest.fixture(scope="module", params=["han-decoder", "han-both", "concatenation"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("han-decoder", marks=pytest.mark.slow), "han-both", "concatenation"]
+)
 def other_run(
     request: pytest.FixtureRequest, folder: Path, sentences_run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
@@ -292,7 +294,7 @@ def test_other_documents_stand_in_for_the_real_ones(run: Run) -> None:
 
 def test_guidance_moves_with_the_source(folder: Path, tmp_path: Path) -> None:
     links = tmp_path / "links"
-    write_lines(links, ["0-0"] * 360)
+    write_lines(links, ["0-0"] * 480)
     values = settings(folder, model={"context": "concatenation"}, training={"guided_alignment": str(links)})
     from seq2seq_cli.training.sitting import prepared_text
 

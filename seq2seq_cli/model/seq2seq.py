@@ -100,7 +100,7 @@ class Seq2Seq(nn.Module):
         if source.ids_BL.shape[0] < FEWEST_IN_PARTS:
             return self._encoded(source, run)
         lengths_N, positions = source.mask_BL.sum(1), source.ids_BL.shape[1]
-        order_N = lengths_N.argsort(stable=True)
+        order_N = lengths_N.argsort(descending=True, stable=True)
         parts = []
         for rows in order_N.chunk(PARTS):
             longest = int(lengths_N[rows].max())

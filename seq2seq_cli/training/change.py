@@ -16,7 +16,7 @@ from seq2seq_cli.evaluation.systems import Evaluation
 from seq2seq_cli.report.exports import shown_p
 from seq2seq_cli.runs import write_json
 from seq2seq_cli.training.sitting import Sitting
-from seq2seq_cli.training.start import restore_start
+from seq2seq_cli.training.start import restore_start, started_looking_back
 
 LEVEL = 0.05
 """The p-value below which a change is called significant."""
@@ -66,7 +66,7 @@ def changes(sitting: Sitting, translator: Translator, tested: Evaluation | None,
     run, dev = sitting.run, sitting.prepared.dev_lines
     start = replace(translator, model=deepcopy(translator.model))
     # Where the run that training started from did not look back, neither does this.
-    looked_back = restore_start(start.model, run)
+    looked_back = restore_start(start.model, run) and started_looking_back(sitting.config)
     said = _translated(translator, dev, watch)
     known = dev if looked_back else replace(dev, previous=None)
     made = [_change("dev", known, start, said, sitting.tokenizer.name, watch)]

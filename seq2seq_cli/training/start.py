@@ -139,6 +139,16 @@ def restore_start(model: nn.Module, run: Run) -> bool:
     return not new
 
 
+def started_looking_back(config: Config) -> bool:
+    """Whether the run that training started from reads the sentences before; where it is gone, whether this one does."""
+    try:
+        start = _starting_run(config)
+    except RunError:
+        start = None
+    before = config if start is None else load(start.config)
+    return before.model.back.anywhere
+
+
 def _starting_run(config: Config) -> Run | None:
     name = config.objective.from_run
     return None if name is None else open_run(expanded(name))
