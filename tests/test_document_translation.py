@@ -27,11 +27,12 @@ from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.model.hierarchical_context import is_of_context
-from seq2seq_cli.model.weights import read_weights
+from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.checkpoint import load_last, save_last
+from seq2seq_cli.training.dev import dev_evaluator
 from seq2seq_cli.training.experiment import experiment
-from seq2seq_cli.training.progress import Progress, Stepped
+from seq2seq_cli.training.progress import Evaluated, Progress, Stepped
 from seq2seq_cli.training.start import restore_start, with_start
 
 TEST = Stories.drawn(40, 3)
@@ -402,3 +403,21 @@ def test_pairs_are_scored_and_aligned_with_those_before(other_run: Run, tmp_path
     ).out.splitlines()
     assert scored[:3] == as_one[:3]
     assert scored[4:7] != as_one[4:7]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context", ["han-both", "concatenation"])
+def test_two_processes_share_documents(context: str, folder: Path, tmp_path: Path) -> None:
+    """Each translates whole documents of dev where the decoder looks back; the scores are those of one process."""
+    han = {"context": HAN} if context.startswith("han") else {}
+    shared: dict[str, object] = {"epochs": 1, "batch_tokens": 500, "accumulate": 2, "processes": 2, "threads": 2}
+    values = settings(folder, model={"context": context}, training=shared, **han)
+    config = with_start(Given(values, None, {}))
+    events = list(experiment(config, tmp_path / "run"))
+    [told] = [event for event in events if isinstance(event, Evaluated)]
+    lesson = Lesson.prepare(config, tmp_path / "cache")
+    learner = lesson.learner()
+    restore(learner.model, read_weights(Run(tmp_path / "run").best), "best")
+    scores = dev_evaluator(lesson.sitting(learner))(learner.model.eval())
+    assert scores.loss == pytest.approx(told.loss, abs=1e-5)
+    assert scores.bleu == pytest.approx(told.bleu, abs=1e-6)

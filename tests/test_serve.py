@@ -312,7 +312,7 @@ def test_the_description_is_complete(shared: Running) -> None:
     operation = described["paths"]["/translate"]["post"]
     assert set(operation["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
     question = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment", "layers"}
+    assert set(question["properties"]) == {"sentences", "runs", "nbest", "beam", "alignment", "layers", "document"}
     assert question["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     schemas = described["components"]["schemas"]
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(described)):
