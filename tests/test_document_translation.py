@@ -194,6 +194,7 @@ def test_a_file_gives_as_many_lines_with_its_documents(run: Run, tmp_path: Path,
     found = in_file(run, lines, tmp_path, terminal)
     assert [bool(line) for line in found] == [bool(line) for line in lines]
     assert [line for line in found if line] == translations(run)
+    assert found == Translator.load(run.directory, "cpu", "fp32").translate(lines, document=True)
 
 
 def test_a_text_without_a_line_before_is_translated_as_sentences_are(

@@ -128,6 +128,9 @@ def test_no_document_goes_over_the_end_of_a_file(tmp_path: Path) -> None:
         as_lines(folder, ["x"] * len(pairs), pairs=pairs)
     text = open_text(str(tmp_path / "*" / "t"), "train", "xx", "yy")
     assert find_documents(text, DataConfig(), np.zeros(6, dtype=bool)).begins_N.tolist() == [1, 0, 1, 0, 0, 0]
+    by_blanks = DataConfig.model_validate({"documents": "blank-lines"})
+    blank_N = np.array([False, False, False, True, False, False])
+    assert find_documents(text, by_blanks, blank_N).begins_N.tolist() == [1, 0, 1, 0, 1, 0]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30), st.integers(1, 4))

@@ -71,7 +71,9 @@ def find_documents(text: ParallelText, data: DataConfig, blank_N: np.ndarray) ->
 def _told(how: str, text: ParallelText, data: DataConfig, blank_N: np.ndarray) -> Documents | None:
     if how == "blank-lines":
         inside = blank_N[:-1] & ~blank_N[1:]  # behind the last line there is no document
-        return Documents(after_blanks(blank_N), "blank lines") if inside.any() else None
+        return (
+            Documents(after_blanks(blank_N) | _first_of_parts(text, blank_N), "blank lines") if inside.any() else None
+        )
     if how == "segments":
         names, told_by = _of_segments(text), "the documents of its segments"
     else:
@@ -83,6 +85,15 @@ def _told(how: str, text: ParallelText, data: DataConfig, blank_N: np.ndarray) -
     if begins_N.all():
         return None
     return Documents(begins_N, told_by)
+
+
+def _first_of_parts(text: ParallelText, blank_N: np.ndarray) -> np.ndarray:
+    """The pairs that are the first of a file, where a text consists of several."""
+    first_N = np.zeros_like(blank_N)
+    if isinstance(text, Joined):
+        sizes = [sum(1 for _ in part.pairs()) for part in text.parts]
+        first_N[np.cumsum([0, *sizes[:-1]])] = True
+    return first_N
 
 
 def _changes(names: Iterable[object], pairs: int, where: str) -> np.ndarray:

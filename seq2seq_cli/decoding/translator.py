@@ -18,6 +18,7 @@ from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.neighbours import Seen
+from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
@@ -138,10 +139,16 @@ class Translator:
         if decoding.shortlist:
             _ = self._likeliest
 
-    def translate(self, lines: Sequence[str], decoding: Decoding | None = None) -> list[str]:
-        """The best translation of each line, in order; an empty line for an empty line. ``decoding`` and errors as for
-        `search`."""
-        return [hypotheses[0].text for hypotheses in self.search(self.sentences(lines, BEST_TEXT), decoding)]
+    def translate(self, lines: Sequence[str], decoding: Decoding | None = None, document: bool = False) -> list[str]:
+        """The best translation of each line, in order; an empty line for an empty line. ``document``: whether the lines are a
+        text, parted by empty lines, in which a model that reads the sentences before sees the lines before. ``decoding`` and
+        errors as for `search`."""
+        sentences, context = self.sentences(lines, BEST_TEXT), self.config.reads_before
+        if not document or context is None:
+            return [hypotheses[0].text for hypotheses in self.search(sentences, decoding)]
+        text = InContext(sentences, lines_before(previous_lines(lines), context.sentences), context, {})
+        found = text.translated(range(len(lines)), lambda part: self.search(part, decoding), self.subwords.tgt)
+        return [hypotheses[0].text for hypotheses in found]
 
     def hypotheses(
         self,
