@@ -1,7 +1,7 @@
 """Models that read the sentences before, from their training in two stages to the lines of a file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browser import Watched
 from commands import Terminal
 from corpora import TinyCorpus, write_lines
 from learners import Lesson, differing, weights
@@ -422,3 +423,21 @@ def test_two_processes_share_documents(context: str, folder: Path, tmp_path: Pat
     scores = dev_evaluator(lesson.sitting(learner))(learner.model.eval())
     assert scores.loss == pytest.approx(told.loss, abs=1e-5)
     assert scores.bleu == pytest.approx(told.bleu, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_report_shows_the_sentences_before(
+    run: Run, tmp_path: Path, terminal: Terminal, visit: Callable[..., Watched]
+) -> None:
+    terminal.ok("report", run.directory, "-o", tmp_path / "report.html")
+    watched = visit((tmp_path / "report.html").as_uri())
+    page = watched.page
+    seen = page.locator("caption", has_text="as the encoder saw them")
+    for line, shown in ((3, 1), (1, 0)):
+        page.fill("#number", str(line))
+        page.keyboard.press("Enter")
+        page.locator(f"text=line {line} of the test set").wait_for()
+        if shown:
+            seen.wait_for()
+        assert seen.count() == shown
+    assert watched.complaints == []
