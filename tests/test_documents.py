@@ -97,6 +97,11 @@ def test_blank_lines_part_documents(tmp_path: Path) -> None:
         assert lines.previous is not None
         assert [lines.previous[row] for row in (0, 1, 3, 5, 8)] == [-1, 0, -1, 3, -1]
     assert lines_of(text, DataConfig(), None).previous is None
+    as_lines(tmp_path, [], "none")
+    with pytest.raises(DataError, match="nothing tells documents"):
+        lines_of(text, DataConfig(), READS)
+    whole = lines_of(text, DataConfig.model_validate({"documents": "blank-lines"}), READS)
+    assert whole.previous == [-1, 0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,6 @@ def test_blank_lines_part_documents(tmp_path: Path) -> None:
     [
         (None, {}, "nothing tells documents of more than one sentence here"),
         ([str(number) for number in range(6)], {}, "nothing tells documents"),  # every sentence one of its own
-        (["x"] * 6, {"documents": "blank-lines"}, 'data.documents = "blank-lines"'),
         (["x"] * 6, {"documents": "segments"}, 'data.documents = "segments"'),
         (["x"] * 6, {"document": "talk"}, r"there is no file .*t.talk"),
         (["x"] * 4, {}, "names of documents for 4 pairs, and 6 pairs"),

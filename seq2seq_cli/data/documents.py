@@ -31,7 +31,7 @@ IDS = "ids"
 _SENTENCE = re.compile(r"(.*\S)\s*:\s*\d+\s*")
 _HOW = (
     "Name a column or a file of documents' names as data.document (P/train.NAME beside P/train.{src}), or part documents by "
-    "blank lines."
+    "blank lines (one is a text without any where data.documents is blank-lines). `eval --context none` does without."
 )
 
 
@@ -70,10 +70,10 @@ def find_documents(text: ParallelText, data: DataConfig, blank_N: np.ndarray) ->
 
 def _told(how: str, text: ParallelText, data: DataConfig, blank_N: np.ndarray) -> Documents | None:
     if how == "blank-lines":
-        inside = blank_N[:-1] & ~blank_N[1:]  # behind the last line there is no document
-        return (
-            Documents(after_blanks(blank_N) | _first_of_parts(text, blank_N), "blank lines") if inside.any() else None
-        )
+        parted = (blank_N[:-1] & ~blank_N[1:]).any()  # behind the last line there is no document
+        if not parted and data.documents is None:
+            return None
+        return Documents(after_blanks(blank_N) | _first_of_parts(text, blank_N), "blank lines")
     if how == "segments":
         names, told_by = _of_segments(text), "the documents of its segments"
     else:
