@@ -93,18 +93,22 @@ class HierarchicalContext(nn.Module):
         nn.init.constant_(self.by_context.bias, OPEN)
 
     def prepare(self, context: Source, run: Pass) -> Memory:
-        """Keys and values of the words before each sentence, K x L of them, from those of each different sentence."""
+        """Keys and values of the words before each sentence, of each different sentence computed once: for K sentences, H heads
+        and L words, K x H x L of them side by side, as products take them; and the mask of K x L words."""
         assert context.before_BK is not None
         index_BK = context.before_BK
         batch, there_M = index_BK.shape[0], (index_BK >= 0).flatten()
         chosen_M = index_BK.clamp(min=0).flatten()
-        keys_BSD, values_BSD = (
-            x_NLD.index_select(0, chosen_M).view(batch, -1, x_NLD.shape[2])
-            for x_NLD in self.words.keys_values(context.states_BSE, run)
-        )
+
+        def of_heads(x_NLD: Tensor) -> Tensor:
+            x_NHLI = x_NLD.unflatten(-1, (self.words.heads, -1)).transpose(1, 2)
+            chosen_MHLI: Tensor = x_NHLI.index_select(0, chosen_M)
+            return chosen_MHLI.reshape(batch, -1, chosen_MHLI.shape[3])
+
+        keys, values = map(of_heads, self.words.keys_values(context.states_BSE, run))
         mask_ML = context.mask_BS.index_select(0, chosen_M) & there_M[:, None]
-        heads, nothing_B0 = self.words.heads, keys_BSD[:, 0, :0]
-        return Memory(HeadValues(values_BSD, heads), HeadKeys(keys_BSD, heads), mask_ML.view(batch, -1), nothing_B0)
+        heads, nothing_B0 = self.words.heads, keys[:, 0, :0]
+        return Memory(HeadValues(values, heads), HeadKeys(keys, heads), mask_ML.view(batch, -1), nothing_B0)
 
     def forward(self, h_RTD: Tensor, memory: Memory, run: Pass) -> tuple[Tensor, Look]:
         """States that know the sentences before, and where they looked: at which words of these, all K x L side by side. The
@@ -137,10 +141,7 @@ class HierarchicalContext(nn.Module):
         assert isinstance(memory.values, HeadValues)
         batch, sentences, length = mask_BKL.shape
 
-        def of_heads(x_BSD: Tensor) -> Tensor:
-            return x_BSD.view(batch, sentences, length, self.words.heads, -1).transpose(2, 3)
-
-        read = Read(of_heads(memory.keys.plain), of_heads(memory.values.plain))
+        read = Read(*(x.plain.view(batch, sentences, x.heads, length, -1) for x in (memory.keys, memory.values)))
         queries_B1HTI = self.words.queries(h_BTD, run).transpose(1, 2)[:, None]
         # A sentence that is not there is seen as if its first word were real: a softmax over nothing would be NaN.
         first_L = torch.arange(length, device=mask_BKL.device) == 0
