@@ -25,10 +25,12 @@ from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.hypothesis import Alignment
 from seq2seq_cli.decoding.in_document import last_of
 from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.model.hierarchical_context import is_of_context
 from seq2seq_cli.model.weights import read_weights, restore
+from seq2seq_cli.ranks import ALONE
 from seq2seq_cli.runs import Run
 from seq2seq_cli.training.checkpoint import load_last, save_last
 from seq2seq_cli.training.dev import dev_evaluator
@@ -218,6 +220,10 @@ def in_whole_and_in_groups(
     whole = in_file(run, lines, place, terminal)
     monkeypatch.setattr("seq2seq_cli.decoding.stream.WAITING", 4)
     in_groups = in_file(run, lines, place, terminal)
+    translator = Translator.load(run.directory, "cpu", "fp32")
+    text = files.TextTranslation(translator, Wanted(translator.config.decoding), lambda _: None, ALONE)
+    resumed = [answered.text for answered in text.in_groups(lines, 8)]
+    assert "".join(resumed).splitlines() == in_groups[8:]
 
     def gathered(lines: Iterator[str]) -> Iterator[list[str]]:
         return ([line] for line in lines)
