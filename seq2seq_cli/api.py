@@ -10,6 +10,7 @@ from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.corpora import Form
 from seq2seq_cli.data.prepare import Report, silent
 from seq2seq_cli.errors import ConfigError
+from seq2seq_cli.evaluation.contexts import find_control
 from seq2seq_cli.evaluation.systems import Evaluation, Terms, compare_runs
 from seq2seq_cli.evaluation.tokenizers import find_tokenizer
 from seq2seq_cli.files import expanded
@@ -53,13 +54,15 @@ def evaluate(
     tokenizer: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
+    context: str = "real",
 ) -> Evaluation:
     """Translate a test text with a run (None: the newest under ``runs/``) and score it: ``evaluation.scores.bleu.value`` and
     so on, with ``low`` and ``high``, the ends of a 95% interval; its ``hypotheses`` are the translations.
 
     ``test``: in the forms that ``--test`` takes, with further ``references`` as ``--reference`` (None: the run's own).
     ``decoding``: settings to change from the run's own, ``{"beam": 1}``. ``tokenizer``: sacreBLEU's, for BLEU (None: the
-    run's own). Translations and scores are kept in the run's ``decodes/`` as well. Raises UserError for all that is the
+    run's own). ``context``: which sentences before a model reads that reads any: the real ones, those of another document
+    (``shuffled``) or ``none``. Translations and scores are kept in the run's ``decodes/`` as well. Raises UserError for all that is the
     caller's to mend.
     """
     opened = open_run(None if run is None else expanded(str(run)))
@@ -74,6 +77,7 @@ def evaluate(
         device=device,
         precision=precision,
         called={name: name for name in changes},
+        contexts=[find_control(context)],
     )
     return compare_runs([opened], terms).evaluations[0]
 

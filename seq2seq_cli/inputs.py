@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 TEXT = "text"
 """The name of the source that is always there: the sentence to be translated."""
+BEFORE = "before"
+"""The name of the sentences before it, of the same document."""
 
 
 class Padded(NamedTuple):
@@ -42,16 +44,41 @@ class Target(NamedTuple):
         return [Target(*parts) for parts in zip(*(x_BT.split(steps, 1) for x_BT in self), strict=True)]
 
 
+class Before(NamedTuple):
+    """The sentences before those of a batch, N different ones, each of them once: ``text``, N rows, each closed by ``</s>``, and
+    where the decoder looks back as well what they have been translated to, ``said``.
+
+    ``index_BK``: the rows that stand before sentence b, the nearest first; -1 where there is none.
+    """
+
+    text: Padded
+    said: Target | None
+    index_BK: Tensor
+
+    def to(self, device: torch.device) -> Before:
+        """The same on ``device``."""
+        said = None if self.said is None else self.said.to(device)
+        return Before(self.text.to(device), said, self.index_BK.to(device))
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """``sources``: what there is to look at, by name, with one row a sentence. TEXT is always among them."""
+    """``sources``: what there is to look at, by name, in tensors that can be moved ``to`` a device. TEXT is always among them,
+    with one row a sentence; BEFORE may be."""
 
-    sources: Mapping[str, Padded]
+    sources: Mapping[str, Any]
 
     @property
     def text(self) -> Padded:
         """The sentences to be translated, each closed by ``</s>``."""
-        return self.sources[TEXT]
+        text: Padded = self.sources[TEXT]
+        return text
+
+    @property
+    def before(self) -> Before | None:
+        """The sentences before them, if there are any."""
+        before: Before | None = self.sources.get(BEFORE)
+        return before
 
     def to(self, device: torch.device) -> Inputs:
         """The same on ``device``."""

@@ -37,7 +37,7 @@ class Lesson:
     def prepare(cls, config: Config, cache: Path) -> "Lesson":
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SEQ2SEQ_CACHE", str(cache))
-            return cls(config, prepare(config.data, config.subword))
+            return cls(config, prepare(config.data, config.subword, context=config.reads_before))
 
     def learner(self, seed: int = 1) -> Learner:
         """A new model and optimiser, and torch's random state, from ``seed``."""

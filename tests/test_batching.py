@@ -16,13 +16,13 @@ from seq2seq_cli.data.batching import cut, in_units, inputs_of, load_batch, pad,
 from seq2seq_cli.data.corpora import find_corpus
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.data.subword import BOS, EOS, PAD
-from seq2seq_cli.data.tokenised import TokenisedSplit
+from seq2seq_cli.data.tokenised import MappedPairs, TokenisedSplit
 
 
 def split_of(src_lengths: Sequence[int] | np.ndarray, tgt_lengths: Sequence[int] | np.ndarray) -> TokenisedSplit:
     """A split of which only the lengths are known: all that a plan reads."""
     src, tgt = (np.asarray(lengths, dtype=np.int32) for lengths in (src_lengths, tgt_lengths))
-    return TokenisedSplit(src, tgt, np.arange(len(src)), (), np.zeros(0, dtype=np.int64))
+    return TokenisedSplit(src, tgt, np.arange(len(src)), MappedPairs((), np.zeros(0, dtype=np.int64)))
 
 
 @pytest.fixture(scope="module")

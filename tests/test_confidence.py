@@ -242,7 +242,9 @@ def test_the_error_is_told_on_other_lines(run: Run) -> None:
 
     translator = Translator.load(run.directory, "cpu", "fp32")
     lines = Lines.read(find_dev(translator.config.data))
-    words = judged(translator, lines, [one[0] for one in translator.hypotheses(lines.src)])
+    words = judged(
+        translator, lines, translator.sentences(lines.src), [one[0] for one in translator.hypotheses(lines.src)]
+    )
     assert translator.calibration.words == len(words.log_prob_N)
     assert translator.calibration.error(words).right == pytest.approx(words.right_N.mean())
 

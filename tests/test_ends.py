@@ -89,8 +89,8 @@ def numbers() -> Iterator[Setting]:
 
 
 ALL = list(numbers())
-DRAWING = {"--temperature", "--top-k", "--layer"}
-"""Of ``translate --sample`` and of pictures, called as settings of attention are."""
+DRAWING = {"--temperature", "--top-k", "--layer", "--sentences"}
+"""Of ``translate --sample``, of pictures and of pages, called as settings of attention and context are."""
 NEEDS: dict[str, dict[str, dict[str, object]]] = {
     "attention.temperature": {"attention": {"kind": "bahdanau"}},
     "attention.top_k": {"attention": {"normaliser": "top-k"}},
@@ -99,6 +99,9 @@ NEEDS: dict[str, dict[str, dict[str, object]]] = {
     "attention.heads": {"attention": {"kind": "multi-head"}},
     "attention.slots": {"attention": {"kind": "memory"}},
     "attention.segment_length": {"attention": {"kind": "hierarchical", "split": "length"}},
+    "context.sentences": {"model": {"context": "concatenation"}},
+    "context.heads": {"model": {"context": "han-both"}},
+    "context.feed_forward_size": {"model": {"context": "han-both"}},
     "training.guided_weight": {"training": {"guided_alignment": "links"}},
     "training.guided_final_weight": {"training": {"guided_alignment": "links"}},
     "objective.samples": {"objective": {"kind": "mrt", "from_run": "x"}},

@@ -68,6 +68,14 @@ def test_what_is_taken_over(beginner: Run, tiny_corpus: TinyCorpus) -> None:
     assert default_run(config).name.endswith("-bahdanau-scst")
 
 
+def test_self_attention_is_taken_over(transformer_run: Run) -> None:
+    """Its heads are in no shape of a parameter: with others the same weights would be another model."""
+    assert rewarded(transformer_run).self_attention.numbers.heads == 2
+    with pytest.raises(ConfigError, match=r"self_attention.heads is 2 there and 4 here"):
+        rewarded(transformer_run, "self_attention.heads=4")
+    assert rewarded(transformer_run, "self_attention.dropout=0.1").self_attention.numbers.dropout == 0.1
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

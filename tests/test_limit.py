@@ -194,14 +194,16 @@ def test_how_long_the_test_takes_goes_by_its_characters(monkeypatch: pytest.Monk
     """Lines of a test may be longer than those that are tried."""
     lines, deadline = ["ab"] * 39 + ["x" * 1000], SimpleNamespace(left=500.0)
 
-    def best_of_each(translator: object, some: list[str], watch: object) -> None:
-        assert len(some) < len(lines)
-        deadline.left -= 0.25 * sum(map(len, some))
+    def best_of_each(translator: object, every: list[str], watch: object, before: object, rows: list[int]) -> None:
+        assert before is None
+        assert len(rows) < len(lines)
+        deadline.left -= 0.25 * sum(len(every[row]) for row in rows)
 
     monkeypatch.setattr(closing, "best_of_each", best_of_each)
     told = SimpleNamespace(
         prepared=SimpleNamespace(test_lines=Lines(lines, lines)),
         deadline=deadline,
+        config=Config(),
         _watch=lambda what: None,
     )
     assert Closing._test_seconds(cast(Closing, told), cast(Translator, None)) == pytest.approx(0.25 * (39 * 2 + 1000))

@@ -41,7 +41,7 @@ NEEDED: dict[str, list[str]] = {
 WORDS = {
     "attention", "corpus", "src", "tgt", "overrides", "objective", "device", "precision", "attentions", "significance",
     "symmetrize", "sentence", "target", "host", "kind", "version", "tokenizer", "references",
-    "encoder", "decoder", "models", "form", "keys",
+    "encoder", "decoder", "models", "form", "keys", "context",
 }  # fmt: skip
 """Parameters that are words and no paths."""
 PLACES: dict[str, list[str]] = {

@@ -297,6 +297,7 @@ def test_what_is_served_is_described(shared: Running) -> None:
         "system": "bahdanau",
         "precision": "fp32",
         "trained_on": 100,
+        "context": "none",
         "layers": one_layer,
         "memory": None,
         "terms": 0,
@@ -316,7 +317,7 @@ def test_the_description_is_complete(shared: Running) -> None:
     assert set(operation["responses"]) == {"200", "400", "408", "413", "415", "422", "503"}
     question = operation["requestBody"]["content"]["application/json"]["schema"]
     assert set(question["properties"]) == {
-        "sentences", "runs", "nbest", "beam", "alignment", "confidence", "layers", "examples",
+        "sentences", "runs", "nbest", "beam", "alignment", "confidence", "layers", "examples", "document",
     }  # fmt: skip
     assert question["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     schemas = described["components"]["schemas"]

@@ -126,7 +126,8 @@ def align(
     word's. Weights are those of the attention times how likely the target piece is from that source piece alone
     (Shankar & Sarawagi 2019), made to sum to one; with --attention, where the model looked before the piece was known.
     The end of the sentence, `</s>`, is left out, so that only a word that looked at no word has no link. The words of a pair
-    of which a side has more than 2,000 pieces are not linked, with a warning.
+    of which a side has more than 2,000 pieces are not linked, with a warning. Models that read the sentences before see the pairs
+    before, up to a blank line.
 
     With --gold: alignment error rate (Och & Ney 2003), precision against the sure and possible links, recall of the
     sure ones. Gold links may also be written 1p2, 1-2P, 1-2:0.9, behind the texts (`source ||| target ||| 1-2`), or one a

@@ -27,6 +27,14 @@ def evaluate(
         ),
     ] = False,
     recall: options.Memories,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of models that read the sentences before: real (the default), shuffled (another document's) or none; "
+            "repeatable. shuffled is tested against real.",
+            rich_help_panel="Search",
+        ),
+    ] = None,
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Also show BLEU and chrF by source length.", rich_help_panel="Results")
     ] = False,
@@ -61,23 +69,28 @@ def evaluate(
         seq2seq eval runs/x --calibrate
 
         seq2seq eval runs/x runs/y --test P/test --plot lengths.pdf --latex table.tex --sentences all.tsv
+
+        seq2seq eval runs/documents --context shuffled --context none
     """
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.cli.results import ResultFiles, comparison_table, print_lengths
     from seq2seq_cli.data.glossary import Glossary
     from seq2seq_cli.device import set_threads
+    from seq2seq_cli.evaluation.contexts import controls
     from seq2seq_cli.evaluation.systems import compare_runs
     from seq2seq_cli.runs import open_run
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
     files.check(asked.test)
     checks.refuse(files.on_standard_output, {"--by-length": by_length or None}, "is not for results on standard output")
+    opened = [open_run(path) for path in runs] if runs else [open_run(None)]
+    contexts = controls(context or [], opened)
+    count = (len(opened) + len(recall.memory or ())) * len(contexts)
     one_source = by_length or plot is not None or sentences is not None
-    terms = recall.within(asked.terms(len(runs or []) + len(recall.memory or ()), one_source))
+    terms = recall.within(asked.terms(count, one_source, contexts=contexts))
     terms = replace(terms, glossary=None if glossary is None else Glossary.read(glossary), calibrate=calibrate)
     set_threads(asked.threads)
-    opened = [open_run(path) for path in runs] if runs else [open_run(None)]
     notes: list[str] = []
     with console.status("translating and scoring") as watch:
         comparison = compare_runs(opened, terms, watch, note=notes.append)

@@ -13,6 +13,7 @@ from seq2seq_cli.cli import checks
 
 if TYPE_CHECKING:
     from seq2seq_cli.decoding.recalling import Given
+    from seq2seq_cli.evaluation.contexts import Control
     from seq2seq_cli.evaluation.systems import Terms
 
 
@@ -329,9 +330,9 @@ class ComparisonOptions:
     precision: SearchPrecision = "fp32"
     threads: Threads = None
 
-    def terms(self, runs: int, one_source: bool) -> Terms:
-        """These options, checked, as terms for ``runs`` runs. Raises ConfigError for choices that do not exist, and for
-        options that would do nothing."""
+    def terms(self, runs: int, one_source: bool, contexts: Sequence[Control] = ("real",)) -> Terms:
+        """These options, checked, as terms for ``runs`` runs, or for as many with all ``contexts``. Raises ConfigError for
+        choices that do not exist, and for options that would do nothing."""
         from seq2seq_cli.evaluation.metrics import find_paired_test
         from seq2seq_cli.evaluation.systems import Terms
         from seq2seq_cli.evaluation.tokenizers import find_tokenizer
@@ -352,4 +353,5 @@ class ComparisonOptions:
             one_source=one_source,
             device=self.device,
             precision=self.precision,
+            contexts=contexts,
         )

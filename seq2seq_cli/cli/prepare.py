@@ -24,7 +24,7 @@ def prepare(
     streams.do_without_output()
     config = load(settings.config, settings.changes, texts.flags)
     with console.stages() as report:
-        prepared = prepare_data(config.data, config.subword, report=report)
+        prepared = prepare_data(config.data, config.subword, report=report, context=config.reads_before)
     for note in prepared.notes:
         console.notice(note)
     counts = prepared.train.counts

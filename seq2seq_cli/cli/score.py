@@ -33,7 +33,8 @@ def score(
     """Score given translations by forced decoding; prints score, log-probability and length in pieces, tab-separated.
 
     The score is the one that translate ranks by. A translation's pieces can differ from those the search took to
-    the same text; with --pieces they are the same, and so is the score. A pair of which a side has more than 2,000 pieces
+    the same text; with --pieces they are the same, and so is the score. Models that read the sentences before see the lines
+    before, with their translations, up to a blank one. A pair of which a side has more than 2,000 pieces
     is not scored: it gets `nan` thrice, with a warning.
 
     Examples:
@@ -48,6 +49,7 @@ def score(
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
+    from seq2seq_cli.data.preceding import previous_lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.decoding.translator import Scoring, Translator
     from seq2seq_cli.device import set_threads
@@ -59,14 +61,15 @@ def score(
     alpha = opening.decoding_settings(translator.config, length_penalty=length_penalty).length_penalty
     long = overlong_pairs(translator, text.src, text.tgt, pieces)
     scoring = Scoring(alpha, text=False, alignment=False)
+    src, tgt = without(text.src, long), without(text.tgt, long)
+    previous = previous_lines(text.src) if translator.config.reads_before else None
     with joined() as ranks:
         rows = list(ranks.share(range(len(text.src))))
-        src, tgt = ([lines[row] for row in rows] for lines in (without(text.src, long), without(text.tgt, long)))
         if pieces:
             ids = [translator.subwords.tgt.ids(line.split(" ") if line else []) for line in tgt]
-            scored = translator.score_pieces(src, ids, scoring)
+            scored = translator.score_pieces(src, ids, scoring, previous, rows)
         else:
-            scored = translator.score(src, tgt, scoring)
+            scored = translator.score(src, tgt, scoring, previous, rows)
         told = (f"{one.shown_score}\t{one.log_prob:.6f}\t{len(one.pieces) + 1}\n" for one in scored)
         lines = ranks.gather([UNKNOWN if row in long else line for row, line in zip(rows, told, strict=True)])
     if not ranks.first:

@@ -1,11 +1,14 @@
-"""Which attention goes with which layers of encoder and decoder."""
+"""Which attention goes with which layers of encoder and decoder, and with which context."""
 
 from seq2seq_cli.config.attention import WIRED, AttentionConfig
+from seq2seq_cli.config.context import ContextConfig
 from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.config.self_attention import SelfAttentionConfig
 
 
-def clashes(model: ModelConfig, attention: AttentionConfig, itself: SelfAttentionConfig) -> list[str]:
+def clashes(
+    model: ModelConfig, attention: AttentionConfig, itself: SelfAttentionConfig, context: ContextConfig
+) -> list[str]:
     """What in these sections does not go together, and why."""
     heads = attention.numbers.heads
     reasons = []
@@ -19,7 +22,31 @@ def clashes(model: ModelConfig, attention: AttentionConfig, itself: SelfAttentio
             f"{model.decoder}"
             for name in itself.given
         ]
+    reasons += _of_context(model, attention, context)
     return reasons + (_beside_rnn(attention) if model.decoder == "rnn" else _beside_transformer(model, attention))
+
+
+def _of_context(model: ModelConfig, attention: AttentionConfig, context: ContextConfig) -> list[str]:
+    back, heads = model.back, context.numbers.heads
+    reasons = [
+        f'context.{name} means nothing where model.context is "{model.context}"'
+        for name in context.given
+        if name not in context.meant(back)
+    ]
+    if back.hierarchical and model.hidden_size % heads:
+        reasons.append(f"context.heads = {heads} does not divide model.hidden_size = {model.hidden_size}")
+    if back.joins:
+        by_place = {
+            "local-m": attention.choices.window == "local-m",
+            "the location score": attention.choices.score == "location",
+        }
+        reasons += [
+            f'model.context = "concatenation" puts other sentences before the source, and {name} goes by the number of a '
+            "position: it would look at those"
+            for name, goes_by_place in by_place.items()
+            if goes_by_place
+        ]
+    return reasons
 
 
 def _of_self_attention(model: ModelConfig, itself: SelfAttentionConfig) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from seq2seq_cli.config.sections import Fraction, Section, Size, settled
+from seq2seq_cli.kinds.contexts import CONTEXTS, ContextKind, LooksBack
 from seq2seq_cli.kinds.layers import MODELS, Cell, DecoderKind, EncoderKind, Positions
 
 Layers = Annotated[int, Field(gt=0, le=64)]
@@ -82,6 +83,10 @@ class ModelConfig(Copying):
     tying: Literal["auto"] | Tying = "auto"
     """Which embeddings share one matrix: source, target and output (all), target and output (target), or
     none. auto: all with a joint vocabulary, target otherwise."""
+    context: ContextKind = "none"
+    """How the sentences before are read, of the same document: by hierarchical attention on the encoder's states (han-encoder),
+    on the decoder's, at their translations (han-decoder), on both (han-both), in front of the source (concatenation), or not at
+    all."""
 
     def tied(self, joint: bool) -> Tying:
         """The tying that "auto" stands for: everything shared with a ``joint`` vocabulary, target and output
@@ -89,6 +94,11 @@ class ModelConfig(Copying):
         if self.tying != "auto":
             return self.tying
         return "all" if joint else "target"
+
+    @property
+    def back(self) -> LooksBack:
+        """Where the sentences before enter."""
+        return CONTEXTS[self.context]
 
     @property
     def name(self) -> str:

@@ -105,6 +105,9 @@ def languages_in(files: Sequence[str]) -> tuple[str, str] | None:
     return (found[0], found[1]) if len(files) == len(found) == 2 and found[0] != found[1] else None
 
 
+Documents = Literal["names", "segments", "blank-lines"]
+
+
 class DataConfig(Section):
     corpus: str | None = None
     """A built-in corpus; default: tatoeba-de-en, where `train` is not given."""
@@ -123,6 +126,13 @@ class DataConfig(Section):
     """Source language: file suffix or column, by name or (where no line names them) by number."""
     tgt: Language | None = None
     """Target language, likewise."""
+    documents: Documents | None = None
+    """For a model that reads the sentences before: how documents are told, by a column or file of names (names; see
+    data.document), by the names of segments (segments), or by lines that are blank on both sides (blank-lines). Default: what there
+    is, in this order."""
+    document: Language | None = None
+    """The column (of line files, the suffix of the file) that names each pair's document. Default: ids, where a number
+    behind the last colon is that of the sentence ("Gen 1:1" is in "Gen 1")."""
     streaming: bool = False
     """Read a hub dataset given as train as it comes, without a copy of it on this machine."""
     max_length: Positive = 100
@@ -155,6 +165,8 @@ class DataConfig(Section):
             raise ValueError(
                 "references are columns or file suffixes of test; of a list of files they are the files after the second"
             )
+        if self.document is not None and self.documents not in (None, "names"):
+            raise ValueError(f'document names a column, and documents = "{self.documents}" goes by none')
         if self.train is None:
             extra = [name for name in ("dev", "src", "tgt") if getattr(self, name) is not None]
             extra += ["streaming"] if self.streaming else []

@@ -7,6 +7,7 @@ import tomli_w
 from pydantic import ModelWrapValidatorHandler, model_validator
 
 from seq2seq_cli.config.attention import AttentionConfig
+from seq2seq_cli.config.context import Context, ContextConfig
 from seq2seq_cli.config.layers import clashes
 from seq2seq_cli.config.model import ModelConfig
 from seq2seq_cli.config.sections import (
@@ -38,6 +39,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     attention: AttentionConfig = AttentionConfig()
     self_attention: SelfAttentionConfig = SelfAttentionConfig()
+    context: ContextConfig = ContextConfig()
     training: TrainingConfig = TrainingConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     decoding: DecodingConfig = DecodingConfig()
@@ -57,7 +59,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        reasons = clashes(self.model, self.attention, self.self_attention)
+        reasons = clashes(self.model, self.attention, self.self_attention, self.context)
         if self.model.tying == "all" and not self.subword.joint:
             reasons.append('model.tying = "all" needs one vocabulary: set subword.joint = true or tying = "target"')
         if self.training.guided_alignment is not None and not self.attention.row.attends:
@@ -121,8 +123,17 @@ class Config(Section):
 
     @property
     def system(self) -> str:
-        """What the model is called beside others: its attention, and before it what it is made of, if that is not RNNs."""
-        return self.attention.kind if self.model.name == "rnn" else f"{self.model.name}-{self.attention.kind}"
+        """What the model is called beside others: its attention; before it what it is made of, if that is not RNNs; and behind it
+        how it reads the sentences before, if it does."""
+        layers = [] if self.model.name == "rnn" else [self.model.name]
+        context = [self.model.context] if self.model.back.anywhere else []
+        return "-".join([*layers, self.attention.kind, *context])
+
+    @property
+    def reads_before(self) -> Context | None:
+        """What the model reads of the sentences before; None where it reads none."""
+        back = self.model.back
+        return Context(back, self.context.numbers.sentences, self.data.max_length) if back.anywhere else None
 
     def resolved(self) -> Self:
         """The same with every default of the chosen kinds written out, so that the defaults of a later version change
@@ -132,6 +143,7 @@ class Config(Section):
             "model": self.model.resolved(self.subword.joint),
             "attention": self.attention.resolved(self.model),
             "self_attention": self.self_attention.resolved() if self.model.attends_to_itself else self.self_attention,
+            "context": self.context.resolved(self.model.back),
             "training": self.training.resolved(),
             "objective": self.objective.resolved(),
         }

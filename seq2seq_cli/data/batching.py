@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from seq2seq_cli.data.neighbours import Seen
 from seq2seq_cli.data.ragged import RaggedIds
 from seq2seq_cli.data.subword import BOS, EOS, PAD
-from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
+from seq2seq_cli.inputs import BEFORE, TEXT, Batch, Before, Inputs, Padded, Target
 from seq2seq_cli.processor import UNIT
 
 if TYPE_CHECKING:  # a search makes batches too, and needs none of what reads a training text
@@ -40,9 +41,23 @@ def pad(values: np.ndarray, lengths: np.ndarray, first: int | None = None, last:
     return Padded(torch.from_numpy(ids), torch.from_numpy(mask))
 
 
-def inputs_of(sentences: Sequence[Sequence[int]]) -> Inputs:
-    """Source sentences as the model reads them, each closed by ``</s>``."""
-    return Inputs({TEXT: pad(*_end_to_end(sentences), last=EOS)})
+def inputs_of(sentences: Sequence[Sequence[int]], seen: Seen | None = None, joins: bool = False) -> Inputs:
+    """Source sentences as the model reads them, each closed by ``</s>``; with the sentences before them, if any are ``seen``
+    (``joins``: in front of them)."""
+    text = _end_to_end(sentences)
+    if seen is None:
+        return Inputs({TEXT: pad(*text, last=EOS)})
+    return Inputs({TEXT: pad(*seen.joined(text)[0], last=EOS)} if joins else _beside(text, seen))
+
+
+def _beside(text: RaggedIds, seen: Seen) -> dict[str, Padded | Before]:
+    """Sentences, and those before them."""
+    # Where there are none, one without words is read all the same, by nobody: every parameter gets a gradient.
+    nothing = RaggedIds.of([np.zeros(0, dtype=np.int64)])
+    src = seen.src if len(seen.src.lengths) else nothing
+    said = None if seen.tgt is None else _target(seen.tgt if len(seen.tgt.lengths) else nothing)
+    before = Before(pad(*src, last=EOS), said, torch.from_numpy(seen.index_BK))
+    return {TEXT: pad(*text, last=EOS), BEFORE: before}
 
 
 def target_of(sentences: Sequence[Sequence[int]]) -> Target:
@@ -63,13 +78,35 @@ def _target(ids: RaggedIds) -> Target:
 def load_batch(split: TokenisedSplit, indices: np.ndarray) -> Batch:
     """The pairs ``indices`` of ``split``."""
     src, tgt = split.gather(indices)
-    source, target = pad(*src, last=EOS), _target(tgt)
-    batch = Batch({TEXT: source}, target, int(tgt.lengths.sum()) + len(indices))
+    numbers, target = split.numbers[indices], _target(tgt)
+    read, before_B = _read(split, src, numbers)
+    batch = Batch(read, target, int(tgt.lengths.sum()) + len(indices))
     if split.links is None:
         return batch
-    numbers = split.numbers[indices]
-    guide_BTS = split.links.shares(numbers, target.says_BT.shape[1], source.ids_BL.shape[1])
+    shares_BTS = split.links.shares(numbers, target.says_BT.shape[1], int(src.lengths.max()) + 1)
+    guide_BTS = shares_BTS if before_B is None else _moved(shares_BTS, before_B, batch.text.ids_BL.shape[1])
     return replace(batch, guide_BTS=torch.from_numpy(guide_BTS), guided_tokens=int(split.links.guided[numbers].sum()))
+
+
+def _read(
+    split: TokenisedSplit, src: RaggedIds, numbers: np.ndarray
+) -> tuple[Mapping[str, Padded | Before], np.ndarray | None]:
+    """What the model reads of these pairs, and how many pieces stand in front of each source (None: none)."""
+    if split.neighbours is None:
+        return {TEXT: pad(*src, last=EOS)}, None
+    seen = split.neighbours.seen(numbers)
+    if not split.neighbours.joins:
+        return _beside(src, seen), None
+    joined, before_B = seen.joined(src)
+    return {TEXT: pad(*joined, last=EOS)}, before_B
+
+
+def _moved(guide_BTS: np.ndarray, by_B: np.ndarray, positions: int) -> np.ndarray:
+    """The same guidance among more positions, from position ``by_B`` on in each row."""
+    rows, steps, columns = np.nonzero(guide_BTS)
+    moved_BTS = np.zeros((*guide_BTS.shape[:2], positions), dtype=guide_BTS.dtype)
+    moved_BTS[rows, steps, columns + by_B[rows]] = guide_BTS[rows, steps, columns]
+    return moved_BTS
 
 
 def plan(split: TokenisedSplit, batch_tokens: int, seed: int, epoch: int, buffer: int = 0) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seq2seq_cli.data.guidance import PieceLinks
+from seq2seq_cli.data.neighbours import Neighbours
 from seq2seq_cli.data.tokenised import TokenisedSplit, TokenisedText
 
 BUFFER = 10
@@ -17,12 +18,14 @@ BUFFER = 10
 @dataclass(frozen=True)
 class TrainingText:
     """The pairs of ``text`` that are trained on: neither side is empty or has more than ``max_length`` pieces. Its
-    length is their number. ``links`` are the word links of the text, if there are any."""
+    length is their number. ``links`` are the word links of the text, if there are any, and ``neighbours`` find the sentences
+    before each in its document, if these are read: pairs that are not trained on may be among them."""
 
     text: TokenisedText
     max_length: int
     counts: Counts
     links: PieceLinks | None = None
+    neighbours: Neighbours | None = None
 
     def __len__(self) -> int:
         return self.counts.kept
@@ -38,13 +41,24 @@ class TrainingText:
     def load(self, chunks: list[int]) -> TokenisedSplit:
         """The pairs of ``chunks`` that are trained on."""
         split = self.text.load(chunks)
-        return replace(split.select(np.flatnonzero(~(_empty(split) | _long(split, self.max_length)))), links=self.links)
+        kept = split.select(np.flatnonzero(~(_empty(split) | _long(split, self.max_length))))
+        return beside(replace(kept, links=self.links), self.neighbours)
 
     def parts(self) -> Iterator[TokenisedSplit]:
         """All pairs that are trained on, in the order of the text, buffer by buffer."""
         count = len(self.text.chunks)
         for begin in range(0, count, BUFFER):
             yield self.load(list(range(begin, min(begin + BUFFER, count))))
+
+
+def beside(split: TokenisedSplit, neighbours: Neighbours | None) -> TokenisedSplit:
+    """``split`` with its ``neighbours``; where these come in front of the sources, sources are as long as that makes them."""
+    if neighbours is None:
+        return split
+    lengths = split.src_lengths
+    if neighbours.joins:
+        lengths = neighbours.joined_lengths(split.numbers, lengths)
+    return replace(split, src_lengths=lengths, neighbours=neighbours)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from seq2seq_cli.data.rows import texts_of
+from seq2seq_cli.data.rows import Row, texts_of
 from seq2seq_cli.errors import BrokenOffError, DataError, suggestion
 from seq2seq_cli.files import parse_json, read_bytes
 
@@ -47,6 +47,10 @@ class DatasetRows:
             yield texts_of(row, self.src, self.tgt, f"{self.where}: row {number}")
         if not number:
             raise DataError("there are no rows in this dataset.", self.where)
+
+    def every_row(self) -> Iterator[Row]:
+        """The rows with all of their columns, one a pair."""
+        return ((f"{self.where}: row {number}", row) for number, row in enumerate(self._rows(), start=1))
 
     def _rows(self) -> Iterator[dict[str, object]]:
         number = 0

@@ -40,6 +40,9 @@ class Lines:
     tgt: list[str]
     further: tuple[list[str], ...] = ()
     """More references for every line, as good as ``tgt``; an empty one is missing."""
+    previous: list[int] | None = None
+    """For each line the number of the line before it in its document, -1 where there is none; None where nobody asks for
+    documents."""
 
     @property
     def references(self) -> Sequence[str | tuple[str, ...]]:

@@ -4,20 +4,27 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, compress, cycle
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import sentencepiece
 
+from seq2seq_cli.config.context import Context
 from seq2seq_cli.config.sections import DataConfig, SubwordConfig
 from seq2seq_cli.cores import available_cores
 from seq2seq_cli.data.cache import cache_root, cached
 from seq2seq_cli.data.corpora import Corpus, find_corpus
-from seq2seq_cli.data.epochs import TrainingText, training_text
+from seq2seq_cli.data.documents import find_documents, lines_of
+from seq2seq_cli.data.epochs import TrainingText, beside, training_text
 from seq2seq_cli.data.guidance import GuideFile, check_links, read_piece_links
 from seq2seq_cli.data.identification import swapped_notes
+from seq2seq_cli.data.neighbours import Neighbours
 from seq2seq_cli.data.pairs import Lines, ParallelText
+from seq2seq_cli.data.preceding import NONE, previous_of
 from seq2seq_cli.data.subword import Subword, Subwords, train_subword
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import clean, sha256
@@ -32,6 +39,9 @@ FORMAT = 3
 VOCABULARY_PAIRS = 100_000
 """How many pairs a vocabulary is learnt from; of a larger text, every second, third, ... pair. SentencePiece keeps all
 text that it is given in memory, and the more text there is, the longer it takes for each pair."""
+
+SELECTING = {"max_length", "test", "references", "streaming", "documents", "document"}
+"""Settings that do not decide what a cache entry holds: how it is read, and what is read beside it."""
 
 REPORT_EVERY = 50_000
 
@@ -74,9 +84,10 @@ def prepare(
     report: Report = silent,
     subwords: Subwords | None = None,
     links: GuideFile | None = None,
+    context: Context | None = None,
 ) -> Prepared:
     """The corpus of ``data``, tokenised with ``subwords`` or, if None, with a vocabulary trained on it. If ``links`` is
-    given, the training text has the word links of that file.
+    given, the training text has the word links of that file; if ``context`` is, every text has its documents.
 
     What was made before from the same text and settings comes from `cache_root`. ``threads`` threads tokenise (None: as
     many as there are cores). Raises DataError where the text cannot be used.
@@ -89,7 +100,8 @@ def prepare(
     hashes = {split: text.digest() for split, text in texts.items()}
     if isinstance(corpus.train, Table):
         next(corpus.train.pairs(), None)  # hear how it is read, also where it was tokenised before
-    test_lines = Lines.read(corpus.test) if corpus.test else None
+    read = partial(lines_of, data=data, context=context)
+    test_lines = read(corpus.test) if corpus.test else None
 
     def make(entry: Path) -> None:
         _make(entry, corpus, subword, subwords, threads or available_cores(), report)
@@ -106,13 +118,18 @@ def prepare(
             "the prepared data are damaged.", str(directory), "Delete this folder and try again."
         ) from error
     notes = _left_out(train, corpus.train.where)
+    if context is not None:
+        trained, tested = (_neighbours(*each, data, context) for each in ((corpus.train, every), (corpus.dev, dev)))
+        train, dev_pairs = replace(train, neighbours=trained.neighbours), beside(dev_pairs, tested.neighbours)
+        notes += [trained.note, tested.note]
+        hashes["documents"] = hashlib.sha256(trained.neighbours.previous_N.tobytes()).hexdigest()
     if links is not None:
         train, note = _guided(train, links, corpus.train, pieces, report)
         notes.append(note)
         hashes["links"] = sha256(links.path)
     if subwords is None:
         notes += _size_notes(pieces, subword)
-    lines = Lines.read(corpus.dev)
+    lines = read(corpus.dev)
     judged = {corpus.dev.where: lines} | ({corpus.test.where: test_lines} if corpus.test and test_lines else {})
     notes += swapped_notes(judged, (corpus.src, corpus.tgt))
     notes = [*dict.fromkeys(said), *notes]  # each once, however often the text was read
@@ -130,7 +147,7 @@ def _key(data: DataConfig, subword: SubwordConfig, subwords: Subwords | None, ha
     parts = {
         "format": FORMAT,
         "sentencepiece": sentencepiece.__version__,
-        "data": data.resolved().model_dump(exclude={"max_length", "test", "references", "streaming"}),
+        "data": data.resolved().model_dump(exclude=SELECTING),
         "subword": given or subword.model_dump(),
         "text": [hashes["train"], hashes["dev"]],
     }
@@ -191,6 +208,30 @@ def _train(text: ParallelText, pairs: int, config: SubwordConfig) -> Subwords:
         return Subwords(both, both)
     src = train_subword((src for src, _ in sample()), config)
     return Subwords(src, train_subword((tgt for _, tgt in sample()), config))
+
+
+class _Found(NamedTuple):
+    """The neighbours of the pairs of a text, and a note on its documents."""
+
+    neighbours: Neighbours
+    note: str
+
+
+def _neighbours(text: ParallelText, tokenised: TokenisedText, data: DataConfig, context: Context) -> _Found:
+    lengths = [(split.src_lengths, split.tgt_lengths) for split in map(tokenised.load, _each(tokenised))]
+    src_N, tgt_N = (np.concatenate(side) > 0 for side in zip(*lengths, strict=True))
+    documents = find_documents(text, data, ~(src_N | tgt_N))
+    previous_N = previous_of(documents.begins_N, src_N & tgt_N)
+    share = np.count_nonzero(previous_N != NONE) / len(previous_N)
+    note = (
+        f"{text.where}: {counted(int(documents.begins_N.sum()), 'document')}, told by {documents.told_by}; {share:.0%} of the pairs "
+        "have sentences before them."
+    )
+    return _Found(Neighbours(previous_N, tokenised.mapped(), context), note)
+
+
+def _each(tokenised: TokenisedText) -> list[list[int]]:
+    return [[number] for number in range(len(tokenised.chunks))]
 
 
 def _left_out(train: TrainingText, where: str) -> list[str]:

@@ -60,6 +60,10 @@ class Table:
         if empty:
             raise DataError("there are no pairs in this file.", self.where)
 
+    def every_row(self) -> Iterator[Row] | None:
+        """The rows with all of their columns, one a pair; None where the format has no columns."""
+        return None if self._form.translates else self._form.read(self.path, Asked(self.src, self.tgt))
+
     def most_references(self) -> int:
         """The largest number of translations of a unit, if the format may hold several; the file is read to find
         out."""

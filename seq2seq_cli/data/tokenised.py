@@ -4,7 +4,7 @@ memory."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq_cli.data.guidance import PieceLinks
+from seq2seq_cli.data.neighbours import Neighbours
 from seq2seq_cli.data.ragged import RaggedIds
 from seq2seq_cli.data.subword import Subword, Subwords
 from seq2seq_cli.runs import written_whole
@@ -30,17 +31,50 @@ SLICE = 10_000
 
 
 @dataclass(frozen=True)
+class MappedPairs:
+    """Chunks of a text, mapped into memory, and the number of the first pair of each."""
+
+    chunks: tuple[pa.RecordBatch, ...]
+    starts: np.ndarray
+
+    def gather(self, rows: np.ndarray) -> tuple[RaggedIds, RaggedIds]:
+        """Source and target ids of the pairs of these numbers, in that order.
+
+        Each chunk is asked once for all its pairs. (Arrow's own ``take`` on a chunked table would copy the whole
+        table.)
+        """
+        chunk_of = np.searchsorted(self.starts, rows, side="right") - 1
+        order = np.argsort(chunk_of, kind="stable")
+        touched, first = np.unique(chunk_of[order], return_index=True)
+        inside = np.split((rows - self.starts[chunk_of])[order], first[1:])
+        parts = [self.chunks[chunk].take(pa.array(part)) for chunk, part in zip(touched, inside, strict=False)]
+        taken = pa.Table.from_batches(parts, self.chunks[0].schema).combine_chunks().take(pa.array(np.argsort(order)))
+        src, tgt = (_ragged(column.combine_chunks()) for column in taken.columns)
+        return src, tgt
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """How many source pieces each pair of these numbers has."""
+        chunk_of = np.searchsorted(self.starts, rows, side="right") - 1
+        found = np.zeros(len(rows), dtype=np.int32)
+        for chunk in np.unique(chunk_of):
+            there = chunk_of == chunk
+            found[there] = _ragged(self.chunks[chunk][SIDES[0]]).lengths[rows[there] - self.starts[chunk]]
+        return found
+
+
+@dataclass(frozen=True)
 class TokenisedSplit:
     """Some pairs of a text, by row from 0. ``numbers`` are their numbers in the text; ``src_lengths`` and
     ``tgt_lengths`` (int32) count pieces without ``</s>``. ``links`` are the word links of all pairs of the text, if
-    there are any. Processes that read the same file share its pages in memory."""
+    there are any, and ``neighbours`` find the sentences before each in its document, if these are read. Processes that read
+    the same file share its pages in memory."""
 
     src_lengths: np.ndarray
     tgt_lengths: np.ndarray
     numbers: np.ndarray
-    _chunks: tuple[pa.RecordBatch, ...]
-    _starts: np.ndarray
+    mapped: MappedPairs
     links: PieceLinks | None = None
+    neighbours: Neighbours | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -48,23 +82,11 @@ class TokenisedSplit:
     def select(self, indices: np.ndarray) -> TokenisedSplit:
         """A split of the pairs ``indices`` alone, in that order. Only numbers and lengths are copied."""
         src, tgt = self.src_lengths[indices], self.tgt_lengths[indices]
-        return TokenisedSplit(src, tgt, self.numbers[indices], self._chunks, self._starts, self.links)
+        return replace(self, src_lengths=src, tgt_lengths=tgt, numbers=self.numbers[indices])
 
     def gather(self, indices: np.ndarray) -> tuple[RaggedIds, RaggedIds]:
-        """Source and target ids of the pairs ``indices``, in that order.
-
-        Each chunk is asked once for all its pairs. (Arrow's own ``take`` on a chunked table would copy the whole
-        table.)
-        """
-        rows = self.numbers[indices]
-        chunk_of = np.searchsorted(self._starts, rows, side="right") - 1
-        order = np.argsort(chunk_of, kind="stable")
-        touched, first = np.unique(chunk_of[order], return_index=True)
-        inside = np.split((rows - self._starts[chunk_of])[order], first[1:])
-        parts = [self._chunks[chunk].take(pa.array(part)) for chunk, part in zip(touched, inside, strict=False)]
-        taken = pa.Table.from_batches(parts, self._chunks[0].schema).combine_chunks().take(pa.array(np.argsort(order)))
-        src, tgt = (_ragged(column.combine_chunks()) for column in taken.columns)
-        return src, tgt
+        """Source and target ids of the pairs ``indices``, in that order."""
+        return self.mapped.gather(self.numbers[indices])
 
 
 class ChunkPlace(NamedTuple):
@@ -105,7 +127,14 @@ class TokenisedText:
         src, tgt = (np.concatenate([_ragged(batch[side]).lengths for batch in batches]) for side in SIDES)
         starts = np.array([chunk.start for chunk in chosen])
         rows = [np.arange(start, start + len(batch)) for start, batch in zip(starts, batches, strict=True)]
-        return TokenisedSplit(src, tgt, np.concatenate(rows), tuple(batches), starts)
+        return TokenisedSplit(src, tgt, np.concatenate(rows), MappedPairs(tuple(batches), starts))
+
+    def mapped(self) -> MappedPairs:
+        """All pairs, none of which is in memory before it is asked for."""
+        batches: list[pa.RecordBatch] = []
+        for path in dict.fromkeys(chunk.path for chunk in self.chunks):
+            batches += _batches(path)
+        return MappedPairs(tuple(batches), np.array([chunk.start for chunk in self.chunks]))
 
 
 def write_shards(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 from seq2seq_cli.decoding.hypothesis import Alignment, Attentions, EachRole, LayerAttention, Role
+from seq2seq_cli.decoding.looking_back import Read, both_levels, in_front
 from seq2seq_cli.decoding.search import Trace
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.kinds.layers import DecoderKind
+from seq2seq_cli.model.layers.context import SAID
 from seq2seq_cli.model.layers.transformer import ITSELF
-from seq2seq_cli.model.types import SHOWN, Look, Looks
+from seq2seq_cli.model.types import SHOWN, Look, Looks, Source
 from seq2seq_cli.wording import counted
 
 NAMES = {Role.CROSS: "attention", Role.ITSELF: "self-attention", Role.MASKED: "masked self-attention"}
@@ -110,40 +112,76 @@ def require_layer(layer: int, layers: int, role: Role, decoder: DecoderKind) -> 
         raise ConfigError(what, "--layer", f"Name one from 1, the bottom one, to {layers}.")
 
 
+class Within(NamedTuple):
+    """What is the same for all translations of a source: where the encoder's layers looked in it (``itself``), and where its
+    states looked in the sentences before (``back``)."""
+
+    itself: tuple[LayerAttention, ...]
+    back: tuple[Alignment, ...] = ()
+
+
+@dataclass(frozen=True)
 class LayerLooks(EachRole[list[Look]]):
-    """Where the layers looked in a batch. Rows are those of translations, and of ``itself`` those of sources."""
+    """Where the layers looked in a batch; ``back``: where the encoder's states looked in the sentences before, and ``said``: the
+    decoder's. Rows are those of translations, and of ``itself`` and ``back`` those of sources."""
+
+    back: Look | None = None
+    said: Look | None = None
 
     @classmethod
-    def of_layers(cls, decoder: Sequence[Looks], encoder: Sequence[Look], inward: bool) -> LayerLooks:
-        """From the looks of each layer of the decoder, and of each layer of the encoder in the source itself; self-attention only
-        if ``inward``."""
-        within = (list(encoder), _given(decoder, ITSELF)) if inward else ([], [])
-        return cls(_given(decoder, SHOWN), *within)
+    def of_layers(cls, decoder: Sequence[Looks], source: Source, inward: bool) -> LayerLooks:
+        """From the looks of each layer of the decoder, and the source with those of the encoder in the source itself;
+        self-attention only if ``inward``."""
+        within = (list(source.looks), _given(decoder, ITSELF)) if inward else ([], [])
+        return cls(_given(decoder, SHOWN), *within, source.back, decoder[-1].get(SAID))
 
     def layers(self, shown: int, decoder: DecoderKind) -> AttentionLayers:
         """The layers and heads that there are."""
         cross, itself, masked = (tuple(map(_heads, self.of(role))) for role in Role)
         return AttentionLayers(cross, itself, masked, shown, decoder)
 
-    def within_source(self, row: int, spelling: Spelling) -> tuple[LayerAttention, ...]:
-        """What the encoder's layers looked at in the source ``row``."""
-        return tuple(_layer(look, row, spelling.within_source) for look in self.itself)
+    def within_source(self, row: int, spelling: Spelling) -> Within:
+        """Where the encoder looked in the source ``row``, and from there."""
+        itself = tuple(_layer(look, row, spelling.within_source) for look in self.itself)
+        if self.back is None or self.back.kept_BT is None or not spelling.sentence.before:
+            return Within(itself)
+        read = Read(spelling.source_pieces, _sources(spelling))
+        return Within(itself, (both_levels(self.back, row, read, _room(spelling), Role.ITSELF),))
 
-    def attentions(
-        self, row: int, target_pieces: Sequence[str], spelling: Spelling, itself: tuple[LayerAttention, ...]
-    ) -> Attentions:
+    def attentions(self, row: int, target_pieces: Sequence[str], spelling: Spelling, within: Within) -> Attentions:
         """What the layers looked at in the translation ``row``, whose steps wrote ``target_pieces`` and at last ``</s>``, with
-        what the source looked at ``itself``."""
+        what is the same for all translations of its source."""
         pieces, steps = tuple(target_pieces), len(target_pieces) + 1
 
         def across(look: Look) -> LayerAttention:
             centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
             return _layer(look, row, lambda weights_TS: spelling.aligned(pieces, Trace(weights_TS[:steps], centre_T)))
 
-        def within(look: Look) -> LayerAttention:
+        def masked(look: Look) -> LayerAttention:
             return _layer(look, row, lambda weights_TT: spelling.within_target(pieces, weights_TT))
 
-        return Attentions(tuple(map(across, self.cross)), itself, tuple(map(within, self.masked)))
+        back = (*within.back, *self._back(row, pieces, spelling)) if spelling.sentence.before else ()
+        return Attentions(tuple(map(across, self.cross)), within.itself, tuple(map(masked, self.masked)), back)
+
+    def _back(self, row: int, pieces: Sequence[str], spelling: Spelling) -> Iterator[Alignment]:
+        """Where the translation ``row`` looked in the sentences before."""
+        config = spelling.config
+        if config.model.back.joins and self.cross:
+            look = self.cross[config.attention.layer_of(config.model) - 1]
+            yield in_front(look.weights_BTS[row], Read(pieces, _sources(spelling)))
+        if self.said is not None and self.said.kept_BT is not None:
+            # Step t of a translation, which reads what comes before piece t, is shown as that piece.
+            told = [spelling.subwords.tgt.pieces(list(one.tgt)) for one in spelling.sentence.before]
+            yield both_levels(self.said, row, Read(pieces, told), _room(spelling), Role.CROSS)
+
+
+def _sources(spelling: Spelling) -> list[list[str]]:
+    return [spelling.subwords.src.pieces(list(one.src)) for one in spelling.sentence.before]
+
+
+def _room(spelling: Spelling) -> int:
+    """How many sentences before a model looks at."""
+    return spelling.config.context.numbers.sentences
 
 
 def _given(layers: Sequence[Looks], name: str) -> list[Look]:

@@ -7,8 +7,11 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
+from seq2seq_cli.config.context import Context
 from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.data.text import shorten
+from seq2seq_cli.decoding.documents import Before, InContext, Pieces, Search, lines_before
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import BEST, Details, Sentence
 from seq2seq_cli.decoding.translator import Translator, Watch, nothing
@@ -40,11 +43,20 @@ class Remark(NamedTuple):
 Tell = Callable[[Remark], None]
 
 
+class Earlier(NamedTuple):
+    """A line before those of a group, and the pieces that it has been translated to (None: not known)."""
+
+    line: str
+    said: Pieces | None = None
+
+
 class LineGroup(NamedTuple):
-    """Lines that are translated together; ``first`` is the number of the first of them in their text, from 0."""
+    """Lines that are translated together; ``first`` is the number of the first of them in their text, from 0. ``earlier``: the
+    lines before them, as many as a model looks back at."""
 
     first: int
     lines: Sequence[str]
+    earlier: Sequence[Earlier] = ()
 
 
 def translate_every_line(
@@ -56,7 +68,7 @@ def translate_every_line(
 
     If the search fails on every one of several lines, its exception is raised: the lines are not the cause.
     """
-    sentences = _of_a_length(translator, group, wanted.details, tell)
+    sentences, context = _of_a_length(translator, group, wanted.details, tell), translator.config.reads_before
     failed: list[Exception] = []
 
     def search(part: Sequence[Sentence]) -> list[list[Hypothesis]]:
@@ -73,10 +85,25 @@ def translate_every_line(
         middle = len(part) // 2
         return search(part[:middle]) + search(part[middle:])
 
-    found = search(sentences)
+    found = search(sentences) if context is None else _in_context(translator, group, sentences, context, search)
     if len(failed) > 1 and len(failed) == sum(1 for sentence in sentences if sentence.ids):
         raise failed[-1]
     return found
+
+
+def _in_context(
+    translator: Translator, group: LineGroup, sentences: Sequence[Sentence], context: Context, search: Search
+) -> list[list[Hypothesis]]:
+    """Translate each line of a group with those before it, of which blank lines part it. Where the decoder looks back at its
+    own translations, and those of earlier lines are not known, these are translated once more."""
+    earlier = translator.sentences([one.line for one in group.earlier], BEST, group.first - len(group.earlier))
+    every = [*_without_overlong(earlier), *sentences]
+    before = lines_before(previous_lines([sentence.line for sentence in every]), context.sentences)
+    said = {row: one.said for row, one in enumerate(group.earlier) if one.said is not None}
+    begin = 0 if context.back.decoder else len(earlier)
+    rows = [row for row in range(begin, len(every)) if row not in said]
+    found = InContext(every, before, context, said).translated(rows, search, translator.subwords.tgt)
+    return found[len(found) - len(sentences) :]
 
 
 def _of_a_length(translator: Translator, group: LineGroup, details: Details, tell: Tell) -> list[Sentence]:
@@ -107,11 +134,12 @@ def _without_overlong(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 
 class Best(NamedTuple):
-    """The best hypothesis of each of some lines, and how many lines are left untranslated because they have more than
-    MOST_PIECES."""
+    """The best hypothesis of each of some lines, how many lines are left untranslated because they have more than
+    MOST_PIECES, and the lines as they were read."""
 
     hypotheses: list[Hypothesis]
     too_long: int
+    sentences: list[Sentence]
 
 
 def best_of_each(
@@ -120,10 +148,34 @@ def best_of_each(
     decoding: DecodingConfig | None = None,
     watch: Watch | None = None,
     details: Details = BEST,
+    before: Before | None = None,
+    rows: Sequence[int] | None = None,
 ) -> Best:
-    """The best translation of each line; an empty one for a line of more than MOST_PIECES. ``decoding``: the settings
-    (None: the run's own). ``watch`` hears how far the search has come."""
-    sentences = translator.sentences(lines, details)
-    found = translator.search(_without_overlong(sentences), decoding, watch=watch)
-    too_long = sum(len(sentence.ids) > MOST_PIECES for sentence in sentences)
-    return Best([hypotheses[0] for hypotheses in found], too_long)
+    """The best translation of each line, or of the lines ``rows`` alone; an empty one for a line of more than MOST_PIECES.
+    ``decoding``: the settings (None: the run's own). ``watch`` hears how far the search has come. ``before``: the numbers of
+    the lines before each line that a model may look back at, the nearest first; where its decoder does, those that are not among
+    ``rows`` are left out."""
+    rows = range(len(lines)) if rows is None else rows
+    sentences, context, done = translator.sentences(lines, details), translator.config.reads_before, 0
+    every = _without_overlong(sentences)
+
+    def search(part: Sequence[Sentence]) -> list[list[Hypothesis]]:
+        nonlocal done
+        ahead = done
+        hear = None if watch is None else lambda now, _: watch(ahead + now, len(rows))
+        found = translator.search(part, decoding, watch=hear)
+        done += len(part)
+        return found
+
+    if context is None or before is None:
+        read = [every[row] for row in rows]
+        found = search(read)
+    else:
+        text = InContext(every, before, context, {})
+        found = text.translated(rows, search, translator.subwords.tgt)
+        said = {
+            row: tuple(translator.subwords.tgt.ids(list(one[0].pieces))) for row, one in zip(rows, found, strict=True)
+        }
+        read = [replace(text, said=said).of(row) for row in rows]
+    too_long = sum(len(sentences[row].ids) > MOST_PIECES for row in rows)
+    return Best([hypotheses[0] for hypotheses in found], too_long, read)

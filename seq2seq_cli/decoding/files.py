@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from seq2seq_cli.data.text import iter_lines, read_lines, sha256
-from seq2seq_cli.decoding.every_line import LineGroup, Matter, Remark, Tell, translate_every_line
+from seq2seq_cli.decoding.every_line import Earlier, LineGroup, Matter, Remark, Tell, translate_every_line
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.stream import WAITING, gather_ready, groups_of
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.decoding.unfinished import Unfinished
@@ -78,23 +79,44 @@ class TextTranslation:
 
     def as_they_come(self, lines: Iterable[str]) -> Iterator[Answered]:
         """Translate lines as they arrive: a line that arrives alone is answered at once, and the lines that arrive
-        meanwhile are the next group."""
-        return self._answered(gather_ready(lines), 0)
+        meanwhile are the next group. A model that looks back sees what earlier lines have been translated to."""
+        done, earlier = 0, list[Earlier]()
+        for together in gather_ready(lines):
+            group = LineGroup(done, together, earlier)
+            found = self._found(group)
+            yield Answered(len(together), self._written(group, found))
+            done += len(together)
+            if self._looks_back:
+                known = (Earlier(line, self._pieces(each[0])) for line, each in zip(together, found, strict=True))
+                earlier = [*earlier, *known][-self._looks_back :]
 
     def in_groups(self, lines: Iterable[str], done: int) -> Iterator[Answered]:
         """Translate what follows the first ``done`` lines, in groups that are the same however often the text is
-        translated."""
-        return self._answered(groups_of(islice(lines, done, None)), done)
-
-    def _answered(self, groups: Iterator[list[str]], done: int) -> Iterator[Answered]:
+        translated. A model that looks back at its own translations translates the lines just before a group once more."""
+        remaining, before = iter(lines), min(done, self._looks_back)
+        earlier = list(islice(remaining, done - before, done))
+        groups = groups_of(remaining)
         while together := list(islice(groups, self.ranks.size)):
-            firsts = accumulate(map(len, together), initial=done)
-            turn = [LineGroup(first, lines) for first, lines in zip(firsts, together, strict=False)]
-            texts = self.ranks.gather([self._written(group) for group in self.ranks.share(turn)])
+            turn = list[LineGroup]()
+            for part in together:
+                turn.append(LineGroup(done, part, [Earlier(line) for line in earlier]))
+                done += len(part)
+                earlier = [*earlier, *part][-self._looks_back :] if self._looks_back else []
+            texts = self.ranks.gather([self._written(group, self._found(group)) for group in self.ranks.share(turn)])
             for group, text in zip(turn, texts, strict=True):
                 yield Answered(len(group.lines), text)
-                done += len(group.lines)
 
-    def _written(self, group: LineGroup) -> str:
-        found = translate_every_line(self.translator, group, self.wanted, self.tell)
+    @property
+    def _looks_back(self) -> int:
+        """How many lines the model looks back."""
+        context = self.translator.config.reads_before
+        return 0 if context is None else context.sentences
+
+    def _pieces(self, hypothesis: Hypothesis) -> tuple[int, ...]:
+        return tuple(self.translator.subwords.tgt.ids(list(hypothesis.pieces)))
+
+    def _found(self, group: LineGroup) -> list[list[Hypothesis]]:
+        return translate_every_line(self.translator, group, self.wanted, self.tell)
+
+    def _written(self, group: LineGroup, found: list[list[Hypothesis]]) -> str:
         return "".join(self.wanted.written(number, line) for number, line in enumerate(found, start=group.first + 1))

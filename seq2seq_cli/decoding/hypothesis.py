@@ -64,13 +64,17 @@ class LayerAttention:
     heads: tuple[Alignment, ...] = ()
 
 
+@dataclass(frozen=True)
 class Attentions(EachRole[tuple[LayerAttention, ...]]):
     """Where all layers looked while one sentence was translated, the bottom layer first.
 
     ``cross``: the decoder's layers, in the source; empty for a model without attention. ``itself``: the encoder's layers,
     in the source as well; empty where these are RNNs. ``masked``: the decoder's layers, in the translation so far; empty
-    where these are recurrent.
+    where these are recurrent. ``back``: where states looked in the sentences before, the encoder's (of the role ITSELF) before
+    the decoder's, as `looking_back.both_levels` shows it.
     """
+
+    back: tuple[Alignment, ...] = ()
 
 
 @dataclass(frozen=True)

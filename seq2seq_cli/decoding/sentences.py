@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seq2seq_cli.data.neighbours import Neighbour
 from seq2seq_cli.decoding.constraints import Constraint
 
 
@@ -40,6 +41,7 @@ class Sentence:
 
     ``number`` is its place in the text, from 0: what is drawn at random for a line depends on it. ``constraints``: what its
     translations must hold; None: what the translator's glossary says, which is looked up only when they are searched for.
+    ``before``: the sentences before it that the model looks back at, the nearest first.
     """
 
     line: str
@@ -47,3 +49,9 @@ class Sentence:
     details: Details = EVERYTHING
     number: int = 0
     constraints: tuple[Constraint, ...] | None = None
+    before: tuple[Neighbour, ...] = ()
+
+    @property
+    def pieces_before(self) -> int:
+        """How many pieces stand in front of it where the sentences before are put there."""
+        return sum(len(neighbour.src) + 1 for neighbour in self.before)

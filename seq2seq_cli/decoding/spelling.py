@@ -25,15 +25,21 @@ class Spelling:
     config: Config
     sentence: Sentence
 
+    @property
+    def _first(self) -> int:
+        """The position of its first piece, behind the sentences that stand in front of it."""
+        return self.sentence.pieces_before if self.config.model.back.joins else 0
+
     @cached_property
     def _written(self) -> list[str]:
         """The pieces of the line, unknown ones spelled as in the line."""
         return self.subwords.src.written_pieces(self.sentence.line)
 
     @cached_property
-    def _source_pieces(self) -> tuple[str, ...]:
+    def source_pieces(self) -> tuple[str, ...]:
+        """The pieces of the source, without ``</s>``."""
         ids = self.sentence.ids
-        return (*(self._written if UNK in ids else self.subwords.src.pieces(ids)), END)
+        return tuple(self._written if UNK in ids else self.subwords.src.pieces(ids))
 
     def text(self, target: list[int], trace: Trace | None = None) -> str:
         """The text of target piece ids. With a ``trace``, each unknown piece becomes the source word that it attended
@@ -60,16 +66,16 @@ class Spelling:
         """The same for a model with attention."""
         weights_TS, centre_T = trace
         return Alignment(
-            source_pieces=self._source_pieces,
+            source_pieces=(*self.source_pieces, END),
             target_pieces=(*target_pieces, END),
             weights_TS=self._weights(weights_TS),
-            centre_T=None if centre_T is None else centre_T.float().cpu().numpy(),
+            centre_T=None if centre_T is None else centre_T.float().cpu().numpy() - self._first,
             radius=local_radius(self.config.attention),
         )
 
     def within_source(self, weights_SS: Tensor) -> Alignment:
         """Where the source looked in itself."""
-        return self._within(Role.ITSELF, self._source_pieces, weights_SS)
+        return self._within(Role.ITSELF, (*self.source_pieces, END), weights_SS[self._first :, self._first :])
 
     def within_target(self, target_pieces: tuple[str, ...], weights_TT: Tensor) -> Alignment:
         """Where the translation that ``target_pieces`` make looked in itself."""
@@ -88,8 +94,8 @@ class Spelling:
         )
 
     def _weights(self, weights_TS: Tensor) -> np.ndarray:
-        """The weights without the columns that only longer sentences of the batch use."""
-        return _plain(weights_TS[:, : len(self.sentence.ids) + 1])
+        """The weights without the columns that only longer sentences of the batch use, and those of sentences in front."""
+        return _plain(weights_TS[:, self._first : self._first + len(self.sentence.ids) + 1])
 
 
 def _plain(weights: Tensor) -> np.ndarray:

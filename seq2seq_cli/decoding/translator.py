@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -19,12 +19,15 @@ from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.glossary import Glossary
+from seq2seq_cli.data.neighbours import Seen
+from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
 from seq2seq_cli.decoding.batches import even_batches, square_batches
 from seq2seq_cli.decoding.confidence import Calibration, Confidence, calibration_of
+from seq2seq_cli.decoding.documents import InContext, lines_before
 from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention, Origin
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.obligations import Obligations, width_of
@@ -39,6 +42,7 @@ from seq2seq_cli.decoding.term_pieces import TermPieces
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
 from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError, UserError
 from seq2seq_cli.files import expanded
+from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.build import build
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -179,10 +183,16 @@ class Translator:
         if decoding.shortlist:
             _ = self._likeliest
 
-    def translate(self, lines: Sequence[str], decoding: Decoding | None = None) -> list[str]:
-        """The best translation of each line, in order; an empty line for an empty line. ``decoding`` and errors as for
-        `search`."""
-        return [hypotheses[0].text for hypotheses in self.search(self.sentences(lines, BEST_TEXT), decoding)]
+    def translate(self, lines: Sequence[str], decoding: Decoding | None = None, document: bool = False) -> list[str]:
+        """The best translation of each line, in order; an empty line for an empty line. ``document``: whether the lines are a
+        text, parted by empty lines, in which a model that reads the sentences before sees the lines before. ``decoding`` and
+        errors as for `search`."""
+        sentences, context = self.sentences(lines, BEST_TEXT), self.config.reads_before
+        if not document or context is None:
+            return [hypotheses[0].text for hypotheses in self.search(sentences, decoding)]
+        text = InContext(sentences, lines_before(previous_lines(lines), context.sentences), context, {})
+        found = text.translated(range(len(lines)), lambda part: self.search(part, decoding), self.subwords.tgt)
+        return [hypotheses[0].text for hypotheses in found]
 
     def hypotheses(
         self,
@@ -228,7 +238,8 @@ class Translator:
             found = self._search(run, together, settings, sampling, check)
             return [self._hypotheses(found, row, sentence) for row, sentence in enumerate(together)]
 
-        cut = _batches([sentences[i] for i in places], settings)
+        searched = [sentences[i] for i in places]
+        cut = _batches(searched, list(map(self._length, searched)), settings)
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
         for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
             results[places[i]] = hypotheses
@@ -289,7 +300,7 @@ class Translator:
 
     @torch.inference_mode()
     def _piece_log_probs(self, pairs: list[_Pair]) -> list[np.ndarray]:
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        inputs = self._inputs([pair.source for pair in pairs])
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             state = self.model.start(inputs, self._run)
@@ -321,12 +332,12 @@ class Translator:
                 place: Spelling(self.subwords, self.config, sentences[i])
                 for i, place in zip(batch, places, strict=True)
             }
-            itself = {place: looks.within_source(place, spelling) for place, spelling in spellings.items()}
+            within = {place: looks.within_source(place, spelling) for place, spelling in spellings.items()}
             looked = []
             for row, (i, place) in enumerate(zip(batch, places, strict=True)):
                 known = hypotheses[i].alignment  # in which unknown pieces may be spelled as in a line that was given
                 pieces = hypotheses[i].pieces if known is None else known.target_pieces[:-1]
-                attentions = looks.attentions(row, pieces, spellings[place], itself[place])
+                attentions = looks.attentions(row, pieces, spellings[place], within[place])
                 looked.append(replace(hypotheses[i], attentions=attentions))
             return looked
 
@@ -352,7 +363,7 @@ class Translator:
     @torch.inference_mode()
     def _origins(self, pairs: list[_Pair]) -> list[tuple[Origin, ...]]:
         assert self.memory is not None
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        inputs = self._inputs([pair.source for pair in pairs])
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             forced = self.model.forced(target, self.model.start(inputs, self._run), self._run)
@@ -381,14 +392,26 @@ class Translator:
         sentences = {id(pair.source): pair.source for pair in pairs}
         numbers = {one: number for number, one in enumerate(sentences)}
         places = [numbers[id(pair.source)] for pair in pairs]
-        inputs = inputs_of([sentence.ids for sentence in sentences.values()]).to(self.device)
+        inputs = self._inputs(list(sentences.values()))
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             sources = self.model.encode(inputs, run)
             start = self.model.begin(sources, run).select(torch.tensor(places, device=self.device))
             forced = self.model.forced(target, start, run)
-            looks = LayerLooks.of_layers(forced.output.looks, sources[SHOWN].looks, run.inward)
+            looks = LayerLooks.of_layers(forced.output.looks, sources[SHOWN], run.inward)
         return looks, places
+
+    def _inputs(self, sentences: Sequence[Sentence]) -> Inputs:
+        """What the model is given: the sentences, and those before them, if there are any."""
+        sources, context = [sentence.ids for sentence in sentences], self.config.reads_before
+        if context is None or not any(sentence.before for sentence in sentences):
+            return inputs_of(sources).to(self.device)
+        seen = Seen.of([sentence.before for sentence in sentences], context.sentences, context.back.decoder)
+        return inputs_of(sources, seen, context.back.joins).to(self.device)
+
+    def _length(self, sentence: Sentence) -> int:
+        """How many pieces the encoder reads of a sentence."""
+        return len(sentence.ids) + (sentence.pieces_before if self.config.model.back.joins else 0)
 
     @property
     def _cores(self) -> int:
@@ -401,14 +424,20 @@ class Translator:
         return decoding_with(self.config.decoding, decoding, {name: name for name in decoding})
 
     def score(
-        self, sources: Sequence[str], targets: Sequence[str], scoring: Scoring = DEFAULT_SCORING
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        scoring: Scoring = DEFAULT_SCORING,
+        previous: Sequence[int] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[Hypothesis]:
         """Given translations, scored by forced decoding as the search would score them. In alignments, unknown pieces
-        are spelled as in the lines. Raises what `score_pieces` does."""
+        are spelled as in the lines. ``previous`` and ``rows`` as for `score_pieces`, which raises what this does."""
         for lines in (sources, targets):
             _require_lines(lines)
-        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring)
-        return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, targets, strict=True)]
+        scored = self.score_pieces(sources, self.subwords.tgt.encode(list(targets)), scoring, previous, rows)
+        lines = targets if rows is None else [targets[row] for row in rows]
+        return [self._labelled(hypothesis, line) for hypothesis, line in zip(scored, lines, strict=True)]
 
     def _labelled(self, hypothesis: Hypothesis, line: str) -> Hypothesis:
         if hypothesis.alignment is None or UNKNOWN not in hypothesis.pieces:
@@ -422,9 +451,16 @@ class Translator:
         return replace(hypothesis, alignment=labelled, attentions=attentions)
 
     def score_pieces(
-        self, sources: Sequence[str], targets: Sequence[Sequence[int]], scoring: Scoring = DEFAULT_SCORING
+        self,
+        sources: Sequence[str],
+        targets: Sequence[Sequence[int]],
+        scoring: Scoring = DEFAULT_SCORING,
+        previous: Sequence[int] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> list[Hypothesis]:
-        """As ``score``, for translations given as piece ids without ``</s>``.
+        """As ``score``, for translations given as piece ids without ``</s>``. ``previous``: for each line the number of the line
+        before it in its document (-1: none), which a model that looks back sees with its given translation. ``rows``: which
+        lines are scored (None: all).
 
         Raises DataError where there are not as many targets as sources, ConfigError where ``alpha`` is out of range.
         """
@@ -432,7 +468,9 @@ class Translator:
             raise DataError(f"{counted(len(sources), 'source line')} but {counted(len(targets), 'translation')}.")
         given = {} if scoring.alpha is None else {"length_penalty": scoring.alpha}
         alpha = decoding_with(self.config.decoding, given, {"length_penalty": "alpha"}).length_penalty
-        pairs = [_Pair(sentence, list(ids)) for sentence, ids in zip(self.sentences(sources), targets, strict=True)]
+        sentences = self.in_given_context(self.sentences(sources), targets, previous)
+        chosen = range(len(sentences)) if rows is None else rows
+        pairs = [_Pair(sentences[row], list(targets[row])) for row in chosen]
 
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             return self._score_batch([pairs[i] for i in batch], scoring, alpha, check)
@@ -440,9 +478,20 @@ class Translator:
         scored = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
         return [scored[i] for i in range(len(pairs))]
 
+    def in_given_context(
+        self, sentences: Sequence[Sentence], targets: Sequence[Sequence[int]], previous: Sequence[int] | None
+    ) -> Sequence[Sentence]:
+        """Sentences with those before them, which have been translated to ``targets``; ``previous`` as for `score_pieces`."""
+        context = self.config.reads_before
+        if context is None or previous is None:
+            return sentences
+        said = {line: tuple(ids) for line, ids in enumerate(targets)}
+        text = InContext(sentences, lines_before(previous, context.sentences), context, said)
+        return [text.of(row) for row in range(len(sentences))]
+
     @torch.inference_mode()
     def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float, check: Check) -> list[Hypothesis]:
-        inputs = inputs_of([pair.source.ids for pair in pairs]).to(self.device)
+        inputs = self._inputs([pair.source for pair in pairs])
         target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
             run = self.model.new_pass()
@@ -493,12 +542,15 @@ class Translator:
         check: Check,
     ) -> Result:
         sources = [sentence.ids for sentence in sentences]
-        inputs = inputs_of(sources).to(self.device)
+        inputs = self._inputs(sentences)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         obligations = None
         if self.glossary is not None and sentences[0].constraints:
             obligations = Obligations([one.constraints or () for one in sentences], self.glossary.joints)
-        tokens_C = self._shortlist(sources, settings.shortlist, () if obligations is None else obligations.tokens)
+        also = list(() if obligations is None else obligations.tokens)
+        if self.config.model.copy:
+            also += chain.from_iterable(map(self._copied_from, sentences))
+        tokens_C = self._shortlist(sources, settings.shortlist, also)
         limits = Limits(
             bos=BOS,
             eos=EOS,
@@ -526,10 +578,14 @@ class Translator:
         """The tokens to search among, which begin with the special ones; None for the whole vocabulary."""
         if not count or self._likeliest is None:
             return None
-        if self.config.model.copy:
-            also = [*also, *chain.from_iterable(sources)]
         tokens = self._likeliest.among(sources, count, also)
         return torch.from_numpy(tokens).to(self.device) if len(tokens) < len(self.subwords.tgt) else None
+
+    def _copied_from(self, sentence: Sentence) -> Iterator[int]:
+        """The pieces that a translation may copy: those of the whole source that attention reads."""
+        yield from sentence.ids
+        if self.config.model.back.joins:
+            yield from chain.from_iterable(one.src for one in sentence.before)
 
     def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
         found, details = result.hypotheses[row], sentence.details
@@ -554,7 +610,7 @@ class _Pair(NamedTuple):
 
     @property
     def longest(self) -> int:
-        return max(len(self.source.ids), len(self.target))
+        return max(len(self.source.ids) + self.source.pieces_before, len(self.target))
 
 
 def _require_numbers(log_probs: Sequence[float]) -> None:
@@ -563,14 +619,14 @@ def _require_numbers(log_probs: Sequence[float]) -> None:
         raise UnsearchableError("this model gives no probabilities that are numbers.", None, hint)
 
 
-def _batches(sentences: Sequence[Sentence], settings: DecodingConfig) -> list[list[int]]:
-    """Which sentences are searched together. Those with constraints, whose beams may be wider, are apart from the others:
+def _batches(sentences: Sequence[Sentence], lengths: Sequence[int], settings: DecodingConfig) -> list[list[int]]:
+    """Which sentences, read as so many pieces, are searched together. Those with constraints, whose beams may be wider, are apart from the others:
     these are searched as if they were alone."""
     cut = []
     for bound in (False, True):
         own = replace_beam(settings, width_of(settings)) if bound else settings
         numbers = [i for i, sentence in enumerate(sentences) if bool(sentence.constraints) == bound]
-        batches = even_batches([len(sentences[i].ids) for i in numbers], own)
+        batches = even_batches([lengths[i] for i in numbers], own)
         cut += [[numbers[i] for i in batch] for batch in batches]
     return cut
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.preceding import previous_lines, within
 from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
 from seq2seq_cli.decoding.hypothesis import Alignment
@@ -54,12 +56,16 @@ def aligned(
     """For each pair, in order, how ``forward`` aligns it.
 
     The links are the strongest ones of ``forward``. If there is ``backward``, a run of the opposite direction, they are
-    symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates.
+    symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates. A model that looks
+    back sees the pairs before, up to one without a source.
     """
+    lines = replace(lines, previous=previous_lines(lines.src))
     for start in range(0, len(lines.src), CHUNK):
-        src, tgt = lines.src[start : start + CHUNK], lines.tgt[start : start + CHUNK]
-        backs = None if backward is None else _grids(backward, tgt, src, Scoring(text=False, posterior=posterior))
-        for own, *layers in _grids(forward, src, tgt, Scoring(text=False, posterior=posterior, by_layer=by_layer)):
+        rows = range(start, min(start + CHUNK, len(lines.src)))
+        plain, layered = (Scoring(text=False, posterior=posterior, by_layer=every) for every in (False, by_layer))
+        turned = Lines(lines.tgt, lines.src, previous=lines.previous)
+        backs = None if backward is None else _grids(backward, turned, rows, plain)
+        for own, *layers in _grids(forward, lines, rows, layered):
             links, *others = (strongest_links(grid.weights_TS) for grid in (own, *layers))
             if backs is not None:
                 theirs = transposed(strongest_links(next(backs)[0].weights_TS))
@@ -67,13 +73,17 @@ def aligned(
             yield Aligned(own, links, tuple(others))
 
 
-def _grids(
-    translator: Translator, sources: Sequence[str], targets: Sequence[str], scoring: Scoring
-) -> Iterator[list[Grid]]:
-    """The weights of each pair; behind them, if that is asked for, those of each layer."""
+def _grids(translator: Translator, lines: Lines, rows: range, scoring: Scoring) -> Iterator[list[Grid]]:
+    """The weights of each of these pairs; behind them, if that is asked for, those of each layer."""
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
-    for source, target, scored in zip(sources, targets, translator.score(sources, targets, scoring), strict=True):
+    context = translator.config.reads_before
+    earlier = 0 if context is None or lines.previous is None else min(rows.start, context.sentences)
+    around = range(rows.start - earlier, rows.stop)
+    src, tgt = (side[around.start : around.stop] for side in (lines.src, lines.tgt))
+    previous = None if lines.previous is None else within(lines.previous, around)
+    every = translator.score(src, tgt, scoring, previous, range(earlier, len(around)))
+    for source, target, scored in zip(src[earlier:], tgt[earlier:], every, strict=True):
         assert scored.alignment is not None
         layers = [] if scored.attentions is None else [layer.mean for layer in scored.attentions.cross]
         yield [_by_words(alignment, source, target) for alignment in (scored.alignment, *layers)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, Measured, summed_up
 
@@ -13,7 +14,7 @@ CHUNK = 200
 
 
 def diagnose_layers(
-    translator: Translator, lines: Sequence[str], hypotheses: Sequence[Hypothesis]
+    translator: Translator, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]
 ) -> list[Diagnostics | None]:
     """The figures of each layer that looks at the source, the bottom layer first; none where there are not several. A
     hypothesis without an alignment, such as that of an empty line, is left out, as in `diagnose`."""
@@ -24,8 +25,8 @@ def diagnose_layers(
     rows = [row for row, hypothesis in enumerate(hypotheses) if hypothesis.alignment is not None]
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        sentences = translator.sentences([lines[row] for row in chunk])
-        for one in translator.looked_into(sentences, [hypotheses[row] for row in chunk], within=False):
+        pairs = [sentences[row] for row in chunk], [hypotheses[row] for row in chunk]
+        for one in translator.looked_into(*pairs, within=False):
             assert one.attentions is not None
             for layer, seen in zip(found, one.attentions.cross, strict=True):
                 layer.append(Measured.of(seen.mean))

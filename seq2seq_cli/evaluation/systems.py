@@ -24,10 +24,12 @@ from seq2seq_cli.decoding.confidence import CalibrationError
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, is_of, open_memory, require_same
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
 from seq2seq_cli.evaluation.by_layer import diagnose_layers
 from seq2seq_cli.evaluation.calibration import calibrate, judged
+from seq2seq_cli.evaluation.contexts import Control, before_each_line
 from seq2seq_cli.evaluation.diagnostics import Diagnostics, diagnose
 from seq2seq_cli.evaluation.lengths import LengthScores, score_by_length
 from seq2seq_cli.evaluation.metrics import (
@@ -74,7 +76,8 @@ class Evaluation:
     such as alignments, of all layers and heads where there are several. ``layers``: the diagnostics of each layer of a
     Transformer decoder, the bottom layer first. ``attention_layers``: which layers and heads there are. ``memory``: the one
     that takes part, if one does. ``obeyed``: how many terms of a glossary, where there is one. ``calibration_error``: of the
-    confidence, where the run has just been calibrated.
+    confidence, where the run has just been calibrated. ``control``: which sentences a model looked back at that reads the
+    sentences before (None: another model).
     """
 
     run: Run
@@ -99,6 +102,7 @@ class Evaluation:
     obeyed: Obeyed | None = None
     calibration_error: CalibrationError | None = None
     memory: UsedMemory | None = None
+    control: Control | None = None
 
     @property
     def label(self) -> str:
@@ -163,6 +167,8 @@ class Evaluation:
             record["glossary"] = self.obeyed._asdict()
         if self.calibration_error is not None:
             record["calibration"] = asdict(self.calibration_error)
+        if self.control is not None:
+            record["context"] = self.control
         if self.layers:
             record["layers"] = [
                 {"layer": number, "shown": number == self.shown}
@@ -187,11 +193,12 @@ class Evaluation:
 
 class Instead(NamedTuple):
     """What an evaluation takes that is not the run's own: settings of the search and a tokenizer, None where they are, and
-    whether the test is ``another`` than the run's."""
+    whether the test is ``another`` than the run's. ``context``: what a model that looks back is given to look at."""
 
     decoding: DecodingConfig | None = None
     tokenizer: Tokenizer | None = None
     another: bool = False
+    context: Control = "real"
 
 
 NOTHING = Instead()
@@ -216,8 +223,10 @@ def evaluate_run(
     own_tokenizer = _tokenizer(translator.config, test)
     tokenizer = instead.tokenizer or own_tokenizer
     minutes, terms = training_seconds(run) / 60, translator.glossary
+    context = translator.config.reads_before
+    before = before_each_line(test, context, instead.context)
     begin = time.perf_counter()
-    found, too_long = best_of_each(translator, test.src, settings, watch)
+    found, too_long, sentences = best_of_each(translator, test.src, settings, watch, before=before)
     seconds = time.perf_counter() - begin
     hypotheses = [hypothesis.text for hypothesis in found]
     memory = UsedMemory.of(translator)
@@ -238,35 +247,37 @@ def evaluate_run(
         training_minutes=minutes,
         test_sha256=digest,
         diagnostics=diagnose(hypothesis.alignment for hypothesis in found),
-        kept={} if keep is None else _kept(translator, test.src, found, keep(test.src)),
+        kept={} if keep is None else _kept(translator, sentences, found, keep(test.src)),
         too_long=too_long,
-        layers=diagnose_layers(translator, test.src, found) if by_layer else (),
+        layers=diagnose_layers(translator, sentences, found) if by_layer else (),
         attention_layers=translator.attention_layers,
-        calibration_error=translator.calibration.error(judged(translator, test, found)) if sure else None,
+        calibration_error=(translator.calibration.error(judged(translator, test, sentences, found)) if sure else None),
         obeyed=None if terms is None else terms.glossary.judge(test.src, hypotheses),
         memory=memory,
+        control=None if context is None else instead.context,
     )
     name = f"{digest[:8]}-beam{settings.beam}-penalty{settings.length_penalty:g}-{translator.precision.name}"
     if terms is not None:
         name += f"-glossary-{terms.digest[:8]}"
     name += "" if memory is None else f"-memory-{memory.digest[:8]}"
+    name += "" if instead.context == "real" else f"-context-{instead.context}"
     write_text(run.decodes / f"{name}.txt", "".join(f"{line}\n" for line in hypotheses))
     write_json(run.decodes / f"{name}.json", evaluation.to_json())
-    if not instead.another and instead.decoding is None and tokenizer == own_tokenizer:
+    own = instead.decoding is None and tokenizer == own_tokenizer and instead.context == "real"
+    if own and not instead.another:
         write_json(run.evaluation, evaluation.to_json())
     return evaluation
 
 
 def _kept(
-    translator: Translator, lines: Sequence[str], found: Sequence[Hypothesis], rows: Sequence[int]
+    translator: Translator, sentences: Sequence[Sentence], found: Sequence[Hypothesis], rows: Sequence[int]
 ) -> dict[int, Hypothesis]:
-    """What was found for these rows; with all layers and heads, where there is more than one to see, and with the examples of
-    a memory, where there is one."""
+    """What was found for these rows; with all layers and heads, where there is more than one to see, or with where they looked
+    back; and with the examples of a memory, where there is one."""
     kept = {row: found[row] for row in rows}
-    sentences = zip(rows, translator.sentences([lines[row] for row in rows]), strict=True)
-    written = {row: sentence for row, sentence in sentences if sentence.ids and found[row].pieces}
+    written = {row: sentences[row] for row in rows if sentences[row].ids and found[row].pieces}
     looked = [found[row] for row in written]
-    if translator.attention_layers.several:
+    if translator.attention_layers.several or translator.config.reads_before is not None:
         looked = translator.looked_into(list(written.values()), looked)
     if translator.memory is not None:
         looked = translator.with_origins(list(written.values()), looked)
@@ -309,13 +320,18 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """Short names of the runs: what distinguishes their folders; with a memory, its name behind that of the run."""
-        plain = iter(short_names([one.run.directory for one in self.evaluations if one.memory is None]))
-        names: list[str] = []
-        name = ""
-        for one in self.evaluations:  # a run without a memory comes before the same run with one
-            name = next(plain) if one.memory is None else name
-            names.append(name if one.memory is None else f"{name} + {one.memory.name}")
+        """Short names of the runs: what distinguishes their folders; with a memory, its name behind that of the run; and what
+        they looked back at, if that is not the text."""
+        names = [""] * len(self.evaluations)
+        controls = [evaluation.control or "real" for evaluation in self.evaluations]
+        for control in dict.fromkeys(controls):
+            own = {place: one for place, one in enumerate(self.evaluations) if controls[place] == control}
+            plain = iter(short_names([one.run.directory for one in own.values() if one.memory is None]))
+            ending = "" if control == "real" else f", context {control}"
+            name = ""
+            for place, one in own.items():  # a run without a memory comes before the same run with one
+                name = next(plain) if one.memory is None else name
+                names[place] = f"{name}{ending}" if one.memory is None else f"{name} + {one.memory.name}{ending}"
         return names
 
     @property
@@ -351,7 +367,7 @@ class Terms:
     by sentence or by source length need. ``glossary``: the one that all translations obey.
     ``calibrate``: whether the confidence of each run is calibrated on its dev text, by the same search without a glossary.
     ``memories``: folders of memories, with which the runs that they are of are evaluated once more; ``given`` says what is to be
-    weighed otherwise than they say.
+    weighed otherwise than they say. ``contexts``: with which sentences before each run translates that looks back at them.
     """
 
     test: Form | None = None
@@ -367,6 +383,7 @@ class Terms:
     called: Mapping[str, str] | None = None
     memories: Sequence[Path] = ()
     given: Given = AS_IT_SAYS
+    contexts: Sequence[Control] = ("real",)
 
 
 def compare_runs(
@@ -399,11 +416,12 @@ def compare_runs(
             for remark in translator.glossary_remarks:
                 note(f"{entry.run.directory}: {remark}")
         another = changed or terms.glossary is not None or entry.memory is not None or not entry.is_own(texts)
-        instead = Instead(settings, chosen, another)
         sure = terms.calibrate and entry.memory is None
-        evaluations.append(
-            evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True, sure=sure)
-        )
+        for control in terms.contexts if entry.config.model.back.anywhere else ("real",):
+            instead = Instead(settings, chosen, another, control)
+            evaluations.append(
+                evaluate_run(entry.run, entry.lines, translator, watch, instead, keep, by_layer=True, sure=sure)
+            )
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
     p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []
@@ -424,12 +442,14 @@ class _Entry:
     @classmethod
     def of(cls, run: Run, texts: FoundTests, terms: Terms, note: Note) -> _Entry:
         config = load(run.config)
-        return cls(run, config, *texts.of(with_test(config.data, terms.test, terms.references), run, note))
+        context = config.reads_before if {*terms.contexts} != {"none"} else None
+        return cls(run, config, *texts.of(with_test(config.data, terms.test, terms.references), run, note, context))
 
     def is_own(self, texts: FoundTests) -> bool:
         """Whether the test set is the one that the run was configured with, and still to be found."""
         try:
-            return texts.of(self.config.data, self.run).lines == self.lines
+            own = texts.of(self.config.data, self.run).lines
+            return replace(self.lines, previous=None) == own
         except (DataError, RunError):
             return False
 

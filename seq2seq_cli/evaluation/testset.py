@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from seq2seq_cli.config.context import Context
 from seq2seq_cli.config.sections import DataConfig
 from seq2seq_cli.data.corpora import Form, find_test, languages
+from seq2seq_cli.data.documents import lines_of
 from seq2seq_cli.data.identification import swapped_notes
 from seq2seq_cli.data.pairs import Lines, ParallelText
 from seq2seq_cli.data.rows import Note, quiet
@@ -28,13 +30,15 @@ class FoundTests:
 
     _read: dict[tuple[object, ...], FoundTest] = field(default_factory=dict)
 
-    def of(self, data: DataConfig, run: Run, note: Note = quiet) -> FoundTest:
-        """The test set of ``data``, found as by `test_text`. Raises DataError also where it cannot be read."""
+    def of(self, data: DataConfig, run: Run, note: Note = quiet, context: Context | None = None) -> FoundTest:
+        """The test set of ``data``, found as by `test_text`; with its documents, if ``context`` is read. Raises DataError also
+        where it cannot be read, or nothing tells these."""
         names = (data.test,) if isinstance(data.test, str) else tuple(data.test or ())
-        key = (data.corpus, data.src, data.tgt, names, tuple(data.references))
+        told_by = None if context is None else (data.documents, data.document)
+        key = (data.corpus, data.src, data.tgt, names, tuple(data.references), told_by)
         if key not in self._read:
             text = test_text(data, run, note)
-            lines = Lines.read(text)
+            lines = lines_of(text, data, context)
             for swapped in swapped_notes({text.where: lines}, languages(data)):
                 note(swapped)
             self._read[key] = FoundTest(text.where, lines)

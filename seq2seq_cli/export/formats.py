@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.errors import ConfigError
 from seq2seq_cli.export import ctranslate, graphs
 from seq2seq_cli.export.folder import check_folder, filled, require
 from seq2seq_cli.export.names import Name
@@ -34,9 +35,16 @@ def export_run(run: Run, config: Config, form: Name, folder: Path) -> None:
     way, UserError where a package is missing, ConfigError where the model cannot be exported, and what `Translator.of` does."""
     check_folder(folder)
     chosen = FORMATS[form]
+    _check_context(config)
     chosen.check(config)
     require(chosen.packages)
     export(Translator.of(run, config, "cpu", "fp32"), form, folder)
+
+
+def _check_context(config: Config) -> None:
+    if config.model.back.hierarchical:
+        what = f'a model with model.context = "{config.model.context}" reads the sentences before, and no format has a place for them.'
+        raise ConfigError(what, "--format", "Export the sentence model that it was trained from.")
 
 
 def export(translator: Translator, form: Name, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.encoders.rnn import RecurrentEncoder
 from seq2seq_cli.model.encoders.transformer import TransformerEncoder
 from seq2seq_cli.model.forced import Criterion, Forced
+from seq2seq_cli.model.hierarchical_context import HierarchicalContext
+from seq2seq_cli.model.layers.context import ContextLayer
 from seq2seq_cli.model.layers.recurrent import AttendAfter, AttendBefore
 from seq2seq_cli.model.layers.sublayers import Entry
 from seq2seq_cli.model.layers.transformer import TransformerLayer
@@ -90,23 +92,47 @@ def _build(config: Config, src_vocabulary: int, tgt_vocabulary: int, segment_end
     decoder = build_decoder(config, encoder, segment_ends)
     readout_size = model.hidden_size if tying == "none" else model.embedding_size
     output = nn.Embedding(tgt_vocabulary, readout_size) if tying == "none" else target
-    readout: Readout = build_readout(decoder.stack[-1], output, model.dropout)
+    readout: Readout = build_readout(
+        decoder.stack[-1 - decoder.above], output, model.dropout, bounded=not decoder.above
+    )
     if model.copy:
         readout = CopyingReadout(readout, decoder.stack[-1].size)
     criterion = CRITERIA.get(config.attention.choices.estimator, Forced.cross_entropy)
-    return Seq2Seq(model, encoder, decoder, readout, source, target, criterion)
+    with _Undrawn():  # it is drawn with all else, after all else
+        han = HierarchicalContext(model, config.context) if model.back.encoder else None
+    return Seq2Seq(model, encoder, decoder, readout, source, target, criterion, han)
 
 
 def build_encoder(config: Config) -> RecurrentEncoder | TransformerEncoder:
     """The encoder that the section ``model`` names."""
     if config.model.encoder == "transformer":
         return TransformerEncoder(config.model, config.self_attention)
-    return RecurrentEncoder(config.model)
+    encoder = RecurrentEncoder(config.model)
+    encoder.bounded = not config.model.back.encoder  # what is found in the sentences before may be of any size
+    return encoder
 
 
 def build_decoder(config: Config, encoder: Encoder, segment_ends: Sequence[int]) -> Decoder:
     """The decoder that the section ``model`` names: a recurrent layer with the wiring of the attention kind (or the one that
-    the user has chosen instead), or Transformer layers, each with an attention of its own."""
+    the user has chosen instead), or Transformer layers, each with an attention of its own; and above them, where the section
+    says so, one that looks back at the translations before."""
+    layers, shown, ending = _own_layers(config, encoder, segment_ends)
+    above = 0
+    if config.model.back.decoder:
+        with _Undrawn():  # it is drawn with all else, after all else
+            layers, above = [*layers, ContextLayer(config.model, config.context, layers[-1])], 1
+    return Decoder(layers, shown, ending.entry, ending.norm, above)
+
+
+class _Ends(NamedTuple):
+    """What comes before the first and after the last of a decoder's layers."""
+
+    entry: Entry | None = None
+    norm: nn.LayerNorm | None = None
+
+
+def _own_layers(config: Config, encoder: Encoder, segment_ends: Sequence[int]) -> tuple[list[Layer], int, _Ends]:
+    """The layers that attend to the text, the number of the one whose look is shown, and what is around them."""
     model, choices = config.model, config.attention.choices
 
     def attention() -> Attention:
@@ -114,21 +140,24 @@ def build_decoder(config: Config, encoder: Encoder, segment_ends: Sequence[int])
         return build_attention(config.attention, model.hidden_size, encoder.output_size, segment_ends, bounded)
 
     if model.decoder != "rnn":
-        layers = [TransformerLayer(model, config.self_attention, attention()) for _ in range(model.decoder_depth)]
-        return Decoder(layers, config.attention.layer_of(model) - 1, Entry(model), nn.LayerNorm(model.hidden_size))
+        layers: list[Layer] = [
+            TransformerLayer(model, config.self_attention, attention()) for _ in range(model.decoder_depth)
+        ]
+        return layers, config.attention.layer_of(model) - 1, _Ends(Entry(model), nn.LayerNorm(model.hidden_size))
     if choices.wiring == "before":
-        return Decoder([AttendBefore(model, attention(), encoder)])
-    return Decoder([AttendAfter(model, attention(), encoder, choices.input_feeding)])
+        return [AttendBefore(model, attention(), encoder)], 0, _Ends()
+    return [AttendAfter(model, attention(), encoder, choices.input_feeding)], 0, _Ends()
 
 
-def build_readout(layer: Layer, output: nn.Embedding, dropout: float) -> VocabularyReadout:
+def build_readout(layer: Layer, output: nn.Embedding, dropout: float, bounded: bool = True) -> VocabularyReadout:
     """The readout of the paper whose wiring the last layer has: a maxout (Bahdanau, Cho & Bengio 2015, A.2.2), or the
-    features themselves (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size."""
+    features themselves (Luong, Pham & Manning 2015, 3), projected where the tied embeddings have another size. ``bounded``:
+    whether features stay as this layer makes them."""
     hidden: Maxout | Projection | None = None
     if isinstance(layer, AttendBefore):
         hidden = Maxout(layer.size, output.embedding_dim)
     elif layer.size != output.embedding_dim:
-        hidden = Projection(layer.size, output.embedding_dim, bounded=isinstance(layer, AttendAfter))
+        hidden = Projection(layer.size, output.embedding_dim, bounded=bounded and isinstance(layer, AttendAfter))
     return VocabularyReadout(hidden, output, layer.fresh_size, dropout)
 
 

@@ -14,16 +14,22 @@ from seq2seq_cli.model.types import SHOWN, DecoderOutput, DecoderState, Layer, M
 class Decoder(nn.Module):
     """A stack of layers; each layer reads the features of the layer below it. ``shown``: the number of the layer whose look
     is shown, from 0 at the bottom. ``entry``: what is made of the embedded tokens before the first layer reads them;
-    ``norm``: what is made of the features of the last layer."""
+    ``norm``: what is made of the features of the last layer, but for ``above`` layers that read what it has made."""
 
     def __init__(
-        self, layers: Sequence[Layer], shown: int = 0, entry: Entry | None = None, norm: nn.LayerNorm | None = None
+        self,
+        layers: Sequence[Layer],
+        shown: int = 0,
+        entry: Entry | None = None,
+        norm: nn.LayerNorm | None = None,
+        above: int = 0,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)  # type: ignore[arg-type]
         self.shown = shown
         self.entry = entry
         self.norm = norm
+        self.above = above
 
     @property
     def stack(self) -> Sequence[Layer]:
@@ -49,11 +55,17 @@ class Decoder(nn.Module):
         carries, looks = [], []
         if self.entry is not None:
             x_BTI = self.entry(x_BTI, state.step, run)
-        for layer, own, carry in zip(self.stack, memories.layers, state.carries, strict=True):
+        normed = len(self.layers) - self.above
+        for number, (layer, own, carry) in enumerate(zip(self.stack, memories.layers, state.carries, strict=True)):
+            if number == normed:
+                x_BTI = self._normed(x_BTI, run)
             output = layer(x_BTI, own, carry, state.step, run)
             x_BTI = output.features_BTF
             carries.append(output.carry)
             looks.append(output.looks)
         after = DecoderState(tuple(carries), state.step + x_BTI.shape[1])
-        features_BTF = x_BTI if self.norm is None else self.norm(x_BTI).to(run.dtype)
+        features_BTF = x_BTI if self.above else self._normed(x_BTI, run)
         return DecoderOutput(features_BTF, tuple(looks), after, looks[self.shown][SHOWN], memories.tokens_BS)
+
+    def _normed(self, x_BTF: Tensor, run: Pass) -> Tensor:
+        return x_BTF if self.norm is None else self.norm(x_BTF).to(run.dtype)

@@ -8,23 +8,29 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.model import ModelConfig
-from seq2seq_cli.inputs import TEXT, Batch, Inputs, Target
+from seq2seq_cli.inputs import TEXT, Batch, Inputs, Padded, Target
 from seq2seq_cli.model.criteria.covered import coverage_loss
 from seq2seq_cli.model.criteria.guidance import guidance_loss
 from seq2seq_cli.model.decoder import Decoder
 from seq2seq_cli.model.dropout import Dropout
 from seq2seq_cli.model.forced import Criterion, Forced
+from seq2seq_cli.model.hierarchical_context import HierarchicalContext, is_of_context
+from seq2seq_cli.model.layers.context import SAID
 from seq2seq_cli.model.loss import Loss
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.products import compute_dtype
 from seq2seq_cli.model.readout import Readout
-from seq2seq_cli.model.types import Encoder, Sources, Start
+from seq2seq_cli.model.types import DecoderOutput, Encoder, Source, Sources, Start
+
+PARTS, FEWEST_IN_PARTS = 3, 12
+"""Into how many parts the sentences before a batch are divided to be encoded, and how many there must be for that to pay."""
 
 
 class Seq2Seq(nn.Module):
     """An encoder-decoder over token ids.
 
-    ``source_embedding``, ``target_embedding`` and the readout's embedding may be one object.
+    ``source_embedding``, ``target_embedding`` and the readout's embedding may be one object. ``han``: how the encoder's states
+    look back at the sentences before, if they do.
     """
 
     def __init__(
@@ -36,9 +42,11 @@ class Seq2Seq(nn.Module):
         source_embedding: nn.Embedding,
         target_embedding: nn.Embedding,
         criterion: Criterion,
+        han: HierarchicalContext | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.han = han
         self.decoder = decoder
         self.source_embedding = source_embedding
         self.target_embedding = target_embedding
@@ -64,6 +72,8 @@ class Seq2Seq(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
+            if isinstance(module, HierarchicalContext):
+                module.open_gate()
 
     def read_out_by(self, readout: Readout) -> Self:
         """The same model, with the same parameters, and another readout."""
@@ -81,9 +91,60 @@ class Seq2Seq(nn.Module):
 
     def encode(self, inputs: Inputs, run: Pass) -> Sources:
         """The encoded sources."""
-        tokens_BS, mask_BS = inputs.text
-        text = self.encoder(self._embed(self.source_embedding, tokens_BS), mask_BS, run)
-        return {TEXT: text._replace(tokens_BS=tokens_BS)}
+        text = self._encoded(inputs.text, run)
+        if inputs.before is None:
+            return {TEXT: text}
+        context = self._encoded_by_length(inputs.before.text, run)._replace(before_BK=inputs.before.index_BK)
+        sources = {TEXT: text if self.han is None else self._looked_back(text, context, run)}
+        if inputs.before.said is not None:
+            sources[SAID] = self._said(context, inputs.before.said, run)
+        return sources
+
+    def _encoded(self, source: Padded, run: Pass) -> Source:
+        embedded_BSI = self._embed(self.source_embedding, source.ids_BL)
+        return self.encoder(embedded_BSI, source.mask_BL, run)._replace(tokens_BS=source.ids_BL)
+
+    def _encoded_by_length(self, source: Padded, run: Pass) -> Source:
+        """The same in a few parts, of sentences of similar length. Those before a batch are of any length, and an RNN takes as
+        long for padding as for words."""
+        if source.ids_BL.shape[0] < FEWEST_IN_PARTS:
+            return self._encoded(source, run)
+        lengths_N, positions = source.mask_BL.sum(1), source.ids_BL.shape[1]
+        order_N = lengths_N.argsort(descending=True, stable=True)
+        parts = []
+        for rows in order_N.chunk(PARTS):
+            longest = int(lengths_N[rows].max())
+            part = self._encoded(Padded(*(x_NL.index_select(0, rows)[:, :longest] for x_NL in source)), run)
+            states = nn.functional.pad(part.states_BSE, (0, 0, 0, positions - longest))
+            parts.append(part._replace(states_BSE=states))
+        back_N = order_N.argsort()
+        states, summary = (
+            torch.cat(tensors).index_select(0, back_N)
+            for tensors in zip(*((part.states_BSE, part.summary_BE) for part in parts), strict=True)
+        )
+        return Source(states, summary, source.mask_BL, source.ids_BL)
+
+    def _looked_back(self, text: Source, context: Source, run: Pass) -> Source:
+        """The text, whose states have looked at the sentences before. Its summary does as if it were one more position."""
+        assert self.han is not None
+        summary_B1E = text.summary_BE[:, None].to(text.states_BSE.dtype)
+        memory = self.han.prepare(context, run)
+        new_BPE, look = self.han(torch.cat([text.states_BSE, summary_B1E], 1), memory, run)
+        states_BSE, summary_BE = new_BPE[:, :-1], new_BPE[:, -1].to(text.summary_BE.dtype)
+        return text._replace(states_BSE=states_BSE, summary_BE=summary_BE, back=look)
+
+    def _said(self, context: Source, said: Target, run: Pass) -> Source:
+        """The decoder's states of the translations before, as if nothing stood before these themselves. They are read, and not
+        taught: no gradient goes through them."""
+        device = said.says_BT.device.type
+        # What autocast and a pass keep of the weights would have no gradient either.
+        own = self.new_pass(looking=False) if torch.is_grad_enabled() else run
+        dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+        with torch.no_grad(), torch.autocast(device, dtype, enabled=enabled, cache_enabled=False):
+            start = self.begin({TEXT: context}, own)
+            output: DecoderOutput = self.decoder(self.embed(said.reads_BT), start.memories, start.state, own)
+        states_NTD = output.features_BTF[..., : context.states_BSE.shape[-1]]
+        return Source(states_NTD, states_NTD[:, 0, :0], said.real_BT, before_BK=context.before_BK)
 
     def start(self, inputs: Inputs, run: Pass) -> Start:
         """What the decoder's layers read of the sources, and the decoder's state before the first step."""
@@ -159,6 +220,8 @@ class Seq2Seq(nn.Module):
 def _turn(name: str) -> int:
     """When a parameter is drawn: in the order from the time when the model was a single module, so that a seed goes on
     giving the same model."""
+    if is_of_context(name):  # last, so that all else is as without it
+        return 4
     if "embedding" in name:
         return 3
     return 2 if ".bridge." in name else int(name.startswith("readout."))

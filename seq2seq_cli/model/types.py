@@ -23,13 +23,20 @@ AttentionState = tuple[Tensor, ...]
 class Source(NamedTuple):
     """One encoded thing to look at: ``states_BSE``, a state for each position; ``summary_BE``, for a text the final
     states of both directions, or the mean of all states; ``mask_BS``; and the ``tokens_BS`` that were encoded. ``looks``:
-    where each layer of a Transformer looked in the source itself, the bottom layer first."""
+    where each layer of a Transformer looked in the source itself, the bottom layer first; ``back``: where its states looked in
+    the sentences before.
+
+    Sentences before those of a batch have a row each, and ``before_BK`` says which of these rows stand before sentence b, the
+    nearest first (-1: none).
+    """
 
     states_BSE: Tensor
     summary_BE: Tensor
     mask_BS: Tensor
     tokens_BS: Tensor | None = None
     looks: tuple[Look, ...] = ()
+    back: Look | None = None
+    before_BK: Tensor | None = None
 
 
 Sources = Mapping[str, Source]
@@ -117,6 +124,7 @@ class Look(NamedTuple):
     The other fields are None where a mechanism has no such thing. ``centre_BT``: the middle p_t of a local window.
     ``heads_BTHS``: the weights of each head, of which ``weights_BTS`` is the mean. For a mechanism that looks at a
     single position, ``chances_BTS``: how likely it was to look at each one; ``baseline_BT``: the reward it expected.
+    ``kept_BT``: how much of a state was kept beside what it found in the sentences before (1: all).
     """
 
     weights_BTS: Tensor
@@ -124,6 +132,7 @@ class Look(NamedTuple):
     heads_BTHS: Tensor | None = None
     chances_BTS: Tensor | None = None
     baseline_BT: Tensor | None = None
+    kept_BT: Tensor | None = None
 
     @property
     def soft_BTS(self) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
+from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.runs import Run
 from seq2seq_cli.wording import counted
 
@@ -35,7 +36,8 @@ def draw_pictures(run: Run, translator: Translator, dev: Lines, count: int, watc
     from seq2seq_cli.report.heatmaps import save_picture
 
     chosen = pick_sentences(dev.src, count)
-    found = best_of_each(translator, [dev.src[i] for i in chosen], watch=watch)
+    before = before_each_line(dev, translator.config.reads_before)
+    found = best_of_each(translator, dev.src, watch=watch, before=before, rows=chosen)
     paths, warnings = list[Path](), list[str]()
     for line, hypothesis in zip(chosen, found.hypotheses, strict=True):
         watch(len(paths), len(chosen))

@@ -73,13 +73,15 @@ class ShownSentences:
 
 
 def _packed(view: dict[str, object]) -> dict[str, object]:
-    """The same; its ``layers``, if there are any, as JSON that zlib has compressed, in base64. As such they take a third of the
-    room (25 KB a sentence of 13 words, of four and four layers with four heads), and only a browser that shows them reads
-    them."""
-    if "layers" not in view:
-        return view
-    text = json.dumps(view["layers"], allow_nan=False, separators=(",", ":"))
-    return view | {"layers": base64.b64encode(zlib.compress(text.encode(), 9)).decode()}
+    """The same; its ``layers`` and ``back``, if there are any, as JSON that zlib has compressed, in base64. As such they take a
+    third of the room (25 KB a sentence of 13 words, of four and four layers with four heads), and only a browser that shows them
+    reads them."""
+    return view | {name: _compressed(view[name]) for name in ("layers", "back") if name in view}
+
+
+def _compressed(value: object) -> str:
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def chosen_rows(source: Sequence[str], count: int) -> list[int]:

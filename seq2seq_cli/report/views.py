@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq_cli.data.subword import END
 from seq2seq_cli.data.words import words_of_pieces
-from seq2seq_cli.decoding.hypothesis import Hypothesis, LayerAttention, Origin, Role
+from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis, LayerAttention, Origin, Role
 from seq2seq_cli.evaluation.alignment import Grid, by_words
 
 DIGITS = 4
@@ -112,10 +112,32 @@ def _word_origin(pieces: Sequence[str], origins: Sequence[Origin]) -> WordOrigin
 
 
 @dataclass(frozen=True)
+class BackView:
+    """Where the states of the encoder or the decoder (``side``) looked in the sentences before: a row for each word of
+    ``target`` that looks, a column for each of ``source``, as `looking_back.both_levels` has them."""
+
+    side: str
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    head: Head
+
+    @classmethod
+    def of(cls, looked: Alignment) -> BackView:
+        """From word to word."""
+        grid = by_words(looked)
+        return cls("encoder" if looked.role is Role.ITSELF else "decoder", grid.source, grid.target, _head(grid, None))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain keys; the head is in a list, ``heads``."""
+        return {"side": self.side, "source": self.source, "target": self.target, "heads": [self.head.to_json()]}
+
+
+@dataclass(frozen=True)
 class TranslationView:
     """A run's translation of one sentence, word by word, ``</s>`` last on both sides. ``head``: where the model looked;
     None for a model without attention. ``layers``: where each of its layers and heads looked, and ``origins``: from which
-    examples of a memory each target word came, if these were asked for."""
+    examples of a memory each target word came, if these were asked for; ``back``: where it looked in the sentences before, if it
+    did."""
 
     run: str
     text: str
@@ -124,28 +146,37 @@ class TranslationView:
     head: Head | None
     layers: LayerViews | None = None
     origins: list[WordOrigin] | None = None
+    back: tuple[BackView, ...] = ()
 
     @classmethod
-    def of(cls, run: str, source: str, hypothesis: Hypothesis) -> TranslationView:
-        """From the ``hypothesis`` of a run, called ``run``, for the line ``source``."""
+    def of(cls, run: str, source: str, hypothesis: Hypothesis, layered: bool = True) -> TranslationView:
+        """From the ``hypothesis`` of a run, called ``run``, for the line ``source``. ``layered``: with its layers, if they are
+        known."""
         pieces = (*hypothesis.pieces, END)
         origins = None if hypothesis.origins is None else origins_by_words(pieces, hypothesis.origins)
         attentions = hypothesis.attentions
-        layers = None if attentions is None else {role: list(map(LayerView.of, attentions.of(role))) for role in Role}
+        layers, back = None, tuple[BackView, ...]()
+        if attentions is not None:
+            layers = {role: list(map(LayerView.of, attentions.of(role))) for role in Role} if layered else None
+            back = tuple(map(BackView.of, attentions.back))
         if hypothesis.alignment is None:
             target = words_of_pieces(pieces).texts
             itself = () if attentions is None else attentions.itself
             words = by_words(itself[0].mean).source if itself else (*source.split(), END)
-            return cls(run, hypothesis.text, words, target, None, layers, origins)
+            return cls(run, hypothesis.text, words, target, None, layers, origins, back)
         grid = by_words(hypothesis.alignment)
         head = _head(grid, hypothesis.alignment.radius)
-        return cls(run, hypothesis.text, grid.source, grid.target, head, layers, origins)
+        return cls(run, hypothesis.text, grid.source, grid.target, head, layers, origins, back)
 
     def to_json(self) -> dict[str, object]:
         """Plain keys, with numbers that JSON can hold. The head is in a list, ``heads``, which is empty where there is
-        none. There are ``layers`` and ``origins`` only where these were asked for."""
-        told = {name: value for name, value in vars(self).items() if name not in ("head", "layers", "origins")}
+        none. There are ``layers`` and ``origins`` only where these were asked for, and ``back`` only where the model looked
+        back."""
+        others = ("head", "layers", "origins", "back")
+        told = {name: value for name, value in vars(self).items() if name not in others}
         told |= {"heads": [] if self.head is None else [self.head.to_json()]}
+        if self.back:
+            told |= {"back": [one.to_json() for one in self.back]}
         if self.origins is not None:
             told |= {"origins": [origin.to_json() for origin in self.origins]}
         if self.layers is None:

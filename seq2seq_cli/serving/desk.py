@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from seq2seq_cli.config.loading import decoding_with
 from seq2seq_cli.config.sections import DecodingConfig
+from seq2seq_cli.data.preceding import previous_lines
+from seq2seq_cli.decoding.documents import InContext, lines_before
 from seq2seq_cli.decoding.hypothesis import Hypothesis, Role
 from seq2seq_cli.decoding.sentences import Details, Sentence
 from seq2seq_cli.errors import suggestion
@@ -22,6 +24,9 @@ from seq2seq_cli.serving.models import Served
 from seq2seq_cli.serving.refusals import RefusedError
 from seq2seq_cli.serving.worker import Search, Worker
 from seq2seq_cli.wording import counted
+
+Job = Future[list[list[Hypothesis]]]
+"""Translations that are waited for."""
 
 
 class Desk:
@@ -42,22 +47,44 @@ class Desk:
         if self.waiting >= self.queue:
             raise RefusedError(503, f"{self.waiting} requests are waiting already. Try again soon.", limit=self.queue)
         self.waiting += 1
-        jobs: list[Future[list[list[Hypothesis]]]] = []
+        jobs: list[Job] = []
         try:
             runs = self._runs(question)
             _check_options(question)
             # In a thread, like everything that would hold up the event loop.
             read = await asyncio.to_thread(_tokenised, runs, question)
             _check_size(question, runs, read)
-            for run, sentences in zip(runs, read, strict=True):
-                jobs.append(self.worker.submit(Search(run.name, _settings(run, question)), sentences))
-            found = await asyncio.gather(*map(asyncio.wrap_future, jobs))
+            pairs = zip(runs, read, strict=True)
+            found = await asyncio.gather(*(self._found(run, sentences, question, jobs) for run, sentences in pairs))
             answered = [_Answered(*each) for each in zip(runs, read, found, strict=True)]
             return await asyncio.to_thread(_write, question, answered)
         finally:
             for job in jobs:
                 job.cancel()
             self.waiting -= 1
+
+    async def _found(
+        self, run: Served, sentences: Sequence[Sentence], question: Question, jobs: list[Job]
+    ) -> list[list[Hypothesis]]:
+        """The translations of each sentence; of a document, with those before it. ``jobs`` gets what is waited for."""
+        search, context = Search(run.name, _settings(run, question)), run.translator.config.reads_before
+
+        async def together(some: Sequence[Sentence]) -> list[list[Hypothesis]]:
+            jobs.append(self.worker.submit(search, some))
+            return await asyncio.wrap_future(jobs[-1])
+
+        if context is None or not question.document:
+            return await together(sentences)
+        before = lines_before(previous_lines([sentence.line for sentence in sentences]), context.sentences)
+        text = InContext(sentences, before, context, {})
+        if not context.back.decoder:
+            return await together([text.of(row) for row in range(len(sentences))])
+        found: list[list[Hypothesis]] = []
+        for row in range(len(sentences)):  # each waits for the translations before it
+            found += await together([text.of(row)])
+            pieces = run.translator.subwords.tgt.ids(list(found[row][0].pieces))
+            text = replace(text, said={**text.said, row: tuple(pieces)})
+        return found
 
     def health(self) -> Health:
         """That the server is alive, and how busy it is."""
@@ -95,6 +122,7 @@ def _describe(run: Served) -> RunDescription:
         trained_on=config.data.max_length,
         terms=0 if (terms := run.translator.glossary) is None else len(terms.glossary.terms) - len(terms.unwritable),
         calibrated=run.calibrated,
+        context=config.model.context,
     )
 
 
@@ -122,7 +150,12 @@ def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence
     )
     read = [
         run.translator.sentences(
-            question.sentences, replace(details, confidence=question.confidence and run.calibrated)
+            question.sentences,
+            replace(
+                details,
+                attentions=question.layers or _shows_back(run, question),
+                confidence=question.confidence and run.calibrated,
+            ),
         )
         for run in runs
     ]
@@ -134,21 +167,37 @@ def _tokenised(runs: Sequence[Served], question: Question) -> list[list[Sentence
     return read
 
 
+def _shows_back(run: Served, question: Question) -> bool:
+    """Whether the answer tells where a model looked in the sentences before."""
+    return question.document and question.alignment and run.translator.config.reads_before is not None
+
+
 def _check_size(question: Question, runs: Sequence[Served], read: list[list[Sentence]]) -> None:
     """Raises RefusedError where the answer might become too large: a translation can be twice as long as its source."""
     if question.alignment:
         power, limit, of = 2, MAX_WEIGHTS, "squares of the pieces"
     else:
         power, limit, of = 1, MAX_TEXT, "pieces"
-    best, each = question.nbest, [question.nbest] * len(runs)
+    each = [_weights(run, question) for run in runs]
     if question.layers:
-        each = [max(best, run.translator.attention_layers.weights(best)) for run in runs]
         of += " times layers and heads"
+    elif any(_shows_back(run, question) for run in runs):
+        of += " times the sentences that are looked at"
     sizes = [sum(len(sentence.ids) ** power for sentence in sentences) for sentences in read]
     size = sum(weights * one for weights, one in zip(each, sizes, strict=True))
     if size > limit:
         what = f"{of} of all sentences for all runs, times nbest, are {size:,}; it takes {limit:,} at a time."
         raise RefusedError(422, what, "sentences", limit)
+
+
+def _weights(run: Served, question: Question) -> int:
+    """How many weights a pair of words of a sentence has in all of its translations, about."""
+    weights = question.nbest
+    if question.layers:
+        weights = max(weights, run.translator.attention_layers.weights(question.nbest))
+    if not _shows_back(run, question):
+        return weights
+    return weights + question.nbest * 2 * run.translator.config.context.numbers.sentences
 
 
 class _Answered(NamedTuple):
@@ -186,7 +235,7 @@ def _translation(question: Question, run: Served, sentence: str, hypothesis: Hyp
     if hypothesis.confidence is not None:
         told["confidence"] = hypothesis.confidence.to_json()
     if question.alignment:
-        told["alignment"] = TranslationView.of(run.name, sentence, hypothesis).to_json()
+        told["alignment"] = TranslationView.of(run.name, sentence, hypothesis, question.layers).to_json()
     return told
 
 

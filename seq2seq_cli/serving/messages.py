@@ -34,6 +34,9 @@ class Question(Message):
     """With `alignment`: also where each layer and head looked, self-attention of encoder and decoder included."""
     examples: bool = False
     """With `alignment`: also from which examples of its memory each word came, of runs that have one."""
+    document: bool = False
+    """The sentences are a document, in its order (an empty one parts documents): models that read the sentences before see, for
+    each, those before it. With `alignment`: also where they looked there."""
 
 
 class LayersLooked(Message):
@@ -63,6 +66,18 @@ class WordFrom(Message):
     """The heaviest; those of the word itself first."""
 
 
+class LookedBack(Message):
+    """Where the states of one side looked in the sentences before: a row a word that looks. Of each sentence there is a column
+    `[-n]` with its weight, n sentences before, and behind it are columns of its words, whose weights sum to one; the last column,
+    `[kept]`, is what was kept of the state."""
+
+    side: str
+    """`encoder` or `decoder`."""
+    source: list[str]
+    target: list[str]
+    heads: Annotated[list[Head], Field(min_length=1, max_length=1)]
+
+
 class Looked(Message):
     """Where the model looked, word by word, `</s>` the last on both sides: what `TranslationView` writes."""
 
@@ -76,6 +91,8 @@ class Looked(Message):
     """Where they were asked for."""
     origins: list[WordFrom] | None = None
     """Where each target word came from, where examples were asked for and the run has a memory."""
+    back: list[LookedBack] | None = None
+    """Of a model that reads the sentences before, where there are any."""
 
 
 class SureWord(Message):
@@ -143,7 +160,8 @@ class RunDescription(Message):
     attention: str
     """The attention kind."""
     system: str
-    """What the model is called: its attention, and before it what it is made of, if that is not RNNs."""
+    """What the model is called: its attention, before it what it is made of, if that is not RNNs, and behind it how it reads the
+    sentences before, if it does."""
     src: str | None
     """Source language."""
     tgt: str | None
@@ -161,6 +179,8 @@ class RunDescription(Message):
     """Terms of the glossary that its translations obey."""
     calibrated: bool
     """Whether it can tell how sure it is."""
+    context: str
+    """How it reads the sentences before: `model.context`; `none` where it does not."""
 
 
 class Limits(Message):

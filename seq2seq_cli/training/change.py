@@ -10,12 +10,13 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.sentences import BEST_TEXT
 from seq2seq_cli.decoding.translator import Translator, Watch
+from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.evaluation.metrics import RANDOMISATION, PValues, Score, Scores, paired, score_system
 from seq2seq_cli.evaluation.systems import Evaluation
-from seq2seq_cli.model.weights import read_weights, restore
 from seq2seq_cli.report.exports import shown_p
 from seq2seq_cli.runs import write_json
 from seq2seq_cli.training.sitting import Sitting
+from seq2seq_cli.training.start import restore_start, started_looking_back
 
 LEVEL = 0.05
 """The p-value below which a change is called significant."""
@@ -64,17 +65,21 @@ def changes(sitting: Sitting, translator: Translator, tested: Evaluation | None,
     kept. Also writes them into the run's ``change.json``. ``watch`` hears how far each search has come."""
     run, dev = sitting.run, sitting.prepared.dev_lines
     start = replace(translator, model=deepcopy(translator.model))
-    restore(start.model, read_weights(run.start), str(run.start))
+    # Where the run that training started from did not look back, neither does this.
+    looked_back = restore_start(start.model, run) and started_looking_back(sitting.config)
     said = _translated(translator, dev, watch)
-    made = [_change("dev", dev, start, said, sitting.tokenizer.name, watch)]
+    known = dev if looked_back else replace(dev, previous=None)
+    made = [_change("dev", known, start, said, sitting.tokenizer.name, watch)]
     if tested is not None:
-        made.append(_change("test", tested.lines, start, tested.hypotheses, tested.tokenizer.name, watch))
+        known = tested.lines if looked_back else replace(tested.lines, previous=None)
+        made.append(_change("test", known, start, tested.hypotheses, tested.tokenizer.name, watch))
     write_json(run.change, [change.to_json() for change in made])
     yield from made
 
 
 def _translated(translator: Translator, lines: Lines, watch: Watch) -> list[str]:
-    found = best_of_each(translator, lines.src, watch=watch, details=BEST_TEXT)
+    before = before_each_line(lines, translator.config.reads_before)
+    found = best_of_each(translator, lines.src, watch=watch, details=BEST_TEXT, before=before)
     return [hypothesis.text for hypothesis in found.hypotheses]
 
 

@@ -14,6 +14,7 @@ import torch
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.device import set_threads
+from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.evaluation.systems import Evaluation, evaluate_run
 from seq2seq_cli.model.weights import restore, save_weights, state_of
 from seq2seq_cli.report.pictures import Pictures, draw_pictures, spread
@@ -201,10 +202,11 @@ class Closing:
         test = self.prepared.test_lines
         if test is None:
             return None
-        some = [test.src[row] for row in spread(list(range(len(test.src))), PROBED)]
+        rows = spread(list(range(len(test.src))), PROBED)
+        some, before = [test.src[row] for row in rows], before_each_line(test, self.config.reads_before)
         began = self.deadline.left
         try:
-            best_of_each(translator, some, watch=self._watch(TEST))
+            best_of_each(translator, test.src, watch=self._watch(TEST), before=before, rows=rows)
         except OutOfTimeError:
             return None
         return (began - self.deadline.left) * sum(map(len, test.src)) / max(1, sum(map(len, some)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 
 from seq2seq_cli.data.batching import cut, load_batch
 from seq2seq_cli.data.tokenised import TokenisedSplit
+from seq2seq_cli.decoding.documents import documents
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.translator import Translator, Watch, nothing, replace_beam
 from seq2seq_cli.errors import DataError, UnsearchableError
+from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.evaluation.diagnostics import diagnose
 from seq2seq_cli.evaluation.metrics import bleu
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -93,19 +96,35 @@ class _DevScorer:
         watch = self._watch(0.0, LOSS_SHARE, len(rows), deadline)
         loss = dev_loss(model, self.dev, rows, self.at_a_time, learner, watch)
         watch = self._watch(LOSS_SHARE, 1.0, len(rows), deadline)
-        mine = ranks.share(rows)
-        found = _in_all_processes(ranks, lambda: _translated(self.sitting, model, [dev.src[i] for i in mine], watch))
-        texts = ranks.gather([hypothesis.text for hypothesis in found])
+        units = self._units(rows)
+        mine = ranks.share(units)
+        of_mine = list(chain.from_iterable(mine))
+        translated = _in_all_processes(ranks, lambda: _translated(self.sitting, model, of_mine, watch))
+        found = dict(zip(of_mine, translated, strict=True))
         diagnosed = set(spread([i for i in rows if dev.src[i].strip()], DIAGNOSED))
-        looked = ranks.gather([one.alignment if i in diagnosed else None for i, one in zip(mine, found, strict=True)])
-        score = bleu(texts, [dev.tgt[i] for i in rows], self.tokenizer)
+        told = [
+            [_Told(i, found[i].text, found[i].alignment if i in diagnosed else None) for i in unit] for unit in mine
+        ]
+        every = sorted(chain.from_iterable(ranks.gather(told)), key=lambda one: one.row)
+        looked = [one.alignment for one in every]
+        score = bleu([one.text for one in every], [dev.tgt[i] for i in rows], self.tokenizer)
         return DevScores(loss, score, diagnose(alignment for alignment in looked if alignment is not None))
 
     def _drawn(self, lines: int | None) -> list[int]:
         if lines is None:
             return list(range(self.count))
-        of_all = np.random.default_rng(self.training.seed).permutation(self.count)
-        return sorted(of_all[:lines].tolist())
+        units = self._units(range(self.count))
+        drawn = (units[number] for number in np.random.default_rng(self.training.seed).permutation(len(units)))
+        rows: list[int] = []
+        while len(rows) < lines:
+            rows += next(drawn)
+        return sorted(rows)
+
+    def _units(self, rows: Sequence[int]) -> list[list[int]]:
+        """What a process translates as a whole: sentences, or documents where a sentence waits for the one before it."""
+        if self.lines.previous is not None and self.sitting.config.model.back.decoder:
+            return documents(rows, self.lines.previous)
+        return [[row] for row in rows]
 
     def _watch(self, begin: float, end: float, lines: int, deadline: Deadline) -> Watch:
         def watch(done: int, total: int) -> None:
@@ -114,6 +133,14 @@ class _DevScorer:
             deadline.check()
 
         return watch
+
+
+class _Told(NamedTuple):
+    """What a process tells the others of a line of dev."""
+
+    row: int
+    text: str
+    alignment: Alignment | None
 
 
 def _in_all_processes(ranks: Ranks, work: Callable[[], T]) -> T:
@@ -152,11 +179,10 @@ def dev_alignments(sitting: Sitting) -> Callable[[], dict[str, Alignment]]:
     same."""
     sources, model = sitting.prepared.dev_lines.src, sitting.learner.model
     chosen = pick_sentences(sources, WATCHED)
-    lines = [sources[i] for i in chosen]
 
     def look() -> dict[str, Alignment]:
         model.eval()
-        found = _translated(sitting, model, lines)
+        found = _translated(sitting, model, chosen)
         model.train()
         pairs = zip(chosen, found, strict=True)
         return {f"dev line {i + 1}": one.alignment for i, one in pairs if one.alignment is not None}
@@ -164,15 +190,16 @@ def dev_alignments(sitting: Sitting) -> Callable[[], dict[str, Alignment]]:
     return look
 
 
-def _translated(sitting: Sitting, model: Seq2Seq, lines: list[str], watch: Watch | None = None) -> list[Hypothesis]:
-    """The greedy translation of each line. If the probabilities of the model are NaN for now, all are empty: the loss
-    shows it, and training may recover."""
-    config, learner = sitting.config, sitting.learner
+def _translated(sitting: Sitting, model: Seq2Seq, rows: Sequence[int], watch: Watch | None = None) -> list[Hypothesis]:
+    """The greedy translation of each of these lines of dev. If the probabilities of the model are NaN for now, all are
+    empty: the loss shows it, and training may recover."""
+    config, learner, dev = sitting.config, sitting.learner, sitting.prepared.dev_lines
     translator = Translator(model, sitting.prepared.subwords, config, learner.device, learner.precision)
     try:
-        return best_of_each(translator, lines, replace_beam(config.decoding, 1), watch).hypotheses
+        before, greedy = before_each_line(dev, config.reads_before), replace_beam(config.decoding, 1)
+        return best_of_each(translator, dev.src, greedy, watch, before=before, rows=rows).hypotheses
     except UnsearchableError:
-        return [nothing() for _ in lines]
+        return [nothing() for _ in rows]
 
 
 class AtATime(NamedTuple):

@@ -31,7 +31,8 @@ JUMP = 0.02
 """Relative change of the learning rate from which the user is told."""
 MAY_CHANGE = {
     # Where the text and its links are. That their content is the same is checked by their hashes.
-    *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "training.guided_alignment"),
+    *("data.train", "data.dev", "data.test", "data.references", "data.streaming", "data.documents", "data.document"),
+    "training.guided_alignment",
     *(*BUDGET, "training.save_minutes"),
     *("training.device", "training.precision", "training.threads", "training.processes", "training.tensorboard"),
 }
@@ -114,7 +115,12 @@ def check_same_text(run: Run, prepared: Prepared) -> None:
     RunError where ``run.json`` does not say what these were."""
     with _reading(run, "what text this run began with"):
         before = dict(run.record()["data_sha256"])
-    texts = {"train": "train text", "dev": "dev text", "links": "links file of training.guided_alignment"}
+    texts = {
+        "train": "train text",
+        "dev": "dev text",
+        "links": "links file of training.guided_alignment",
+        "documents": "train text's documents",
+    }
     changed = [text for name, text in texts.items() if before.get(name) != prepared.hashes.get(name)]
     if changed:
         what = f"the {' and the '.join(changed)} has changed since this run began."

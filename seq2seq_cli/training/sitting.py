@@ -126,7 +126,7 @@ def prepared_text(config: Config, threads: int, report: Report = silent, subword
     """The text of ``config``, tokenised, with the word links that guide attention, if there are any."""
     guided = config.training.guided_alignment
     links = None if guided is None else GuideFile(expanded(guided), config.training.guided_from)
-    return prepare(config.data, config.subword, threads, report, subwords, links)
+    return prepare(config.data, config.subword, threads, report, subwords, links, config.reads_before)
 
 
 def with_vocabulary(

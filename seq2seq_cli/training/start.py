@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from seq2seq_cli.config.context import OF_HAN
 from seq2seq_cli.config.loading import Given, given, load
 from seq2seq_cli.config.sections import FINE_TUNING
 from seq2seq_cli.config.whole import DEFAULTS, Config, all_keys, changed_settings
@@ -16,14 +19,16 @@ from seq2seq_cli.data.subword import Subwords
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import ConfigError, RunError
 from seq2seq_cli.files import expanded
-from seq2seq_cli.model.weights import read_weights, restore
+from seq2seq_cli.kinds.contexts import CONTEXTS
+from seq2seq_cli.model.hierarchical_context import is_of_context
+from seq2seq_cli.model.weights import read_weights, restore, state_of
 from seq2seq_cli.runs import Run, open_run, write_bytes
 from seq2seq_cli.training.learner import Learner
 from seq2seq_cli.training.progress import Progress
 
-SHAPE = ("subword", "model", "attention")
+SHAPE = ("subword", "model", "attention", "self_attention", "context")
 """Sections that decide which parameters a model has, and what they mean."""
-MAY_DIFFER = {"model.dropout"}
+MAY_DIFFER = {"model.dropout", "model.feed_forward_dropout", "self_attention.dropout", "context.sentences"}
 """Settings in these sections that parameters do not depend on."""
 
 
@@ -45,8 +50,9 @@ def with_start(here: Given) -> Config:
     ):
         return here.checked()
     before = load(open_run(expanded(name)).config)
+    _check_context(before, here.values.get("model", {}).get("context"), name)
     config = here.over(_taken_over(before.to_values(), here.values)).checked()
-    fixed = [key for key in all_keys() if key.startswith(SHAPE) and key not in MAY_DIFFER]
+    fixed = [key for key in all_keys() if key.startswith(SHAPE) and key not in MAY_DIFFER | _may_be_new(before)]
     changed = [
         f"{one.key} is {one.before} there and {one.after} here" for one in changed_settings(before, config, fixed)
     ]
@@ -54,6 +60,24 @@ def with_start(here: Given) -> Config:
         what = f"vocabulary, sizes and attention are those of the run that training starts from: {'; '.join(changed)}."
         raise ConfigError(what, name, "Leave these settings out.")
     return config
+
+
+def _check_context(before: Config, wanted: object, name: str) -> None:
+    """Raises ConfigError where a model that looks back at the sentences before is to do so no more."""
+    had, has = before.model.back, next((back for kind, back in CONTEXTS.items() if kind == wanted), before.model.back)
+    if had.encoder > has.encoder or had.decoder > has.decoder:
+        what = f"model.context is {before.model.context} there and {wanted} here: what it looks back by would be lost."
+        raise ConfigError(what, name, "Leave it as it is there, or add to it.")
+
+
+def _may_be_new(before: Config) -> set[str]:
+    """Settings that may differ because training may start with a model that does not look back at the sentences before, or in
+    one place only, and add what is missing."""
+    return (
+        {"model.context"}
+        if before.model.back.hierarchical
+        else {"model.context", *(f"context.{one}" for one in OF_HAN)}
+    )
 
 
 def _taken_over(before: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -98,11 +122,31 @@ def weights_digest(run: Run) -> str:
 
 def begin(learner: Learner, run: Run, config: Config) -> Progress:
     """Bring a new learner to where training begins. Weights of another run are evaluated on dev before the first step:
-    if training finds nothing better, they are kept."""
+    if training finds nothing better, they are kept. If the model looks back at the sentences before and that run's did not,
+    what it does so by is new."""
     if config.objective.from_run is None:
         return Progress()
-    restore(learner.model, read_weights(run.start), str(run.start))
+    restore_start(learner.model, run)
     return Progress(evaluated_step=-1)
+
+
+def restore_start(model: nn.Module, run: Run) -> bool:
+    """Bring ``model`` to the weights that ``run`` started from. What looks back at the sentences before may be new: it stays as
+    it is. Returns whether the model looked back at them in every place where it does now."""
+    trained = read_weights(run.start)
+    new = {name: value for name, value in state_of(model).items() if is_of_context(name) and name not in trained}
+    restore(model, trained | new, str(run.start))
+    return not new
+
+
+def started_looking_back(config: Config) -> bool:
+    """Whether the run that training started from reads the sentences before; where it is gone, whether this one does."""
+    try:
+        start = _starting_run(config)
+    except RunError:
+        start = None
+    before = config if start is None else load(start.config)
+    return before.model.back.anywhere
 
 
 def _starting_run(config: Config) -> Run | None:

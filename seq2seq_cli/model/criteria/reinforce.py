@@ -21,7 +21,9 @@ def reinforced(forced: Forced) -> Loss:
     smoothed, nll_N = forced.cross_entropies()
     log_prob_BT = nll_N.new_zeros(forced.target.real_BT.shape).masked_scatter(forced.target.real_BT, -nll_N)
     return_BT = log_prob_BT.flip(1).cumsum(1).flip(1)
-    parts = [_of_a_layer(looks[SHOWN], return_BT, forced.target.real_BT) for looks in forced.output.looks]
+    parts = [
+        _of_a_layer(looks[SHOWN], return_BT, forced.target.real_BT) for looks in forced.output.looks if SHOWN in looks
+    ]
     return Loss(smoothed + torch.stack(parts).sum(), nll_N.sum())
 
 

@@ -13,6 +13,10 @@
 // Where the run has a memory, view.origins says where each target word came from: { share: of its probability, examples:
 // [{ source, target: [word], word: which of them came next, weight }] }.
 //
+// view.back, if there is such a thing, says where its states looked in the sentences before: [{ side: "encoder" or "decoder",
+// source, target, heads }], in which a column "[-2]" is a whole sentence, the columns behind it are its words, and the last
+// column is what was kept of the state.
+//
 // Text becomes text nodes only, so nothing in it is ever markup.
 "use strict";
 
@@ -88,6 +92,23 @@ const alignmentOf = (() => {
   const picks = new Map(); // of each run, so that the next sentence is shown in the same way
 
   function alignmentOf(view, more) {
+    const own = ownOf(view, more);
+    return view.back?.length ? element("div", "", own, ...view.back.map((back) => backOf(view, back))) : own;
+  }
+
+  // Where the states of one side looked in the sentences before.
+  function backOf(view, { side, source, target, heads }) {
+    const looks = side === "encoder" ? "Source words that look" : "Target words that look";
+    const titles = { source: "Sentences before, and their words", target: looks };
+    const caption = `The sentences before, as the ${side} saw them. Weights in percent: [-1] is the nearest sentence, the words behind `
+      + "it share its weight; [kept] is what was kept of the word's own state.";
+    const root = element("div", "alignment");
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", `The sentences before, as the ${side} of ${view.run} saw them`);
+    return interactive(root, { source, target }, titles, heads[0], caption, null).element;
+  }
+
+  function ownOf(view, more) {
     const usual = { kind: CROSS, layer: more?.layers?.shown, head: 0 }; // layers are counted from 1, head 0 is the mean of all
     const layers = more?.layers;
     const isSeveral = (kind) => layers[kind].length > (kind === CROSS ? 1 : 0) || layers[kind].some((heads) => heads);

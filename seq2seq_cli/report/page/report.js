@@ -88,10 +88,13 @@ if (document.getElementById("data")) {
     const heading = element("h3", "Attention of ", element("bdi", data.runs[run]));
     const { view } = current.runs[run];
     const more = view.layers && { layers: data.layers[run], ask: () => unpacked(view.layers) };
-    article.lastChild.replaceChildren(heading, alignmentOf(view, more));
+    const show = (back) => article.lastChild.replaceChildren(heading, alignmentOf({ ...view, back }, more));
+    show();
+    if (view.back) unpacked(view.back).then((back) => view === current.runs[run].view && show(back));
   }
 
-  // All layers and heads of a sentence: JSON, compressed, as they are by far the most of the page.
+  // All layers and heads of a sentence, or where it looked in those before: JSON, compressed, as they are by far the most of the
+  // page.
   async function unpacked(text) {
     const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));

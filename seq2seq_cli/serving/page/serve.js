@@ -63,19 +63,29 @@
 
   function question() {
     const runs = [...form.querySelectorAll("[name=run]:checked")].map((box) => box.value);
+    const lines = byId("text").value.split("\n").filter((line) => line.trim());
+    const whole = byId("document").checked;
     const asked = {
-      sentences: byId("text").value.split("\n").filter((line) => line.trim()),
+      sentences: whole ? lines.flatMap(sentencesOf) : lines,
       nbest: byId("nbest").valueAsNumber,
       alignment: true,
       confidence: true, // of runs that can tell
     };
     if (remember) asked.examples = true;
+    if (whole) asked.document = true;
     if (runs.length) asked.runs = runs;
     if (byId("beam").value) {
       asked.beam = byId("beam").valueAsNumber;
       asked.nbest = Math.min(asked.nbest, asked.beam); // a beam finds no more translations than it is wide
     }
     return asked;
+  }
+
+  // The sentences of a paragraph, as the browser parts them.
+  function sentencesOf(line) {
+    if (!Intl.Segmenter) return [line];
+    const parts = [...new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(line)];
+    return parts.map(({ segment }) => segment.trim()).filter(Boolean);
   }
 
   // With a single run there is nothing to choose from.
@@ -117,16 +127,18 @@
   function show(asked, answers) {
     const sections = asked.sentences.map((sentence, index) => {
       const heading = inLanguage(element("h2", "source", sentence), "");
-      const columns = answers.map((answer) => answerOf(answer.run, answer.sentences[index], asked, sentence));
+      const columns = answers.map((answer) => answerOf(answer.run, answer.sentences[index], asked, index));
       return element("section", "", heading, element("div", `answers${columns.length > 1 ? " several" : ""}`, ...columns));
     });
     byId("results").replaceChildren(...sections);
   }
 
   // Where all layers and heads looked in the translations of a sentence: asked for once, when first somebody wants to see it.
-  function layersOf(run, sentence, asked) {
+  // Of a document the sentences before it are asked for once more.
+  function layersOf(run, index, asked) {
     let told = null;
-    const question = { ...asked, sentences: [sentence], runs: [run], layers: true };
+    const sentences = asked.sentences.slice(asked.document ? 0 : index, index + 1);
+    const question = { ...asked, sentences, runs: [run], layers: true };
     return async (text) => {
       told ??= ask("translate", {
         method: "POST",
@@ -137,7 +149,7 @@
         told = null; // the next try asks anew
         throw error;
       });
-      const { translations, self_attention } = answers[0].sentences[0];
+      const { translations, self_attention } = answers[0].sentences.at(-1);
       const found = translations.find((each) => each.text === text);
       if (!found) throw new Error("The server has found other translations this time. Translate again.");
       return { ...found.alignment.layers, self_attention };
@@ -163,8 +175,8 @@
     return parts;
   }
 
-  function answerOf(run, { translations, warning }, asked, sentence) {
-    const askLayers = layersOf(run, sentence, asked);
+  function answerOf(run, { translations, warning }, asked, index) {
+    const askLayers = layersOf(run, index, asked);
     const place = element("div");
     const buttons = translations.map((each, index) => {
       const words = each.text ? withDoubts(each.text, each.confidence) : ["(nothing)"];
@@ -196,6 +208,7 @@
       layers.set(run.name, run.layers);
       remember ||= Boolean(run.memory);
     }
+    byId("paragraphs").hidden = runs.every((run) => run.context === "none");
     const pairs = new Set(runs.filter((run) => run.src).map((run) => `${run.src} to ${run.tgt}`));
     byId("languages").textContent = pairs.size ? `(${[...pairs].join(", ")})` : "";
     if (runs.length < 2) return;

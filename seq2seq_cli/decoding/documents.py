@@ -1,0 +1,96 @@
+"""Sentences with the sentences before them: each is translated when what it is to look back at is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from seq2seq_cli.config.context import Context
+from seq2seq_cli.data.neighbours import Neighbour
+from seq2seq_cli.data.preceding import NONE
+from seq2seq_cli.data.subword import Subword
+from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
+
+Pieces = tuple[int, ...]
+Search = Callable[[Sequence[Sentence]], list[list[Hypothesis]]]
+"""Translates sentences that need nothing of each other."""
+Before = Sequence[Sequence[int]]
+"""For each line the numbers of the lines before it that are looked back at, the nearest first."""
+
+
+def lines_before(previous: Sequence[int], sentences: int) -> list[list[int]]:
+    """The numbers of the ``sentences`` lines before each line, of which ``previous`` tells the nearest."""
+    found: list[list[int]] = []
+    for line in previous:
+        chain: list[int] = []
+        while line != NONE and len(chain) < sentences:
+            chain.append(line)
+            line = previous[line]
+        found.append(chain)
+    return found
+
+
+@dataclass(frozen=True)
+class InContext:
+    """Lines of a text, tokenised, and which of them stand ``before`` each. ``context``: what the model reads of these; ``said``:
+    translations that are known already, by the number of the line."""
+
+    sentences: Sequence[Sentence]
+    before: Before
+    context: Context
+    said: Mapping[int, Pieces]
+
+    def of(self, row: int) -> Sentence:
+        """The sentence with those before it. Where the decoder looks back, a sentence that has no translation is left out."""
+        known = [line for line in self.before[row] if line in self.said or not self.context.back.decoder]
+        return replace(self.sentences[row], before=tuple(map(self._neighbour, known)))
+
+    def _neighbour(self, line: int) -> Neighbour:
+        longest = self.context.longest
+        return Neighbour(tuple(self.sentences[line].ids[:longest]), self.said.get(line, ())[:longest])
+
+    def translated(self, rows: Sequence[int], search: Search, subword: Subword) -> list[list[Hypothesis]]:
+        """The hypotheses of each of these lines. Where the decoder looks back at its own translations, a sentence waits for
+        those before it: the first sentences of all documents are translated together, then the second ones, and so on.
+        ``subword``: the target's, which made the pieces."""
+        if not self.context.back.decoder:
+            return search([self.of(row) for row in rows])
+        said, found = dict(self.said), dict[int, list[Hypothesis]]()
+        for wave in _waves(rows, self.before):
+            ready = replace(self, said=said)
+            for row, hypotheses in zip(wave, search([ready.of(row) for row in wave]), strict=True):
+                found[row] = hypotheses
+                said[row] = tuple(subword.ids(list(hypotheses[0].pieces)))
+        return [found[row] for row in rows]
+
+
+def _waves(rows: Sequence[int], before: Before) -> list[list[int]]:
+    """The rows, each in a wave behind those that it looks back at."""
+    among = set(rows)
+    waiting = {row: set(before[row]) & among for row in rows}
+    readers: dict[int, list[int]] = {}
+    for row, lines in waiting.items():
+        for line in lines:
+            readers.setdefault(line, []).append(row)
+    waves = [[row for row in rows if not waiting[row]]]
+    while waves[-1]:
+        ready = []
+        for line in waves[-1]:
+            for row in readers.get(line, ()):
+                waiting[row].remove(line)
+                if not waiting[row]:
+                    ready.append(row)
+        waves.append(sorted(ready))
+    return waves[:-1]
+
+
+def documents(rows: Sequence[int], previous: Sequence[int]) -> list[list[int]]:
+    """The rows, document by document."""
+    first: dict[int, int] = {}
+    for line, nearest in enumerate(previous):
+        first[line] = line if nearest == NONE else first[nearest]
+    found: dict[int, list[int]] = {}
+    for row in rows:
+        found.setdefault(first[row], []).append(row)
+    return list(found.values())

@@ -1,0 +1,113 @@
+"""Documents on the page and over HTTP: each sentence is translated with those before it, and says where it looked."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from browser import Watched
+from models import set_by_name
+from pronouns import Stories
+from servers import running
+
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.data.preceding import previous_lines
+from seq2seq_cli.data.prepare import prepare
+from seq2seq_cli.decoding.documents import lines_before
+from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.in_document import last_of
+from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.device import choose_precision
+from seq2seq_cli.model.build import build
+from seq2seq_cli.report.views import TranslationView
+from seq2seq_cli.serving.models import Served
+
+CONTEXTS = ("none", "han-encoder", "han-decoder", "han-both", "concatenation")
+LINES = ["ba kess", "paq", "ono lomm", "", "de kess"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> list[Served]:
+    """A model for each kind of context, with any weights, which are the same wherever the models are."""
+    folder = tmp_path_factory.mktemp("served")
+    for split, count in (("train", 20), ("dev", 3)):
+        Stories.drawn(count, len(split)).write(folder, split)
+    return [Served(context, translator_of(context, folder), "xx", "yy") for context in CONTEXTS]
+
+
+def translator_of(context: str, folder: Path) -> Translator:
+    files = {split: str(folder / split) for split in ("train", "dev")}
+    han: dict[str, object] = {"heads": 2, "feed_forward_size": 8} if context.startswith("han") else {}
+    values: dict[str, dict[str, object]] = {
+        "data": {**files, "src": "xx", "tgt": "yy"},
+        "subword": {"type": "word", "vocab_size": 60},
+        "model": {"embedding_size": 8, "hidden_size": 8, "context": context},
+        "context": han,
+        "decoding": {"beam": 2, "max_length": 6},
+    }
+    config = from_dict(values)
+    subwords = prepare(config.data, config.subword, context=config.reads_before).subwords
+    model = build(config, len(subwords.src), len(subwords.tgt)).eval()
+    set_by_name(model)
+    device = torch.device("cpu")
+    return Translator(model, subwords, config, device, choose_precision("fp32", device))
+
+
+def test_a_document_is_translated_as_a_file_is(served: list[Served]) -> None:
+    with running(served) as shared:
+        apart = shared.ask({"sentences": LINES, "alignment": True}).body["answers"]
+        together = shared.ask({"sentences": LINES, "alignment": True, "document": True}).body["answers"]
+        contexts = [run["context"] for run in shared.ask(path="/runs").body["runs"]]
+    assert contexts == list(CONTEXTS)
+    for each, one, other in zip(served, apart, together, strict=True):
+        translator, context = each.translator, each.translator.config.reads_before
+        alone = [found[0] for found in translator.search(translator.sentences(LINES))]
+        before = None if context is None else lines_before(previous_lines(LINES), context.sentences)
+        expected = best_of_each(translator, LINES, before=before).hypotheses
+        for answer, wanted in ((one, alone), (other, expected)):
+            scores = [sentence["translations"][0]["score"] for sentence in answer["sentences"]]
+            assert scores == pytest.approx([hypothesis.score for hypothesis in wanted], abs=1e-5)
+        back = [sentence["translations"][0]["alignment"].get("back") for sentence in other["sentences"]]
+        assert not any("back" in sentence["translations"][0]["alignment"] for sentence in one["sentences"])
+        sides = {"none": 0, "han-both": 2}.get(each.name, 1)
+        assert [len(looked or ()) for looked in back] == [0, sides, sides, 0, 0]
+        if sides:
+            assert one["sentences"][2] != other["sentences"][2]
+            assert back[2][0]["source"][0] == "[-2]"
+            assert len(back[2][0]["heads"][0]["weights"]) == len(back[2][0]["target"])
+
+
+def test_a_view_has_the_sentences_before(served: list[Served]) -> None:
+    for each in served[1:]:
+        settings = replace_beam(each.translator.config.decoding, 1)
+        found = last_of(each.translator, LINES[:3], settings)
+        told = TranslationView.of("x", LINES[2], found).to_json()
+        back = told["back"]
+        assert isinstance(back, list)
+        assert [one["side"] for one in back] == {"han-encoder": ["encoder"], "han-both": ["encoder", "decoder"]}.get(
+            each.name, ["decoder"]
+        )
+        assert "layers" not in TranslationView.of("x", LINES[2], found, layered=False).to_json()
+    alone = served[1].translator.hypotheses([LINES[2]])[0][0]
+    assert "back" not in TranslationView.of("x", LINES[2], alone).to_json()
+
+
+@pytest.mark.slow
+def test_a_paragraph_on_the_page(served: list[Served], visit: Callable[..., Watched]) -> None:
+    with running([served[1]]) as shared:
+        watched = visit(shared.url)
+        page = watched.page
+        page.locator("#paragraphs").wait_for()
+        page.check("#document")
+        page.fill("#text", "Ba kess. Paq.\nono lomm")
+        with page.expect_request("**/translate") as asked:
+            page.click(".go")
+        page.locator("#status", has_text=re.compile(r"\d s$")).wait_for(timeout=20_000)
+        told = asked.value.post_data_json
+        assert told is not None
+        assert told["document"]
+        assert told["sentences"] == ["Ba kess.", "Paq.", "ono lomm"]
+        assert page.locator(".answer").nth(2).locator("caption", has_text="as the encoder saw them").count() == 1
+        assert page.locator(".answer").first.locator("caption", has_text="as the encoder saw them").count() == 0
+        assert watched.complaints == []
