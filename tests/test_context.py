@@ -126,9 +126,13 @@ class Case(NamedTuple):
     target: Target
 
     @classmethod
-    def of(cls, context: str, decoder: str = "rnn", kind: str = "bahdanau", **attention: object) -> "Case":
+    def of(
+        cls, context: str, decoder: str = "rnn", kind: str = "bahdanau", copy: bool = False, **attention: object
+    ) -> "Case":
         encoder = "rnn" if decoder == "rnn" else "transformer"
         sections: dict[str, dict[str, object]] = {"model": {"encoder": encoder, "decoder": decoder, "context": context}}
+        if copy:
+            sections["model"]["copy"] = True
         if context != "none":
             sections["context"] = {"heads": 2, "sentences": 2, "feed_forward_size": 6}
         torch.manual_seed(1)
@@ -265,11 +269,12 @@ def test_the_whole_is_its_steps(decoder: str, kind: str) -> None:
     assert_same(looks, whole.looks[-1][SAID].weights_BTS)
 
 
+@pytest.mark.parametrize("copy", [False, True], ids=["", "copying"])
 @pytest.mark.parametrize(("decoder", "kind"), LAYERS[:3])
 @torch.no_grad()
-def test_the_search_goes_by_the_sentences_before(decoder: str, kind: str) -> None:
-    """Each hypothesis has the probability that forced decoding gives it."""
-    case = Case.of("han-both", decoder, kind)
+def test_the_search_goes_by_the_sentences_before(decoder: str, kind: str, copy: bool) -> None:
+    """Each hypothesis has the probability that forced decoding gives it; also where words are copied from the source."""
+    case = Case.of("han-both", decoder, kind, copy)
     state = ModelState.start(case.model, case.model.new_pass(stepping=True), case.inputs)
     found = beam(state, Limits(BOS, EOS, (PAD, BOS), 0, torch.tensor([6, 3, 8, 5])), 1.0, 3)
     for row, hypotheses in enumerate(found.hypotheses):
