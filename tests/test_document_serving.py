@@ -12,6 +12,7 @@ from pronouns import Stories
 from servers import running
 
 from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.decoding.documents import lines_before
@@ -36,13 +37,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> list[Served]:
     return [Served(context, translator_of(context, folder), "xx", "yy") for context in CONTEXTS]
 
 
-def translator_of(context: str, folder: Path) -> Translator:
+def translator_of(context: str, folder: Path, copy: bool = False) -> Translator:
     files = {split: str(folder / split) for split in ("train", "dev")}
     han: dict[str, object] = {"heads": 2, "feed_forward_size": 8} if context.startswith("han") else {}
     values: dict[str, dict[str, object]] = {
         "data": {**files, "src": "xx", "tgt": "yy"},
-        "subword": {"type": "word", "vocab_size": 60},
-        "model": {"embedding_size": 8, "hidden_size": 8, "context": context},
+        "subword": {"type": "word", "vocab_size": 60, "joint": copy},
+        "model": {"embedding_size": 8, "hidden_size": 8, "context": context, "copy": copy},
         "context": han,
         "decoding": {"beam": 2, "max_length": 6},
     }
@@ -111,3 +112,29 @@ def test_a_paragraph_on_the_page(served: list[Served], visit: Callable[..., Watc
         assert page.locator(".answer").nth(2).locator("caption", has_text="as the encoder saw them").count() == 1
         assert page.locator(".answer").first.locator("caption", has_text="as the encoder saw them").count() == 0
         assert watched.complaints == []
+
+
+@pytest.mark.parametrize("copy", [False, True], ids=["", "copying"])
+@pytest.mark.parametrize("context", CONTEXTS[1:])
+def test_glossaries_and_confidence_go_by_the_sentences_before(context: str, copy: bool, tmp_path: Path) -> None:
+    """What is read once more, for the confidence or the memory, is as likely as the search has found it; also where the
+    translation obeys a glossary."""
+    for split, count in (("train", 20), ("dev", 3)):
+        Stories.drawn(count, len(split)).write(tmp_path, split)
+    translator = translator_of(context, tmp_path, copy)
+    term = translator.subwords.tgt.decode([8])
+    (tmp_path / "terms.tsv").write_text(f"kess\t{term}\n", encoding="utf-8")
+    before = lines_before(previous_lines(LINES), 3)
+    plain = best_of_each(translator, LINES, before=before)
+    obeying = translator.obeying(Glossary.read(tmp_path / "terms.tsv"))
+    bound = best_of_each(obeying, LINES, before=before)
+    for found in (plain, bound):
+        written = [row for row, sentence in enumerate(found.sentences) if sentence.ids]
+        sentences, hypotheses = (
+            [found.sentences[row] for row in written],
+            [found.hypotheses[row] for row in written],
+        )
+        log_probs = [float(each.sum()) for each in translator.piece_log_probs(sentences, hypotheses)]
+        assert log_probs == pytest.approx([one.log_prob for one in hypotheses], abs=1e-3)
+    assert term in bound.hypotheses[0].text
+    assert term in bound.hypotheses[4].text
