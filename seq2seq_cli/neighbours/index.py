@@ -15,7 +15,7 @@ from torch import Tensor
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import DamagedError, UserError
 from seq2seq_cli.neighbours.codes import SPAN
-from seq2seq_cli.neighbours.growth import Report, changing
+from seq2seq_cli.neighbours.growth import Report, changing, require_unchanged
 from seq2seq_cli.neighbours.layout import Record, write_record
 from seq2seq_cli.neighbours.search import SPARE, TOGETHER, Nearest, exactly
 from seq2seq_cli.neighbours.store import Store
@@ -48,6 +48,7 @@ def make_index(store: Store, report: Report) -> Record:
     """Make the index of a memory, the same for the same memory, and write it down in its record. Raises RunError where
     the memory has changed meanwhile."""
     package, entries = faiss(), len(store)
+    require_unchanged(store.files, store.record)  # before hours of work, as well as after them
     index = package.index_factory(store.record.size, f"IVF{lists_for(entries)},SQ8")
     index.cp.niter, index.cp.seed = ROUNDS, 1
     every = max(1, entries // (PER_LIST * lists_for(entries)))
