@@ -225,6 +225,11 @@ class Run:
         """The tokenizer of ``side`` ("joint", "src" or "tgt")."""
         return self.directory / ("subword.model" if side == "joint" else f"subword.{side}.model")
 
+    @property
+    def tokenizers(self) -> list[Path]:
+        """Those that there are."""
+        return [path for side in ("joint", "src", "tgt") if (path := self.subword(side)).is_file()]
+
     def record(self) -> Any:
         """The content of ``run.json``. Raises OSError or ValueError where it is missing or damaged, RunError where a
         later version wrote it."""

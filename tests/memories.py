@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from seq2seq_cli.data.corpora import open_text
+from seq2seq_cli.decoding.memorising import known_memory, memorise, new_memory
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.neighbours.growth import Growth, Piece, writing
 from seq2seq_cli.neighbours.layout import FORMAT, MemoryFiles, Record
 from seq2seq_cli.neighbours.store import Store
@@ -48,3 +52,13 @@ def made(directory: Path, keys: torch.Tensor, values: list[int], pieces: int = 5
         growth.add(piece)
         growth.finish(quiet)
     return Store.open(directory)
+
+
+def remember(translator: Translator, text: Path, directory: Path, report: Callable[..., None] = quiet) -> None:
+    """Make a memory of a text, or add it."""
+    assert translator.run is not None
+    whole = MemoryFiles(directory).record.exists()
+    base = (known_memory if whole else lambda run, at: new_memory(translator, run, at, "float16"))(
+        translator.run, directory
+    )
+    memorise(translator, open_text(str(text), "train", "xx", "yy"), directory, base, report)

@@ -15,7 +15,7 @@ import torch
 from commands import Terminal
 from corpora import TinyCorpus, sentences, translation, write_lines
 from filelock import FileLock
-from memories import made, quiet
+from memories import made, quiet, remember
 
 from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.decoding import memorising
@@ -56,16 +56,6 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_lines(Path(f"{prefix}.xx"), [*lines[:10], "", *lines[11:39], "ta " * 120])
     write_lines(Path(f"{prefix}.yy"), [*map(translation, lines[:39]), "la " * 120])
     return prefix
-
-
-def remember(translator: Translator, text: Path, directory: Path, report: Callable[..., None] = quiet) -> None:
-    """Make a memory of a text, or add it."""
-    assert translator.run is not None
-    whole = MemoryFiles(directory).record.exists()
-    base = (known_memory if whole else lambda run, at: new_memory(translator, run, at, "float16"))(
-        translator.run, directory
-    )
-    memorise(translator, open_text(str(text), "train", "xx", "yy"), directory, base, report)
 
 
 def held(directory: Path) -> dict[str, bytes]:

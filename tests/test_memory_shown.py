@@ -11,12 +11,10 @@ import torch
 from browser import Watched
 from commands import Terminal
 from corpora import TinyCorpus, translation
-from memories import quiet
+from memories import remember
 from servers import Running, running
 
-from seq2seq_cli.data.corpora import open_text
 from seq2seq_cli.decoding.hypothesis import Example, Origin
-from seq2seq_cli.decoding.memorising import memorise, new_memory
 from seq2seq_cli.decoding.recalling import open_memory
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
@@ -35,9 +33,7 @@ def translator(trained_run: Run) -> Translator:
 @pytest.fixture(scope="module")
 def folder(translator: Translator, tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("memories") / "tiny"
-    assert translator.run is not None
-    text = open_text(str(tiny_corpus.folder / "train"), "train", "xx", "yy")
-    memorise(translator, text, directory, new_memory(translator, translator.run, directory, "float16"), quiet)
+    remember(translator, tiny_corpus.folder / "train", directory)
     return directory
 
 

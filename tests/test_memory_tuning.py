@@ -11,11 +11,10 @@ from commands import Terminal
 from corpora import TinyCorpus, sentences, translation, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from memories import quiet
+from memories import quiet, remember
 from torch import Tensor
 
 from seq2seq_cli.data.corpora import open_text
-from seq2seq_cli.decoding.memorising import memorise, new_memory
 from seq2seq_cli.decoding.recalling import Given, open_memory
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.decoding.tuning import HELD_OUT, Read, choose, learn, likeliest_mix, read_text
@@ -129,9 +128,7 @@ def translator(trained_run: Run) -> Translator:
 @pytest.fixture
 def folder(translator: Translator, tiny_corpus: TinyCorpus, tmp_path: Path) -> Path:
     directory = tmp_path / "m"
-    assert translator.run is not None
-    text = open_text(str(tiny_corpus.folder / "train"), "train", "xx", "yy")
-    memorise(translator, text, directory, new_memory(translator, translator.run, directory, "float16"), quiet)
+    remember(translator, tiny_corpus.folder / "train", directory)
     return directory
 
 

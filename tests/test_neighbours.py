@@ -15,7 +15,7 @@ import torch
 from corpora import TinyCorpus, sentences
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memories import made, quiet
+from memories import made, quiet, remember
 from models import VOCABULARY, tiny_config, tiny_model
 from torch import Tensor
 
@@ -276,9 +276,7 @@ def translator(trained_run: Run) -> Translator:
 def folder(translator: Translator, tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A memory of the language's training text."""
     made_in = tmp_path_factory.mktemp("memories") / "tiny"
-    assert translator.run is not None
-    text = open_text(str(tiny_corpus.folder / "train"), "train", "xx", "yy")
-    memorise(translator, text, made_in, new_memory(translator, translator.run, made_in, "float16"), quiet)
+    remember(translator, tiny_corpus.folder / "train", made_in)
     return made_in
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,35 +10,76 @@ import typer
 
 from seq2seq_cli.cli import checks, opening, options, quick
 from seq2seq_cli.cli.arguments import Command, Group, with_paths_expanded
+from seq2seq_cli.cli.blocks import with_blocks
 from seq2seq_cli.files import expanded
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.pairs import ParallelText
+    from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.neighbours.layout import Record
     from seq2seq_cli.runs import Run
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Make and tune memories of examples.")
 
 MemoryFolder = Annotated[Path, typer.Argument(metavar="MEMORY", help="Its folder.")]
-RunOfMemory = Annotated[Path | None, typer.Option("--run", help="The run to remember with; default: the newest.")]
-MemoryPrecision = Annotated[
-    str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")
-]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The options for the run that reads a text, the text's languages, and the machine."""
+
+    run: Annotated[Path | None, typer.Option(help="The run to remember with; default: the newest.")] = None
+    corpus: options.Corpus = None
+    src: options.Src = None
+    tgt: options.Tgt = None
+    device: options.Device = "auto"
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel="Machine")] = "fp32"
+    threads: options.Threads = None
+
+    def text(self, run: Run, named: list[str] | None, role: Literal["train", "dev"]) -> ParallelText:
+        """The text that was ``named``, in the run's languages unless others are, or else that of the corpus, or the run's
+        own."""
+        from seq2seq_cli import console
+        from seq2seq_cli.config.loading import load
+        from seq2seq_cli.data.corpora import find_corpus, find_train, languages, open_text
+        from seq2seq_cli.errors import ConfigError
+
+        data = load(run.config).data
+        if named and self.corpus:
+            raise ConfigError(f"--{role} and --corpus both name a text.", "command line")
+        if self.corpus:
+            data = data.model_copy(update={"corpus": self.corpus, "train": None, "dev": None, "test": None})
+        if named:
+            own = languages(data)
+            return open_text(named, role, self.src or own[0], self.tgt or own[1], note=console.notice)
+        return find_train(data, console.notice) if role == "train" else find_corpus(data, console.notice).dev
+
+    def opened(self, named: list[str] | None) -> Run:
+        """The run. Raises UserError for a precision that it is not read in and, before a run is looked for, for a ``~name`` of
+        a text that is nobody's."""
+        checks.refuse_int8(self.precision)
+        for name in named or ():
+            expanded(name)
+        return opening.chosen_run(self.run)
+
+    def translator(self, run: Run) -> Translator:
+        """The run's model, on the machine that was named."""
+        from seq2seq_cli.decoding.translator import Translator
+        from seq2seq_cli.device import set_threads
+
+        set_threads(self.threads)
+        return Translator.load(run.directory, self.device, self.precision)
 
 
 @app.command(cls=Command)
 @with_paths_expanded
+@with_blocks
 def build(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the memory.")],
-    run: RunOfMemory = None,
     train_text: options.TrainText = None,
-    corpus: options.Corpus = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
     keys: Annotated[str, typer.Option(metavar="float16|float32", help="How keys are kept.")] = "float16",
-    device: options.Device = "auto",
-    precision: MemoryPrecision = "fp32",
-    threads: options.Threads = None,
+    *,
+    reader: Reader,
 ) -> None:
     """Make a memory of a text for a run: what the model has in mind before each piece, and the piece that came next.
 
@@ -54,33 +96,19 @@ def build(
 
     if keys not in ("float16", "float32"):
         raise ConfigError(f'"{keys}" is unknown.', "--keys", "Known: float16, float32.")
-    checks.refuse_int8(precision)
-    _check_names(train_text)
-    opened = opening.chosen_run(run)
-    text = _text(opened, train_text, corpus, src, tgt)
+    opened = reader.opened(train_text)
+    text = reader.text(opened, train_text, "train")
     quick.load_torch()
     from seq2seq_cli.decoding.memorising import new_memory
-    from seq2seq_cli.decoding.translator import Translator
-    from seq2seq_cli.device import set_threads
 
-    set_threads(threads)
-    translator = Translator.load(opened.directory, device, precision)
+    translator = reader.translator(opened)
     _memorise(translator, text, output, new_memory(translator, opened, output, keys))
 
 
 @app.command(cls=Command)
 @with_paths_expanded
-def add(
-    memory: MemoryFolder,
-    run: RunOfMemory = None,
-    train_text: options.TrainText = None,
-    corpus: options.Corpus = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
-    device: options.Device = "auto",
-    precision: MemoryPrecision = "fp32",
-    threads: options.Threads = None,
-) -> None:
+@with_blocks
+def add(memory: MemoryFolder, train_text: options.TrainText = None, *, reader: Reader) -> None:
     """Add a text to a memory. What was tuned must be tuned again.
 
     Until it is finished, the memory is what it was. Given again, the same command goes on where it was interrupted.
@@ -89,35 +117,26 @@ def add(
 
         seq2seq memory add memories/p --run runs/x --train Q/train --src de --tgt en
     """
-    checks.refuse_int8(precision)
-    _check_names(train_text)
-    opened = opening.chosen_run(run)
-    text = _text(opened, train_text, corpus, src, tgt)
+    opened = reader.opened(train_text)
+    text = reader.text(opened, train_text, "train")
     quick.load_torch()
     from seq2seq_cli.decoding.memorising import known_memory
-    from seq2seq_cli.decoding.translator import Translator
-    from seq2seq_cli.device import set_threads
 
-    set_threads(threads)
     base = known_memory(opened, memory)
-    _memorise(Translator.load(opened.directory, device, precision), text, memory, base)
+    _memorise(reader.translator(opened), text, memory, base)
 
 
 @app.command(cls=Command)
 @with_paths_expanded
+@with_blocks
 def tune(
     memory: MemoryFolder,
-    run: RunOfMemory = None,
     dev: options.Dev = None,
-    corpus: options.Corpus = None,
-    src: options.Src = None,
-    tgt: options.Tgt = None,
     adaptive: Annotated[
         bool, typer.Option("--adaptive", help="Also train a network that chooses anew at each step.")
     ] = False,
-    device: options.Device = "auto",
-    precision: MemoryPrecision = "fp32",
-    threads: options.Threads = None,
+    *,
+    reader: Reader,
 ) -> None:
     """Choose how many neighbours count, and how much, by how likely they make a dev text. Written into the memory.
 
@@ -129,20 +148,15 @@ def tune(
 
         seq2seq memory tune memories/p --run runs/x --dev P/dev --adaptive
     """
-    checks.refuse_int8(precision)
-    _check_names(dev)
-    opened = opening.chosen_run(run)
+    opened = reader.opened(dev)
+    text = reader.text(opened, dev, "dev")
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.decoding.recalling import MIX, Given, open_memory
-    from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.decoding.tuning import LEARNING
     from seq2seq_cli.decoding.tuning import tune as tune_memory
-    from seq2seq_cli.device import set_threads
 
-    text = _text(opened, dev, corpus, src, tgt, "dev")
-    set_threads(threads)
-    translator = Translator.load(opened.directory, device, precision)
+    translator = reader.translator(opened)
     # With plain weights: a network that it may have, damaged or not, is about to be replaced.
     remembered = open_memory(opened, memory, translator.device, Given(mix=MIX))
     with console.stages({LEARNING: "round"}) as report:
@@ -204,46 +218,12 @@ def _tell(record: Record, adaptive: bool) -> None:
         console.notice("No network is kept: on sentences that it has not seen it does no better, or there are none.")
 
 
-def _check_names(texts: list[str] | None) -> None:
-    """Raises UserError for a ``~name`` that is nobody's, before a run is looked for."""
-    for name in texts or ():
-        expanded(name)
-
-
-def _text(
-    run: Run,
-    named: list[str] | None,
-    corpus: str | None,
-    src: str | None,
-    tgt: str | None,
-    role: Literal["train", "dev"] = "train",
-) -> ParallelText:
-    """The text that was ``named``, in the run's languages unless others are, or else that of the ``corpus``, or the run's
-    own."""
-    from seq2seq_cli import console
-    from seq2seq_cli.config.loading import load
-    from seq2seq_cli.data.corpora import find_corpus, find_train, languages, open_text
-    from seq2seq_cli.errors import ConfigError
-
-    data = load(run.config).data
-    if named and corpus:
-        raise ConfigError(f"--{role} and --corpus both name a text.", "command line")
-    if corpus:
-        data = data.model_copy(update={"corpus": corpus, "train": None, "dev": None, "test": None})
-    if named:
-        own = languages(data)
-        return open_text(named, role, src or own[0], tgt or own[1], note=console.notice)
-    return find_train(data, console.notice) if role == "train" else find_corpus(data, console.notice).dev
-
-
-def _memorise(translator: object, text: ParallelText, directory: Path, base: Record) -> None:
+def _memorise(translator: Translator, text: ParallelText, directory: Path, base: Record) -> None:
     from seq2seq_cli import console
     from seq2seq_cli.decoding.memorising import memorise
-    from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.neighbours.growth import INDEXING
     from seq2seq_cli.wording import counted
 
-    assert isinstance(translator, Translator)
     try:
         with console.stages({INDEXING: "key"}) as report:
             record = memorise(translator, text, directory, base, report)

@@ -151,7 +151,7 @@ def translate(
         glossary=None if translator.glossary is None else translator.glossary.digest,
         calibration=translator.calibration if confidence else None,
         structured=structured,
-        memory="" if translator.memory is None else translator.memory.digest,
+        memory=None if translator.memory is None else translator.memory.digest,
     )
     _translate(translator, wanted, Ends.named(source, output), opened, resume)
 

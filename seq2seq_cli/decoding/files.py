@@ -39,9 +39,8 @@ class Ends(NamedTuple):
         source, output = self
         if source is None or output is None or not source.is_file() or (output.exists() and not output.is_file()):
             return None
-        tokenizers = [path for side in ("joint", "src", "tgt") if (path := run.subword(side)).is_file()]
         description: dict[str, object] = {
-            "model": sha256(run.best, *tokenizers),
+            "model": sha256(run.best, *run.tokenizers),
             "input text": sha256(source),
             "settings": wanted.to_json(),
             "precision": precision,

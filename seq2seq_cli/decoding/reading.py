@@ -12,9 +12,7 @@ from torch import Tensor
 from seq2seq_cli.data.batching import cut, inputs_of, target_of
 from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.inputs import Target
-from seq2seq_cli.model.maps import Pass
-from seq2seq_cli.model.types import Steps
+from seq2seq_cli.model.forced import Forced, RealSteps
 
 
 class Usable(NamedTuple):
@@ -50,12 +48,10 @@ def read_together(src: Sequence[list[int]], tgt: Sequence[list[int]], most: int)
 
 
 class Reading(NamedTuple):
-    """What is known of the N positions of some targets, one target after another: what the readout reads in the pass ``run``,
-    and the keys of a memory, in float32."""
+    """How some targets were read, their ``real`` steps, and the keys of a memory there, in float32."""
 
-    target: Target
-    run: Pass
-    steps: Steps
+    forced: Forced
+    real: RealSteps
     keys_NR: Tensor
 
 
@@ -65,5 +61,5 @@ def reading(translator: Translator, src: Sequence[list[int]], tgt: Sequence[list
     target = target_of(tgt).to(device)
     run = model.new_pass(looking=False)
     forced = model.forced(target, model.start(inputs_of(src).to(device), run), run)
-    steps = forced.output.steps.take(lambda x_BTX: x_BTX[target.real_BT])
-    return Reading(target, run, steps, model.readout.rows(steps.features_NF, run).float())
+    real = forced.real_steps()
+    return Reading(forced, real, model.readout.rows(real.steps.features_NF, run).float())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from seq2seq_cli.data.text import sha256
 from seq2seq_cli.decoding.hypothesis import Example, Origin
 from seq2seq_cli.errors import RunError
 from seq2seq_cli.model.forced import Forced
-from seq2seq_cli.neighbours.layout import Record, Weights
+from seq2seq_cli.neighbours.layout import MemoryFiles, Record, Weights, read_record
 from seq2seq_cli.neighbours.readout import Neighbours, Recall, RecallingReadout
 from seq2seq_cli.neighbours.search import ExactSearch, Search
 from seq2seq_cli.neighbours.store import Store
@@ -74,7 +74,7 @@ class OpenMemory:
         """Where each piece of the given targets came from, ``</s>`` included."""
         readout, real_BT = forced.readout, forced.target.real_BT
         assert isinstance(readout, RecallingReadout)
-        steps, says_N = forced.output.steps.take(lambda x_BTX: x_BTX[real_BT]), forced.target.says_BT[real_BT]
+        steps, says_N = forced.real_steps()
         told: list[Origin] = []
         for log_prob_NV, found in readout.recalled(steps, forced.run):
             some_N = says_N[len(told) : len(told) + len(log_prob_NV)]
@@ -103,13 +103,25 @@ class OpenMemory:
 
 def identity(run: Run) -> Mapping[str, str]:
     """What a memory must be of to fit a run: digests of its weights and of its tokenizers."""
-    tokenizers = [path for side in ("joint", "src", "tgt") if (path := run.subword(side)).is_file()]
-    return {"model": sha256(run.best), "vocabulary": sha256(*tokenizers)}
+    return {"model": sha256(run.best), "vocabulary": sha256(*run.tokenizers)}
 
 
 def is_of(record: Record, run: Run) -> bool:
     """Whether a memory is of this run's weights and vocabulary."""
     return all(value == getattr(record, name) for name, value in identity(run).items())
+
+
+def memories_of(runs: Sequence[Run], memories: Sequence[Path]) -> list[list[Path]]:
+    """For each run those of the memories that are of it. Raises RunError where a memory is of none of them."""
+    of_runs: list[list[Path]] = [[] for _ in runs]
+    for path in memories:
+        record = read_record(MemoryFiles(path))
+        owners = [own for run, own in zip(runs, of_runs, strict=True) if is_of(record, run)]
+        if not owners:
+            require_same(record, runs[0], path)
+        for own in owners:
+            own.append(path)
+    return of_runs
 
 
 def require_same(record: Record, run: Run, directory: Path) -> None:

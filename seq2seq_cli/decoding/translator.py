@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from seq2seq_cli.decoding.obligations import Obligations, width_of
 from seq2seq_cli.decoding.posterior import posterior_weights
 from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
-from seq2seq_cli.decoding.sharing import Check, compute_all
+from seq2seq_cli.decoding.sharing import Check, Compute, compute_all
 from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
@@ -44,6 +44,7 @@ from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError, UserEr
 from seq2seq_cli.files import expanded
 from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.build import build
+from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.types import SHOWN
@@ -58,6 +59,10 @@ Watch = Callable[[int, int], None]
 """A callback that hears, again and again while a search is under way, how many lines are translated and how many there
 are; always in the thread that asked for the search. If it raises, the work ends."""
 
+
+Tell = Callable[[Sequence[Sentence], Sequence[Hypothesis]], list[Hypothesis]]
+"""The same hypotheses, one for each of the sentences, with something that is told of them besides."""
+T = TypeVar("T")
 
 Decoding = DecodingConfig | Mapping[str, int | float | None]
 """All settings of a search, or those to change from the run's own, as ``{"beam": 1}``."""
@@ -243,20 +248,18 @@ class Translator:
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
         for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
             results[places[i]] = hypotheses
-        asked = [i for i in places if sentences[i].details.attentions]
-        looked = self.looked_into(
-            [sentences[i] for i in asked for _ in results[i]], [one for i in asked for one in results[i]]
-        )
-        for i in asked:
-            results[i], looked = looked[: len(results[i])], looked[len(results[i]) :]
-        for i, rated in self._rated(sentences, results).items():
-            results[i] = rated
-        remembered = [i for i in places if sentences[i].details.origins and self.memory is not None]
-        told = self.with_origins(
-            [sentences[i] for i in remembered for _ in results[i]], [one for i in remembered for one in results[i]]
-        )
-        for i in remembered:
-            results[i], told = told[: len(results[i])], told[len(results[i]) :]
+        every, wanted = range(len(sentences)), [sentence.details for sentence in sentences]
+        more: list[tuple[list[int], Tell]] = [
+            ([i for i in places if wanted[i].attentions], self.looked_into),
+            ([i for i in every if wanted[i].confidence], self.with_confidence),
+            ([i for i in places if wanted[i].origins and self.memory is not None], self.with_origins),
+        ]
+        for asked, tell in more:
+            told = iter(
+                tell([sentences[i] for i in asked for _ in results[i]], [one for i in asked for one in results[i]])
+            )
+            for i in asked:
+                results[i] = list(islice(told, len(results[i])))
         return results
 
     def _bound(self, sentences: Sequence[Sentence]) -> list[Sentence]:
@@ -270,19 +273,15 @@ class Translator:
             for one in sentences
         ]
 
-    def _rated(
-        self, sentences: Sequence[Sentence], results: Sequence[Sequence[Hypothesis]]
-    ) -> dict[int, list[Hypothesis]]:
-        """The hypotheses of those sentences that ask for it, with their confidence."""
-        asked = [i for i, sentence in enumerate(sentences) if sentence.details.confidence]
-        found = [(i, one) for i in asked for one in results[i]]
-        log_probs = self.piece_log_probs([sentences[i] for i, _ in found], [one for _, one in found])
-        rated: dict[int, list[Hypothesis]] = {i: [] for i in asked}
-        for (i, one), own in zip(found, log_probs, strict=True):
-            confidence = self.calibration.rated(one.pieces, own)
-            if not clean(sentences[i].line):
-                confidence = Confidence(1.0)
-            rated[i].append(replace(one, confidence=confidence))
+    def with_confidence(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """The same hypotheses, one for each of the sentences, with their ``confidence``."""
+        if not hypotheses:
+            return []
+        calibration, rated = self.calibration, []
+        log_probs = self.piece_log_probs(sentences, hypotheses)
+        for sentence, one, own in zip(sentences, hypotheses, log_probs, strict=True):
+            confidence = calibration.rated(one.pieces, own) if clean(sentence.line) else Confidence(1.0)
+            rated.append(replace(one, confidence=confidence))
         return rated
 
     def piece_log_probs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[np.ndarray]:
@@ -295,16 +294,23 @@ class Translator:
             return self._piece_log_probs([pairs[i] for i in batch])
 
         _ = self._run  # made here, once, not by each thread
-        found = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
-        return [found[i] for i in range(len(pairs))]
+        return self._in_order(compute, self._read_alike(pairs))
+
+    def _in_order(self, compute: Compute[T], batches: Sequence[list[int]]) -> list[T]:
+        """What ``compute`` makes of every item of the batches, in the order of their numbers."""
+        found = compute_all(compute, batches, self._cores, lambda _: None)
+        return [found[i] for i in range(len(found))]
+
+    def _forced(self, pairs: Sequence[_Pair], run: Pass) -> Forced:
+        """These translations, to be read in the pass ``run``. (In the precision of the translator where that is entered.)"""
+        inputs = self._inputs([pair.source for pair in pairs])
+        target = target_of([pair.target for pair in pairs]).to(self.device)
+        return self.model.forced(target, self.model.start(inputs, run), run)
 
     @torch.inference_mode()
     def _piece_log_probs(self, pairs: list[_Pair]) -> list[np.ndarray]:
-        inputs = self._inputs([pair.source for pair in pairs])
-        target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
-            state = self.model.start(inputs, self._run)
-            log_prob_BT = self.model.forced(target, state, self._run).log_probs_by_step()
+            log_prob_BT = self._forced(pairs, self._run).log_probs_by_step()
         steps = zip(log_prob_BT.float().cpu().numpy(), pairs, strict=True)
         return [log_prob_T[: len(pair.target) + 1] for log_prob_T, pair in steps]
 
@@ -341,8 +347,7 @@ class Translator:
                 looked.append(replace(hypotheses[i], attentions=attentions))
             return looked
 
-        found = compute_all(compute, self._read_together(pairs), self._cores, lambda _: None)
-        return [found[i] for i in range(len(pairs))]
+        return self._in_order(compute, self._read_together(pairs))
 
     def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
@@ -357,17 +362,13 @@ class Translator:
             return [replace(hypotheses[i], origins=origins) for i, origins in zip(batch, told, strict=True)]
 
         _ = self._run  # made here, once, not by each thread
-        found = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
-        return [found[i] for i in range(len(pairs))]
+        return self._in_order(compute, self._read_alike(pairs))
 
     @torch.inference_mode()
     def _origins(self, pairs: list[_Pair]) -> list[tuple[Origin, ...]]:
         assert self.memory is not None
-        inputs = self._inputs([pair.source for pair in pairs])
-        target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
-            forced = self.model.forced(target, self.model.start(inputs, self._run), self._run)
-            return self.memory.origins(forced, self.subwords.tgt)
+            return self.memory.origins(self._forced(pairs, self._run), self.subwords.tgt)
 
     def _pairs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[_Pair]:
         return [
@@ -475,8 +476,7 @@ class Translator:
         def compute(batch: list[int], check: Check) -> list[Hypothesis]:
             return self._score_batch([pairs[i] for i in batch], scoring, alpha, check)
 
-        scored = compute_all(compute, self._read_alike(pairs), self._cores, lambda _: None)
-        return [scored[i] for i in range(len(pairs))]
+        return self._in_order(compute, self._read_alike(pairs))
 
     def in_given_context(
         self, sentences: Sequence[Sentence], targets: Sequence[Sequence[int]], previous: Sequence[int] | None
@@ -491,11 +491,8 @@ class Translator:
 
     @torch.inference_mode()
     def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float, check: Check) -> list[Hypothesis]:
-        inputs = self._inputs([pair.source for pair in pairs])
-        target = target_of([pair.target for pair in pairs]).to(self.device)
         with self.precision.autocast(self.device):
-            run = self.model.new_pass()
-            forced = self.model.forced(target, self.model.start(inputs, run), run)
+            forced = self._forced(pairs, self.model.new_pass())
             log_prob_B, every = forced.log_probs(), forced.output.looks
             layers = list(range(len(every))) if scoring.by_layer else [self.model.decoder.shown]
             looks = [every[layer][SHOWN] for layer in layers]
@@ -620,8 +617,8 @@ def _require_numbers(log_probs: Sequence[float]) -> None:
 
 
 def _batches(sentences: Sequence[Sentence], lengths: Sequence[int], settings: DecodingConfig) -> list[list[int]]:
-    """Which sentences, read as so many pieces, are searched together. Those with constraints, whose beams may be wider, are apart from the others:
-    these are searched as if they were alone."""
+    """Which sentences, read as so many pieces, are searched together. Those with constraints, whose beams may be wider, are
+    apart from the others: these are searched as if they were alone."""
     cut = []
     for bound in (False, True):
         own = replace_beam(settings, width_of(settings)) if bound else settings

@@ -143,11 +143,10 @@ def _read(
 ) -> Read:
     device = translator.device
     with translator.precision.autocast(device):
-        target, run, steps, keys_TR = reading(translator, src, tgt)
-        says_T = target.says_BT[target.real_BT]
-        log_prob_T = translator.model.readout.target_log_probs(steps, says_T, run)
+        forced, (steps, says_T), keys_TR = reading(translator, src, tgt)
+        log_prob_T = forced.readout.target_log_probs(steps, says_T, forced.run)
     found = memory.recall.search.nearest(keys_TR, COUNTS[-1])
-    sentence_T = torch.tensor(rows, device=device).repeat_interleave(target.real_BT.sum(1))
+    sentence_T = torch.tensor(rows, device=device).repeat_interleave(forced.target.real_BT.sum(1))
     values_TK = memory.recall.values_M[found.entries_NK].long()
     return Read(*(x.cpu() for x in (log_prob_T.float(), found.distances_NK, values_TK, says_T, sentence_T)))
 

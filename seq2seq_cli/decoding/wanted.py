@@ -34,7 +34,7 @@ class Wanted:
     glossary: str | None = None
     calibration: Calibration | None = None
     structured: bool = False
-    memory: str = ""
+    memory: str | None = None
 
     @property
     def details(self) -> Details:
@@ -67,24 +67,22 @@ class Wanted:
     def to_json(self) -> dict[str, object]:
         """Everything that the output depends on. The names must stay: unfinished translations of earlier versions hold
         them."""
-        # Earlier versions had neither a shortlist, a glossary nor a confidence, and no names for them.
+        # What earlier versions did not have has no name where it is not asked for.
         without = None if self.decoding.shortlist else {"shortlist"}
-        added: dict[str, object] = {} if self.glossary is None else {"glossary": self.glossary}
-        if self.calibration is not None:
-            added |= {"confidence": asdict(self.calibration)}
-        later = {"structured": self.structured, "memory": self.memory}
-        return (
-            added
-            | {name: value for name, value in later.items() if value}
-            | {
-                "decoding": self.decoding.model_dump(exclude=without),
-                "drawing": None if self.sampling is None else asdict(self.sampling),
-                "shown": self.best,
-                "numbered": self.numbered,
-                "pieces": self.pieces,
-                "replace_unk": self.replace_unknown,
-            }
-        )
+        later = {
+            "glossary": self.glossary,
+            "confidence": None if self.calibration is None else asdict(self.calibration),
+            "structured": self.structured,
+            "memory": self.memory,
+        }
+        return {name: value for name, value in later.items() if value} | {
+            "decoding": self.decoding.model_dump(exclude=without),
+            "drawing": None if self.sampling is None else asdict(self.sampling),
+            "shown": self.best,
+            "numbered": self.numbered,
+            "pieces": self.pieces,
+            "replace_unk": self.replace_unknown,
+        }
 
 
 def translation_json(hypothesis: Hypothesis) -> dict[str, object]:

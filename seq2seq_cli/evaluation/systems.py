@@ -23,7 +23,7 @@ from seq2seq_cli.decoding.attentions import AttentionLayers
 from seq2seq_cli.decoding.confidence import CalibrationError
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, is_of, open_memory, require_same
+from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, memories_of, open_memory
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator, Watch
 from seq2seq_cli.errors import DataError, RunError
@@ -45,7 +45,6 @@ from seq2seq_cli.evaluation.testset import FoundTests, with_test
 from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.kinds.attentions import find
-from seq2seq_cli.neighbours.layout import MemoryFiles, read_record
 from seq2seq_cli.runs import Run, write_json, write_text
 from seq2seq_cli.wording import counted, short_names, without_folders
 
@@ -456,15 +455,9 @@ class _Entry:
 
 def _with_memories(entries: Sequence[_Entry], memories: Sequence[Path]) -> list[_Entry]:
     """Each run, and behind it the same with each memory that is of it. Raises RunError for a memory that is of none."""
-    records = {path: read_record(MemoryFiles(path)) for path in memories}
-    for path, record in records.items():
-        if not any(is_of(record, entry.run) for entry in entries):
-            require_same(record, entries[0].run, path)
-    return [
-        one
-        for entry in entries
-        for one in (entry, *(replace(entry, memory=path) for path in memories if is_of(records[path], entry.run)))
-    ]
+    of_runs = memories_of([entry.run for entry in entries], memories)
+    both = zip(entries, of_runs, strict=True)
+    return [one for entry, own in both for one in (entry, *(replace(entry, memory=path) for path in own))]
 
 
 def _check_same_test(entries: Sequence[_Entry], one_source: bool) -> None:

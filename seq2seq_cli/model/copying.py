@@ -1,6 +1,9 @@
 """Copying from the source: a readout around another one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,22 +36,24 @@ class CopyingReadout(Readout):
 
     def logits(self, steps: Steps, run: Pass) -> Tensor:
         """Log-probabilities."""
-        mixed_NV = self._generated(steps, run) + precise(self.generated.log_probs(steps, run))
-        return _with_copies(mixed_NV, _tokens(steps), self._copied(steps, run))
+        shares = self._shares(steps, run)
+        mixed_NV = shares.log_generated_N1 + self.generated.log_probs(steps, run)
+        return _with_copies(mixed_NV, _tokens(steps), shares.copied_NS)
 
     def among(self, tokens_C: Tensor, run: Pass) -> Callable[[Steps], Tensor]:
         generated, numbers = self.generated.among(tokens_C, run), Numbers(tokens_C)
 
         def logits(steps: Steps) -> Tensor:
-            mixed_NC = self._generated(steps, run) + precise(generated(steps)).log_softmax(-1)
-            return _with_copies(mixed_NC, numbers(_tokens(steps)), self._copied(steps, run))
+            shares = self._shares(steps, run)
+            mixed_NC = shares.log_generated_N1 + precise(generated(steps)).log_softmax(-1)
+            return _with_copies(mixed_NC, numbers(_tokens(steps)), shares.copied_NS)
 
         return logits
 
     def target_log_probs(self, steps: Steps, target_N: Tensor, run: Pass) -> Tensor:
-        generated_N = self._generated(steps, run)[:, 0] + self.generated.target_log_probs(steps, target_N, run)
-        copied_NS = self._copied(steps, run)
-        copied_N = (copied_NS * (_tokens(steps) == target_N[:, None])).sum(-1)
+        shares = self._shares(steps, run)
+        generated_N = shares.log_generated_N1[:, 0] + self.generated.target_log_probs(steps, target_N, run)
+        copied_N = (shares.copied_NS * (_tokens(steps) == target_N[:, None])).sum(-1)
         return _log_sum(generated_N, copied_N)
 
     def cross_entropies(self, steps: Steps, target_N: Tensor, smoothing: float, run: Pass) -> CrossEntropies:
@@ -60,24 +65,20 @@ class CopyingReadout(Readout):
             smoothed = smoothed + smoothing * self.generated.cross_entropies(steps, target_N, 1.0, run).smoothed
         return CrossEntropies(smoothed, nll_N.detach())
 
-    def _generated(self, steps: Steps, run: Pass) -> Tensor:
-        """log g, N x 1."""
-        looked_N1 = _weights(steps).sum(-1, keepdim=True) > 0
-        return nn.functional.logsigmoid(self._gate(steps, run)).masked_fill(~looked_N1, 0.0)
-
-    def _copied(self, steps: Steps, run: Pass) -> Tensor:
-        """(1 - g) a_s: how likely the token of each source position is copied from there, N x S."""
-        weights_NS = _weights(steps)
-        total_N1 = weights_NS.sum(-1, keepdim=True).clamp(min=torch.finfo(weights_NS.dtype).tiny)
-        return torch.sigmoid(-self._gate(steps, run)) * weights_NS / total_N1
-
-    def _gate(self, steps: Steps, run: Pass) -> Tensor:
-        return precise(run.map(self.gate).product(steps.features_NF))
+    def _shares(self, steps: Steps, run: Pass) -> _Shares:
+        assert steps.weights_NS is not None
+        weights_NS, gate_N1 = precise(steps.weights_NS), precise(run.map(self.gate).product(steps.features_NF))
+        total_N1 = weights_NS.sum(-1, keepdim=True)
+        log_generated_N1 = nn.functional.logsigmoid(gate_N1).masked_fill(total_N1 <= 0, 0.0)
+        tiny = torch.finfo(weights_NS.dtype).tiny
+        return _Shares(log_generated_N1, torch.sigmoid(-gate_N1) * weights_NS / total_N1.clamp(min=tiny))
 
 
-def _weights(steps: Steps) -> Tensor:
-    assert steps.weights_NS is not None
-    return precise(steps.weights_NS)
+class _Shares(NamedTuple):
+    """log g, and how likely the token of each source position is copied from there: (1 - g) a_s."""
+
+    log_generated_N1: Tensor
+    copied_NS: Tensor
 
 
 def _tokens(steps: Steps) -> Tensor:

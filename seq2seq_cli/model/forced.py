@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,13 @@ from seq2seq_cli.model.types import DecoderOutput, DecoderState, Memories, Steps
 
 STEPS = 128
 """So many steps have their logits made at a time, where no gradient is wanted."""
+
+
+class RealSteps(NamedTuple):
+    """N steps of targets, and the token that each is to predict."""
+
+    steps: Steps
+    says_N: Tensor
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Forced:
 
     def cross_entropies(self) -> CrossEntropies:
         """Cross-entropies of the targets of the real steps, each given all tokens before it."""
-        return self.readout.cross_entropies(*self._real_steps(), self.smoothing, self.run)
+        return self.readout.cross_entropies(*self.real_steps(), self.smoothing, self.run)
 
     def cross_entropy(self) -> Loss:
         """The same, as a loss."""
@@ -54,7 +61,7 @@ class Forced:
     def log_probs(self) -> Tensor:
         """log_prob_B: log p(y_t | y_<t, x) summed over the real steps, as a search would compute it, but with a
         gradient."""
-        log_prob_N = self.readout.target_log_probs(*self._real_steps(), self.run)
+        log_prob_N = self.readout.target_log_probs(*self.real_steps(), self.run)
         return log_prob_N.new_zeros(len(self.target.real_BT)).index_add(
             0, self.target.real_BT.nonzero()[:, 0], log_prob_N
         )
@@ -62,20 +69,20 @@ class Forced:
     def log_probs_by_step(self) -> Tensor:
         """log_prob_BT: log p(y_t | y_<t, x) of each real step, 0 elsewhere, with the products of ``run``: in a pass for a search
         as that computes it. A few steps at a time, whose logits stay in the processor's cache."""
-        steps, says_N = self._real_steps()
-        log_probs = []
-        for first in range(0, len(says_N), STEPS):
-            part = slice(first, first + STEPS)
-            logits_NV = precise(self.readout.logits(steps.take(itemgetter(part)), self.run))
-            log_probs.append(logits_NV.log_softmax(-1).gather(1, says_N[part, None]).squeeze(1))
+        steps, says_N = self.real_steps()
+        log_probs = [
+            precise(self.readout.logits(some, self.run)).log_softmax(-1).gather(1, said_N[:, None]).squeeze(1)
+            for some, said_N in zip(steps.split(STEPS), says_N.split(STEPS), strict=True)
+        ]
         real_BT = self.target.real_BT
         return log_probs[0].new_zeros(real_BT.shape).masked_scatter(real_BT, torch.cat(log_probs))
 
-    def _real_steps(self) -> tuple[Steps, Tensor]:
-        """What the readout reads of the N real steps, and their target tokens."""
+    def real_steps(self) -> RealSteps:
+        """Of the steps that count, one target after another, what the readout reads, and the tokens."""
         real_N = self.target.real_BT.flatten().nonzero().squeeze(1)
-        steps = self.output.steps.take(lambda x_BTX: x_BTX.flatten(0, 1).index_select(0, real_N))
-        return steps, self.target.says_BT.flatten()[real_N]
+        steps = self.output.steps if self.readout.looks else Steps(self.output.features_BTF)
+        picked = steps.take(lambda x_BTX: x_BTX.flatten(0, 1).index_select(0, real_N))
+        return RealSteps(picked, self.target.says_BT.flatten()[real_N])
 
 
 Criterion = Callable[[Forced], Loss]

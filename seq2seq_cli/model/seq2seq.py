@@ -173,7 +173,7 @@ class Seq2Seq(nn.Module):
         """The loss summed over the real target tokens, with labels smoothed by ``smoothing``; the guidance where attention is
         guided, and the coverage loss where it is wanted (``covering``)."""
         watched = covering or batch.guide_BTS is not None
-        run = self.new_pass(looking=self.criterion is not Forced.cross_entropy or watched)
+        run = self.new_pass(looking=self._criterion_looks or watched)
         forced = self.forced(batch.target, self.start(batch, run), run, smoothing)
         loss = self.criterion(forced)
         if covering:
@@ -182,15 +182,17 @@ class Seq2Seq(nn.Module):
             loss = loss._replace(guidance=guidance_loss(forced.output.shown.soft_BTS, batch.guide_BTS))
         return loss
 
+    @property
+    def _criterion_looks(self) -> bool:
+        """Whether the loss depends on where steps looked, beyond what the readout reads of it."""
+        return self.criterion is not Forced.cross_entropy
+
     @torch.no_grad()
     def nll(self, batch: Batch, most_cells: int | None = None) -> Tensor:
         """Negative log-likelihood of the real target tokens, summed, in nats; without gradients. Memory grows with B x
         T x S: ``most_cells`` limits it, by taking fewer steps at a time (but at least one)."""
-        run, src_BS, steps = (
-            self.new_pass(looking=self.criterion is not Forced.cross_entropy),
-            batch.text.ids_BL,
-            batch.target.says_BT.shape[1],
-        )
+        run = self.new_pass(looking=self._criterion_looks)
+        src_BS, steps = batch.text.ids_BL, batch.target.says_BT.shape[1]
         start = self.start(batch, run)
         span = steps if most_cells is None else max(1, most_cells // src_BS.numel())
         total = torch.zeros((), device=src_BS.device)

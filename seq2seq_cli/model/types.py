@@ -6,7 +6,8 @@ A key size, V vocabulary, R rows of a search, F feature size. Masks are True at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -282,6 +283,11 @@ class Steps(NamedTuple):
     def take(self, some: Callable[[Tensor], Tensor]) -> Steps:
         """Some of the steps: ``some`` takes them from a tensor with a row for each."""
         return Steps(*(None if x_NX is None else some(x_NX) for x_NX in self))  # type: ignore[arg-type]
+
+    def split(self, count: int) -> Iterator[Steps]:
+        """The same in parts of at most ``count`` steps."""
+        for first in range(0, len(self.features_NF), count):
+            yield self.take(itemgetter(slice(first, first + count)))
 
 
 class DecoderOutput(NamedTuple):

@@ -21,9 +21,14 @@ SPAN = 1 << 14
 """Keys that are coded together: 16 MiB of 256 numbers in float32."""
 
 
+def centred(keys_NR: Tensor, centre_R: Tensor) -> Tensor:
+    """Keys less the centre, in float32."""
+    return keys_NR.float() - centre_R
+
+
 def scaled(keys_NR: Tensor, centre_R: Tensor, step: float) -> Tensor:
     """Keys less the centre, in units of ``step``, in float32; what is no number is zero."""
-    return (keys_NR.float() - centre_R).div_(step).nan_to_num_(0.0, torch.inf, -torch.inf)
+    return centred(keys_NR, centre_R).div_(step).nan_to_num_(0.0, torch.inf, -torch.inf)
 
 
 def coded(keys_NR: Tensor, centre_R: Tensor, step: float) -> Tensor:
@@ -54,7 +59,7 @@ def write_codes(files: MemoryFiles, keys_NR: np.ndarray, hear: Callable[[int, in
     centre_R = (total_R / entries).float()
     largest = 0.0
     for done, part_NR in _spans(keys_NR):
-        apart_NR = (part_NR.float() - centre_R).nan_to_num_(0.0, 0.0, 0.0)
+        apart_NR = centred(part_NR, centre_R).nan_to_num_(0.0, 0.0, 0.0)
         largest = max(largest, *(abs(float(end)) for end in apart_NR.aminmax()))
         hear((entries + done) // 3, entries)
     step = max(largest / LARGEST, float(torch.finfo(torch.float32).tiny))

@@ -91,10 +91,15 @@ def changing(files: MemoryFiles, known: Record | None) -> Iterator[None]:
     """The same, for what follows from what the memory was of when it was read: ``known``, or None where there was none. Raises
     RunError where it is that no longer."""
     with writing(files):
-        now = read_record(files) if known is not None or files.record.exists() else None
-        if now != known:
-            raise RunError("this memory has changed meanwhile.", str(files.directory), "Give the command again.")
+        require_unchanged(files, known)
         yield
+
+
+def require_unchanged(files: MemoryFiles, known: Record | None) -> None:
+    """Raises RunError where a memory is no longer what it was when it was read."""
+    now = read_record(files) if known is not None or files.record.exists() else None
+    if now != known:
+        raise RunError("this memory has changed meanwhile.", str(files.directory), "Give the command again.")
 
 
 def _unwritable(problem: OSError, files: MemoryFiles) -> RunError:

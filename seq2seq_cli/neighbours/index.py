@@ -14,8 +14,8 @@ from torch import Tensor
 
 from seq2seq_cli.data.text import sha256
 from seq2seq_cli.errors import DamagedError, UserError
-from seq2seq_cli.neighbours.codes import SPAN
-from seq2seq_cli.neighbours.growth import Report, changing
+from seq2seq_cli.neighbours.codes import SPAN, centred
+from seq2seq_cli.neighbours.growth import Report, changing, require_unchanged
 from seq2seq_cli.neighbours.layout import Record, write_record
 from seq2seq_cli.neighbours.search import SPARE, TOGETHER, Nearest, exactly
 from seq2seq_cli.neighbours.store import Store
@@ -48,14 +48,15 @@ def make_index(store: Store, report: Report) -> Record:
     """Make the index of a memory, the same for the same memory, and write it down in its record. Raises RunError where
     the memory has changed meanwhile."""
     package, entries = faiss(), len(store)
+    require_unchanged(store.files, store.record)  # before hours of work, as well as after them
     index = package.index_factory(store.record.size, f"IVF{lists_for(entries)},SQ8")
     index.cp.niter, index.cp.seed = ROUNDS, 1
     every = max(1, entries // (PER_LIST * lists_for(entries)))
     report(TRAINING, 0, 0)
-    index.train(_centred(store, slice(None, None, every)))
+    index.train(_numbers(store.keys[::every], store.centre))
     for begin in range(0, entries, SPAN):
         report(FILLING, begin, entries)
-        index.add(_centred(store, slice(begin, begin + SPAN)))
+        index.add(_numbers(store.keys[begin : begin + SPAN], store.centre))
     path = store.files.index(entries)
     with changing(store.files, store.record):
         with written_whole(path) as temporary:
@@ -74,9 +75,10 @@ def remove_index(store: Store) -> Record:
     return record
 
 
-def _centred(store: Store, part: slice) -> np.ndarray:
-    centred: np.ndarray = np.nan_to_num(store.keys[part].astype(np.float32) - store.centre)
-    return centred
+def _numbers(rows_NR: np.ndarray, centre_R: np.ndarray) -> np.ndarray:
+    """Rows less the centre, as faiss takes them: what is no number is zero, what is infinite the largest number."""
+    apart_NR = centred(torch.from_numpy(rows_NR), torch.from_numpy(centre_R))
+    return np.asarray(apart_NR.nan_to_num_())
 
 
 class IndexSearch:
@@ -95,14 +97,14 @@ class IndexSearch:
         self.index = self.package.read_index(str(path), self.package.IO_FLAG_MMAP)
         self.index.nprobe = PROBES
         self.keys_MR = torch.from_numpy(store.keys)
-        self.centre_R = torch.from_numpy(store.centre)
+        self.centre_R = store.centre
 
     def nearest(self, rows_NR: Tensor, count: int) -> Nearest:
         """The ``count`` nearest entries of each query, of those in the lists that are looked through."""
         rows_NR = rows_NR.float().cpu()
         count = min(count, len(self.keys_MR))
         self.package.omp_set_num_threads(torch.get_num_threads())
-        queries_NR = (rows_NR - self.centre_R).nan_to_num_().numpy()
+        queries_NR = _numbers(rows_NR.numpy(), self.centre_R)
         wanted = min(SPARE * count, len(self.keys_MR))
         entries_NC = torch.from_numpy(self.index.search(queries_NR, wanted)[1])
         parts = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -81,8 +80,7 @@ class RecallingReadout(Readout):
 
     def recalled(self, steps: Steps, run: Pass) -> Iterator[Recalled]:
         """What N steps recall, a few at a time: as many as have their logits made together where no gradient is wanted."""
-        for first in range(0, len(steps.features_NF), STEPS):
-            some = steps.take(itemgetter(slice(first, first + STEPS)))
+        for some in steps.split(STEPS):
             found = self.recall.neighbours(self.rows(some.features_NF, run))
             logits_NV = precise(self.inner.logits(some, run))
             yield Recalled(mixed(logits_NV, found.values_NK, found.weights_NK), found)

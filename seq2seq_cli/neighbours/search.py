@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seq2seq_cli.model import products
 from seq2seq_cli.model.products import linear, room
-from seq2seq_cli.neighbours.codes import coded
+from seq2seq_cli.neighbours.codes import centred, coded
 from seq2seq_cli.neighbours.store import Store
 
 GROUP = 16
@@ -83,7 +83,7 @@ class ExactSearch:
             self.codes_MR = torch.from_numpy(store.codes)
             self.norms_M = torch.from_numpy(store.norms)
         else:
-            self.halves_M = torch.cat([_centred(part, self.centre_R).square().sum(1) / 2 for part in self._parts()])
+            self.halves_M = torch.cat([centred(part, self.centre_R).square().sum(1) / 2 for part in self._parts()])
 
     def nearest(self, rows_NR: Tensor, count: int) -> Nearest:
         """The ``count`` nearest entries of each query, to the precision of float32."""
@@ -121,12 +121,12 @@ class ExactSearch:
         return peaks_NG
 
     def _peaks(self, rows_NR: Tensor) -> Tensor:
-        queries_NR = rows_NR - self.centre_R
+        queries_NR = centred(rows_NR, self.centre_R)
         peaks_NG = queries_NR.new_empty(len(rows_NR), len(self.first_G))
         begin = 0
         for block, keys_MR in zip(self.blocks, self._parts(), strict=True):
             bias_M = -self.halves_M[block.start : block.end]
-            scores_NM = linear(queries_NR, _centred(keys_MR, self.centre_R), bias_M)
+            scores_NM = linear(queries_NR, centred(keys_MR, self.centre_R), bias_M)
             _largest(scores_NM, block.stride, peaks_NG[:, begin : begin + block.stride])
             begin += block.stride
         return peaks_NG.nan_to_num_(-torch.inf)
@@ -144,10 +144,6 @@ def exactly(keys_MR: Tensor, rows_NR: Tensor, entries_NC: Tensor, outside_NC: Te
     distances_NC = distances_NC.masked_fill(outside_NC, torch.inf).nan_to_num_(torch.inf, torch.inf)
     distances_NK, at_NK = distances_NC.topk(count, 1, largest=False)
     return Nearest(entries_NC.gather(1, at_NK), distances_NK)
-
-
-def _centred(keys_MR: Tensor, centre_R: Tensor) -> Tensor:
-    return keys_MR.float() - centre_R
 
 
 def _largest(scores_NM: Tensor, stride: int, out_NG: Tensor) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.decoding.confidence import is_calibrated
-from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, is_of, open_memory, require_same
+from seq2seq_cli.decoding.recalling import AS_IT_SAYS, Given, memories_of, open_memory
 from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError
-from seq2seq_cli.neighbours.layout import MemoryFiles, read_record
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import short_names
 
@@ -53,31 +52,19 @@ def load_runs(
     for path, times in Counter(run.directory.resolve() for run in runs).items():
         if times > 1:
             raise RunError("this run is named more than once.", str(path))
-    of_runs = _by_run(runs, memories)
+    of_runs = memories_of(runs, memories)
+    for run, own in zip(runs, of_runs, strict=True):
+        if len(own) > 1:
+            what = f"{own[0]} is a memory of {run.directory} as well."
+            raise RunError(what, str(own[1]), "Name one of them.")
     served = []
-    for run, name in zip(runs, _names(runs), strict=True):
+    for run, name, own in zip(runs, _names(runs), of_runs, strict=True):
         translator = Translator.load(run.directory, device, precision)
-        if run in of_runs:
-            memory = open_memory(run, of_runs[run], translator.device, given)
-            translator = translator.remembering(memory)
+        if own:
+            translator = translator.remembering(open_memory(run, own[0], translator.device, given))
         calibrated = translator.memory is None and is_calibrated(run)
         served.append(Served(name, _ready(translator, glossary), *_languages(run), calibrated))
     return served
-
-
-def _by_run(runs: Sequence[Run], memories: Sequence[Path]) -> dict[Run, Path]:
-    found: dict[Run, Path] = {}
-    for path in memories:
-        record = read_record(MemoryFiles(path))
-        owners = [run for run in runs if is_of(record, run)]
-        if not owners:
-            require_same(record, runs[0], path)
-        for run in owners:
-            if run in found:
-                what = f"{found[run]} is a memory of {run.directory} as well."
-                raise RunError(what, str(path), "Name one of them.")
-            found[run] = path
-    return found
 
 
 def _ready(translator: Translator, glossary: Glossary | None) -> Translator:
