@@ -47,7 +47,11 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     for depth in range(1, max(map(len, parts), default=0)):
         tails = Counter(part[-depth:] for part in set(parts))
         depths = [depth + 1 if tails[part[-depth:]] > 1 else used for part, used in zip(parts, depths, strict=True)]
-    names = [printable("/".join(part[-depth:])) for part, depth in zip(parts, depths, strict=True)]
+    return numbered([printable("/".join(part[-depth:])) for part, depth in zip(parts, depths, strict=True)])
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """The names, where an equal one comes before with how many times it has come by now."""
     return [
         name if names.index(name) == place else f"{name} ({names[: place + 1].count(name)})"
         for place, name in enumerate(names)

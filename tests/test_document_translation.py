@@ -281,6 +281,23 @@ def test_controls_are_tested_against_the_real_context(run: Run, tmp_path: Path, 
     assert 'Did you mean "shuffled"?' in said
 
 
+def test_a_memory_beside_the_sentences_before(run: Run, folder: Path, tmp_path: Path, terminal: Terminal) -> None:
+    memory, table = tmp_path / "tales", tmp_path / "table.json"
+    terminal.ok("memory", "build", "--run", run.directory, "--train", folder / "train", "-o", memory)
+    told = terminal.ok("eval", run.directory, "--memory", memory, "--context", "shuffled", "--json", table)
+    records = json.loads(table.read_text())
+    assert [(record["context"], "memory" in record) for record in records] == [
+        ("real", False),
+        ("shuffled", False),
+        ("real", True),
+        ("shuffled", True),
+    ]
+    said = f"{told.err} {told.out}".replace("\n", " ")
+    for ending in ("", ", context shuffled", " + tales", " + tales, context shuffled"):
+        assert f"{run.directory}{ending}: attention" in said
+    assert records[2]["chrf"] > records[3]["chrf"]
+
+
 def test_controls_are_refused_for_models_that_do_not_look_back(sentences_run: Run, terminal: Terminal) -> None:
     assert "no run here reads the sentences before" in terminal.refused(
         "eval", sentences_run.directory, "--context", "none"

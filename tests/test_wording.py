@@ -16,7 +16,7 @@ from seq2seq_cli.cli.compare import _seeds_table
 from seq2seq_cli.cli.results import comparison_table
 from seq2seq_cli.evaluation.seeds import summaries
 from seq2seq_cli.report.bars import length_chart
-from seq2seq_cli.wording import counted, printable, short_names, without_folders, without_ways_in
+from seq2seq_cli.wording import counted, numbered, printable, short_names, without_folders, without_ways_in
 
 PACKAGE = Path(__file__).parents[1] / "seq2seq_cli"
 
@@ -51,6 +51,10 @@ def test_counts_are_written_in_one_way() -> None:
     found = [one for path in PACKAGE.rglob("*.py") for one in uncounted(path)]
     # Of a file that may hold so many bytes there is never one, nor of the waiting requests at the limit of a queue.
     assert [one for one in found if "bytes" not in one and "waiting" not in one and " of {" not in one] == []
+
+
+def test_equal_names_are_numbered() -> None:
+    assert numbered(["a", "b", "a", "a"]) == ["a", "b", "a (2)", "a (3)"]
 
 
 def test_short_names_tell_runs_apart() -> None:

@@ -46,7 +46,7 @@ from seq2seq_cli.evaluation.tokenizers import Tokenizer, choose_tokenizer
 from seq2seq_cli.files import parse_json
 from seq2seq_cli.kinds.attentions import find
 from seq2seq_cli.runs import Run, write_json, write_text
-from seq2seq_cli.wording import counted, short_names, without_folders
+from seq2seq_cli.wording import counted, numbered, short_names, without_folders
 
 Keep = Callable[[Sequence[str]], Sequence[int]]
 """Given the source text, returns the rows whose hypotheses are to be kept in full."""
@@ -105,8 +105,15 @@ class Evaluation:
 
     @property
     def label(self) -> str:
-        """The directory of its run, and the memory's name behind it, if there is one."""
-        return str(self.run.directory) if self.memory is None else f"{self.run.directory} + {self.memory.name}"
+        """The directory of its run, and its ``ending``."""
+        return f"{self.run.directory}{self.ending}"
+
+    @property
+    def ending(self) -> str:
+        """What distinguishes it from other evaluations of its run: the memory's name, and whose sentences it looked back at, if
+        at others than those before."""
+        memory = "" if self.memory is None else f" + {self.memory.name}"
+        return memory if self.control in (None, "real") else f"{memory}, context {self.control}"
 
     @property
     def attends(self) -> bool:
@@ -319,19 +326,10 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """Short names of the runs: what distinguishes their folders; with a memory, its name behind that of the run; and what
-        they looked back at, if that is not the text."""
-        names = [""] * len(self.evaluations)
-        controls = [evaluation.control or "real" for evaluation in self.evaluations]
-        for control in dict.fromkeys(controls):
-            own = {place: one for place, one in enumerate(self.evaluations) if controls[place] == control}
-            plain = iter(short_names([one.run.directory for one in own.values() if one.memory is None]))
-            ending = "" if control == "real" else f", context {control}"
-            name = ""
-            for place, one in own.items():  # a run without a memory comes before the same run with one
-                name = next(plain) if one.memory is None else name
-                names[place] = f"{name}{ending}" if one.memory is None else f"{name} + {one.memory.name}{ending}"
-        return names
+        """Short names of the evaluations: what distinguishes the folders of their runs, and their ``ending``."""
+        directories = list(dict.fromkeys(one.run.directory.resolve() for one in self.evaluations))
+        short = dict(zip(directories, short_names(directories), strict=True))
+        return numbered([short[one.run.directory.resolve()] + one.ending for one in self.evaluations])
 
     @property
     def signatures(self) -> list[str]:
