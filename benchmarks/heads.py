@@ -215,7 +215,7 @@ def main(
     lines = Lines.read(LineFiles(source, target))
 
     def seen(src: Sequence[str], tgt: Sequence[str]) -> list[Attentions]:
-        looked = translator.looked_into(translator.sentences(src), translator.score(src, tgt))
+        looked = translator.forced_decoder.looked_into(translator.sentences(src), translator.score(src, tgt))
         return [one.attentions for one in looked if one.attentions is not None]
 
     (drawn,) = seen([sentence], [translation])

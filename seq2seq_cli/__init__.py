@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seq2seq_cli.api import evaluate, train
-    from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
+    from seq2seq_cli.decoding.forced_decoding import Scoring
+    from seq2seq_cli.decoding.translator import Sampling, Translator
     from seq2seq_cli.errors import UserError
     from seq2seq_cli.evaluation.systems import Evaluation
     from seq2seq_cli.training.experiment import Begun
@@ -37,7 +38,7 @@ _FROM = {
     "Evaluated": "training.progress",
     "Evaluation": "evaluation.systems",
     "Sampling": "decoding.translator",
-    "Scoring": "decoding.translator",
+    "Scoring": "decoding.forced_decoding",
     "Stepped": "training.progress",
     "Translator": "decoding.translator",
     "UserError": "errors",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.data.prepare import Prepared, prepare, silent
-from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.runs import Run
@@ -63,7 +63,7 @@ class Lesson:
     def translations(self, model: Seq2Seq, lines: list[str]) -> list[str]:
         """Greedy translations."""
         translator = Translator(model, self.prepared.subwords, self.config, CPU, choose_precision("fp32", CPU))
-        return translator.translate(lines, replace_beam(self.config.decoding, 1))
+        return translator.translate(lines, self.config.decoding.with_beam(1))
 
 
 def weights(learner: Learner) -> dict[str, Tensor]:

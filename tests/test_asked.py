@@ -15,9 +15,10 @@ from servers import running
 from seq2seq_cli.data.subword import Subword
 from seq2seq_cli.decoding import spelling
 from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.forced_decoding import Scoring
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
 from seq2seq_cli.decoding.sentences import BEST, BEST_TEXT, EVERYTHING, Details
-from seq2seq_cli.decoding.translator import Scoring, Translator
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.runs import Run
 from seq2seq_cli.serving.models import Served
 

@@ -117,7 +117,7 @@ def test_a_decoder_sees_what_its_settings_let_it(
     settings = {"normaliser": normaliser, **few, **window}
     translator = made(recurrent, "rnn", "transformer", "bahdanau", itself=settings)
     (scored,) = translator.score(["ta nu ki po ze"], ["la ro mi la se ro la ro mi"])
-    (found,) = translator.looked_into(translator.sentences(["ta nu ki po ze"]), [scored])
+    (found,) = translator.forced_decoder.looked_into(translator.sentences(["ta nu ki po ze"]), [scored])
     assert found.attentions is not None
     assert found.attentions.itself == ()
     for layer in found.attentions.masked:
@@ -144,7 +144,7 @@ def test_translations_of_one_sentence_share_what_it_looked_at_itself(transformer
     firsts = []
     for sentence, hypotheses in zip(sentences, found, strict=True):
         assert len(hypotheses) == 2
-        (alone,) = transformer.looked_into([sentence], hypotheses[1:])
+        (alone,) = transformer.forced_decoder.looked_into([sentence], hypotheses[1:])
         first, second = (one.attentions for one in hypotheses)
         assert first is not None
         assert second is not None

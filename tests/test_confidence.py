@@ -130,7 +130,9 @@ def test_the_log_probabilities_are_those_of_the_translation(run: Run) -> None:
     translator = Translator.load(run.directory, "cpu", "fp32")
     lines = ["ta nu ki", "", "po", "umgekehrt ta ze ze bi"]
     found = [one[0] for one in translator.hypotheses(lines)]
-    for one, own in zip(found, translator.piece_log_probs(translator.sentences(lines), found), strict=True):
+    for one, own in zip(
+        found, translator.forced_decoder.piece_log_probs(translator.sentences(lines), found), strict=True
+    ):
         assert len(own) == len(one.pieces) + 1
         if one.pieces:
             assert own.sum() == pytest.approx(one.log_prob, abs=1e-4)

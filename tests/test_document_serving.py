@@ -18,7 +18,7 @@ from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.decoding.documents import lines_before
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.in_document import last_of
-from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.model.build import build
 from seq2seq_cli.report.views import TranslationView
@@ -81,7 +81,7 @@ def test_a_document_is_translated_as_a_file_is(served: list[Served]) -> None:
 
 def test_a_view_has_the_sentences_before(served: list[Served]) -> None:
     for each in served[1:]:
-        settings = replace_beam(each.translator.config.decoding, 1)
+        settings = each.translator.config.decoding.with_beam(1)
         found = last_of(each.translator, LINES[:3], settings)
         told = TranslationView.of("x", LINES[2], found).to_json()
         back = told["back"]
@@ -134,7 +134,7 @@ def test_glossaries_and_confidence_go_by_the_sentences_before(context: str, copy
             [found.sentences[row] for row in written],
             [found.hypotheses[row] for row in written],
         )
-        log_probs = [float(each.sum()) for each in translator.piece_log_probs(sentences, hypotheses)]
+        log_probs = [float(each.sum()) for each in translator.forced_decoder.piece_log_probs(sentences, hypotheses)]
         assert log_probs == pytest.approx([one.log_prob for one in hypotheses], abs=1e-3)
     assert term in bound.hypotheses[0].text
     assert term in bound.hypotheses[4].text

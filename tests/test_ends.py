@@ -25,8 +25,9 @@ from seq2seq_cli.config.loading import from_dict, load
 from seq2seq_cli.config.sections import LONGEST_TRANSLATION, DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.every_line import LineGroup, Matter, Remark, translate_every_line
+from seq2seq_cli.decoding.forced_decoding import Scoring
 from seq2seq_cli.decoding.search import Ranking, length_normalised
-from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
+from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import ConfigError, UnsearchableError, UserError
 from seq2seq_cli.model.products import precise

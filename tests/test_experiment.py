@@ -21,7 +21,7 @@ from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
-from seq2seq_cli.decoding.translator import Translator, replace_beam
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.device import choose_precision
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.evaluation import metrics
@@ -189,7 +189,7 @@ def test_attention_is_measured_in_some_of_the_translations_that_are_scored(
     learner.model.eval()
     translator = Translator(learner.model, lesson.prepared.subwords, lesson.config, CPU, learner.precision)
     chosen = spread([i for i, line in enumerate(lines) if line.strip()], 2)
-    found = translator.hypotheses(lines, replace_beam(lesson.config.decoding, 1))
+    found = translator.hypotheses(lines, lesson.config.decoding.with_beam(1))
     searches: list[list[str]] = []
 
     def search(

@@ -16,8 +16,9 @@ from models import tiny_config, tiny_model, tiny_sentences
 
 from seq2seq_cli.cli import opening
 from seq2seq_cli.decoding import translator as translator_file
+from seq2seq_cli.decoding.forced_decoding import Scoring
 from seq2seq_cli.decoding.sentences import Details
-from seq2seq_cli.decoding.translator import Scoring, Translator
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.evaluation.alignment import by_words
 from seq2seq_cli.model.seq2seq import Seq2Seq
 from seq2seq_cli.model.weights import load_best
@@ -143,7 +144,7 @@ def test_words_are_linked_by_the_layer_that_is_named(terminal: Terminal, transfo
     terminal.ok("align", "--run", transformer_run.directory, *text, "--attention", "--layer", 2, "--soft", soft)
     translator = Translator.load(transformer_run.directory, "cpu", "fp32")
     scored = translator.score(lines[:1], [translation(lines[0])])
-    (seen,) = translator.looked_into(translator.sentences(lines[:1]), scored)
+    (seen,) = translator.forced_decoder.looked_into(translator.sentences(lines[:1]), scored)
     assert seen.attentions is not None
     with np.load(soft) as arrays:
         np.testing.assert_allclose(arrays["weights_0"], by_words(seen.attentions.cross[1].mean).weights_TS, atol=1e-6)

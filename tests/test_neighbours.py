@@ -392,7 +392,7 @@ def test_examples_of_many_lines_take_bounded_memory(
     with_it = replace(translator.remembering(memory), config=config)
     sentences = with_it.sentences(LINES)
     hypotheses = [one[0] for one in with_it.hypotheses(LINES, {"beam": 1})]
-    whole = with_it.with_origins(sentences, hypotheses)
+    whole = with_it.forced_decoder.with_origins(memory, sentences, hypotheses)
     lines, logits, queries = [], [], []
     for owner, name, counts in (
         (OpenMemory, "origins", lambda forced, subword: lines.append(len(forced.target.real_BT))),
@@ -401,7 +401,7 @@ def test_examples_of_many_lines_take_bounded_memory(
     ):
         monkeypatch.setattr(owner, name, heard(getattr(owner, name), counts))
     monkeypatch.setattr(readout_module, "STEPS", 3)
-    told = with_it.with_origins(sentences, hypotheses)
+    told = with_it.forced_decoder.with_origins(memory, sentences, hypotheses)
     assert len(lines) > 4
     assert sum(lines) == len(LINES)
     assert max(logits) == max(queries) == 3

@@ -15,10 +15,11 @@ from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.data.subword import Subwords, train_subword
 from seq2seq_cli.decoding.batches import even_batches
 from seq2seq_cli.decoding.every_line import LineGroup, translate_every_line
+from seq2seq_cli.decoding.forced_decoding import Scoring
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Details
 from seq2seq_cli.decoding.sharing import Check, compute_all
-from seq2seq_cli.decoding.translator import Decoding, Sampling, Scoring, Translator
+from seq2seq_cli.decoding.translator import Decoding, Sampling, Translator
 from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.device import Precision, choose_search_precision
 from seq2seq_cli.errors import UnsearchableError

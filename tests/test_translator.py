@@ -16,9 +16,10 @@ from models import layer_of, vocabulary_of
 from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.config.sections import DecodingConfig, SubwordConfig
 from seq2seq_cli.data.subword import END, UNK, Subwords, train_subword
+from seq2seq_cli.decoding.forced_decoding import Scoring
 from seq2seq_cli.decoding.hypothesis import Hypothesis, Role
 from seq2seq_cli.decoding.sentences import Sentence
-from seq2seq_cli.decoding.translator import Sampling, Scoring, Translator
+from seq2seq_cli.decoding.translator import Sampling, Translator
 from seq2seq_cli.errors import ConfigError, DataError, RunError
 from seq2seq_cli.kinds.attentions import KINDS, find
 from seq2seq_cli.model.build import build
@@ -162,7 +163,7 @@ def test_one_head_may_be_looked_at(translator: Translator) -> None:
     model = untrained(translator, "multi-head", heads=2)
     sentence, decoding = model.sentences(["ta nu ki"]), settings(model, beam=2, max_length=5)
     found = model.search(sentence, decoding)[0][0]
-    attentions = model.looked_into(sentence, [found])[0].attentions
+    attentions = model.forced_decoder.looked_into(sentence, [found])[0].attentions
     assert attentions is not None
     layers = model.attention_layers
     heads = [layers.pick(Role.CROSS, None, head).of(attentions).weights_TS for head in (1, 2)]

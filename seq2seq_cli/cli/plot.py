@@ -107,7 +107,7 @@ def plot(
         hypothesis = translator.score([sentence], [target])[0]
     alignment, title = hypothesis.alignment, hypothesis.text
     if role is not Role.CROSS or layer is not None or head is not None:
-        attentions = translator.looked_into(sentences, [hypothesis])[0].attentions
+        attentions = translator.forced_decoder.looked_into(sentences, [hypothesis])[0].attentions
         assert attentions is not None
         alignment, title = picked.of(attentions), f"{title} ({layers.name(picked)})"
     assert alignment is not None

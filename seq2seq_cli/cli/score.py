@@ -50,8 +50,9 @@ def score(
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
     from seq2seq_cli.data.preceding import previous_lines
+    from seq2seq_cli.decoding.forced_decoding import Scoring
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
-    from seq2seq_cli.decoding.translator import Scoring, Translator
+    from seq2seq_cli.decoding.translator import Translator
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.ranks import joined
 

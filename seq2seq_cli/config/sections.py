@@ -377,6 +377,10 @@ class DecodingConfig(Section):
     """Target pieces considered for each piece of a batch's sources, the likeliest by the training text, besides those that
     are common; 0: the whole vocabulary. With 60 a translation in a hundred changes. Not for looks at dev."""
 
+    def with_beam(self, beam: int) -> Self:
+        """The same with another beam."""
+        return self.model_copy(update={"beam": beam})
+
 
 WORDS = "13a"
 """sacreBLEU's tokenizer for text with spaces between its words."""

@@ -30,4 +30,4 @@ def last_of(
     if target is not None:
         [ids] = translator.subwords.tgt.encode([target])
         hypothesis = replace(nothing(), text=target, pieces=tuple(translator.subwords.tgt.pieces(ids)))
-    return translator.looked_into(found.sentences[-1:], [hypothesis])[0]
+    return translator.forced_decoder.looked_into(found.sentences[-1:], [hypothesis])[0]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,37 +16,32 @@ from torch import Tensor, nn
 from seq2seq_cli.config.loading import decoding_with, load
 from seq2seq_cli.config.sections import DecodingConfig
 from seq2seq_cli.config.whole import Config
-from seq2seq_cli.data.batching import inputs_of, target_of
 from seq2seq_cli.data.glossary import Glossary
-from seq2seq_cli.data.neighbours import Seen
 from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.data.shortlist import Likeliest
 from seq2seq_cli.data.subword import BOS, END, EOS, PAD, UNK, UNKNOWN, Subwords
 from seq2seq_cli.data.text import clean
-from seq2seq_cli.decoding.attentions import AttentionLayers, LayerLooks
-from seq2seq_cli.decoding.batches import even_batches, square_batches
+from seq2seq_cli.decoding.attentions import AttentionLayers
+from seq2seq_cli.decoding.batches import even_batches
 from seq2seq_cli.decoding.confidence import Calibration, Confidence, calibration_of
 from seq2seq_cli.decoding.documents import InContext, lines_before
-from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention, Origin
+from seq2seq_cli.decoding.forced_decoding import DEFAULT_SCORING, ForcedDecoder, Pair, Scoring, require_numbers
+from seq2seq_cli.decoding.hypothesis import Attentions, Hypothesis, LayerAttention
 from seq2seq_cli.decoding.likeliest import Limits
 from seq2seq_cli.decoding.obligations import Obligations, width_of
-from seq2seq_cli.decoding.posterior import posterior_weights
-from seq2seq_cli.decoding.search import Result, Trace, beam, greedy, length_normalised, sample
+from seq2seq_cli.decoding.search import Result, beam, greedy, sample
 from seq2seq_cli.decoding.sentences import BEST_TEXT, EVERYTHING, Details, Sentence
-from seq2seq_cli.decoding.sharing import Check, Compute, compute_all
+from seq2seq_cli.decoding.sharing import Check, compute_all
 from seq2seq_cli.decoding.shortlist import shortlist_of
 from seq2seq_cli.decoding.spelling import Spelling
 from seq2seq_cli.decoding.state import ModelState, Watched
 from seq2seq_cli.decoding.term_pieces import TermPieces
 from seq2seq_cli.device import Precision, choose_device, choose_search_precision
-from seq2seq_cli.errors import ConfigError, DataError, UnsearchableError, UserError
+from seq2seq_cli.errors import ConfigError, DataError, UserError
 from seq2seq_cli.files import expanded
-from seq2seq_cli.inputs import Inputs
 from seq2seq_cli.model.build import build
-from seq2seq_cli.model.forced import Forced
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
-from seq2seq_cli.model.types import SHOWN
 from seq2seq_cli.model.weights import load_best
 from seq2seq_cli.runs import Run, open_run
 from seq2seq_cli.wording import counted
@@ -80,27 +74,6 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How given translations are scored, and what is made of them besides.
-
-    ``alpha``: of the length penalty (None: the run's own). ``text`` and ``alignment`` as in ``Details``. An alignment
-    shows the attention weights; with ``posterior``, `posterior_weights` instead. ``by_layer``: also the alignment of each
-    layer of the decoder, as the means of the ``attentions``' ``cross``.
-    """
-
-    alpha: float | None = None
-    text: bool = True
-    alignment: bool = True
-    posterior: bool = False
-    by_layer: bool = False
-
-
-DEFAULT_SCORING = Scoring()
-MOST_WEIGHTS = 8_000_000
-"""Most attention weights, of all layers and heads, that are looked at at once: 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +136,14 @@ class Translator:
         return replace(self, model=self.model.read_out_by(readout), memory=memory)
 
     @cached_property
-    def _run(self) -> Pass:
-        """What is prepared of the weights once, for every search."""
-        with self.precision.autocast(self.device):
-            return self.model.new_pass(stepping=True, in_int8=self.precision.name == "int8")
+    def forced_decoder(self) -> ForcedDecoder:
+        """The same model, which reads translations that are given."""
+        return ForcedDecoder(self.model, self.subwords, self.config, self.device, self.precision)
+
+    @property
+    def attention_layers(self) -> AttentionLayers:
+        """The layers and heads of this model that have attention weights."""
+        return self.forced_decoder.attention_layers
 
     @cached_property
     def _likeliest(self) -> Likeliest | None:
@@ -236,7 +213,8 @@ class Translator:
         results: list[list[Hypothesis]] = [[nothing()] for _ in sentences]
         places = [i for i, sentence in enumerate(sentences) if sentence.ids]
         self.get_ready(settings)
-        run = self._run  # made here, once, not by each thread
+        reader = self.forced_decoder
+        run = reader.prepared  # made here, once, not by each thread
 
         def compute(batch: list[int], check: Check) -> list[list[Hypothesis]]:
             together = [sentences[places[i]] for i in batch]
@@ -244,16 +222,17 @@ class Translator:
             return [self._hypotheses(found, row, sentence) for row, sentence in enumerate(together)]
 
         searched = [sentences[i] for i in places]
-        cut = _batches(searched, list(map(self._length, searched)), settings)
+        cut = _batches(searched, list(map(reader.length, searched)), settings)
         hear = (lambda _: None) if watch is None else lambda done: watch(done, len(sentences))
-        for i, hypotheses in compute_all(compute, cut, self._cores, hear).items():
+        for i, hypotheses in compute_all(compute, cut, reader.cores, hear).items():
             results[places[i]] = hypotheses
         every, wanted = range(len(sentences)), [sentence.details for sentence in sentences]
         more: list[tuple[list[int], Tell]] = [
-            ([i for i in places if wanted[i].attentions], self.looked_into),
+            ([i for i in places if wanted[i].attentions], reader.looked_into),
             ([i for i in every if wanted[i].confidence], self.with_confidence),
-            ([i for i in places if wanted[i].origins and self.memory is not None], self.with_origins),
         ]
+        if self.memory is not None:
+            more.append(([i for i in places if wanted[i].origins], partial(reader.with_origins, self.memory)))
         for asked, tell in more:
             told = iter(
                 tell([sentences[i] for i in asked for _ in results[i]], [one for i in asked for one in results[i]])
@@ -278,146 +257,11 @@ class Translator:
         if not hypotheses:
             return []
         calibration, rated = self.calibration, []
-        log_probs = self.piece_log_probs(sentences, hypotheses)
+        log_probs = self.forced_decoder.piece_log_probs(sentences, hypotheses)
         for sentence, one, own in zip(sentences, hypotheses, log_probs, strict=True):
             confidence = calibration.rated(one.pieces, own) if clean(sentence.line) else Confidence(1.0)
             rated.append(replace(one, confidence=confidence))
         return rated
-
-    def piece_log_probs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[np.ndarray]:
-        """The natural log-probability of each piece of each hypothesis, one for each of the sentences, given all pieces before
-        it, and of ``</s>``: by forced decoding over the whole vocabulary, however it was found."""
-        pairs = self._pairs(sentences, hypotheses)
-
-        def compute(batch: list[int], check: Check) -> list[np.ndarray]:
-            check()
-            return self._piece_log_probs([pairs[i] for i in batch])
-
-        _ = self._run  # made here, once, not by each thread
-        return self._in_order(compute, self._read_alike(pairs))
-
-    def _in_order(self, compute: Compute[T], batches: Sequence[list[int]]) -> list[T]:
-        """What ``compute`` makes of every item of the batches, in the order of their numbers."""
-        found = compute_all(compute, batches, self._cores, lambda _: None)
-        return [found[i] for i in range(len(found))]
-
-    def _forced(self, pairs: Sequence[_Pair], run: Pass) -> Forced:
-        """These translations, to be read in the pass ``run``. (In the precision of the translator where that is entered.)"""
-        inputs = self._inputs([pair.source for pair in pairs])
-        target = target_of([pair.target for pair in pairs]).to(self.device)
-        return self.model.forced(target, self.model.start(inputs, run), run)
-
-    @torch.inference_mode()
-    def _piece_log_probs(self, pairs: list[_Pair]) -> list[np.ndarray]:
-        with self.precision.autocast(self.device):
-            log_prob_BT = self._forced(pairs, self._run).log_probs_by_step()
-        steps = zip(log_prob_BT.float().cpu().numpy(), pairs, strict=True)
-        return [log_prob_T[: len(pair.target) + 1] for log_prob_T, pair in steps]
-
-    @cached_property
-    def attention_layers(self) -> AttentionLayers:
-        """The layers and heads of this model that have attention weights."""
-        looks, _ = self._layer_looks([_Pair(Sentence("", []), [])], self._run.inwards())
-        return looks.layers(self.config.attention.layer_of(self.config.model), self.config.model.decoder)
-
-    def looked_into(
-        self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis], within: bool = True
-    ) -> list[Hypothesis]:
-        """The same hypotheses, one for each of the sentences, with their ``attentions``. The search keeps what one layer looks
-        at; so they are read once more, by forced decoding, in which every layer looks where it looked in the search.
-        Unless ``within``, without self-attention."""
-        if not hypotheses:
-            return []
-        pairs = self._pairs(sentences, hypotheses)
-        run = self._run.inwards() if within else self._run
-
-        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
-            check()
-            looks, places = self._layer_looks([pairs[i] for i in batch], run)
-            spellings = {
-                place: Spelling(self.subwords, self.config, sentences[i])
-                for i, place in zip(batch, places, strict=True)
-            }
-            within = {place: looks.within_source(place, spelling) for place, spelling in spellings.items()}
-            looked = []
-            for row, (i, place) in enumerate(zip(batch, places, strict=True)):
-                known = hypotheses[i].alignment  # in which unknown pieces may be spelled as in a line that was given
-                pieces = hypotheses[i].pieces if known is None else known.target_pieces[:-1]
-                attentions = looks.attentions(row, pieces, spellings[place], within[place])
-                looked.append(replace(hypotheses[i], attentions=attentions))
-            return looked
-
-        return self._in_order(compute, self._read_together(pairs))
-
-    def with_origins(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """The same hypotheses, one for each of the sentences, with their ``origins``: read once more, as by `looked_into`. A
-        hypothesis of a sentence without pieces has none."""
-        if not hypotheses:
-            return []
-        pairs = self._pairs(sentences, hypotheses)
-
-        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
-            check()
-            told = self._origins([pairs[i] for i in batch])
-            return [replace(hypotheses[i], origins=origins) for i, origins in zip(batch, told, strict=True)]
-
-        _ = self._run  # made here, once, not by each thread
-        return self._in_order(compute, self._read_alike(pairs))
-
-    @torch.inference_mode()
-    def _origins(self, pairs: list[_Pair]) -> list[tuple[Origin, ...]]:
-        assert self.memory is not None
-        with self.precision.autocast(self.device):
-            return self.memory.origins(self._forced(pairs, self._run), self.subwords.tgt)
-
-    def _pairs(self, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]) -> list[_Pair]:
-        return [
-            _Pair(sentence, self.subwords.tgt.ids(list(one.pieces)))
-            for sentence, one in zip(sentences, hypotheses, strict=True)
-        ]
-
-    def _read_alike(self, pairs: Sequence[_Pair]) -> list[list[int]]:
-        """The numbers of the pairs that are read at once, with the weights of the last layer alone."""
-        return even_batches([pair.longest for pair in pairs], replace_beam(self.config.decoding, 1))
-
-    def _read_together(self, pairs: Sequence[_Pair]) -> list[list[int]]:
-        """The numbers of the pairs that are read at once, with the weights of all layers and heads in memory."""
-        return square_batches(
-            [pair.longest + 1 for pair in pairs], MOST_WEIGHTS // max(1, self.attention_layers.weights())
-        )
-
-    @torch.inference_mode()
-    def _layer_looks(self, pairs: list[_Pair], run: Pass) -> tuple[LayerLooks, list[int]]:
-        """Where each layer looks when it reads these translations, and the row of each one's source: a sentence that several
-        of them translate is encoded once."""
-        sentences = {id(pair.source): pair.source for pair in pairs}
-        numbers = {one: number for number, one in enumerate(sentences)}
-        places = [numbers[id(pair.source)] for pair in pairs]
-        inputs = self._inputs(list(sentences.values()))
-        target = target_of([pair.target for pair in pairs]).to(self.device)
-        with self.precision.autocast(self.device):
-            sources = self.model.encode(inputs, run)
-            start = self.model.begin(sources, run).select(torch.tensor(places, device=self.device))
-            forced = self.model.forced(target, start, run)
-            looks = LayerLooks.of_layers(forced.output.looks, sources[SHOWN], run.inward)
-        return looks, places
-
-    def _inputs(self, sentences: Sequence[Sentence]) -> Inputs:
-        """What the model is given: the sentences, and those before them, if there are any."""
-        sources, context = [sentence.ids for sentence in sentences], self.config.reads_before
-        if context is None or not any(sentence.before for sentence in sentences):
-            return inputs_of(sources).to(self.device)
-        seen = Seen.of([sentence.before for sentence in sentences], context.sentences, context.back.decoder)
-        return inputs_of(sources, seen, context.back.joins).to(self.device)
-
-    def _length(self, sentence: Sentence) -> int:
-        """How many pieces the encoder reads of a sentence."""
-        return len(sentence.ids) + (sentence.pieces_before if self.config.model.back.joins else 0)
-
-    @property
-    def _cores(self) -> int:
-        """How many cores share the batches: as many as torch may use. A GPU takes one batch after another."""
-        return torch.get_num_threads() if self.device.type == "cpu" else 1
 
     def _settings(self, decoding: Decoding | None) -> DecodingConfig:
         if decoding is None or isinstance(decoding, DecodingConfig):
@@ -471,12 +315,7 @@ class Translator:
         alpha = decoding_with(self.config.decoding, given, {"length_penalty": "alpha"}).length_penalty
         sentences = self.in_given_context(self.sentences(sources), targets, previous)
         chosen = range(len(sentences)) if rows is None else rows
-        pairs = [_Pair(sentences[row], list(targets[row])) for row in chosen]
-
-        def compute(batch: list[int], check: Check) -> list[Hypothesis]:
-            return self._score_batch([pairs[i] for i in batch], scoring, alpha, check)
-
-        return self._in_order(compute, self._read_alike(pairs))
+        return self.forced_decoder.score([Pair(sentences[row], list(targets[row])) for row in chosen], scoring, alpha)
 
     def in_given_context(
         self, sentences: Sequence[Sentence], targets: Sequence[Sequence[int]], previous: Sequence[int] | None
@@ -490,46 +329,6 @@ class Translator:
         return [text.of(row) for row in range(len(sentences))]
 
     @torch.inference_mode()
-    def _score_batch(self, pairs: list[_Pair], scoring: Scoring, alpha: float, check: Check) -> list[Hypothesis]:
-        with self.precision.autocast(self.device):
-            forced = self._forced(pairs, self.model.new_pass())
-            log_prob_B, every = forced.log_probs(), forced.output.looks
-            layers = list(range(len(every))) if scoring.by_layer else [self.model.decoder.shown]
-            looks = [every[layer][SHOWN] for layer in layers]
-            weights = [look.weights_BTS for look in looks]
-            if scoring.alignment and scoring.posterior:
-                weights = posterior_weights(replace(forced, run=self.model.new_pass(stepping=True)), layers, check)
-        scored = []
-        for row, (pair, log_prob) in enumerate(zip(pairs, log_prob_B.tolist(), strict=True)):
-            steps = len(pair.target) + 1
-            traces = {}
-            for layer, look, weights_BTS in zip(layers, looks, weights, strict=True):
-                centre_T = None if look.centre_BT is None else look.centre_BT[row, :steps]
-                traces[layer] = Trace(weights_BTS[row, :steps], centre_T)
-            scored.append(self._scored(pair, log_prob, traces, scoring, alpha))
-        return scored
-
-    def _scored(
-        self, pair: _Pair, log_prob: float, traces: Mapping[int, Trace], scoring: Scoring, alpha: float
-    ) -> Hypothesis:
-        """What is made of a pair, given the ``traces`` of its layers."""
-        _require_numbers([log_prob])
-        pieces = tuple(self.subwords.tgt.pieces(pair.target))
-        spelling = Spelling(self.subwords, self.config, pair.source)
-        every = (
-            [LayerAttention(spelling.aligned(pieces, trace)) for trace in traces.values()] if scoring.by_layer else []
-        )
-        shown = traces[self.model.decoder.shown]
-        return Hypothesis(
-            text=spelling.text(pair.target) if scoring.text else "",
-            pieces=pieces,
-            log_prob=log_prob,
-            score=length_normalised(log_prob, len(pieces) + 1, alpha),
-            alignment=spelling.alignment(pieces, shown) if scoring.alignment else None,
-            attentions=Attentions(tuple(every), (), ()) if scoring.by_layer else None,
-        )
-
-    @torch.inference_mode()
     def _search(
         self,
         run: Pass,
@@ -539,7 +338,7 @@ class Translator:
         check: Check,
     ) -> Result:
         sources = [sentence.ids for sentence in sentences]
-        inputs = self._inputs(sentences)
+        inputs = self.forced_decoder.inputs(sentences)
         longest = [settings.max_length or longest_translation(len(ids)) for ids in sources]
         obligations = None
         if self.glossary is not None and sentences[0].constraints:
@@ -586,7 +385,7 @@ class Translator:
 
     def _hypotheses(self, result: Result, row: int, sentence: Sentence) -> list[Hypothesis]:
         found, details = result.hypotheses[row], sentence.details
-        _require_numbers([one.log_prob for one in found])
+        require_numbers([one.log_prob for one in found])
         spelling = Spelling(self.subwords, self.config, sentence)
         hypotheses = []
         for one in found[: details.best]:
@@ -599,29 +398,12 @@ class Translator:
         return hypotheses
 
 
-class _Pair(NamedTuple):
-    """A sentence and a translation of it, as piece ids without ``</s>``."""
-
-    source: Sentence
-    target: list[int]
-
-    @property
-    def longest(self) -> int:
-        return max(len(self.source.ids) + self.source.pieces_before, len(self.target))
-
-
-def _require_numbers(log_probs: Sequence[float]) -> None:
-    if not log_probs or not all(map(isfinite, log_probs)):
-        hint = "Its weights are spoilt. Train it anew, with a lower learning rate."
-        raise UnsearchableError("this model gives no probabilities that are numbers.", None, hint)
-
-
 def _batches(sentences: Sequence[Sentence], lengths: Sequence[int], settings: DecodingConfig) -> list[list[int]]:
     """Which sentences, read as so many pieces, are searched together. Those with constraints, whose beams may be wider, are
     apart from the others: these are searched as if they were alone."""
     cut = []
     for bound in (False, True):
-        own = replace_beam(settings, width_of(settings)) if bound else settings
+        own = settings.with_beam(width_of(settings)) if bound else settings
         numbers = [i for i, sentence in enumerate(sentences) if bool(sentence.constraints) == bound]
         batches = even_batches([lengths[i] for i in numbers], own)
         cut += [[numbers[i] for i in batch] for batch in batches]
@@ -641,8 +423,3 @@ def _require_lines(lines: Sequence[str]) -> None:
 def nothing() -> Hypothesis:
     """The translation of a line without a word."""
     return Hypothesis("", (), 0.0, 0.0, None)
-
-
-def replace_beam(decoding: DecodingConfig, beam: int) -> DecodingConfig:
-    """The settings with another beam."""
-    return decoding.model_copy(update={"beam": beam})

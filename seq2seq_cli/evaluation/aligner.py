@@ -16,8 +16,9 @@ from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.preceding import previous_lines, within
 from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
+from seq2seq_cli.decoding.forced_decoding import Scoring
 from seq2seq_cli.decoding.hypothesis import Alignment
-from seq2seq_cli.decoding.translator import Scoring, Translator
+from seq2seq_cli.decoding.translator import Translator
 from seq2seq_cli.errors import RunError, UserError
 from seq2seq_cli.evaluation.alignment import Grid, merged
 from seq2seq_cli.evaluation.linking import strongest_links, symmetrised, transposed

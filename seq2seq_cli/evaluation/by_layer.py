@@ -26,7 +26,7 @@ def diagnose_layers(
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         pairs = [sentences[row] for row in chunk], [hypotheses[row] for row in chunk]
-        for one in translator.looked_into(*pairs, within=False):
+        for one in translator.forced_decoder.looked_into(*pairs, within=False):
             assert one.attentions is not None
             for layer, seen in zip(found, one.attentions.cross, strict=True):
                 layer.append(Measured.of(seen.mean))

@@ -37,6 +37,6 @@ def judged(
     translator: Translator, lines: Lines, sentences: Sequence[Sentence], hypotheses: Sequence[Hypothesis]
 ) -> Judged:
     """The words of translations of these lines, which were read as ``sentences``, compared with the references."""
-    log_probs = translator.piece_log_probs(sentences, hypotheses)
+    log_probs = translator.forced_decoder.piece_log_probs(sentences, hypotheses)
     written = [list(map(translator.subwords.tgt.written_pieces, side)) for side in (lines.tgt, *lines.further)]
     return Judged.of(log_probs, [one.pieces for one in hypotheses], list(zip(*written, strict=True)))

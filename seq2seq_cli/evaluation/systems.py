@@ -284,9 +284,9 @@ def _kept(
     written = {row: sentences[row] for row in rows if sentences[row].ids and found[row].pieces}
     looked = [found[row] for row in written]
     if translator.attention_layers.several or translator.config.reads_before is not None:
-        looked = translator.looked_into(list(written.values()), looked)
+        looked = translator.forced_decoder.looked_into(list(written.values()), looked)
     if translator.memory is not None:
-        looked = translator.with_origins(list(written.values()), looked)
+        looked = translator.forced_decoder.with_origins(translator.memory, list(written.values()), looked)
     return kept | dict(zip(written, looked, strict=True))
 
 

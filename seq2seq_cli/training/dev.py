@@ -15,7 +15,7 @@ from seq2seq_cli.data.tokenised import TokenisedSplit
 from seq2seq_cli.decoding.documents import documents
 from seq2seq_cli.decoding.every_line import MOST_PIECES, best_of_each
 from seq2seq_cli.decoding.hypothesis import Alignment, Hypothesis
-from seq2seq_cli.decoding.translator import Translator, Watch, nothing, replace_beam
+from seq2seq_cli.decoding.translator import Translator, Watch, nothing
 from seq2seq_cli.errors import DataError, UnsearchableError
 from seq2seq_cli.evaluation.contexts import before_each_line
 from seq2seq_cli.evaluation.diagnostics import diagnose
@@ -196,7 +196,7 @@ def _translated(sitting: Sitting, model: Seq2Seq, rows: Sequence[int], watch: Wa
     config, learner, dev = sitting.config, sitting.learner, sitting.prepared.dev_lines
     translator = Translator(model, sitting.prepared.subwords, config, learner.device, learner.precision)
     try:
-        before, greedy = before_each_line(dev, config.reads_before), replace_beam(config.decoding, 1)
+        before, greedy = before_each_line(dev, config.reads_before), config.decoding.with_beam(1)
         return best_of_each(translator, dev.src, greedy, watch, before=before, rows=rows).hypotheses
     except UnsearchableError:
         return [nothing() for _ in rows]
