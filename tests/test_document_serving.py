@@ -5,22 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from browser import Watched
-from models import set_by_name
-from pronouns import Stories
+from pronouns import Stories, translator_of
 from servers import running
 
-from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.data.preceding import previous_lines
-from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.decoding.documents import lines_before
 from seq2seq_cli.decoding.every_line import best_of_each
 from seq2seq_cli.decoding.in_document import last_of
-from seq2seq_cli.decoding.translator import Translator, replace_beam
-from seq2seq_cli.device import choose_precision
-from seq2seq_cli.model.build import build
+from seq2seq_cli.decoding.translator import replace_beam
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.serving.models import Served
 
@@ -35,24 +29,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> list[Served]:
     for split, count in (("train", 20), ("dev", 3)):
         Stories.drawn(count, len(split)).write(folder, split)
     return [Served(context, translator_of(context, folder), "xx", "yy") for context in CONTEXTS]
-
-
-def translator_of(context: str, folder: Path, copy: bool = False) -> Translator:
-    files = {split: str(folder / split) for split in ("train", "dev")}
-    han: dict[str, object] = {"heads": 2, "feed_forward_size": 8} if context.startswith("han") else {}
-    values: dict[str, dict[str, object]] = {
-        "data": {**files, "src": "xx", "tgt": "yy"},
-        "subword": {"type": "word", "vocab_size": 60, "joint": copy},
-        "model": {"embedding_size": 8, "hidden_size": 8, "context": context, "copy": copy},
-        "context": han,
-        "decoding": {"beam": 2, "max_length": 6},
-    }
-    config = from_dict(values)
-    subwords = prepare(config.data, config.subword, context=config.reads_before).subwords
-    model = build(config, len(subwords.src), len(subwords.tgt)).eval()
-    set_by_name(model)
-    device = torch.device("cpu")
-    return Translator(model, subwords, config, device, choose_precision("fp32", device))
 
 
 def test_a_document_is_translated_as_a_file_is(served: list[Served]) -> None:

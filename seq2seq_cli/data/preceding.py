@@ -36,10 +36,12 @@ def after_blanks(blank_N: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones(1, dtype=bool), blank_N[:-1]])[: len(blank_N)]
 
 
-def previous_lines(lines: Sequence[str]) -> list[int]:
-    """For each line the number of the line before it, in documents that blank lines part (NONE: there is none)."""
-    blank_N = np.array([not clean(line) for line in lines], dtype=bool)
-    previous: list[int] = previous_of(after_blanks(blank_N), ~blank_N).tolist()
+def previous_lines(*sides: Sequence[str]) -> list[int]:
+    """For each line the number of the line before it, in documents that blank lines part (NONE: there is none). Of several
+    ``sides``, such as a text and its translation: lines that are blank on all sides part them, and one that is blank on any
+    stands before no other."""
+    blank_SN = np.array([[not clean(line) for line in lines] for lines in sides], dtype=bool)
+    previous: list[int] = previous_of(after_blanks(blank_SN.all(0)), ~blank_SN.any(0)).tolist()
     return previous
 
 

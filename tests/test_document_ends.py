@@ -1,0 +1,132 @@
+"""Documents at their ends: lines that are too long, empty or fail, documents of a single sentence, several layers and runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from pronouns import Stories, translator_of
+
+from seq2seq_cli.config.context import Context
+from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.preceding import previous_lines
+from seq2seq_cli.decoding import every_line
+from seq2seq_cli.decoding.every_line import Earlier, LineGroup, Remark, translate_every_line
+from seq2seq_cli.decoding.hypothesis import Hypothesis
+from seq2seq_cli.decoding.sentences import Sentence
+from seq2seq_cli.decoding.translator import Scoring, Translator
+from seq2seq_cli.decoding.wanted import Wanted
+from seq2seq_cli.evaluation.aligner import aligned
+from seq2seq_cli.evaluation.contexts import before_each_line
+from seq2seq_cli.kinds.contexts import CONTEXTS
+
+READS = Context(CONTEXTS["han-both"], 3, 100)
+TRANSFORMER: dict[str, dict[str, object]] = {
+    "model": {
+        "encoder": "transformer",
+        "decoder": "transformer",
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "feed_forward_size": 16,
+    },
+    "attention": {"kind": "multi-head", "heads": 2},
+    "self_attention": {"heads": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The text."""
+    made = tmp_path_factory.mktemp("stories")
+    for split, count in (("train", 20), ("dev", 3)):
+        Stories.drawn(count, len(split)).write(made, split)
+    return made
+
+
+@pytest.fixture(scope="module", params=["han-encoder", "han-both", "concatenation"])
+def translator(request: pytest.FixtureRequest, folder: Path) -> Translator:
+    """Which looks back."""
+    return translator_of(request.param, folder)
+
+
+def in_group(translator: Translator, lines: Sequence[str], earlier: Sequence[str] = ()) -> list[Hypothesis]:
+    """The best translation of each of these lines."""
+    group = LineGroup(len(earlier), lines, [Earlier(line) for line in earlier])
+    wanted = Wanted(translator.config.decoding)
+    return [found[0] for found in translate_every_line(translator, group, wanted, lambda _: None)]
+
+
+@pytest.mark.parametrize("most", ["MOST_PIECES", "MOST_CHARACTERS"])
+def test_a_line_that_is_left_empty_stands_before_no_other(
+    most: str, translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it does not end a document, however much too long it is."""
+    lines, long = ["ba kess", "paq sev qit rux paq sev qit rux", "ono lomm"], 1
+    expected = in_group(translator, [lines[0], lines[2]])
+    assert expected[1].log_prob != pytest.approx(in_group(translator, [lines[2]])[0].log_prob, abs=1e-4)
+    monkeypatch.setattr(every_line, most, {"MOST_PIECES": 4, "MOST_CHARACTERS": 12}[most])
+    found = in_group(translator, lines)
+    assert found[long].text == ""
+    assert found[2].log_prob == pytest.approx(expected[1].log_prob, abs=1e-5)
+    in_parts = in_group(translator, lines[2:], lines[:2])
+    assert in_parts[0].log_prob == pytest.approx(expected[1].log_prob, abs=1e-5)
+
+
+def test_given_pairs_that_lack_a_side_stand_before_no_other(translator: Translator) -> None:
+    """As in training; where both sides are blank, a document ends."""
+    sources, targets = ["ba kess", "paq", "ono lomm"], ["bor ruk", "", "er siv"]
+    assert previous_lines(sources, targets) == [-1, 0, 0]
+    assert previous_lines(["a", "", "b", " ", "c"], ["A", "", "", "", "C"]) == [-1, 0, -1, -1, -1]
+    [*_, found] = translator.score(sources, targets, previous=previous_lines(sources, targets))
+    [_, expected] = translator.score(sources[::2], targets[::2], previous=[-1, 0])
+    assert found.log_prob == pytest.approx(expected.log_prob, abs=1e-5)
+    # Also where somebody says that it does.
+    [*_, found] = translator.score(sources[1:], targets[1:], previous=[-1, 0])
+    alone = translator.score(sources[2:], targets[2:])[0]
+    if translator.config.model.back.decoder:
+        assert found.log_prob == pytest.approx(alone.log_prob, abs=1e-5)
+    else:
+        assert found.log_prob != pytest.approx(alone.log_prob, abs=1e-5)
+
+
+def test_a_model_that_fails_on_every_line_of_a_later_group_is_told_of(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines before it are tried again, but are no lines of the group."""
+    translator, said = translator_of("han-both", folder), list[Remark]()
+
+    def search(_: Translator, sentences: Sequence[Sentence], *__: object) -> list[list[Hypothesis]]:
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(Translator, "search", search)
+    group = LineGroup(2, ["ono lomm", "paq"], [Earlier("ba kess"), Earlier("de kess")])
+    with pytest.raises(MemoryError, match="none left"):
+        translate_every_line(translator, group, Wanted(translator.config.decoding), said.append)
+    assert [remark.text.split(" made")[0] for remark in said] == ["line 3", "line 4"]
+
+
+@pytest.mark.parametrize("context", ["none", "han-encoder", "han-both"])
+def test_each_layer_that_looks_at_the_source_aligns(context: str, folder: Path) -> None:
+    """And not one that looks at the sentences before."""
+    translator = translator_of(context, folder, **TRANSFORMER)
+    lines = Lines(["ba kess", "ono lomm"], ["bor ruk", "er siv"], previous=[-1, 0])
+    for posterior in (False, True):
+        every = list(aligned(lines, translator, None, "", posterior, by_layer=True))
+        assert [len(pair.by_layer) for pair in every] == [2, 2]
+    scored = translator.score(lines.src, lines.tgt, Scoring(by_layer=True), lines.previous)
+    assert all(one.attentions is not None and len(one.attentions.cross) == 2 for one in scored)
+
+
+def test_shuffled_sentences_are_as_many_also_of_short_documents() -> None:
+    """They come from more than one document where one is too short, and never from the line's own."""
+    documents = [["a", "b", "c", "d", "e"], ["f"], ["g", "h"], ["i"], ["\u200b"]]
+    src = [line for document in documents for line in ("", *document)]
+    of = {line: number for number, document in enumerate(documents) for line in document}
+    lines = Lines(src, src, previous=previous_lines(src))
+    real, others = (before_each_line(lines, READS, control) for control in ("real", "shuffled"))
+    assert real is not None
+    assert others is not None
+    for line, own, strange in zip(src, real, others, strict=True):
+        if line.isalpha():
+            assert len(strange) == len(own)
+            assert len(set(strange)) == len(own)
+            assert all(src[other].isalpha() and of[src[other]] != of[line] for other in strange)
