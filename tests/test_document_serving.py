@@ -77,16 +77,20 @@ def test_a_paragraph_on_the_page(served: list[Served], visit: Callable[..., Watc
         page = watched.page
         page.locator("#paragraphs").wait_for()
         page.check("#document")
-        page.fill("#text", "Ba kess. Paq.\nono lomm")
+        page.fill("#text", "\nBa kess. Paq.\nono lomm\n \n\nDe kess\n\n")
         with page.expect_request("**/translate") as asked:
             page.click(".go")
         page.locator("#status", has_text=re.compile(r"\d s$")).wait_for(timeout=20_000)
         told = asked.value.post_data_json
         assert told is not None
         assert told["document"]
-        assert told["sentences"] == ["Ba kess.", "Paq.", "ono lomm"]
-        assert page.locator(".answer").nth(2).locator("caption", has_text="as the encoder saw them").count() == 1
-        assert page.locator(".answer").first.locator("caption", has_text="as the encoder saw them").count() == 0
+        assert told["sentences"] == ["Ba kess.", "Paq.", "ono lomm", "", "De kess"]
+        assert page.locator("#status").inner_text().startswith("4 sentences")
+        shown = [
+            answer.locator("caption", has_text="as the encoder saw them").count()
+            for answer in page.locator(".answer").all()
+        ]
+        assert shown == [0, 1, 1, 0]
         assert watched.complaints == []
 
 
