@@ -1,10 +1,13 @@
 """Documents at their ends: lines that are too long, empty or fail, documents of a single sentence, several layers and runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from comparisons import SOURCE, WORSE, comparison, evaluation
 from pronouns import Stories, translator_of
+from resampling import resamples
 
 from seq2seq_cli.config.context import Context
 from seq2seq_cli.data.pairs import Lines
@@ -16,7 +19,8 @@ from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.evaluation.aligner import aligned
-from seq2seq_cli.evaluation.contexts import before_each_line
+from seq2seq_cli.evaluation.contexts import Control, before_each_line
+from seq2seq_cli.evaluation.systems import p_against_real
 from seq2seq_cli.kinds.contexts import CONTEXTS
 
 READS = Context(CONTEXTS["han-both"], 3, 100)
@@ -130,3 +134,18 @@ def test_shuffled_sentences_are_as_many_also_of_short_documents() -> None:
             assert len(strange) == len(own)
             assert len(set(strange)) == len(own)
             assert all(src[other].isalpha() and of[src[other]] != of[line] for other in strange)
+
+
+@resamples(500)
+def test_another_context_is_tested_against_the_real_one_of_the_same_run() -> None:
+    """And not against another run, nor where its run has not been evaluated with the real one."""
+    said: list[tuple[str, list[str], Control | None]] = [
+        ("a", WORSE, None), ("b", SOURCE, "real"), ("b", SOURCE, "shuffled"), ("b", WORSE, "none"), ("c", WORSE, "none"),
+    ]  # fmt: skip
+    every = comparison(*(replace(evaluation(run, lines), control=control) for run, lines, control in said))
+    found = p_against_real(every, SOURCE, "13a")
+    assert list(found) == [2, 3]
+    assert found[2].chrf == 1
+    assert found[3].chrf < 0.05
+    first = replace(every, evaluations=every.evaluations[1:4], significance=every.significance[:3])
+    assert list(p_against_real(first, SOURCE, "13a").values()) == first.significance[1:]

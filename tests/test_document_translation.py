@@ -292,7 +292,6 @@ def test_each_run_is_tested_against_its_own_real_context(
     _, real, shuffled = json.loads(told.read_text())
     assert "p_against_real" not in real
     assert shuffled["p_against_real"]["chrf"] < 0.05
-    assert shuffled["p_against_first"] != shuffled["p_against_real"]
     line = f"{run.directory.name}, context shuffled: p of the difference to its real context: BLEU"
     assert line in answer.err.replace("\n", " ")
     assert line in table.read_text()

@@ -427,10 +427,10 @@ def compare_runs(
     wanted = entries[0].lines.references
     p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []
     compared = Comparison(entries[0].where, evaluations, [None, *p_values], terms.paired_test)
-    return replace(compared, against_real=_against_real(compared, wanted, chosen.name))
+    return replace(compared, against_real=p_against_real(compared, wanted, chosen.name))
 
 
-def _against_real(compared: Comparison, wanted: Sequence[Reference], tokenizer: str) -> dict[int, PValues]:
+def p_against_real(compared: Comparison, wanted: Sequence[Reference], tokenizer: str) -> dict[int, PValues]:
     """How significant it is that a run which looks back at other sentences than those before differs from itself."""
     found: dict[int, PValues] = {}
     for real, controls in _controls(compared.evaluations).items():
