@@ -1,8 +1,9 @@
 """Documents on the page and over HTTP: each sentence is translated with those before it, and says where it looked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import Watched
@@ -13,8 +14,10 @@ from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.decoding.documents import lines_before
 from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.in_document import last_of
-from seq2seq_cli.decoding.translator import replace_beam
+from seq2seq_cli.decoding.sentences import Sentence
+from seq2seq_cli.decoding.translator import Translator, replace_beam
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.serving.models import Served
 
@@ -68,6 +71,23 @@ def test_a_view_has_the_sentences_before(served: list[Served]) -> None:
         assert "layers" not in TranslationView.of("x", LINES[2], found, layered=False).to_json()
     alone = served[1].translator.hypotheses([LINES[2]])[0][0]
     assert "back" not in TranslationView.of("x", LINES[2], alone).to_json()
+
+
+def test_a_sentence_is_shown_without_what_it_does_not_need(
+    served: list[Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that looks back needs no translation of the sentences before."""
+    searched, search = list[str](), Translator.search
+
+    def counted(self: Translator, sentences: Sequence[Sentence], *rest: Any, **named: Any) -> list[list[Hypothesis]]:
+        searched.extend(sentence.line for sentence in sentences)
+        return search(self, sentences, *rest, **named)
+
+    monkeypatch.setattr(Translator, "search", counted)
+    for each in served[1:]:
+        searched.clear()
+        last_of(each.translator, ["de kess", "", *LINES[:3]], each.translator.config.decoding)
+        assert searched == (LINES[:3] if each.translator.config.model.back.decoder else LINES[2:3])
 
 
 @pytest.mark.slow
