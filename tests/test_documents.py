@@ -45,8 +45,9 @@ def as_table(folder: Path, separator: str, suffix: str, column: str) -> None:
     write_lines(folder / f"t.{suffix}", [separator.join(("xx", "yy", column)), *rows])
 
 
-def as_objects(folder: Path, column: str) -> None:
-    rows = [{"xx": src, "yy": tgt, column: name} for (src, tgt), name in zip(PAIRS, NAMES, strict=True)]
+def as_objects(folder: Path, column: str, within: bool = False) -> None:
+    named = [{column: {"name": name} if within else name} for name in NAMES]
+    rows = [{"xx": src, "yy": tgt, **name} for (src, tgt), name in zip(PAIRS, named, strict=True)]
     write_lines(folder / "t.jsonl", list(map(json.dumps, rows)))
 
 
@@ -67,6 +68,7 @@ FORMS: dict[str, tuple[Callable[[Path], None], str | list[str], dict[str, str]]]
     "a table with ids": (lambda at: as_table(at, "\t", "tsv", "ids"), "t.tsv", {}),
     "a column that is named": (lambda at: as_table(at, ",", "csv", "talk"), "t.csv", {"document": "talk"}),
     "objects with ids": (lambda at: as_objects(at, "ids"), "t.jsonl", {"documents": "names"}),
+    "a column within another": (lambda at: as_objects(at, "talk", True), "t.jsonl", {"document": "talk.name"}),
     "segments": (as_segments, ["t.xx.sgm", "t.yy.sgm"], {}),
 }
 

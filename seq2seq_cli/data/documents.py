@@ -21,6 +21,7 @@ from seq2seq_cli.data.hub import DatasetRows
 from seq2seq_cli.data.pairs import Joined, LineFiles, Lines, ParallelText, Referenced
 from seq2seq_cli.data.preceding import after_blanks, previous_of
 from seq2seq_cli.data.readers.segments import read_segments
+from seq2seq_cli.data.rows import cell_of, column_names
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import clean, read_lines
 from seq2seq_cli.errors import DataError, suggestion
@@ -169,11 +170,21 @@ def _in_column(rows: Iterator[tuple[str, Mapping[str, object]]], column: str, mu
     if first is None:
         return None
     where, row = first
-    if column not in row:
+    try:
+        cell_of(row, column)
+    except KeyError:
         if must:
-            raise DataError(f'there is no column "{column}".', where, suggestion(column, map(str, row)))
+            hint = suggestion(column, column_names(row))
+            raise DataError(f'there is no column "{column}".', where, hint) from None
         return None
-    return (row.get(column) for _, row in chain([first], rows))
+    return (_cell(row, column) for _, row in chain([first], rows))
+
+
+def _cell(row: Mapping[str, object], column: str) -> object:
+    try:
+        return cell_of(row, column)
+    except KeyError:
+        return None
 
 
 def _document(name: object, numbered: bool) -> object:
