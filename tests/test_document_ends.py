@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from comparisons import SOURCE, WORSE, comparison, evaluation
 from pronouns import Stories, translator_of
@@ -18,6 +19,7 @@ from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Scoring, Translator
 from seq2seq_cli.decoding.wanted import Wanted
+from seq2seq_cli.evaluation import aligner
 from seq2seq_cli.evaluation.aligner import aligned
 from seq2seq_cli.evaluation.contexts import Control, before_each_line
 from seq2seq_cli.evaluation.systems import p_against_real
@@ -106,6 +108,23 @@ def test_a_model_that_fails_on_every_line_of_a_later_group_is_told_of(
     with pytest.raises(MemoryError, match="none left"):
         translate_every_line(translator, group, Wanted(translator.config.decoding), said.append)
     assert [remark.text.split(" made")[0] for remark in said] == ["line 3", "line 4"]
+
+
+def test_pairs_are_aligned_a_few_at_a_time_as_together(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those before them, also where these are others' last ones."""
+    sources = ["de kess", "", "ba kess", "paq", "ono lomm", "qit", "ono nill"]
+    targets = ["dun ruk", "", "bor ruk", "", "er siv", "xom", "er vaz"]
+    lines = Lines(sources, targets, previous=previous_lines(sources, targets))
+
+    def weights(lines: Lines) -> list[np.ndarray]:
+        return [pair.grid.weights_TS for pair in aligned(lines, translator, None, "", posterior=True)]
+
+    together, alone = weights(lines), weights(replace(lines, previous=None))
+    for few in (1, 2, 3):
+        monkeypatch.setattr(aligner, "CHUNK", few)
+        for one, other in zip(weights(lines), together, strict=True):
+            assert one == pytest.approx(other, abs=1e-5)
+    assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(together, alone, strict=True))
 
 
 @pytest.mark.parametrize("context", ["none", "han-encoder", "han-both"])

@@ -45,6 +45,16 @@ def previous_lines(*sides: Sequence[str]) -> list[int]:
     return previous
 
 
+def reach(previous: Sequence[int], line: int, sentences: int) -> int:
+    """How many lines before this one the ``sentences`` go back that stand before it and those behind it."""
+    place = line
+    for _ in range(sentences):
+        if previous[place] == NONE:
+            break
+        place = previous[place]
+    return line - place
+
+
 def within(previous: Sequence[int], rows: range) -> list[int]:
     """The same for the lines ``rows`` alone, which are counted from the first of them; NONE where it is not among them."""
     return [line - rows.start if line >= rows.start else NONE for line in previous[rows.start : rows.stop]]

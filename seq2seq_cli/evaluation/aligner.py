@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.data.preceding import within
+from seq2seq_cli.data.preceding import reach, within
 from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
 from seq2seq_cli.decoding.hypothesis import Alignment
@@ -76,7 +76,7 @@ def _grids(translator: Translator, lines: Lines, rows: range, scoring: Scoring) 
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
     context = translator.config.reads_before
-    earlier = 0 if context is None or lines.previous is None else min(rows.start, context.sentences)
+    earlier = 0 if context is None or lines.previous is None else reach(lines.previous, rows.start, context.sentences)
     around = range(rows.start - earlier, rows.stop)
     src, tgt = (side[around.start : around.stop] for side in (lines.src, lines.tgt))
     previous = None if lines.previous is None else within(lines.previous, around)
