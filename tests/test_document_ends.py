@@ -11,9 +11,11 @@ from pronouns import Stories, translator_of
 from resampling import resamples
 
 from seq2seq_cli.config.context import Context
+from seq2seq_cli.data.neighbours import Neighbour
 from seq2seq_cli.data.pairs import Lines
 from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.decoding import every_line
+from seq2seq_cli.decoding.documents import InContext, lines_before
 from seq2seq_cli.decoding.every_line import Earlier, LineGroup, Remark, translate_every_line
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
@@ -37,6 +39,14 @@ TRANSFORMER: dict[str, dict[str, object]] = {
     "attention": {"kind": "multi-head", "heads": 2},
     "self_attention": {"heads": 2},
 }
+
+
+def test_a_sentence_before_is_cut_off_as_in_training() -> None:
+    """And so is its translation; only the nearest ones are read."""
+    sentences = [Sentence("a", [7, 8, 9]), Sentence("b", [5, 6]), Sentence("c", [4])]
+    text = InContext(sentences, [[], [0], [1, 0]], READS._replace(longest=2), {0: (11, 12, 13), 1: (14,)})
+    assert text.of(2).before == (Neighbour((5, 6), (14,)), Neighbour((7, 8), (11, 12)))
+    assert lines_before([-1, 0, 1], 1) == [[], [0], [1]]
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,8 @@ def previous_lines(*sides: Sequence[str]) -> list[int]:
     ``sides``, such as a text and its translation: lines that are blank on all sides part them, and one that is blank on any
     stands before no other."""
     blank_SN = np.array([[not clean(line) for line in lines] for lines in sides], dtype=bool)
-    previous: list[int] = previous_of(after_blanks(blank_SN.all(0)), ~blank_SN.any(0)).tolist()
+    begins_N = after_blanks(np.logical_and.reduce(blank_SN))
+    previous: list[int] = previous_of(begins_N, ~np.logical_or.reduce(blank_SN)).tolist()
     return previous
 
 
