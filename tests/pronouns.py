@@ -3,11 +3,19 @@ of which the first names something, the second does not matter, and the third sa
 one of two pronouns, as the noun's gender has it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from corpora import write_lines
+from models import set_by_name
+
+from seq2seq_cli.config.loading import from_dict
+from seq2seq_cli.data.prepare import prepare
+from seq2seq_cli.decoding.translator import Translator
+from seq2seq_cli.device import choose_precision
+from seq2seq_cli.model.build import build
 
 NOUNS = {"ba": ("bor", 0), "de": ("dun", 1), "fi": ("fal", 0), "go": ("gim", 1), "hu": ("hep", 0), "ja": ("jol", 1)}
 """The translation of each noun, and its gender."""
@@ -47,3 +55,26 @@ class Stories:
         """The share of pronouns that are translated rightly."""
         places = range(2, len(self.tgt), 3)
         return sum(translations[place].split()[:1] == self.tgt[place].split()[:1] for place in places) / len(places)
+
+
+def translator_of(
+    context: str, folder: Path, copy: bool = False, layers: Mapping[str, dict[str, object]] | None = None
+) -> Translator:
+    """A model of the language, whose text is in ``folder``, with any weights, which are the same wherever the models are.
+    ``layers``: sections that are laid over its settings."""
+    files = {split: str(folder / split) for split in ("train", "dev")}
+    han: dict[str, object] = {"heads": 2, "feed_forward_size": 8} if context.startswith("han") else {}
+    values: dict[str, dict[str, object]] = {
+        "data": {**files, "src": "xx", "tgt": "yy"},
+        "subword": {"type": "word", "vocab_size": 60, "joint": copy},
+        "model": {"embedding_size": 8, "hidden_size": 8, "context": context, "copy": copy},
+        "context": han,
+        "decoding": {"beam": 2, "max_length": 6},
+    }
+    values |= {name: values.get(name, {}) | section for name, section in (layers or {}).items()}
+    config = from_dict(values)
+    subwords = prepare(config.data, config.subword, context=config.reads_before).subwords
+    network = build(config, len(subwords.src), len(subwords.tgt)).eval()
+    set_by_name(network)
+    device = torch.device("cpu")
+    return Translator(network, subwords, config, device, choose_precision("fp32", device))

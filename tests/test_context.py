@@ -18,7 +18,7 @@ from seq2seq_cli.decoding.state import ModelState
 from seq2seq_cli.inputs import BEFORE, Batch, Before, Inputs, Padded, Target
 from seq2seq_cli.model import seq2seq
 from seq2seq_cli.model.build import build
-from seq2seq_cli.model.hierarchical_context import OPEN, HierarchicalContext, is_of_context
+from seq2seq_cli.model.hierarchical_context import OPEN, HierarchicalContext, Level, is_of_context
 from seq2seq_cli.model.layers.context import SAID
 from seq2seq_cli.model.maps import Pass
 from seq2seq_cli.model.seq2seq import Seq2Seq
@@ -81,6 +81,59 @@ def test_a_case_worked_out_by_hand() -> None:
     assert_same(found[:, 0], torch.tensor(expected, dtype=torch.float64))
     assert look.kept_BT is not None
     assert_same(look.kept_BT[:, 0], torch.tensor([0.75, 0.75, 1.0]).double())
+
+
+def looked_back(han: HierarchicalContext, h: Tensor, before: list[Tensor]) -> Tensor:
+    """What becomes of a state h, D, with the states of each of the sentences before it, L x D: head by head."""
+
+    def attended(level: Level, asking: Tensor, read: Tensor) -> Tensor:
+        query = level.query.weight @ (level.ask.weight @ asking + level.ask.bias)
+        (keys, values), size = (read @ level.read.weight.T).chunk(2, -1), len(h) // level.heads
+        heads = []
+        for first in range(0, len(h), size):
+            own = slice(first, first + size)
+            weights = torch.softmax(keys[:, own] @ query[own] / size**0.5, 0)
+            heads.append(weights @ values[:, own])
+        return level.output.weight @ torch.cat(heads)
+
+    words = torch.stack([attended(han.words, h, states) for states in before])
+    found = attended(han.sentences, h, words)
+    network = han.feed_forward
+    found = network.narrow.weight @ (network.widen.weight @ found + network.widen.bias).relu() + network.narrow.bias
+    gate = torch.sigmoid(han.by_state.weight @ h + han.by_context.weight @ found + han.by_context.bias)
+    return gate * h + (1 - gate) * found
+
+
+@torch.no_grad()
+def test_it_is_what_its_equations_say_head_by_head() -> None:
+    torch.manual_seed(5)
+    han = tiny_han(6, heads=3)
+    for parameter in han.parameters():
+        parameter.normal_()
+    states, h = torch.randn(2, 4, 6).double(), torch.randn(2, 3, 6).double()
+    mask = torch.tensor([[True] * 4, [True, True, False, False]])
+    context = source_of(states, mask, torch.tensor([[1, 0], [0, -1]]))
+    found, _ = han(h, han.prepare(context, Pass()), Pass())
+    for row, before in enumerate(([states[1, :2], states[0]], [states[0]])):
+        for step in range(3):
+            assert_same(found[row, step], looked_back(han, h[row, step], before))
+
+
+@pytest.mark.parametrize(("decoder", "kind"), LAYERS)
+@torch.no_grad()
+def test_the_decoder_reads_the_states_of_the_sentence_model(decoder: str, kind: str) -> None:
+    """Which has read the translations before, each with its own source; those of the steps that the target has, no others."""
+    plain, case = (Case.of(name, decoder, kind) for name in ("none", "han-both"))
+    before = case.inputs.before
+    assert before is not None
+    assert before.said is not None
+    real_BT = before.said.real_BT.clone()
+    real_BT[0, 3:] = False
+    said = before.said._replace(real_BT=real_BT)
+    found = case.sources(Inputs({**case.inputs.sources, BEFORE: before._replace(said=said)}))[SAID]
+    expected = plain.decoded(Inputs({"text": before.text}), said).features_BTF
+    assert_same(found.states_BSE, expected[..., : found.states_BSE.shape[-1]])
+    assert torch.equal(found.mask_BS, real_BT)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:

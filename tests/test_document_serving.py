@@ -1,26 +1,23 @@
 """Documents on the page and over HTTP: each sentence is translated with those before it, and says where it looked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from browser import Watched
-from models import set_by_name
-from pronouns import Stories
+from pronouns import Stories, translator_of
 from servers import running
 
-from seq2seq_cli.config.loading import from_dict
 from seq2seq_cli.data.glossary import Glossary
 from seq2seq_cli.data.preceding import previous_lines
-from seq2seq_cli.data.prepare import prepare
 from seq2seq_cli.decoding.documents import lines_before
 from seq2seq_cli.decoding.every_line import best_of_each
+from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.in_document import last_of
+from seq2seq_cli.decoding.sentences import Sentence
 from seq2seq_cli.decoding.translator import Translator
-from seq2seq_cli.device import choose_precision
-from seq2seq_cli.model.build import build
 from seq2seq_cli.report.views import TranslationView
 from seq2seq_cli.serving.models import Served
 
@@ -35,24 +32,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> list[Served]:
     for split, count in (("train", 20), ("dev", 3)):
         Stories.drawn(count, len(split)).write(folder, split)
     return [Served(context, translator_of(context, folder), "xx", "yy") for context in CONTEXTS]
-
-
-def translator_of(context: str, folder: Path, copy: bool = False) -> Translator:
-    files = {split: str(folder / split) for split in ("train", "dev")}
-    han: dict[str, object] = {"heads": 2, "feed_forward_size": 8} if context.startswith("han") else {}
-    values: dict[str, dict[str, object]] = {
-        "data": {**files, "src": "xx", "tgt": "yy"},
-        "subword": {"type": "word", "vocab_size": 60, "joint": copy},
-        "model": {"embedding_size": 8, "hidden_size": 8, "context": context, "copy": copy},
-        "context": han,
-        "decoding": {"beam": 2, "max_length": 6},
-    }
-    config = from_dict(values)
-    subwords = prepare(config.data, config.subword, context=config.reads_before).subwords
-    model = build(config, len(subwords.src), len(subwords.tgt)).eval()
-    set_by_name(model)
-    device = torch.device("cpu")
-    return Translator(model, subwords, config, device, choose_precision("fp32", device))
 
 
 def test_a_document_is_translated_as_a_file_is(served: list[Served]) -> None:
@@ -94,6 +73,23 @@ def test_a_view_has_the_sentences_before(served: list[Served]) -> None:
     assert "back" not in TranslationView.of("x", LINES[2], alone).to_json()
 
 
+def test_a_sentence_is_shown_without_what_it_does_not_need(
+    served: list[Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that looks back needs no translation of the sentences before."""
+    searched, search = list[str](), Translator.search
+
+    def counted(self: Translator, sentences: Sequence[Sentence], *rest: Any, **named: Any) -> list[list[Hypothesis]]:
+        searched.extend(sentence.line for sentence in sentences)
+        return search(self, sentences, *rest, **named)
+
+    monkeypatch.setattr(Translator, "search", counted)
+    for each in served[1:]:
+        searched.clear()
+        last_of(each.translator, ["de kess", "", *LINES[:3]], each.translator.config.decoding)
+        assert searched == (LINES[:3] if each.translator.config.model.back.decoder else LINES[2:3])
+
+
 @pytest.mark.slow
 def test_a_paragraph_on_the_page(served: list[Served], visit: Callable[..., Watched]) -> None:
     with running([served[1]]) as shared:
@@ -101,16 +97,20 @@ def test_a_paragraph_on_the_page(served: list[Served], visit: Callable[..., Watc
         page = watched.page
         page.locator("#paragraphs").wait_for()
         page.check("#document")
-        page.fill("#text", "Ba kess. Paq.\nono lomm")
+        page.fill("#text", "\nBa kess. Paq.\nono lomm\n \n\nDe kess\n\n")
         with page.expect_request("**/translate") as asked:
             page.click(".go")
         page.locator("#status", has_text=re.compile(r"\d s$")).wait_for(timeout=20_000)
         told = asked.value.post_data_json
         assert told is not None
         assert told["document"]
-        assert told["sentences"] == ["Ba kess.", "Paq.", "ono lomm"]
-        assert page.locator(".answer").nth(2).locator("caption", has_text="as the encoder saw them").count() == 1
-        assert page.locator(".answer").first.locator("caption", has_text="as the encoder saw them").count() == 0
+        assert told["sentences"] == ["Ba kess.", "Paq.", "ono lomm", "", "De kess"]
+        assert page.locator("#status").inner_text().startswith("4 sentences")
+        shown = [
+            answer.locator("caption", has_text="as the encoder saw them").count()
+            for answer in page.locator(".answer").all()
+        ]
+        assert shown == [0, 1, 1, 0]
         assert watched.complaints == []
 
 

@@ -281,6 +281,25 @@ def test_controls_are_tested_against_the_real_context(run: Run, tmp_path: Path, 
     assert 'Did you mean "shuffled"?' in said
 
 
+def test_each_run_is_tested_against_its_own_real_context(
+    sentences_run: Run, run: Run, tmp_path: Path, terminal: Terminal
+) -> None:
+    """Also where another run comes first, which all are tested against."""
+    told, table = tmp_path / "table.json", tmp_path / "table.tex"
+    answer = terminal.ok(
+        "eval", sentences_run.directory, run.directory, "--context", "shuffled", "--json", told, "--latex", table
+    )
+    _, real, shuffled = json.loads(told.read_text())
+    assert "p_against_real" not in real
+    assert shuffled["p_against_real"]["chrf"] < 0.05
+    line = f"{run.directory.name}, context shuffled: p of the difference to its real context: BLEU"
+    assert line in answer.err.replace("\n", " ")
+    assert line in table.read_text()
+    answer = terminal.ok("eval", run.directory, "--context", "shuffled", "--json", told)
+    assert json.loads(told.read_text())[1]["p_against_real"] == json.loads(told.read_text())[1]["p_against_first"]
+    assert "to its real context" not in answer.err  # the table has it
+
+
 def test_a_memory_beside_the_sentences_before(run: Run, folder: Path, tmp_path: Path, terminal: Terminal) -> None:
     memory, table = tmp_path / "tales", tmp_path / "table.json"
     terminal.ok("memory", "build", "--run", run.directory, "--train", folder / "train", "-o", memory)

@@ -45,8 +45,9 @@ def as_table(folder: Path, separator: str, suffix: str, column: str) -> None:
     write_lines(folder / f"t.{suffix}", [separator.join(("xx", "yy", column)), *rows])
 
 
-def as_objects(folder: Path, column: str) -> None:
-    rows = [{"xx": src, "yy": tgt, column: name} for (src, tgt), name in zip(PAIRS, NAMES, strict=True)]
+def as_objects(folder: Path, column: str, within: bool = False) -> None:
+    named = [{column: {"name": name} if within else name} for name in NAMES]
+    rows = [{"xx": src, "yy": tgt, **name} for (src, tgt), name in zip(PAIRS, named, strict=True)]
     write_lines(folder / "t.jsonl", list(map(json.dumps, rows)))
 
 
@@ -67,6 +68,7 @@ FORMS: dict[str, tuple[Callable[[Path], None], str | list[str], dict[str, str]]]
     "a table with ids": (lambda at: as_table(at, "\t", "tsv", "ids"), "t.tsv", {}),
     "a column that is named": (lambda at: as_table(at, ",", "csv", "talk"), "t.csv", {"document": "talk"}),
     "objects with ids": (lambda at: as_objects(at, "ids"), "t.jsonl", {"documents": "names"}),
+    "a column within another": (lambda at: as_objects(at, "talk", True), "t.jsonl", {"document": "talk.name"}),
     "segments": (as_segments, ["t.xx.sgm", "t.yy.sgm"], {}),
 }
 
@@ -111,7 +113,8 @@ def test_blank_lines_part_documents(tmp_path: Path) -> None:
         ([str(number) for number in range(6)], {}, "nothing tells documents"),  # every sentence one of its own
         (["x"] * 6, {"documents": "segments"}, 'data.documents = "segments"'),
         (["x"] * 6, {"document": "talk"}, r"there is no file .*t.talk"),
-        (["x"] * 4, {}, "names of documents for 4 pairs, and 6 pairs"),
+        (["x"] * 4, {}, r'names of documents for 4 pairs, and 6 pairs.*\n.*"ids" names'),
+        ([""] * 6, {}, "nothing tells documents"),
     ],
 )  # fmt: skip
 def test_what_tells_no_documents(ids: list[str] | None, settings: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -123,6 +126,21 @@ def test_what_tells_no_documents(ids: list[str] | None, settings: dict[str, str]
         find_documents(
             text_in(tmp_path, "t.tsv"), DataConfig.model_validate({"document": "tolk"}), np.zeros(6, dtype=bool)
         )
+
+
+def test_a_sentence_without_a_name_is_a_document_of_its_own(tmp_path: Path) -> None:
+    """Also where the next one has none either, in a column, in a file and in several files."""
+    names: list[str | None] = ["x", "x", None, None, "y", "y"]
+    rows = [{"xx": src, "yy": tgt, "ids": name} for (src, tgt), name in zip(PAIRS, names, strict=True)]
+    write_lines(tmp_path / "t.jsonl", list(map(json.dumps, rows)))
+    for folder in ("0", "1"):
+        (tmp_path / folder).mkdir()
+        as_lines(tmp_path / folder, [name or "" for name in names])
+    blank_N, begins = np.zeros(6, dtype=bool), [1, 0, 1, 1, 1, 0]
+    for form in ("t.jsonl", "0/t"):
+        assert find_documents(text_in(tmp_path, form), DataConfig(), blank_N).begins_N.tolist() == begins
+    joined = text_in(tmp_path, "*/t")
+    assert find_documents(joined, DataConfig(), np.tile(blank_N, 2)).begins_N.tolist() == begins * 2
 
 
 def test_no_document_goes_over_the_end_of_a_file(tmp_path: Path) -> None:
@@ -225,6 +243,16 @@ def test_a_pair_that_is_not_trained_on_still_stands_before_others(tmp_path: Path
     assert [[found[place] for place in row if place >= 0] for row in before.index_BK.tolist()] == [
         ["a b"], ["e", "a b"], ["g", "e"],
     ]  # fmt: skip
+
+
+def test_the_note_counts_sentences(tmp_path: Path) -> None:
+    """And not the blank lines between documents."""
+    for name in ("train", "dev"):
+        Stories(["a", "b", "", "c", "", "d"], ["A", "B", "", "C", "", "D"], [""]).write(tmp_path, name)
+        (tmp_path / f"{name}.ids").unlink()
+    config = stories_config(tmp_path, "han-both")
+    notes = prepare(config.data, config.subword, context=config.reads_before).notes
+    assert any("3 documents, told by blank lines; 25% of the pairs have sentences before" in note for note in notes)
 
 
 def test_concatenation_puts_sentences_in_front(tmp_path: Path) -> None:

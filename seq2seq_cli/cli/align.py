@@ -148,6 +148,7 @@ def align(
     quick.load_torch()
     from seq2seq_cli import console
     from seq2seq_cli.data.pairs import LineFiles, Lines
+    from seq2seq_cli.data.preceding import previous_lines
     from seq2seq_cli.decoding.given_pairs import overlong_pairs
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.aligner import aligned, weights_file
@@ -166,7 +167,8 @@ def align(
     if backward is not None:
         long |= overlong_pairs(backward, lines.tgt, lines.src)
     warn_of(long, "Its words are not linked.")
-    lines = Lines(without(lines.src, long), without(lines.tgt, long))
+    previous = previous_lines(lines.src, lines.tgt)
+    lines = Lines(without(lines.src, long), without(lines.tgt, long), previous=previous)
     found: list[str] = []
     agreed, of_layers = Agreement(), [Agreement()] * (len(forward.attention_layers.cross) if by_layer else 0)
     printed = console.text_output(output) if output is not None or wanted is None else nullcontext()

@@ -79,6 +79,7 @@ def evaluate(
     from seq2seq_cli.device import set_threads
     from seq2seq_cli.evaluation.contexts import controls
     from seq2seq_cli.evaluation.systems import compare_runs
+    from seq2seq_cli.report.exports import context_lines
     from seq2seq_cli.runs import open_run
 
     files = ResultFiles(json_file, csv_file, latex_file, sentences, plot)
@@ -100,7 +101,7 @@ def evaluate(
         console.table(comparison_table(comparison))
         if by_length:
             print_lengths(comparison)
-    for line in (*comparison.evaluations[0].notes, *comparison.signatures):
+    for line in (*comparison.evaluations[0].notes, *comparison.signatures, *context_lines(comparison)):
         console.notice(line)
     for evaluation in comparison.evaluations:
         if evaluation.obeyed is not None:

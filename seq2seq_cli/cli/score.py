@@ -63,7 +63,7 @@ def score(
     long = overlong_pairs(translator, text.src, text.tgt, pieces)
     scoring = Scoring(alpha, text=False, alignment=False)
     src, tgt = without(text.src, long), without(text.tgt, long)
-    previous = previous_lines(text.src) if translator.config.reads_before else None
+    previous = previous_lines(text.src, text.tgt) if translator.config.reads_before else None
     with joined() as ranks:
         rows = list(ranks.share(range(len(text.src))))
         if pieces:

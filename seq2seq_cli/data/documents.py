@@ -21,6 +21,7 @@ from seq2seq_cli.data.hub import DatasetRows
 from seq2seq_cli.data.pairs import Joined, LineFiles, Lines, ParallelText, Referenced
 from seq2seq_cli.data.preceding import after_blanks, previous_of
 from seq2seq_cli.data.readers.segments import read_segments
+from seq2seq_cli.data.rows import cell_of, column_names
 from seq2seq_cli.data.tables import Table
 from seq2seq_cli.data.text import clean, read_lines
 from seq2seq_cli.errors import DataError, suggestion
@@ -81,7 +82,7 @@ def _told(how: str, text: ParallelText, data: DataConfig, blank_N: np.ndarray) -
         names, told_by = _named(text, column, must=data.document is not None), f'"{column}"'
     if names is None:
         return None
-    begins_N = _changes(names, len(blank_N), text.where)
+    begins_N = _changes(names, len(blank_N), text.where, told_by)
     if begins_N.all():
         return None
     return Documents(begins_N, told_by)
@@ -96,14 +97,16 @@ def _first_of_parts(text: ParallelText, blank_N: np.ndarray) -> np.ndarray:
     return first_N
 
 
-def _changes(names: Iterable[object], pairs: int, where: str) -> np.ndarray:
+def _changes(names: Iterable[object], pairs: int, where: str, told_by: str) -> np.ndarray:
+    """The pairs whose document has another name than that of the pair before."""
     begins_N, before, count = np.zeros(pairs, dtype=bool), object(), 0
     for count, name in enumerate(names, start=1):
         if count <= pairs:
             begins_N[count - 1] = name != before
         before = name
     if count != pairs:
-        raise DataError(f"there are names of documents for {counted(count, 'pair')}, and {pairs:,} pairs.", where)
+        hint = f"Line or row N of {told_by} names the document of pair N."
+        raise DataError(f"there are names of documents for {counted(count, 'pair')}, and {pairs:,} pairs.", where, hint)
     return begins_N
 
 
@@ -130,9 +133,9 @@ def _named(text: ParallelText, column: str, must: bool) -> Iterator[object] | No
         found = _in_column(rows, column, must)
     if found is None and must:
         raise DataError(f'there is no column "{column}" here that could name documents.', text.where)
-    if found is None or column != IDS:
-        return found
-    return (_document(str(name)) for name in found)
+    if found is None:
+        return None
+    return (_document(name, numbered=column == IDS) for name in found)
 
 
 def _joined(parts: Sequence[Iterator[object] | None]) -> Iterator[object] | None:
@@ -167,14 +170,27 @@ def _in_column(rows: Iterator[tuple[str, Mapping[str, object]]], column: str, mu
     if first is None:
         return None
     where, row = first
-    if column not in row:
+    try:
+        cell_of(row, column)
+    except KeyError:
         if must:
-            raise DataError(f'there is no column "{column}".', where, suggestion(column, map(str, row)))
+            hint = suggestion(column, column_names(row))
+            raise DataError(f'there is no column "{column}".', where, hint) from None
         return None
-    return (row.get(column) for _, row in chain([first], rows))
+    return (_cell(row, column) for _, row in chain([first], rows))
 
 
-def _document(name: str) -> str:
-    """The document of a sentence: "Gen 1:1" is in "Gen 1"."""
-    numbered = _SENTENCE.fullmatch(name)
-    return numbered[1] if numbered else name
+def _cell(row: Mapping[str, object], column: str) -> object:
+    try:
+        return cell_of(row, column)
+    except KeyError:
+        return None
+
+
+def _document(name: object, numbered: bool) -> object:
+    """The document of a sentence: "Gen 1:1" is in "Gen 1", if names are ``numbered``. A sentence without a name is in one of its
+    own."""
+    if name is None or name == "":
+        return object()
+    place = _SENTENCE.fullmatch(str(name)) if numbered else None
+    return place[1] if place else name

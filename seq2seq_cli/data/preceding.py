@@ -36,11 +36,24 @@ def after_blanks(blank_N: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones(1, dtype=bool), blank_N[:-1]])[: len(blank_N)]
 
 
-def previous_lines(lines: Sequence[str]) -> list[int]:
-    """For each line the number of the line before it, in documents that blank lines part (NONE: there is none)."""
-    blank_N = np.array([not clean(line) for line in lines], dtype=bool)
-    previous: list[int] = previous_of(after_blanks(blank_N), ~blank_N).tolist()
+def previous_lines(*sides: Sequence[str]) -> list[int]:
+    """For each line the number of the line before it, in documents that blank lines part (NONE: there is none). Of several
+    ``sides``, such as a text and its translation: lines that are blank on all sides part them, and one that is blank on any
+    stands before no other."""
+    blank_SN = np.array([[not clean(line) for line in lines] for lines in sides], dtype=bool)
+    begins_N = after_blanks(np.logical_and.reduce(blank_SN))
+    previous: list[int] = previous_of(begins_N, ~np.logical_or.reduce(blank_SN)).tolist()
     return previous
+
+
+def reach(previous: Sequence[int], line: int, sentences: int) -> int:
+    """How many lines before this one the ``sentences`` go back that stand before it and those behind it."""
+    place = line
+    for _ in range(sentences):
+        if previous[place] == NONE:
+            break
+        place = previous[place]
+    return line - place
 
 
 def within(previous: Sequence[int], rows: range) -> list[int]:

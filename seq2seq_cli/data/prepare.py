@@ -221,8 +221,9 @@ def _neighbours(text: ParallelText, tokenised: TokenisedText, data: DataConfig, 
     lengths = [(split.src_lengths, split.tgt_lengths) for split in map(tokenised.load, _each(tokenised))]
     src_N, tgt_N = (np.concatenate(side) > 0 for side in zip(*lengths, strict=True))
     documents = find_documents(text, data, ~(src_N | tgt_N))
-    previous_N = previous_of(documents.begins_N, src_N & tgt_N)
-    share = np.count_nonzero(previous_N != NONE) / len(previous_N)
+    usable_N = src_N & tgt_N
+    previous_N = previous_of(documents.begins_N, usable_N)
+    share = int((previous_N[usable_N] != NONE).sum()) / max(1, int(usable_N.sum()))
     note = (
         f"{text.where}: {counted(int(documents.begins_N.sum()), 'document')}, told by {documents.told_by}; {share:.0%} of the pairs "
         "have sentences before them."

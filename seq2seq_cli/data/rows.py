@@ -60,17 +60,29 @@ def texts_of(row: Mapping[str, object], src: str, tgt: str, where: str) -> tuple
 def _cell(cells: Mapping[str, object], name: str, asked: tuple[str, str], where: str) -> str:
     if name in cells:
         return _text(cells[name], name, where)
+    try:
+        inside = cell_of(cells, name)
+    except KeyError:
+        raise no_column(name, column_names(cells), asked, where) from None
+    return _text(inside, name, where)
+
+
+def cell_of(cells: Mapping[str, object], name: str) -> object:
+    """What is in the column of this name, written as in `texts_of`. Raises KeyError where there is no such column."""
+    if name in cells:
+        return cells[name]
     inside: object = cells
     for part in name.split("."):
         if isinstance(inside, list):
             inside = {str(number): value for number, value in enumerate(inside, start=1)}
-        if not isinstance(inside, Mapping) or part not in inside:
-            raise no_column(name, _names(cells), asked, where)
+        if not isinstance(inside, Mapping):
+            raise KeyError(name)
         inside = inside[part]
-    return _text(inside, name, where)
+    return inside
 
 
-def _names(cells: Mapping[str, object]) -> list[str]:
+def column_names(cells: Mapping[str, object]) -> list[str]:
+    """The columns of a row as a user may name them."""
     names = []
     for name, cell in islice(cells.items(), SHOWN):
         inside = [f"{name}.{part}" for part in islice(cell, SHOWN)] if isinstance(cell, Mapping) else []

@@ -42,8 +42,11 @@ class InContext:
     said: Mapping[int, Pieces]
 
     def of(self, row: int) -> Sentence:
-        """The sentence with those before it. Where the decoder looks back, a sentence that has no translation is left out."""
-        known = [line for line in self.before[row] if line in self.said or not self.context.back.decoder]
+        """The sentence with those before it. One without pieces is left out, and where the decoder looks back also one without
+        a translation: nothing can be read of them, and no training has shown them."""
+        known = [line for line in self.before[row] if self.sentences[line].ids]
+        if self.context.back.decoder:
+            known = [line for line in known if self.said.get(line)]
         return replace(self.sentences[row], before=tuple(map(self._neighbour, known)))
 
     def _neighbour(self, line: int) -> Neighbour:

@@ -13,7 +13,7 @@ from seq2seq_cli.data.preceding import previous_lines
 from seq2seq_cli.data.text import shorten
 from seq2seq_cli.decoding.documents import Before, InContext, Pieces, Search, lines_before
 from seq2seq_cli.decoding.hypothesis import Hypothesis
-from seq2seq_cli.decoding.sentences import BEST, Details, Sentence
+from seq2seq_cli.decoding.sentences import BEST, BEST_PIECES, Details, Sentence
 from seq2seq_cli.decoding.translator import Translator, Watch, nothing
 from seq2seq_cli.decoding.wanted import Wanted
 from seq2seq_cli.errors import UnsearchableError, UserError
@@ -78,9 +78,10 @@ def translate_every_line(
             if isinstance(problem, UserError) and not isinstance(problem, UnsearchableError):
                 raise
             if len(part) == 1:
-                failed.append(problem)
-                reason = problem.what if isinstance(problem, UserError) else str(problem) or type(problem).__name__
-                tell(_left_empty(part[0].number, f"made the search fail ({shorten(reason, 200)})."))
+                if part[0].number >= group.first:  # the lines before have been told of with their own group
+                    failed.append(problem)
+                    reason = problem.what if isinstance(problem, UserError) else str(problem) or type(problem).__name__
+                    tell(_left_empty(part[0].number, f"made the search fail ({shorten(reason, 200)})."))
                 return [[nothing()]]
         middle = len(part) // 2
         return search(part[:middle]) + search(part[middle:])
@@ -96,9 +97,10 @@ def _in_context(
 ) -> list[list[Hypothesis]]:
     """Translate each line of a group with those before it, of which blank lines part it. Where the decoder looks back at its
     own translations, and those of earlier lines are not known, these are translated once more."""
-    earlier = translator.sentences([one.line for one in group.earlier], BEST, group.first - len(group.earlier))
+    lines = [one.line for one in group.earlier]
+    earlier = translator.sentences(list(map(_kept, lines)), BEST_PIECES, group.first - len(lines))
     every = [*_without_overlong(earlier), *sentences]
-    before = lines_before(previous_lines([sentence.line for sentence in every]), context.sentences)
+    before = lines_before(previous_lines([*lines, *group.lines]), context.sentences)
     said = {row: one.said for row, one in enumerate(group.earlier) if one.said is not None}
     begin = 0 if context.back.decoder else len(earlier)
     rows = [row for row in range(begin, len(every)) if row not in said]
@@ -108,8 +110,7 @@ def _in_context(
 
 def _of_a_length(translator: Translator, group: LineGroup, details: Details, tell: Tell) -> list[Sentence]:
     """The lines, tokenised; a line that is too long has no pieces."""
-    kept = [line if len(line) <= MOST_CHARACTERS else "" for line in group.lines]
-    sentences = translator.sentences(kept, details, group.first)
+    sentences = translator.sentences(list(map(_kept, group.lines)), details, group.first)
     trained_on = translator.config.data.max_length
     for sentence, line in zip(sentences, group.lines, strict=True):
         has = f"has {counted(len(sentence.ids), 'piece')}"
@@ -122,6 +123,11 @@ def _of_a_length(translator: Translator, group: LineGroup, details: Details, tel
             what = f"line {sentence.number + 1} {has}; the model was trained on at most {trained_on}."
             tell(Remark(Matter.LONG, what))
     return _without_overlong(sentences)
+
+
+def _kept(line: str) -> str:
+    """What is cut into pieces of a line."""
+    return line if len(line) <= MOST_CHARACTERS else ""
 
 
 def _left_empty(number: int, what: str) -> Remark:

@@ -221,7 +221,8 @@ class ForcedDecoder:
         with self.precision.autocast(self.device):
             forced = self._forced(pairs, self.model.new_pass())
             log_prob_B, every = forced.log_probs(), forced.output.looks
-            layers = list(range(len(every))) if scoring.by_layer else [self.model.decoder.shown]
+            of_source = [layer for layer, look in enumerate(every) if SHOWN in look]
+            layers = of_source if scoring.by_layer else [self.model.decoder.shown]
             looks = [every[layer][SHOWN] for layer in layers]
             weights = [look.weights_BTS for look in looks]
             if scoring.alignment and scoring.posterior:

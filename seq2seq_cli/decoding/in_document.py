@@ -25,6 +25,8 @@ def last_of(
         raise ConfigError("this model does not read the sentences before.", "--document", hint)
     previous = previous_lines(lines)
     [*_, rows] = documents(range(len(lines)), previous)
+    if not context.back.decoder:  # which needs no translation of the lines before
+        rows = rows[-1:]
     found = best_of_each(translator, lines, decoding, before=lines_before(previous, context.sentences), rows=rows)
     hypothesis = found.hypotheses[-1]
     if target is not None:

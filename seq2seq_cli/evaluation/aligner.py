@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from seq2seq_cli.data.links import Links
 from seq2seq_cli.data.pairs import Lines
-from seq2seq_cli.data.preceding import previous_lines, within
+from seq2seq_cli.data.preceding import reach, within
 from seq2seq_cli.data.subword import as_written
 from seq2seq_cli.data.words import words_of_line
 from seq2seq_cli.decoding.forced_decoding import Scoring
@@ -58,9 +57,8 @@ def aligned(
 
     The links are the strongest ones of ``forward``. If there is ``backward``, a run of the opposite direction, they are
     symmetrised with the strongest ones of ``backward`` by ``method``. Words are what white space separates. A model that looks
-    back sees the pairs before, up to one without a source.
+    back sees the pairs before that ``lines.previous`` tells of.
     """
-    lines = replace(lines, previous=previous_lines(lines.src))
     for start in range(0, len(lines.src), CHUNK):
         rows = range(start, min(start + CHUNK, len(lines.src)))
         plain, layered = (Scoring(text=False, posterior=posterior, by_layer=every) for every in (False, by_layer))
@@ -79,7 +77,7 @@ def _grids(translator: Translator, lines: Lines, rows: range, scoring: Scoring) 
     # Row t of the weights belongs to the piece that step t produces, whether its context entered before the
     # recurrence or after: each step reads piece t - 1, attends once, and predicts piece t.
     context = translator.config.reads_before
-    earlier = 0 if context is None or lines.previous is None else min(rows.start, context.sentences)
+    earlier = 0 if context is None or lines.previous is None else reach(lines.previous, rows.start, context.sentences)
     around = range(rows.start - earlier, rows.stop)
     src, tgt = (side[around.start : around.stop] for side in (lines.src, lines.tgt))
     previous = None if lines.previous is None else within(lines.previous, around)

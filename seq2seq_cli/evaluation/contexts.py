@@ -7,6 +7,7 @@ before is worse where that is another text's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from seq2seq_cli.config.context import Context
 from seq2seq_cli.config.loading import load
 from seq2seq_cli.data.pairs import Lines
+from seq2seq_cli.data.text import clean
 from seq2seq_cli.decoding.documents import documents, lines_before
 from seq2seq_cli.errors import ConfigError, DataError, suggestion
 from seq2seq_cli.runs import Run
@@ -48,8 +50,8 @@ def controls(names: Sequence[str], runs: Sequence[Run]) -> list[Control]:
 def before_each_line(lines: Lines, context: Context | None, control: Control = "real") -> list[list[int]] | None:
     """The numbers of the lines that a model looks back at from each line, the nearest first; None where it looks at none.
 
-    ``shuffled``: as many lines, and in their own order, of another document, each time the same one. Raises DataError where
-    there is no other document.
+    ``shuffled``: as many lines, and in their own order, of another document, each time the same one (of several where it is too
+    short). Raises DataError where there is no other document.
     """
     if context is None or control == "none" or lines.previous is None:
         return None
@@ -58,15 +60,16 @@ def before_each_line(lines: Lines, context: Context | None, control: Control = "
 
 
 def _of_others(real: list[list[int]], previous: Sequence[int], src: Sequence[str]) -> list[list[int]]:
-    texts = documents([row for row, line in enumerate(src) if line.strip()], previous)
+    texts = documents([row for row, line in enumerate(src) if clean(line)], previous)
     if len(texts) < 2:
         raise DataError("there is a single document here, and no other one to look back at.")
-    # Each stands in for the next one in a random circle, so none for itself.
+    # Each stands in for the next one in a random circle, so none for itself; where it has too few sentences, so do those before.
     circle = np.random.default_rng(SEED).permutation(len(texts)).tolist()
     others = [list[int]() for _ in real]
     for place, number in enumerate(circle):
-        other = texts[circle[place - 1]]
         for depth, row in enumerate(texts[number]):
+            strangers = (texts[circle[place - steps]] for steps in range(1, len(circle)))
             # Not what comes later: its translation may not be there yet.
-            others[row] = other[:depth][::-1][: len(real[row])]
+            lines = (other[line] for other in strangers for line in range(min(depth, len(other)) - 1, -1, -1))
+            others[row] = list(islice(lines, len(real[row])))
     return others

@@ -36,6 +36,7 @@ from seq2seq_cli.evaluation.metrics import (
     RANDOMISATION,
     PairedTest,
     PValues,
+    Reference,
     Scores,
     paired,
     require_tokenizer,
@@ -306,12 +307,14 @@ def training_seconds(run: Run) -> float:
 @dataclass(frozen=True)
 class Comparison:
     """Runs on one test set. ``significance``: the p-values of each run's difference from the first one, by
-    ``paired_test``; None for the first run."""
+    ``paired_test``; None for the first run. ``against_real``: for the numbers of evaluations that look back at other sentences
+    than those before, from the same run that looks back at these."""
 
     test: str
     evaluations: list[Evaluation]
     significance: list[PValues | None]
     paired_test: PairedTest = RANDOMISATION
+    against_real: Mapping[int, PValues] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -350,7 +353,8 @@ class Comparison:
                 "p_against_first": None if p is None else asdict(p),
                 "significance": None if p is None else str(self.paired_test),
             }
-            for evaluation, p in zip(self.evaluations, self.significance, strict=True)
+            | ({"p_against_real": asdict(self.against_real[number])} if number in self.against_real else {})
+            for number, (evaluation, p) in enumerate(zip(self.evaluations, self.significance, strict=True))
         ]
 
 
@@ -422,7 +426,32 @@ def compare_runs(
     baseline, *others = (evaluation.hypotheses for evaluation in evaluations)
     wanted = entries[0].lines.references
     p_values = paired(baseline, others, wanted, chosen.name, terms.paired_test) if others else []
-    return Comparison(entries[0].where, evaluations, [None, *p_values], terms.paired_test)
+    compared = Comparison(entries[0].where, evaluations, [None, *p_values], terms.paired_test)
+    return replace(compared, against_real=p_against_real(compared, wanted, chosen.name))
+
+
+def p_against_real(compared: Comparison, wanted: Sequence[Reference], tokenizer: str) -> dict[int, PValues]:
+    """How significant it is that a run which looks back at other sentences than those before differs from itself."""
+    found: dict[int, PValues] = {}
+    for real, controls in _controls(compared.evaluations).items():
+        baseline, *others = (compared.evaluations[number].hypotheses for number in (real, *controls))
+        known = [compared.significance[number] for number in controls] if real == 0 else None
+        p_values = known or paired(baseline, others, wanted, tokenizer, compared.paired_test)
+        found |= {number: p for number, p in zip(controls, p_values, strict=True) if p is not None}
+    return found
+
+
+def _controls(evaluations: Sequence[Evaluation]) -> dict[int, list[int]]:
+    """The numbers of the evaluations with the real context, each with those of the same run, and memory, with another one."""
+    found: dict[int, list[int]] = {}
+    reals: dict[tuple[Path, UsedMemory | None], int] = {}
+    for number, one in enumerate(evaluations):
+        whose = one.run.directory, one.memory
+        if one.control == "real":
+            reals[whose] = number
+        elif one.control is not None and whose in reals:
+            found.setdefault(reals[whose], []).append(number)
+    return found
 
 
 @dataclass(frozen=True)

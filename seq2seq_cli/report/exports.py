@@ -78,7 +78,21 @@ def _remarks(comparison: Comparison) -> list[str]:
         f"{comparison.test_name}: {counted(len(first.hypotheses), 'sentence')}, SHA-256 {first.test_sha256}",
         *(f"{name}: {one.search}" for name, one in zip(comparison.names, comparison.evaluations, strict=True)),
         *comparison.signatures,
+        *context_lines(comparison),
     ]
+
+
+def context_lines(comparison: Comparison) -> list[str]:
+    """How each run that looks back at other sentences than those before differs from itself, a line each; but not of the first
+    run, which all are tested against."""
+    names, first = comparison.names, comparison.evaluations[0]
+    lines = []
+    for number, p in comparison.against_real.items():
+        one = comparison.evaluations[number]
+        if (one.run, one.memory, "real") != (first.run, first.memory, first.control):
+            told = ", ".join(f"{name} {shown_p(getattr(p, name.lower()))}" for name in ("BLEU", "chrF", "TER"))
+            lines.append(f"{names[number]}: p of the difference to its real context: {told}")
+    return lines
 
 
 def _latex_rows(comparison: Comparison, compared: bool) -> Iterable[list[str]]:

@@ -105,7 +105,7 @@ const alignmentOf = (() => {
     const root = element("div", "alignment");
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", `The sentences before, as the ${side} of ${view.run} saw them`);
-    return interactive(root, { source, target }, titles, heads[0], caption, null).element;
+    return interactive(root, { source, target }, { titles }, heads[0], caption, null).element;
   }
 
   function ownOf(view, more) {

@@ -63,10 +63,10 @@
 
   function question() {
     const runs = [...form.querySelectorAll("[name=run]:checked")].map((box) => box.value);
-    const lines = byId("text").value.split("\n").filter((line) => line.trim());
+    const lines = byId("text").value.split("\n");
     const whole = byId("document").checked;
     const asked = {
-      sentences: whole ? lines.flatMap(sentencesOf) : lines,
+      sentences: whole ? parted(lines) : lines.filter((line) => line.trim()),
       nbest: byId("nbest").valueAsNumber,
       alignment: true,
       confidence: true, // of runs that can tell
@@ -79,6 +79,12 @@
       asked.nbest = Math.min(asked.nbest, asked.beam); // a beam finds no more translations than it is wide
     }
     return asked;
+  }
+
+  // The sentences of a text, and an empty one between two documents.
+  function parted(lines) {
+    const sentences = lines.flatMap((line) => (line.trim() ? sentencesOf(line) : [""]));
+    return sentences.filter((sentence, index) => sentence || (sentences[index - 1] && sentences.slice(index).some(Boolean)));
   }
 
   // The sentences of a paragraph, as the browser parts them.
@@ -116,7 +122,7 @@
       });
       show(asked, answers);
       const seconds = ((performance.now() - began) / 1000).toFixed(2);
-      say(`${counted(asked.sentences.length, "sentence")}, ${counted(answers.length, "run")}, ${seconds} s`);
+      say(`${counted(asked.sentences.filter(Boolean).length, "sentence")}, ${counted(answers.length, "run")}, ${seconds} s`);
     } catch (error) {
       if (error.name !== "AbortError") say("", error.message); // else a later question has taken its place
     } finally {
@@ -126,6 +132,7 @@
 
   function show(asked, answers) {
     const sections = asked.sentences.map((sentence, index) => {
+      if (!sentence) return ""; // the end of a document
       const heading = inLanguage(element("h2", "source", sentence), "");
       const columns = answers.map((answer) => answerOf(answer.run, answer.sentences[index], asked, index));
       return element("section", "", heading, element("div", `answers${columns.length > 1 ? " several" : ""}`, ...columns));
