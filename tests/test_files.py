@@ -34,7 +34,7 @@ PLAIN = Wanted(DecodingConfig())
 class Shouting:
     """Translates a line into capitals, a letter a piece, with the number of the line behind it."""
 
-    config = SimpleNamespace(data=SimpleNamespace(max_length=4))
+    config = SimpleNamespace(data=SimpleNamespace(max_length=4), reads_before=None)
 
     def sentences(self, lines: Sequence[str], details: Details, first: int) -> list[Sentence]:
         return [Sentence(line, list(map(ord, line)), details, first + i) for i, line in enumerate(lines)]

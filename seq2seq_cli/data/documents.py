@@ -106,7 +106,7 @@ def _changes(names: Iterable[object], pairs: int, where: str, told_by: str) -> n
         before = name
     if count != pairs:
         hint = f"Line or row N of {told_by} names the document of pair N."
-        raise DataError(f"there are names of documents for {counted(count, 'pair')}, and {pairs:,} pairs.", where, hint)
+        raise DataError(f"there are {counted(pairs, 'pair')}, but names of documents for {count:,}.", where, hint)
     return begins_N
 
 
