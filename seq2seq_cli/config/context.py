@@ -43,11 +43,6 @@ class ContextConfig(Section):
         """The user's settings; where there is none, the default."""
         return settled(ContextNumbers, self)
 
-    @property
-    def given(self) -> list[str]:
-        """The settings that have a value."""
-        return [name for name in type(self).model_fields if getattr(self, name) is not None]
-
     def meant(self, back: LooksBack) -> set[str]:
         """The settings that mean something for a model that looks ``back`` in this way."""
         if not back.anywhere:

@@ -46,6 +46,11 @@ class Section(BaseModel):
             raise ValueError("the character NUL is in no name of a file")
         return value
 
+    @property
+    def given(self) -> list[str]:
+        """The settings that have a value."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
     def filled(self, defaults: Mapping[str, object]) -> Self:
         """The same with these defaults for settings that nobody has set; they do not count as set
         (`model_fields_set`)."""

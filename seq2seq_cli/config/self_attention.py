@@ -48,11 +48,6 @@ class SelfAttentionConfig(Section):
         """The user's settings; where there is none, the default."""
         return settled(SelfNumbers, self)
 
-    @property
-    def given(self) -> list[str]:
-        """The settings that have a value."""
-        return [name for name in type(self).model_fields if getattr(self, name) is not None]
-
     def resolved(self) -> Self:
         """The same with every default written out, except those that mean nothing with the choices made."""
         unmet = set(self._unmet())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
 
 from seq2seq_cli.config.context import Context
 from seq2seq_cli.data.neighbours import Neighbour
-from seq2seq_cli.data.preceding import NONE
+from seq2seq_cli.data.preceding import NONE, before_each
 from seq2seq_cli.data.subword import Subword
 from seq2seq_cli.decoding.hypothesis import Hypothesis
 from seq2seq_cli.decoding.sentences import Sentence
@@ -21,14 +24,15 @@ Before = Sequence[Sequence[int]]
 
 def lines_before(previous: Sequence[int], sentences: int) -> list[list[int]]:
     """The numbers of the ``sentences`` lines before each line, of which ``previous`` tells the nearest."""
-    found: list[list[int]] = []
-    for line in previous:
-        chain: list[int] = []
-        while line != NONE and len(chain) < sentences:
-            chain.append(line)
-            line = previous[line]
-        found.append(chain)
-    return found
+    index_NK = before_each(np.array(previous, dtype=np.int32), np.arange(len(previous)), sentences)
+    return [[line for line in row if line != NONE] for row in index_NK.tolist()]
+
+
+class Translated(NamedTuple):
+    """Sentences with those before them, as they were read, and the hypotheses of each."""
+
+    sentences: list[Sentence]
+    hypotheses: list[list[Hypothesis]]
 
 
 @dataclass(frozen=True)
@@ -53,19 +57,21 @@ class InContext:
         longest = self.context.longest
         return Neighbour(tuple(self.sentences[line].ids[:longest]), self.said.get(line, ())[:longest])
 
-    def translated(self, rows: Sequence[int], search: Search, subword: Subword) -> list[list[Hypothesis]]:
-        """The hypotheses of each of these lines. Where the decoder looks back at its own translations, a sentence waits for
+    def translated(self, rows: Sequence[int], search: Search, subword: Subword) -> Translated:
+        """These lines, translated. Where the decoder looks back at its own translations, a sentence waits for
         those before it: the first sentences of all documents are translated together, then the second ones, and so on.
         ``subword``: the target's, which made the pieces."""
         if not self.context.back.decoder:
-            return search([self.of(row) for row in rows])
-        said, found = dict(self.said), dict[int, list[Hypothesis]]()
+            read = [self.of(row) for row in rows]
+            return Translated(read, search(read))
+        said, sentences, found = dict(self.said), dict[int, Sentence](), dict[int, list[Hypothesis]]()
         for wave in _waves(rows, self.before):
             ready = replace(self, said=said)
-            for row, hypotheses in zip(wave, search([ready.of(row) for row in wave]), strict=True):
-                found[row] = hypotheses
+            read = [ready.of(row) for row in wave]
+            for row, sentence, hypotheses in zip(wave, read, search(read), strict=True):
+                sentences[row], found[row] = sentence, hypotheses
                 said[row] = tuple(subword.ids(list(hypotheses[0].pieces)))
-        return [found[row] for row in rows]
+        return Translated([sentences[row] for row in rows], [found[row] for row in rows])
 
 
 def _waves(rows: Sequence[int], before: Before) -> list[list[int]]:

@@ -104,7 +104,7 @@ def _in_context(
     said = {row: one.said for row, one in enumerate(group.earlier) if one.said is not None}
     begin = 0 if context.back.decoder else len(earlier)
     rows = [row for row in range(begin, len(every)) if row not in said]
-    found = InContext(every, before, context, said).translated(rows, search, translator.subwords.tgt)
+    _, found = InContext(every, before, context, said).translated(rows, search, translator.subwords.tgt)
     return found[len(found) - len(sentences) :]
 
 
@@ -177,11 +177,6 @@ def best_of_each(
         read = [every[row] for row in rows]
         found = search(read)
     else:
-        text = InContext(every, before, context, {})
-        found = text.translated(rows, search, translator.subwords.tgt)
-        said = {
-            row: tuple(translator.subwords.tgt.ids(list(one[0].pieces))) for row, one in zip(rows, found, strict=True)
-        }
-        read = [replace(text, said=said).of(row) for row in rows]
+        read, found = InContext(every, before, context, {}).translated(rows, search, translator.subwords.tgt)
     too_long = sum(len(sentences[row].ids) > MOST_PIECES for row in rows)
     return Best([hypotheses[0] for hypotheses in found], too_long, read)

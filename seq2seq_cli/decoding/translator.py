@@ -173,7 +173,7 @@ class Translator:
         if not document or context is None:
             return [hypotheses[0].text for hypotheses in self.search(sentences, decoding)]
         text = InContext(sentences, lines_before(previous_lines(lines), context.sentences), context, {})
-        found = text.translated(range(len(lines)), lambda part: self.search(part, decoding), self.subwords.tgt)
+        _, found = text.translated(range(len(lines)), lambda part: self.search(part, decoding), self.subwords.tgt)
         return [hypotheses[0].text for hypotheses in found]
 
     def hypotheses(
